@@ -1,0 +1,201 @@
+"""What the node asks of the disk: blobs by name, and a journal that forgets nothing it acknowledged.
+
+All calls are synchronous and thread-safe; the node makes them in threads. What a call has returned survives SIGKILL at
+any later instruction, and power loss where its docstring says "on disk".
+
+Invariants that every adapter and every fake keeps (one contract suite tests both): a piece is verified before it is
+written and before it is offered; no byte of a blob is ever returned unverified; what `append` returned from is in every
+later `load`. Callers must not know how or where anything is stored.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mesh.ground.errors import MeshError
+from mesh.ground.ids import BlobId
+from mesh.wire.manifest import Manifest, PieceSet
+
+
+class StorageError(MeshError):
+    """The peer's own disk did not do what was asked. The message names the file; look at the disk and its free space."""
+
+    exit_code = 20
+
+
+class DiskFull(StorageError):
+    """The disk, or this user's share of it, is full. Nothing stored before was lost; free some space and try again."""
+
+    exit_code = 21
+
+
+class StoreCorrupt(StorageError):
+    """A file of the store no longer holds what was written. The damaged copy was kept aside; other peers send it again."""
+
+    exit_code = 22
+
+
+class JournalDamaged(StorageError):
+    """The journal is damaged in its middle, where no crash damages it. A copy was kept; check the disk, restore or leave."""
+
+    exit_code = 23
+
+
+class BlobMissing(StorageError):
+    """The blob, or the part asked for, is not in this peer's store. Fetch it from another peer first."""
+
+    exit_code = 24
+
+
+class PieceRefused(StorageError):
+    """The bytes are not the piece that the manifest names. They were dropped; another source will send the right ones."""
+
+    exit_code = 25
+
+
+class SourceUnreadable(StorageError):
+    """A file to be stored cannot be read, or changed while it was read. Check that it exists and nobody writes to it."""
+
+    exit_code = 26
+
+
+class HomeInUse(StorageError):
+    """Another process already uses this home directory. Stop it, or give each peer its own: `--home DIR`."""
+
+    exit_code = 27
+
+
+class KeyExposed(StorageError):
+    """Others on this machine can read a secret of this peer. Take the right away from them, as the message says."""
+
+    exit_code = 28
+
+
+class KeyUnusable(StorageError):
+    """A key file is missing or does not hold a key. Restore it from a copy, or leave the mesh and join anew."""
+
+    exit_code = 29
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobInfo:
+    """What the store knows about one blob; sizes in bytes."""
+
+    blob: BlobId
+    size: int
+    stored: int
+    """Bytes of verified pieces, at most `size`."""
+    pins: tuple[str, ...]
+    """Who needs it kept, sorted."""
+    last_used_ms: int
+    """Wall time of the last read or write, to the minute or so; for choosing what to drop first."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every piece is stored."""
+        return self.stored == self.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How full the store is, in bytes."""
+
+    blobs: int
+    """How many blobs it knows, complete or not."""
+    stored: int
+    """Verified bytes of all blobs."""
+    pinned: int
+    """Those of them that belong to pinned blobs."""
+    free: int
+    """What the disk has left for this user."""
+
+
+class BlobStore(Protocol):
+    """Immutable bytes by name, whole or in part.
+
+    Any method may raise `StorageError`; those that write may raise `DiskFull`, after which the store is as before the call.
+    """
+
+    def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
+        """Make room for the pieces of `blob` and return those already here; `manifest` must be its own (else `PieceRefused`)."""
+        ...
+
+    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+        """Verify and store one piece; return whether the blob is now complete, and then on disk.
+
+        A piece that is already here changes nothing. Raises `PieceRefused` for wrong bytes, `BlobMissing` before `start`.
+        """
+        ...
+
+    def manifest(self, blob: BlobId) -> Manifest:
+        """Return the manifest of a blob that was started or ingested; else raise `BlobMissing`."""
+        ...
+
+    def have(self, blob: BlobId) -> PieceSet:
+        """Return the verified pieces of `blob`; a blob unknown to the store has the empty set of no pieces."""
+        ...
+
+    def complete(self, blob: BlobId) -> bool:
+        """Say whether every piece of `blob` is stored and on disk; an unknown blob is not complete."""
+        ...
+
+    def read_piece(self, blob: BlobId, number: int) -> bytes:
+        """Return piece `number`, verified now; raise `BlobMissing`, or `StoreCorrupt` once and `BlobMissing` from then on."""
+        ...
+
+    def read(self, blob: BlobId, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset` on, verified now; they may cross pieces and end where the blob ends at most."""
+        ...
+
+    def ingest(self, source: bytes | Path) -> BlobId:
+        """Store the bytes, or a copy of the file's, and return their id; complete and on disk. Raises `SourceUnreadable`."""
+        ...
+
+    def pin(self, blob: BlobId, reason: str) -> None:
+        """Keep `blob`, present or yet to come, for as long as `reason` needs it; on disk. Repeating changes nothing."""
+        ...
+
+    def unpin(self, blob: BlobId, reason: str) -> None:
+        """End what `pin` began for this reason; others stay. Without a pin it changes nothing."""
+        ...
+
+    def delete(self, blob: BlobId) -> bool:
+        """Forget the blob and free its space, unless it is pinned; return whether it is gone."""
+        ...
+
+    def blobs(self) -> list[BlobInfo]:
+        """Return what is known of every blob, least recently used first."""
+        ...
+
+    def usage(self) -> Usage:
+        """Return how much is stored and how much room is left."""
+        ...
+
+    def close(self) -> None:
+        """Put everything on disk and let go of it; no other call may follow."""
+        ...
+
+
+class Journal(Protocol):
+    """An ordered file of opaque entries that only grows, but for `rewrite`."""
+
+    def load(self) -> Iterator[bytes]:
+        """Yield every entry in the order of `append`; raise `JournalDamaged` when one is not as it was written."""
+        ...
+
+    def append(self, entries: Sequence[bytes]) -> None:
+        """Add `entries`; all of them are on disk when it returns. After `DiskFull` none of them is in the journal."""
+        ...
+
+    def rewrite(self, entries: Iterable[bytes]) -> None:
+        """Replace the whole journal by `entries`, on disk; a crash leaves either the old or the new one."""
+        ...
+
+    def size(self) -> int:
+        """Return the journal's size in bytes, from which its owner judges when to `rewrite`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file; no other call may follow."""
+        ...
