@@ -19,7 +19,7 @@ from mesh.wire.manifest import Manifest, PieceSet
 
 
 class StorageError(MeshError):
-    """The peer's own disk did not do what was asked. The message names the file; look at the disk and its free space."""
+    """The peer's own disk did not do what was asked. The message names the file: look at the disk."""
 
     exit_code = 20
 
@@ -31,13 +31,13 @@ class DiskFull(StorageError):
 
 
 class StoreCorrupt(StorageError):
-    """A file of the store no longer holds what was written. The damaged copy was kept aside; other peers send it again."""
+    """A file of the store no longer holds what was written. The damaged copy was kept; other peers send it again."""
 
     exit_code = 22
 
 
 class JournalDamaged(StorageError):
-    """The journal is damaged in its middle, where no crash damages it. A copy was kept; check the disk, restore or leave."""
+    """The journal is damaged in its middle, which no crash does. A copy was kept: check the disk, restore or leave."""
 
     exit_code = 23
 
@@ -49,13 +49,13 @@ class BlobMissing(StorageError):
 
 
 class PieceRefused(StorageError):
-    """The bytes are not the piece that the manifest names. They were dropped; another source will send the right ones."""
+    """The bytes are not the piece that the manifest names. They were dropped; another source sends them again."""
 
     exit_code = 25
 
 
 class SourceUnreadable(StorageError):
-    """A file to be stored cannot be read, or changed while it was read. Check that it exists and nobody writes to it."""
+    """A file to be stored cannot be read, or changed while it was read. Check its rights, and that nobody writes it."""
 
     exit_code = 26
 
@@ -114,17 +114,17 @@ class Usage:
 class BlobStore(Protocol):
     """Immutable bytes by name, whole or in part.
 
-    Any method may raise `StorageError`; those that write may raise `DiskFull`, after which the store is as before the call.
+    Any method may raise `StorageError`; those that write may raise `DiskFull`, which leaves the store as before the call.
     """
 
     def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
-        """Make room for the pieces of `blob` and return those already here; `manifest` must be its own (else `PieceRefused`)."""
+        """Make room for the pieces of `blob` and return those already here; raise `PieceRefused` if `manifest` is not its."""
         ...
 
     def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
         """Verify and store one piece; return whether the blob is now complete, and then on disk.
 
-        A piece that is already here changes nothing. Raises `PieceRefused` for wrong bytes, `BlobMissing` before `start`.
+        A piece that is here already changes nothing. Raises `PieceRefused` for wrong bytes, `BlobMissing` before `start`.
         """
         ...
 
@@ -141,15 +141,18 @@ class BlobStore(Protocol):
         ...
 
     def read_piece(self, blob: BlobId, number: int) -> bytes:
-        """Return piece `number`, verified now; raise `BlobMissing`, or `StoreCorrupt` once and `BlobMissing` from then on."""
+        """Return piece `number`, verified now; raise `BlobMissing` when it is not here.
+
+        A piece that rotted raises `StoreCorrupt`, is put aside and is missing from then on.
+        """
         ...
 
     def read(self, blob: BlobId, offset: int, size: int) -> bytes:
-        """Return `size` bytes from `offset` on, verified now; they may cross pieces and end where the blob ends at most."""
+        """Return `size` bytes from `offset` on, within the blob and across pieces; else as `read_piece`."""
         ...
 
     def ingest(self, source: bytes | Path) -> BlobId:
-        """Store the bytes, or a copy of the file's, and return their id; complete and on disk. Raises `SourceUnreadable`."""
+        """Store the bytes, or a copy of the file's, on disk and return their id; raise `SourceUnreadable` for a bad file."""
         ...
 
     def pin(self, blob: BlobId, reason: str) -> None:

@@ -1,11 +1,11 @@
 """Pieces and manifests: how a blob gets a name that depends on its bytes alone.
 
-A blob is cut into pieces of one size, which its own size determines; its manifest is the size and the BLAKE3 hash of each
-piece, in canonical form; its id is the hash of the manifest, in a domain of its own, so that the bytes of a manifest kept
-as a blob can never pass for the blob. Whoever has the manifest can verify any piece alone, from any source, in any order.
+A blob is cut into pieces of one size, which its own size determines; its manifest is the size and the BLAKE3 hash of
+each piece, in canonical form; its id is the hash of the manifest, in a domain of its own, so that no other statement's
+hash can pass for it. Whoever has the manifest can verify any piece alone, from any source, in any order.
 
-Invariants: a `Manifest` that exists is well formed, and two manifests of the same bytes are equal. A piece that fits its
-manifest is exactly right: there is no "probably". The module must not know where pieces lie or who has them.
+Invariants: a `Manifest` that exists is well formed, and two manifests of the same bytes are equal. A piece that fits
+its manifest is exactly right: there is no "probably". The module must not know where pieces lie or who has them.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from mesh.wire import cbor
 MIB = 1024 * 1024
 
 PIECE_MIN_BYTES = 1 * MIB
-"""Small enough to pass on after a tenth of a second at 100 Mbit/s, large enough that a hash of 32 bytes is no burden."""
+"""Small enough to pass on after a tenth of a second at 100 Mbit/s, large enough that 32 bytes of hash are no burden."""
 
 PIECE_MAX_BYTES = 16 * MIB
 """The largest part that a peer holds in memory unverified, per piece in flight."""
@@ -38,7 +38,8 @@ _HASH_HEAD_BYTES = 2
 _DOMAIN = "meshnode blob manifest v1"
 
 assert BLOB_MAX_BYTES // PIECE_MAX_BYTES * (ID_SIZE + _HASH_HEAD_BYTES) + 32 <= MANIFEST_MAX_BYTES
-assert SMALL_BLOB_BYTES % PIECE_MIN_BYTES == 0 and PIECE_MAX_BYTES % PIECE_MIN_BYTES == 0
+assert SMALL_BLOB_BYTES % PIECE_MIN_BYTES == 0
+assert PIECE_MAX_BYTES % PIECE_MIN_BYTES == 0
 
 
 def piece_size(blob_size: int) -> int:
@@ -87,7 +88,7 @@ class Manifest:
 
     def numbers(self, offset: int, size: int) -> range:
         """Return the numbers of the pieces that hold the `size` bytes from `offset` on."""
-        assert offset >= 0 and size >= 0 and offset + size <= self.size
+        assert 0 <= offset <= offset + size <= self.size
         if size == 0:
             return range(0)
         return range(offset // self.piece_size, (offset + size - 1) // self.piece_size + 1)
@@ -152,7 +153,7 @@ class PieceSet:
     bits: int = 0
 
     def __post_init__(self) -> None:
-        assert self.count >= 0 and 0 <= self.bits < 1 << self.count
+        assert 0 <= self.bits < 1 << self.count
 
     def __contains__(self, number: int) -> bool:
         return 0 <= number < self.count and bool(self.bits >> number & 1)
