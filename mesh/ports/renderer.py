@@ -120,6 +120,7 @@ class Engine:
     """Name one exact renderer that was proven to work here.
 
     `version` and `build` together are the identity that jobs compare: two engines with the same pair render alike.
+    `renders` are the render engines in it that were proven here, such as `CYCLES`.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Engine:
     build: str
     program: Path
     embedded: bool
+    renders: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -346,6 +348,10 @@ class Renderer(Protocol):
 
     async def probe(self) -> Engines:
         """Find the engines; each was proven by a tiny real render, once per binary and user."""
+        ...
+
+    def saved_by(self, scene: Path) -> str:
+        """Read from a scene's header alone which version saved it, such as `4.2`; starts no engine. Raises SceneUnreadable."""
         ...
 
     async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
