@@ -28,19 +28,19 @@ class RendererError(MeshError):
 
 
 class EngineMissing(RendererError):
-    """No such engine is installed here. `meshnode engine list` shows those that are, `meshnode engine install blender` adds one."""
+    """No such engine is installed here. `meshnode engine list` shows those that are, `engine install blender` adds one."""
 
     exit_code = 31
 
 
 class EngineTooOld(RendererError):
-    """The scene was saved by a newer Blender than this engine. Install that version, or save the scene with the older one."""
+    """The scene was saved by a newer Blender than this engine. Install that version, or save it with the older one."""
 
     exit_code = 32
 
 
 class EngineBroken(RendererError):
-    """The engine is there but does not start or does not render. The message says what it printed; mostly a library is missing."""
+    """The engine is there but does not start or render. The message says what it printed; mostly a library is missing."""
 
     exit_code = 33
 
@@ -104,7 +104,7 @@ class OutputWrong(RendererError):
 
 
 class OutputUnwritable(RendererError):
-    """The picture could not be written: the disk is full or not writable. Free some space and the frame is tried again."""
+    """The picture could not be written: the disk is full or not writable. Free some space; the frame is tried again."""
 
     exit_code = 43
 
@@ -192,7 +192,7 @@ class Output:
 class ExternalFile:
     """Name one file that the scene uses: where it is here, who uses it, and whether it is there.
 
-    `kind` is `library`, `image`, `sequence` or `font`; `user` names the datablock, `owner` the .blend file that holds it.
+    `kind` is `library`, `image`, `sequence` or `font`; `user` names the datablock, `owner` the .blend file with it.
     `files` are all the files behind the entry (each needed frame of a sequence), `missing` those that do not exist.
     """
 
@@ -294,7 +294,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """Tell what a frame left on the disk; times in milliseconds, memory in bytes, `log` the end of the engine's output."""
+    """Tell what a frame left on the disk; times in milliseconds, memory in bytes, `log` the end of its output."""
 
     frame: int
     files: tuple[Path, ...]
@@ -329,8 +329,8 @@ class Stage(Protocol):
     async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
         """Render one frame and return once its file is on the disk under its final name, not yet checked.
 
-        Raises FrameFailed, OutputUnwritable, RendererCrashed, RendererHung, RendererOutOfMemory, PathLeavesTree, StageClosed.
-        Cancelling it kills the process.
+        Raises FrameFailed, OutputUnwritable, RendererCrashed, RendererHung, RendererOutOfMemory, PathLeavesTree,
+        StageClosed. Cancelling it kills the process.
         """
         ...
 
@@ -351,7 +351,7 @@ class Renderer(Protocol):
         ...
 
     def saved_by(self, scene: Path) -> str:
-        """Read from a scene's header alone which version saved it, such as `4.2`; starts no engine. Raises SceneUnreadable."""
+        """Read from a scene's header alone which version saved it, such as `4.2`. Raises SceneUnreadable."""
         ...
 
     async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
