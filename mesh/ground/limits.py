@@ -1,0 +1,182 @@
+"""Every bound of the protocol in one place, each with its reason, and the relations that must hold between them.
+
+Durations are milliseconds. A bound that only one encoder needs stands there, beside the field that it bounds.
+"""
+
+from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
+# Leases: they bound waste and never decide which picture stands.
+
+HEARTBEAT_MS = SECOND_MS
+"""Holders and keepers speak once a second: what a channel carries without being noticed."""
+
+LEASE_MS = 6 * SECOND_MS
+"""Silence that ends a lease: five lost heartbeats, so that a busy machine is not taken for a dead one."""
+
+RECLAIM_MS = 8 * SECOND_MS
+"""By then another peer has a silent peer's frame (p95)."""
+
+RESTARTED_KEEPER_MS = LEASE_MS
+"""A keeper that did not see the submission hears every live lease before it opens a task."""
+
+SETTLE_LEAST_MS = 50
+"""Settle time before enough round trips were measured, and its floor: a round trip in a studio is under 10 ms."""
+
+SETTLE_MOST_MS = SECOND_MS
+"""Settle time's ceiling: twice the round trip of a peer on another continent is less."""
+
+SETTLE_SAMPLES = 20
+"""Round trips measured before the settle time follows them."""
+
+UNANSWERED_MS = 2 * SECOND_MS
+"""A claimant that no keeper answered renders all the same: keepers may be gone, frames must be rendered."""
+
+STALLED_MEDIANS = 10
+"""A lease whose render made no progress for ten times the task median ends: somebody hoards or hangs."""
+
+STALLED_LEAST_MS = 2 * MINUTE_MS
+"""The median of short tasks says little about a cold start, so that no lease ends for stalling before this."""
+
+CLAIMS_PER_SECOND = 2
+"""Claims a slot may send each second; shorter tasks go in frame runs."""
+
+RUN_MOST = 16
+"""Tasks in one frame run: more would leave others idle at the end of a job."""
+
+GAP_MS = 2 * SECOND_MS
+"""A gap of the clock between two turns that means: this host slept; hear the news before claiming."""
+
+NEWS_AFTER_GAP_MS = 1_500
+"""How long a peer that slept listens before it claims again: more than a heartbeat and a window's period."""
+
+# Keepers.
+
+KEEPERS = 5
+"""Peers that claims and records go to: two may be down while three acknowledge."""
+
+DURABLE = 3
+"""Peers that must have fsynced a record before it is called durable."""
+
+MARK_MS = 20 * MINUTE_MS
+"""A keeper's mark is signed again that often."""
+
+MARK_LIFE_MS = HOUR_MS
+"""A mark expires, so that a mesh forgets keepers that left; a head lives as long after its last one."""
+
+KEEPERLESS_MS = 30 * SECOND_MS
+"""Marked keepers that none of answered for so long are replaced by the closest live peers."""
+
+WINDOW_PERIOD_MS = 500
+"""Followers get changes of task state at most twice a second."""
+
+WINDOW_FACTOR = 4
+"""The window is four times the slots of all the job's peers: fewer collide (a hundred peers in a window of their own number do)."""
+
+FOLLOW_PERIOD_MS = 5 * SECOND_MS
+"""A follower repeats itself; a keeper forgets it after three periods."""
+
+WINDOW_STALE_MS = 3 * FOLLOW_PERIOD_MS
+"""A follower without a word from its keeper for so long follows the next one too."""
+
+# Records.
+
+SYNC_PERIOD_MS = 10 * SECOND_MS
+"""Peers that keep a job compare digests that often, and on connecting."""
+
+LOST_PER_AUTHOR = 3
+"""Statements of loss that act, per author and job, lowest ids first: a liar can reopen three tasks."""
+
+LOST_AFTER_MS = 30 * SECOND_MS
+"""No holder answered for so long: the output is lost."""
+
+LOST_AFTER_SAFE_MS = 10 * MINUTE_MS
+"""The same where the output was safe: its holders' disks mostly come back."""
+
+FAILURES_PER_TRY = 3
+"""A task stops after `tries` authors failed it, or after three times as many failures."""
+
+COPIES_DEFAULT = 3
+TRIES_DEFAULT = 3
+"""Peers that try a task before it stops."""
+
+HEARD_MS = HOUR_MS
+"""Peers heard of within the last hour count when `copies` and `tries` are set."""
+
+JOB_DAYS_MS = 90 * DAY_MS
+"""A job's last day, counted from its submission."""
+
+MAX_JOBS = 4_096
+"""Heads in the mesh set; beyond them new ones are refused."""
+
+MAX_RECORDS_PER_JOB = 1_000_000
+"""Records of one job that a peer keeps: far above any honest job's, far below what fills a disk."""
+
+FAILED_HERE_MS = 10 * SECOND_MS
+"""A peer that failed a task leaves it to others for so long, then takes it again if it is still open."""
+
+UNFIT_MS = MINUTE_MS
+"""A peer whose own disk or engine failed claims nothing of that job for so long."""
+
+# Membership.
+
+ADMISSION_MS = 30 * DAY_MS
+"""An admission's life: a laptop that stays in a drawer for a month asks again."""
+
+RENEW_BEFORE_MS = 10 * DAY_MS
+"""An admission is renewed from then on."""
+
+INVITE_MS = DAY_MS
+"""An invite's life."""
+
+MAX_ADMISSIONS_KEPT = 4_096
+"""Admissions by open invites that the mesh set holds."""
+
+# Connections.
+
+MAX_CHANNELS = 2_048
+"""Channels a peer has at most."""
+
+REDIAL_MS = 2 * SECOND_MS
+REDIAL_MOST_MS = 20 * SECOND_MS
+"""A known peer without a channel is dialled again, at doubling intervals up to this."""
+
+PING_MS = 5 * SECOND_MS
+"""Round trips are measured that often."""
+
+SILENT_MS = LEASE_MS
+"""A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""
+
+# Blobs.
+
+SEEK_PERIOD_MS = 3 * SECOND_MS
+"""Who seeks a blob repeats itself; a source forgets it after three periods."""
+
+FETCH_PIECES = 8
+"""Pieces asked for in one go, so that a slow source costs little."""
+
+FETCHES_PER_PEER = 2
+"""Requests under way to one source: one is answered while the next one waits there."""
+
+FETCHES = 8
+"""Requests under way in all."""
+
+FETCH_MS = 60 * SECOND_MS
+"""A request without an answer for so long is given up."""
+
+SCENE_HOLDERS = 3
+"""Other peers that must hold a whole scene before its submitter may go."""
+
+# One turn.
+
+NOTES_PER_TURN = 4_096
+"""Notes that one event may cause: more means a loop, which is a bug."""
+
+assert HEARTBEAT_MS * 3 <= LEASE_MS < RECLAIM_MS
+assert RESTARTED_KEEPER_MS >= LEASE_MS
+assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
+assert DURABLE <= KEEPERS
+assert MARK_MS * 2 < MARK_LIFE_MS
+assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < WINDOW_STALE_MS
+assert LOST_AFTER_MS > LEASE_MS
+assert LOST_AFTER_SAFE_MS > LOST_AFTER_MS
+assert RENEW_BEFORE_MS < ADMISSION_MS

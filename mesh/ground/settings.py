@@ -1,0 +1,25 @@
+"""What a person may set for one peer: values only, read and checked by the store's home, passed down as an argument."""
+
+from dataclasses import dataclass
+
+SETTINGS_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One peer's settings, with the defaults that suit a desk machine."""
+
+    version: int = SETTINGS_VERSION
+    """Layout of the file; a newer one than this program knows is refused."""
+    name: str = ""
+    """What people see instead of the peer's id; empty: the host's name."""
+    listen_host: str = ""
+    """Address to accept channels on; empty: all, IPv4 and IPv6."""
+    listen_port: int = 0
+    """TCP port for channels; 0: drawn once at the first start and then kept."""
+    slots: int = 1
+    """Renders at a time on this host; 0: submit and keep only."""
+    memory_limit_mb: int = 0
+    """Ceiling of one renderer's memory in MiB; 0: nine tenths of the machine's."""
+    engine_threads: int = 0
+    """Threads of one renderer; 0: all processors, divided by the slots."""

@@ -1,0 +1,148 @@
+"""What a peer writes into its own journal: the entries that it must still know after any crash.
+
+Bytes of a journal are this peer's own, yet they are decoded like anybody's: a disk may return what it likes.
+"""
+
+import dataclasses
+from typing import Annotated, ClassVar, TypeAlias, get_args
+
+from mesh.ground.errors import WireError
+from mesh.ground.ids import JobId, RecordId
+from mesh.ground.instants import WallTime
+from mesh.wire import cbor
+from mesh.wire.codec import AtMost, from_value, to_value
+from mesh.wire.envelope import Signed
+from mesh.wire.members import Admission, Chain
+from mesh.wire.messages import MAX_MESSAGE_BYTES, Contact, Head
+from mesh.wire.records import Entry, Hold, Mark, Task
+
+Directory: TypeAlias = Annotated[str, AtMost(4096)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptHead:
+    """A job that this peer heard of."""
+
+    NUMBER: ClassVar[int] = 1
+
+    head: Head
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEntries:
+    """Records of a job."""
+
+    NUMBER: ClassVar[int] = 2
+
+    entries: Annotated[tuple[Signed[Entry], ...], AtMost(64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptChain:
+    """The chain of an author of records, or this peer's own, renewed."""
+
+    NUMBER: ClassVar[int] = 3
+
+    chain: Chain
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptHold:
+    """A hold that this peer gave."""
+
+    NUMBER: ClassVar[int] = 4
+
+    hold: Signed[Hold]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptMark:
+    """A mark: this peer's own, or another keeper's."""
+
+    NUMBER: ClassVar[int] = 5
+
+    mark: Signed[Mark]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptOrder:
+    """The files of a job are wanted in a directory of this host."""
+
+    NUMBER: ClassVar[int] = 6
+
+    job: JobId
+    directory: Directory
+    overwrite: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDelivery:
+    """The file of a task lies where the order for `directory` wanted it, made from this result."""
+
+    NUMBER: ClassVar[int] = 7
+
+    job: JobId
+    task: Task
+    result: RecordId
+    directory: Directory
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptContact:
+    """A peer that this one had a channel with, and when."""
+
+    NUMBER: ClassVar[int] = 8
+
+    contact: Contact
+    heard: WallTime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAdmission:
+    """An admission by an invite that may still be open."""
+
+    NUMBER: ClassVar[int] = 9
+
+    admission: Signed[Admission]
+    until: WallTime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDone:
+    """An order of this host was fulfilled or given up."""
+
+    NUMBER: ClassVar[int] = 10
+
+    job: JobId
+    directory: Directory
+
+
+Kept: TypeAlias = (
+    KeptHead
+    | KeptEntries
+    | KeptChain
+    | KeptHold
+    | KeptMark
+    | KeptOrder
+    | KeptDelivery
+    | KeptContact
+    | KeptAdmission
+    | KeptDone
+)
+
+KEPT: tuple[type[Kept], ...] = get_args(Kept)
+_BY_NUMBER: dict[int, type[Kept]] = {kind.NUMBER: kind for kind in KEPT}
+assert len(_BY_NUMBER) == len(KEPT), "a number of a journal entry is used twice"
+
+
+def encode(kept: Kept) -> bytes:
+    """Return the journal entry of `kept`."""
+    return cbor.encode([type(kept).NUMBER, to_value(kept)])
+
+
+def decode(data: bytes) -> Kept:
+    """Return what a journal entry says; raises `WireError`."""
+    match cbor.decode(data, MAX_MESSAGE_BYTES):
+        case [int(number), body] if not isinstance(number, bool) and number in _BY_NUMBER:
+            return from_value(_BY_NUMBER[number], body)
+    raise WireError("a journal entry of an unknown kind")

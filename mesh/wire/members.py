@@ -1,0 +1,160 @@
+"""Who belongs to a mesh: invites, admissions and their chain.
+
+A mesh is a root key. An admission is a member's signed permission for one key, and a chain of them leads from the root to a
+peer: each but the first is signed by the subject of the one before, roles only shrink along it, and it is at most four
+deep. A chain is judged without any clock; whether it has expired is asked at the door alone, where channels open.
+"""
+
+import dataclasses
+import enum
+from typing import Annotated, ClassVar, TypeAlias
+
+from mesh.ground.errors import WireError
+from mesh.ground.ids import Boot, MeshId, PeerId, PublicKey, RecordId
+from mesh.ground.instants import WallTime
+from mesh.wire.codec import AtMost, Between, Size
+from mesh.wire.envelope import Signed, mesh_id, peer_id
+
+MAX_CHAIN = 4
+MAX_USES = 1_000
+
+
+class Role(enum.IntFlag):
+    """What a member may do."""
+
+    RENDER = 1
+    SUBMIT = 2
+    INVITE = 4
+    ADMIN = 8
+
+
+ALL_ROLES = Role.RENDER | Role.SUBMIT | Role.INVITE | Role.ADMIN
+DEFAULT_ROLES = Role.RENDER | Role.SUBMIT | Role.INVITE
+
+Roles: TypeAlias = Annotated[int, Between(0, int(ALL_ROLES))]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """The issuer lets `subject` into the mesh until it expires, with these roles."""
+
+    DOMAIN: ClassVar[str] = "admission"
+
+    mesh: MeshId
+    subject: PublicKey
+    roles: Roles
+    issued: WallTime
+    expires: WallTime
+    invite: RecordId | None
+    """The invite that was answered; none for the founder and for renewals."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    """The inviter asks members to admit whoever holds the secret of `key`."""
+
+    DOMAIN: ClassVar[str] = "invite"
+
+    mesh: MeshId
+    key: PublicKey
+    roles: Roles
+    uses: Annotated[int, Between(1, MAX_USES)]
+    expires: WallTime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StaticKey:
+    """The signer speaks on channels under this Noise static key."""
+
+    DOMAIN: ClassVar[str] = "static key"
+
+    mesh: MeshId
+    static: Annotated[bytes, Size(32)]
+
+
+Chain: TypeAlias = Annotated[tuple[Signed[Admission], ...], AtMost(MAX_CHAIN)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a member shows in the handshake: its chain, its channel key under its own signature, its boot."""
+
+    NUMBER: ClassVar[int] = 1
+
+    chain: Chain
+    static: Signed[StaticKey]
+    boot: Boot
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRequest:
+    """What a joiner shows instead: the invite, its inviter's chain, and the channel key signed by the invite and by itself."""
+
+    NUMBER: ClassVar[int] = 2
+
+    invite: Signed[Invite]
+    inviter: Chain
+    by_invite: Signed[StaticKey]
+    by_subject: Signed[StaticKey]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """What a chain proves."""
+
+    peer: PeerId
+    key: PublicKey
+    roles: Role
+    expires: WallTime
+    """The earliest expiry along the chain."""
+    depth: int
+
+
+def judge_chain(chain: tuple[Signed[Admission], ...], mesh: MeshId) -> Membership:
+    """Return what a chain whose signatures were checked proves; raises `WireError` when it proves nothing."""
+    if not 1 <= len(chain) <= MAX_CHAIN:
+        raise WireError(f"a chain of {len(chain)} admissions")
+    if mesh_id(chain[0].key) != mesh:
+        raise WireError("a chain of another mesh")
+    roles = ALL_ROLES
+    issuer = chain[0].key
+    for admission in chain:
+        body = admission.body
+        if admission.key != issuer or body.mesh != mesh:
+            raise WireError("a chain with a broken link")
+        if Role(body.roles) & ~roles:
+            raise WireError("a chain whose roles grow")
+        roles = Role(body.roles)
+        issuer = body.subject
+    if any(not Role(admission.body.roles) & Role.INVITE for admission in chain[:-1]):
+        raise WireError("a chain through a member that may not invite")
+    expires = WallTime(min(admission.body.expires for admission in chain))
+    return Membership(peer=peer_id(issuer), key=issuer, roles=roles, expires=expires, depth=len(chain))
+
+
+def judge_credentials(shown: Credentials, mesh: MeshId, static: bytes) -> Membership:
+    """Return the membership shown on a channel whose Noise static key is `static`; raises `WireError`."""
+    membership = judge_chain(shown.chain, mesh)
+    claimed = shown.static
+    if claimed.author != membership.peer or claimed.body.mesh != mesh or claimed.body.static != static:
+        raise WireError("credentials that belong to another channel")
+    return membership
+
+
+def judge_join(shown: JoinRequest, mesh: MeshId, static: bytes) -> Membership:
+    """Return the inviter's membership when `shown` entitles its holder to ask for admission; raises `WireError`.
+
+    Expiry and the count of uses are the admitting member's to judge.
+    """
+    inviter = judge_chain(shown.inviter, mesh)
+    invite = shown.invite.body
+    if shown.invite.author != inviter.peer or invite.mesh != mesh or not inviter.roles & Role.INVITE:
+        raise WireError("an invite by somebody who may not invite")
+    if Role(invite.roles) & ~inviter.roles:
+        raise WireError("an invite with more roles than its inviter has")
+    for static_key in (shown.by_invite, shown.by_subject):
+        if static_key.body.mesh != mesh or static_key.body.static != static:
+            raise WireError("an invite shown on another channel")
+    if shown.by_invite.key != invite.key:
+        raise WireError("an invite shown by somebody who does not hold it")
+    return inviter

@@ -1,0 +1,438 @@
+"""What peers say on control channels.
+
+A packet is [number, fields]. Numbers are only ever appended; a retired one stays reserved. Every list is bounded so that the
+longest message fits a control packet; who has more to say says it in several messages.
+"""
+
+import dataclasses
+import enum
+from typing import Annotated, ClassVar, TypeAlias, get_args
+
+from mesh.ground.errors import WireError
+from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
+from mesh.ground.instants import WallTime
+from mesh.wire import cbor
+from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
+from mesh.wire.envelope import Signed
+from mesh.wire.members import Admission, Chain
+from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
+
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_ADDRESSES = 8
+MAX_BITS_BYTES = 16 * 1024
+
+Port: TypeAlias = Annotated[int, Between(1, 65_535)]
+Host: TypeAlias = Annotated[str, AtMost(255)]
+Count: TypeAlias = Annotated[int, Between(0, 2**31)]
+Digest: TypeAlias = Annotated[bytes, Size(16)]
+Bits: TypeAlias = Annotated[bytes, AtMost(MAX_BITS_BYTES)]
+"""One bit a piece, the lowest bit of the first byte first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a peer accepts channels."""
+
+    host: Host
+    port: Port
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A peer and where it was last reached."""
+
+    peer: PeerId
+    addresses: Annotated[tuple[Address, ...], AtMost(MAX_ADDRESSES)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """First on every channel: who speaks, for people's eyes, and where it listens."""
+
+    NUMBER: ClassVar[int] = 1
+
+    name: Name
+    program: Annotated[str, AtMost(32)]
+    addresses: Annotated[tuple[Address, ...], AtMost(MAX_ADDRESSES)]
+    wall: WallTime
+    chain: Chain
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Contacts:
+    """Members that the sender has a channel with, so that the receiver may open its own."""
+
+    NUMBER: ClassVar[int] = 2
+
+    contacts: Annotated[tuple[Contact, ...], AtMost(64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Available:
+    """What the sender can render with now; on connecting and on change."""
+
+    NUMBER: ClassVar[int] = 3
+
+    engines: Annotated[tuple[EngineId, ...], AtMost(32)]
+    slots: Annotated[int, Between(0, 1024)]
+    busy: Annotated[int, Between(0, 1024)]
+    cores: Annotated[int, Between(0, 2**16)]
+    memory_mb: Annotated[int, Between(0, 2**31)]
+    draining: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A live job in the mesh set: its record, and the chain that lets its submitter submit."""
+
+    job: Signed[Job]
+    chain: Chain
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Part of the mesh set: all of it on connecting, changes to every connected peer."""
+
+    NUMBER: ClassVar[int] = 4
+
+    heads: Annotated[tuple[Head, ...], AtMost(8)]
+    marks: Annotated[tuple[Signed[Mark], ...], AtMost(128)]
+    cancels: Annotated[tuple[Signed[Entry], ...], AtMost(32)]
+    admissions: Annotated[tuple[Signed[Admission], ...], AtMost(64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAsk:
+    """The submitter or a keeper asks the receiver to keep the job."""
+
+    NUMBER: ClassVar[int] = 5
+
+    job: JobId
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """The sender wants news of the job from this keeper, for this many slots; 0 slots: it only watches. Repeated to stay."""
+
+    NUMBER: ClassVar[int] = 6
+
+    job: JobId
+    slots: Annotated[int, Between(0, 1024)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTask:
+    """A task that can be claimed, and the highest attempt heard of (0: none)."""
+
+    task: Task
+    attempt: Annotated[int, Between(0, 2**31)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The next open tasks in the job's order, and how far the job is; a keeper to its followers."""
+
+    NUMBER: ClassVar[int] = 7
+
+    job: JobId
+    open: Annotated[tuple[OpenTask, ...], AtMost(4096)]
+    slots: Annotated[int, Between(0, 2**20)]
+    """Slots of all the job's peers."""
+    unclaimed: Count
+    """Open tasks in all, those beyond the window included."""
+    running: Count
+    counting: Count
+    stopped: Count
+    safe: Count
+    median_ms: Annotated[int, Between(0, 2**53)]
+    """Median render time of the job's tasks so far; 0: none yet."""
+    ended: bool
+    """Sealed or cancelled: nothing is left to claim."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSent:
+    """The sender claims these tasks: one, or a frame run."""
+
+    NUMBER: ClassVar[int] = 8
+
+    claims: Annotated[tuple[Signed[Claim], ...], AtMost(64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The keeper's answer to a claim: yours, or taken."""
+
+    NUMBER: ClassVar[int] = 9
+
+    claim: RecordId
+    yours: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Withdraw:
+    """The sender gives up these claims."""
+
+    NUMBER: ClassVar[int] = 10
+
+    job: JobId
+    claims: Annotated[tuple[RecordId, ...], AtMost(1024)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One running claim and a number that grows while its render gets on."""
+
+    claim: RecordId
+    progress: Annotated[int, Between(0, 2**53)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The sender still works on these claims; each second, to the closest keeper."""
+
+    NUMBER: ClassVar[int] = 11
+
+    job: JobId
+    beats: Annotated[tuple[Beat, ...], AtMost(1024)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Claims that the sender works on, in full, to a keeper that may not know them; no answer is asked."""
+
+    NUMBER: ClassVar[int] = 12
+
+    claims: Annotated[tuple[Signed[Claim], ...], AtMost(64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseHeard:
+    """A lease that the sending keeper hears itself."""
+
+    claim: RecordId
+    holder: PeerId
+    task: Task
+    attempt: Attempt
+    progress: Annotated[int, Between(0, 2**53)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LeasesHeard:
+    """Keepers tell each other each second which claims they heard."""
+
+    NUMBER: ClassVar[int] = 13
+
+    job: JobId
+    leases: Annotated[tuple[LeaseHeard, ...], AtMost(512)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerDigest:
+    """How many records of the job the sender has, and a hash over their ids."""
+
+    NUMBER: ClassVar[int] = 14
+
+    job: JobId
+    count: Count
+    digest: Digest
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDigest:
+    """The same of one stream."""
+
+    author: PeerId
+    boot: Boot
+    count: Count
+    digest: Digest
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDigests:
+    """All streams that the sender has of the job; answers a digest that differs. `asked`: the receiver answers with its own."""
+
+    NUMBER: ClassVar[int] = 15
+
+    job: JobId
+    streams: Annotated[tuple[StreamDigest, ...], AtMost(512)]
+    asked: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StreamIds:
+    """The first eight bytes of each record's id that the sender has of one stream; the receiver sends what is missing."""
+
+    NUMBER: ClassVar[int] = 16
+
+    job: JobId
+    author: PeerId
+    boot: Boot
+    ids: Annotated[tuple[Annotated[bytes, Size(8)], ...], AtMost(4096)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """Records of one job and the chains of their authors; the receiver answers `Stored` once they are on its disk."""
+
+    NUMBER: ClassVar[int] = 17
+
+    job: JobId
+    entries: Annotated[tuple[Signed[Entry], ...], AtMost(32)]
+    chains: Annotated[tuple[Chain, ...], AtMost(16)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """These records, or the job's own, are on the sender's disk."""
+
+    NUMBER: ClassVar[int] = 18
+
+    job: JobId
+    ids: Annotated[tuple[RecordId, ...], AtMost(64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Holds:
+    """Holds that the sender gave; to the job's keepers and its submitter, and again to each that it meets."""
+
+    NUMBER: ClassVar[int] = 19
+
+    holds: Annotated[tuple[Signed[Hold], ...], AtMost(128)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Seek:
+    """The sender wants this blob and news of who has which pieces of it; repeated to stay."""
+
+    NUMBER: ClassVar[int] = 20
+
+    blob: BlobId
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Have:
+    """Which pieces of the blob the sender has; `pieces` 0: it does not know the blob."""
+
+    NUMBER: ClassVar[int] = 21
+
+    blob: BlobId
+    pieces: Annotated[int, Between(0, 8 * MAX_BITS_BYTES)]
+    bits: Bits
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Answer with the same number."""
+
+    NUMBER: ClassVar[int] = 22
+
+    number: Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    """The answer to a ping."""
+
+    NUMBER: ClassVar[int] = 23
+
+    number: Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AdmitAsk:
+    """On a joiner's channel: admit the key that the handshake showed."""
+
+    NUMBER: ClassVar[int] = 24
+
+    name: Name
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """The chain of the new or renewed member, and whom it may dial."""
+
+    NUMBER: ClassVar[int] = 25
+
+    chain: Chain
+    contacts: Annotated[tuple[Contact, ...], AtMost(64)]
+
+
+class RefusalCode(enum.IntEnum):
+    """Why somebody was not admitted or renewed."""
+
+    EXPIRED = 1
+    USED_UP = 2
+    CHAIN_TOO_LONG = 3
+    MAY_NOT_INVITE = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The sender does not admit or renew the receiver."""
+
+    NUMBER: ClassVar[int] = 26
+
+    code: Annotated[int, Between(1, 255)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RenewAsk:
+    """The sender asks for a longer admission; the receiver may do so if its own chain lets it invite."""
+
+    NUMBER: ClassVar[int] = 27
+
+    chain: Chain
+
+
+Message: TypeAlias = (
+    Hello
+    | Contacts
+    | Available
+    | News
+    | KeepAsk
+    | Follow
+    | Window
+    | ClaimSent
+    | Verdict
+    | Withdraw
+    | Heartbeat
+    | Running
+    | LeasesHeard
+    | LedgerDigest
+    | StreamDigests
+    | StreamIds
+    | Entries
+    | Stored
+    | Holds
+    | Seek
+    | Have
+    | Ping
+    | Pong
+    | AdmitAsk
+    | Admitted
+    | Refused
+    | RenewAsk
+)
+
+MESSAGES: tuple[type[Message], ...] = get_args(Message)
+BY_NUMBER: dict[int, type[Message]] = {kind.NUMBER: kind for kind in MESSAGES}
+assert len(BY_NUMBER) == len(MESSAGES), "a message number is used twice"
+
+
+def encode(message: Message) -> bytes:
+    """Return the packet of `message`; asserts that it fits one."""
+    data = cbor.encode([type(message).NUMBER, to_value(message)])
+    assert len(data) <= MAX_MESSAGE_BYTES, f"a {type(message).__name__} of {len(data)} bytes"
+    return data
+
+
+def decode(data: bytes) -> Message:
+    """Return the message in a packet, its signatures not yet checked; raises `WireError`."""
+    match cbor.decode(data, MAX_MESSAGE_BYTES):
+        case [int(number), body] if not isinstance(number, bool) and number in BY_NUMBER:
+            return from_value(BY_NUMBER[number], body)
+    raise WireError("a message of an unknown number")

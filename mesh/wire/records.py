@@ -1,0 +1,243 @@
+"""What is recorded for ever, and what is signed for the moment.
+
+Records (the job itself, and the entries of streams) are all that the fold sees; their set only grows. Claims, holds and
+keepers' marks are signed messages: others can tell who said them, but no state rests on them for longer than they are
+useful.
+"""
+
+import dataclasses
+import enum
+from typing import Annotated, ClassVar, TypeAlias
+
+from mesh.ground.ids import BlobId, Boot, JobId, RecordId
+from mesh.ground.instants import WallTime
+from mesh.wire.codec import AtMost, Between, Size
+from mesh.wire.envelope import Signed
+from mesh.wire.tasks import MAX_TASKS, Frames
+
+MAX_COPIES = 16
+MAX_TRIES = 16
+MAX_OUTPUTS = 16
+MAX_ATTEMPT = 2**31
+MAX_NAME_BYTES = 255
+MAX_REASON_BYTES = 600
+
+Task: TypeAlias = Annotated[int, Between(0, MAX_TASKS - 1)]
+Attempt: TypeAlias = Annotated[int, Between(1, MAX_ATTEMPT)]
+Milliseconds: TypeAlias = Annotated[int, Between(0, 2**53)]
+ByteCount: TypeAlias = Annotated[int, Between(0, 2**53)]
+Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EngineId:
+    """One exact renderer: two peers with equal ids render alike."""
+
+    name: Annotated[str, AtMost(32)]
+    version: Annotated[str, AtMost(32)]
+    build: Annotated[str, AtMost(64)]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OutputNames:
+    """How the file of a frame is called: prefix, the frame's number with at least `digits` digits, suffix."""
+
+    prefix: Name
+    digits: Annotated[int, Between(0, 32)]
+    suffix: Annotated[str, AtMost(32)]
+
+    def name(self, frame: int) -> str:
+        """Return the file name of `frame`."""
+        sign = "-" if frame < 0 else ""
+        return f"{self.prefix}{sign}{abs(frame):0{self.digits}d}{self.suffix}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What every output must be: sizes in pixels, depth in bits per channel; names as the engine has them."""
+
+    format: Annotated[str, AtMost(32)]
+    width: Annotated[int, Between(1, 2**17)]
+    height: Annotated[int, Between(1, 2**17)]
+    color_mode: Annotated[str, AtMost(16)]
+    depth: Annotated[int, Between(0, 64)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a person submitted; its record's id is the job's id."""
+
+    DOMAIN: ClassVar[str] = "job"
+
+    number: Annotated[int, Between(1, 2**53)]
+    """Of its submitter, rising."""
+    name: Name
+    scene: BlobId
+    """The root of the scene's tree."""
+    engine: EngineId
+    frames: Frames
+    names: OutputNames
+    picture: Picture
+    copies: Annotated[int, Between(1, MAX_COPIES)]
+    tries: Annotated[int, Between(1, MAX_TRIES)]
+    submitted: WallTime
+    last_day: WallTime
+    """Past it all peers drop and refuse whatever belongs to the job."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The author takes a task."""
+
+    DOMAIN: ClassVar[str] = "claim"
+
+    job: JobId
+    task: Task
+    attempt: Attempt
+    """One more than the highest that its author had heard of for the task."""
+    boot: Boot
+    number: Annotated[int, Between(1, 2**53)]
+    """Of this boot's claims, so that the same task claimed again is another claim."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file that a task made."""
+
+    blob: BlobId
+    size: ByteCount
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The task of the embedded claim is rendered; the claim's author and the result's are one."""
+
+    NUMBER: ClassVar[int] = 1
+
+    claim: Signed[Claim]
+    outputs: Annotated[tuple[Output, ...], AtMost(MAX_OUTPUTS)]
+    render_ms: Milliseconds
+    log: BlobId | None
+    """What the engine printed; kept by its author alone."""
+
+    @property
+    def task(self) -> int:
+        """The task that was rendered."""
+        return self.claim.body.task
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that the claim announced."""
+        return self.claim.body.attempt
+
+
+class FailureKind(enum.IntEnum):
+    """Why a task failed."""
+
+    CRASHED = 1
+    HUNG = 2
+    OUT_OF_MEMORY = 3
+    TRUNCATED = 4
+    WRONG_PICTURE = 5
+    REPORTED = 6
+    SCENE_UNREADABLE = 7
+    SCENE_REFUSED = 8
+    PATH_LEAVES_TREE = 9
+    DISK_FULL = 10
+    ENGINE_BROKEN = 11
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The author tried the task and could not render it."""
+
+    NUMBER: ClassVar[int] = 2
+
+    task: Task
+    attempt: Attempt
+    kind: Annotated[int, Between(1, 255)]
+    reason: Annotated[str, AtMost(MAX_REASON_BYTES)]
+    log: BlobId | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Nobody whom the author could ask still has the output of this result."""
+
+    NUMBER: ClassVar[int] = 3
+
+    task: Task
+    result: RecordId
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """The job is to be rendered no further; acts when the submitter or an admin says so."""
+
+    NUMBER: ClassVar[int] = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """The job is complete, as the blob says in full."""
+
+    NUMBER: ClassVar[int] = 5
+
+    blob: BlobId
+
+
+Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One record of a stream: what its author said of a job in one boot, numbered from 1."""
+
+    DOMAIN: ClassVar[str] = "entry"
+
+    job: JobId
+    boot: Boot
+    number: Annotated[int, Between(1, 2**31)]
+    what: Statement
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The author checked this blob, has it on its disk and keeps it until the job's retention ends."""
+
+    DOMAIN: ClassVar[str] = "hold"
+
+    job: JobId
+    blob: BlobId
+    """An output, or a scene's root: then all that its tree names is held too."""
+    nonce: Annotated[bytes, Size(16)]
+    """So that a hold given again is another hold."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """The author keeps the job's records and arbitrates its claims, until the mark expires."""
+
+    DOMAIN: ClassVar[str] = "mark"
+
+    job: JobId
+    expires: WallTime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SealedTask:
+    """One task of a seal: its result, and who holds its outputs; neither where the submitter sealed it stopped."""
+
+    result: Signed[Entry] | None
+    holds: Annotated[tuple[Signed[Hold], ...], AtMost(MAX_COPIES)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SealPage:
+    """The seal's blob, which can be judged alone: its tasks in their order, and what makes their authors members."""
+
+    job: JobId
+    tasks: Annotated[tuple[SealedTask, ...], AtMost(MAX_TASKS)]
