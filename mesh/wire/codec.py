@@ -98,7 +98,7 @@ def from_value(kind: type[T], value: Value) -> T:
 
 def codec_of(annotation: object) -> Codec:
     """Return the codec of an annotation; raises `TypeError` where the annotation has no bounds: a bug of ours."""
-    return _codec(annotation)  # type: ignore[arg-type]  # annotations are hashable, which `object` does not say
+    return _codec(annotation)
 
 
 @cache

@@ -1,0 +1,221 @@
+"""What the core asks of the world, performed in order. `Append` is a barrier: nothing after it leaves before its fsync.
+
+An effect that takes time has an `op`; exactly one event returns it, unless the peer stops first.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mesh.core.timers import Timer
+from mesh.ground.ids import BlobId, JobId, PeerId
+from mesh.ground.instants import Instant
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import Kept
+from mesh.wire.messages import Address, Admitted, Message, Refused
+from mesh.wire.records import Job, SealPage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Write to the journal and fsync before any later effect is performed."""
+
+    entries: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Send on the peer's channel; dropped where there is none."""
+
+    peer: PeerId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """Open a channel; `ChannelOpened` or `DialFailed` follows, and nothing where one is open."""
+
+    peer: PeerId
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseChannel:
+    """Close the peer's channel, cleanly; no `ChannelClosed` follows."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTimer:
+    """Wake the core at `at`."""
+
+    timer: Timer
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchManifest:
+    """Ask a source for a blob's manifest and start the blob: `BlobStarted` or `FetchFailed`."""
+
+    op: int
+    peer: PeerId
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPieces:
+    """Ask a source for pieces, verify and store them: `PiecesStored` or `FetchFailed`."""
+
+    op: int
+    peer: PeerId
+    blob: BlobId
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTree:
+    """Read which blobs a scene's root names: `TreeRead`."""
+
+    op: int
+    root: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritePage:
+    """Store a seal's page as a blob: `PageWritten`."""
+
+    op: int
+    page: SealPage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPage:
+    """Read and check a seal's page: `PageRead`."""
+
+    op: int
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmEngine:
+    """Start the job's engine, so that its stage opens fast once the scene is here; nothing answers."""
+
+    job: Signed[Job]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenStage:
+    """Check the scene out and load it; nothing answers: a failure shows when a frame is rendered."""
+
+    job: Signed[Job]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseStage:
+    """End the job's stages and remove its checked-out tree."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRender:
+    """Render one frame in a stage of the job, opened if need be, in slot `slot`.
+
+    Answers: `RenderProgressed` any number of times, then `FrameWritten` and later `Rendered` or `RenderFailed`, or at once
+    `RenderFailed`.
+    """
+
+    op: int
+    slot: int
+    job: Signed[Job]
+    task: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillRender:
+    """End a render in hand; nothing answers any more."""
+
+    op: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOutput:
+    """Look whether a blob is a picture as the job wants it: `OutputChecked`."""
+
+    op: int
+    job: Signed[Job]
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Write a blob into a person's directory under a temporary name, fsync, rename: `Exported` or `ExportFailed`.
+
+    A file that is there already and equal is as good as written.
+    """
+
+    op: int
+    blob: BlobId
+    directory: str
+    name: str
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A command was taken; the job it is about."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """A command was not taken; the sentence says why and what to do."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """Answer a person's command."""
+
+    op: int
+    reply: Accepted | Declined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDoor:
+    """Answer whoever asked for admission or renewal."""
+
+    op: int
+    answer: Admitted | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """Nothing is left to do; end."""
+
+
+Effect: TypeAlias = (
+    Append
+    | Send
+    | Dial
+    | CloseChannel
+    | SetTimer
+    | FetchManifest
+    | FetchPieces
+    | ReadTree
+    | WritePage
+    | ReadPage
+    | WarmEngine
+    | OpenStage
+    | CloseStage
+    | StartRender
+    | KillRender
+    | CheckOutput
+    | Export
+    | Reply
+    | AnswerDoor
+    | Stopped
+)

@@ -1,0 +1,293 @@
+"""What the world tells the core. Every event that answers an effect carries the effect's `op`.
+
+Whatever came from another peer was verified by `wire` before it became an event.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mesh.core.timers import Timer
+from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import Kept
+from mesh.wire.members import Admission, Invite
+from mesh.wire.messages import Address, Message
+from mesh.wire.records import EngineId, FailureKind, Output, OutputNames, Picture, SealPage
+from mesh.wire.tasks import Frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """First of all: what the journal holds, in its order, and which blobs are whole on the disk."""
+
+    kept: tuple[Kept, ...]
+    complete: tuple[BlobId, ...]
+    addresses: tuple[Address, ...]
+    """Where this host accepts channels, to be told to others."""
+    contacts: tuple[Address, ...]
+    """Addresses to dial without knowing who answers: from the invite or the command line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAsked:
+    """Finish the frames in hand, claim no other, then stop; `now`: do not even finish."""
+
+    now: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginesProbed:
+    """What this host can render with, found out anew; `slots` 0 where it must not render."""
+
+    engines: tuple[EngineId, ...]
+    slots: int
+    cores: int
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired:
+    """The instant of a timer has come; perhaps long ago, where the host slept."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOpened:
+    """A member's channel is open, and it is the only one to this peer; `address` is where it was reached, if we dialled."""
+
+    peer: PeerId
+    boot: Boot
+    address: Address | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelClosed:
+    """The channel is gone; `clean`: the peer said so, under its key."""
+
+    peer: PeerId
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialFailed:
+    """Nobody could be reached; `refused`: a live host answered that no such process listens."""
+
+    peer: PeerId
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageHeard:
+    """A verified message of a member on its channel."""
+
+    peer: PeerId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionAsked:
+    """A joiner, whose handshake proved that it holds this invite's secret and `subject`, asks to be admitted."""
+
+    op: int
+    invite: Signed[Invite]
+    subject: PublicKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalAsked:
+    """Somebody whose chain was judged asks for a longer one."""
+
+    op: int
+    chain: tuple[Signed[Admission], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlanned:
+    """A person's job, inspected and stored: everything of the record that the core does not decide itself."""
+
+    op: int
+    name: str
+    scene: BlobId
+    scene_blobs: tuple[BlobId, ...]
+    """The tree and all that it names."""
+    engine: EngineId
+    frames: Frames
+    names: OutputNames
+    picture: Picture
+    directory: str
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAsked:
+    """A person cancels a job."""
+
+    op: int
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchAsked:
+    """A person wants a job's files in a directory of this host."""
+
+    op: int
+    job: JobId
+    directory: str
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobAsked:
+    """A person waits for one blob, such as a log: fetch it from whoever has it."""
+
+    op: int
+    blob: BlobId
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobStarted:
+    """The manifest of a blob is here; `have` are the pieces that were stored already."""
+
+    op: int
+    blob: BlobId
+    pieces: int
+    have: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PiecesStored:
+    """These pieces were verified and stored; `complete`: the blob is whole and on the disk."""
+
+    op: int
+    blob: BlobId
+    numbers: tuple[int, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchFailed:
+    """The source did not send what was asked; `full`: our own disk is."""
+
+    op: int
+    blob: BlobId
+    full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRead:
+    """What a scene's root names; no blobs where it is no tree."""
+
+    op: int
+    root: BlobId
+    blobs: tuple[BlobId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWritten:
+    """The seal's page is a blob on the disk."""
+
+    op: int
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRead:
+    """What a seal's blob says, its signatures checked; None where it says nothing valid."""
+
+    op: int
+    blob: BlobId
+    page: SealPage | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderProgressed:
+    """The render got on; `progress` grows with each sample and each step of opening the stage."""
+
+    op: int
+    progress: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameWritten:
+    """The renderer has written the file and can take the next frame; the picture is yet to be checked."""
+
+    op: int
+    render_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """The picture was checked and is stored, on the disk."""
+
+    op: int
+    outputs: tuple[Output, ...]
+    log: BlobId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderFailed:
+    """No picture; `unfit`: it is this host's disk or engine, not the task."""
+
+    op: int
+    kind: FailureKind
+    reason: str
+    unfit: bool
+    log: BlobId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputChecked:
+    """An output of somebody else's was looked at."""
+
+    op: int
+    blob: BlobId
+    good: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """The file lies in the person's directory, fsynced."""
+
+    op: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFailed:
+    """The file could not be written; `exists`: another one is in its place and may not be overwritten."""
+
+    op: int
+    reason: str
+    exists: bool
+
+
+Event: TypeAlias = (
+    Started
+    | StopAsked
+    | EnginesProbed
+    | TimerFired
+    | ChannelOpened
+    | ChannelClosed
+    | DialFailed
+    | MessageHeard
+    | AdmissionAsked
+    | RenewalAsked
+    | JobPlanned
+    | CancelAsked
+    | FetchAsked
+    | BlobAsked
+    | BlobStarted
+    | PiecesStored
+    | FetchFailed
+    | TreeRead
+    | PageWritten
+    | PageRead
+    | RenderProgressed
+    | FrameWritten
+    | Rendered
+    | RenderFailed
+    | OutputChecked
+    | Exported
+    | ExportFailed
+)

@@ -1,0 +1,177 @@
+"""News that one machine of the core tells the others, within one turn."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mesh.ground.ids import BlobId, Boot, JobId, PeerId
+from mesh.wire.envelope import Signed
+from mesh.wire.messages import Head
+from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReached:
+    """A channel to a member is open and its hello was said; `restarted`: it had another boot when last heard."""
+
+    peer: PeerId
+    boot: Boot
+    restarted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerLost:
+    """There is no channel to a member any more; it may be alive."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerDead:
+    """A member's process is surely gone: it left, its host refused, or it has another boot."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slept:
+    """This host's clock jumped: whatever it believed of others is old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadHeard:
+    """A job is new to this peer."""
+
+    head: Head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkHeard:
+    """A keeper's mark is new or renewed."""
+
+    mark: Signed[Mark]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryAdded:
+    """A record joined the ledger and is on its way to the disk; `own`: this peer's author."""
+
+    entry: Signed[Entry]
+    own: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChanged:
+    """What counts of a task, or whether it is open, has changed."""
+
+    job: JobId
+    task: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded:
+    """The job was sealed or cancelled: no task of it is started any more."""
+
+    job: JobId
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowChanged:
+    """Another set of tasks can be claimed."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimWon:
+    """A claim of this peer is its lease now."""
+
+    claim: Signed[Claim]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimLost:
+    """A claim of this peer was told taken."""
+
+    claim: Signed[Claim]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotFreed:
+    """A slot of this host has room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimEnded:
+    """This peer has done what it claimed, or gave it up."""
+
+    claim: Signed[Claim]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneComplete:
+    """The whole scene of a job is on this peer's disk."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobComplete:
+    """A blob is whole on this peer's disk."""
+
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldHeard:
+    """A peer, or this one, holds a blob."""
+
+    hold: Signed[Hold]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSafe:
+    """A task's output has as many holds as its job asks."""
+
+    job: JobId
+    task: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDelivered:
+    """A task's file is on the submitter's disk."""
+
+    job: JobId
+    task: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Write a record under this peer's name."""
+
+    job: JobId
+    what: Result | Failed | Lost | Cancel | Seal
+
+
+Note: TypeAlias = (
+    PeerReached
+    | PeerLost
+    | PeerDead
+    | Slept
+    | HeadHeard
+    | MarkHeard
+    | EntryAdded
+    | TaskChanged
+    | JobEnded
+    | WindowChanged
+    | ClaimWon
+    | ClaimLost
+    | SlotFreed
+    | ClaimEnded
+    | SceneComplete
+    | BlobComplete
+    | HoldHeard
+    | TaskSafe
+    | TaskDelivered
+    | Publish
+)

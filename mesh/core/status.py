@@ -1,0 +1,130 @@
+"""The frozen view that people's programs see; made on request, never state."""
+
+import enum
+from dataclasses import dataclass
+
+from mesh.ground.ids import BlobId, JobId, MeshId, PeerId, RecordId
+from mesh.ground.instants import WallTime
+from mesh.wire.messages import Address
+from mesh.wire.records import EngineId, Job
+
+
+class JobState(enum.Enum):
+    """What a person would say of a job."""
+
+    WAITING = "waiting"
+    """Nobody renders: nobody can, or nobody has the scene yet."""
+    RENDERING = "rendering"
+    STOPPED = "stopped"
+    """All that is left are tasks that failed too often."""
+    RENDERED = "rendered"
+    """Every task counts; files are on their way."""
+    SEALED = "sealed"
+    CANCELLED = "cancelled"
+
+
+class TaskState(enum.Enum):
+    """What a person would say of a task."""
+
+    OPEN = "open"
+    RUNNING = "running"
+    COUNTS = "counts"
+    SAFE = "safe"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerView:
+    """One peer as this one sees it."""
+
+    peer: PeerId
+    name: str
+    connected: bool
+    me: bool
+    addresses: tuple[Address, ...]
+    engines: tuple[EngineId, ...]
+    slots: int
+    busy: int
+    draining: bool
+    round_trip_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperView:
+    """Whether a peer can help with a job, and what it lacks; `lacks` empty: it can."""
+
+    peer: PeerId
+    name: str
+    lacks: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """One job as this peer sees it."""
+
+    job: JobId
+    record: Job
+    submitter: PeerId
+    mine: bool
+    state: JobState
+    tasks: int
+    counting: int
+    running: int
+    safe: int
+    stopped: int
+    delivered: int
+    durable: bool
+    """The job's record is on as many disks as it should be."""
+    scene_holders: int
+    """Other peers known to hold the whole scene."""
+    may_go: bool
+    """This host may be switched off and nothing is lost."""
+    only_here: bool
+    """No other peer could take the job over: there is none."""
+    keeping: bool
+    median_ms: int
+    problems: tuple[str, ...]
+    """What a person should know: failures, files that could not be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureView:
+    """One failed attempt."""
+
+    peer: PeerId
+    kind: str
+    reason: str
+    log: BlobId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """One task of a job, as a keeper of the job or its submitter sees it."""
+
+    task: int
+    frame: int
+    state: TaskState
+    delivered: bool
+    holder: PeerId | None
+    """Who renders it, or rendered what counts."""
+    attempt: int
+    render_ms: int
+    holds: int
+    result: RecordId | None
+    log: BlobId | None
+    failures: tuple[FailureView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshView:
+    """All that this peer knows, in short."""
+
+    peer: PeerId
+    mesh: MeshId
+    name: str
+    wall: WallTime
+    peers: tuple[PeerView, ...]
+    jobs: tuple[JobView, ...]
+    roles: tuple[str, ...]
+    membership_expires: WallTime
+    draining: bool

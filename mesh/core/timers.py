@@ -1,0 +1,59 @@
+"""What the core asks to be woken for: each timer says by its type who wakes and by its fields about what.
+
+A timer that is no longer needed is not cancelled: its machine looks at the state when it fires, and finds nothing to do.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Once a second: heartbeats, leases, whatever is looked at regularly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleEnds:
+    """A keeper decides a task's claims."""
+
+    job: JobId
+    task: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """A claim has waited long enough for a keeper's verdict."""
+
+    claim: RecordId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowDue:
+    """A keeper may tell its followers again."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redial:
+    """A known peer without a channel may be dialled again."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLate:
+    """A request to a source has had its time."""
+
+    op: int
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HearingEnds:
+    """A peer that slept, or just started, has heard the news."""
+
+
+Timer: TypeAlias = Tick | SettleEnds | Unanswered | WindowDue | Redial | FetchLate | HearingEnds
