@@ -28,7 +28,7 @@ class RendererError(MeshError):
 
 
 class EngineMissing(RendererError):
-    """No such engine is installed here. `meshnode engine list` shows those that are, `engine install blender` adds one."""
+    """No such engine is installed here. `meshnode engine list` shows those that are; `engine install blender` adds."""
 
     exit_code = 31
 
@@ -40,7 +40,7 @@ class EngineTooOld(RendererError):
 
 
 class EngineBroken(RendererError):
-    """The engine is there but does not start or render. The message says what it printed; mostly a library is missing."""
+    """The engine is there but does not start or render. The message says what it printed; often a library lacks."""
 
     exit_code = 33
 

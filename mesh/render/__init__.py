@@ -1,0 +1,1 @@
+"""The adapter of the renderers: everything that starts one, talks to it, watches it and ends it."""
