@@ -114,17 +114,17 @@ class Usage:
 class BlobStore(Protocol):
     """Immutable bytes by name, whole or in part.
 
-    Any method may raise `StorageError`; those that write may raise `DiskFull`, which leaves the store as before the call.
+    Any method may raise `StorageError`; those that write may raise `DiskFull`, and then leave the store as it was.
     """
 
     def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
-        """Make room for the pieces of `blob` and return those already here; raise `PieceRefused` if `manifest` is not its."""
+        """Make room for the pieces of `blob` and return those already here; raise `PieceRefused` if it is another's."""
         ...
 
     def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
         """Verify and store one piece; return whether the blob is now complete, and then on disk.
 
-        A piece that is here already changes nothing. Raises `PieceRefused` for wrong bytes, `BlobMissing` before `start`.
+        A piece that is here already changes nothing. Raises `PieceRefused`, and `BlobMissing` before `start`.
         """
         ...
 
@@ -132,8 +132,8 @@ class BlobStore(Protocol):
         """Return the manifest of a blob that was started or ingested; else raise `BlobMissing`."""
         ...
 
-    def have(self, blob: BlobId) -> PieceSet:
-        """Return the verified pieces of `blob`; a blob unknown to the store has the empty set of no pieces."""
+    def have(self, blob: BlobId) -> PieceSet | None:
+        """Return the verified pieces of `blob`, or nothing if it was neither started nor ingested."""
         ...
 
     def complete(self, blob: BlobId) -> bool:
@@ -152,7 +152,7 @@ class BlobStore(Protocol):
         ...
 
     def ingest(self, source: bytes | Path) -> BlobId:
-        """Store the bytes, or a copy of the file's, on disk and return their id; raise `SourceUnreadable` for a bad file."""
+        """Store the bytes, or a copy of the file's, on disk and return their id. Raises `SourceUnreadable`."""
         ...
 
     def pin(self, blob: BlobId, reason: str) -> None:

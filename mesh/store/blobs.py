@@ -1,0 +1,414 @@
+"""The blob store on disk: one sparse file for each blob, and an index of what is in it.
+
+    whole/<id>           complete blobs, in name and bytes on disk
+    parts/<id>           blobs with pieces missing: a sparse file, each piece at its place
+    parts/ingest-*       files on their way in, without a name yet
+    quarantine/<id>-<n>  pieces that rotted, as they were found
+    index.sqlite         manifests, marked pieces, pins, last use
+
+A piece goes through these states, and never skips one: verified in memory, written, synchronised (every 64 pieces),
+marked. A piece that is written but not marked is offered too, since SIGKILL cannot take it away; after a crash it is
+verified again. A blob moves from `parts` to `whole` after its last byte was synchronised and before the index says so.
+
+Invariants: no byte leaves that was not verified in the same call, whatever happened to the disk; a mark in the index is
+never ahead of the disk; a blob is in at most one of the two directories, and recovery at the next start settles which.
+Locks are taken in the order pins, entry, map, index. The module must not know scenes, jobs or peers.
+"""
+
+import errno
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mesh.ground.ids import BlobId
+from mesh.ports.storage import (
+    BlobInfo,
+    BlobMissing,
+    DiskFull,
+    PieceRefused,
+    SourceUnreadable,
+    StoreCorrupt,
+    Usage,
+)
+from mesh.store import posix
+from mesh.store.index import IndexRow
+from mesh.store.places import INGEST_PREFIX, Entry, Places, demote, quarantine, settle
+from mesh.store.recovery import open_index, recover
+from mesh.wire import manifest as manifests
+from mesh.wire.manifest import Manifest, PieceSet
+
+SYNC_EVERY_PIECES = 64
+"""Pieces between two synchronisations: 0.3 ms a piece instead of 1.2 ms, and at most this many to verify again."""
+
+RESERVE_BYTES = 64 * 1024 * 1024
+"""Room that blobs leave to the journal, so that a full store never stops the records."""
+
+USE_GRAIN_MS = 60_000
+"""Last use is written down at most once in this time."""
+
+REASON_MAX_BYTES = 128
+"""Length of a pin's reason."""
+
+
+class FileBlobStore:
+    """A `BlobStore` in one directory, for one process at a time; the home's lock sees to that."""
+
+    def __init__(self, root: Path, *, wall_ms: Callable[[], int], reserve_bytes: int = RESERVE_BYTES) -> None:
+        """Open or make the store; settle what a crash left half done. `wall_ms` tells the time of last use."""
+        self._wall_ms = wall_ms
+        self._reserve_bytes = reserve_bytes
+        self._places = Places(root)
+        self._index = open_index(self._places)
+        self._map_lock = threading.Lock()
+        self._pins_lock = threading.Lock()
+        try:
+            with posix.named_errors(root):
+                self._entries = recover(self._places, self._index, wall_ms())
+            self._pins: dict[BlobId, set[str]] = {}
+            for blob, reason in self._index.pins():
+                self._pins.setdefault(blob, set()).add(reason)
+        except BaseException:
+            self._index.close()
+            raise
+        self._used: dict[BlobId, int] = {}
+        self._used_written_ms = wall_ms()
+
+    def have(self, blob: BlobId) -> PieceSet | None:
+        """Return the verified pieces of `blob`, or nothing if it is unknown."""
+        entry = self._find(blob)
+        return entry.have if entry else None
+
+    def complete(self, blob: BlobId) -> bool:
+        """Say whether `blob` is wholly on disk."""
+        entry = self._find(blob)
+        return entry is not None and entry.whole
+
+    def manifest(self, blob: BlobId) -> Manifest:
+        """Return the manifest of a known blob."""
+        return self._known(blob).manifest
+
+    def blobs(self) -> list[BlobInfo]:
+        """Return what is known of every blob, least recently used first."""
+        with self._map_lock:
+            entries = sorted(self._entries.values(), key=lambda entry: (entry.last_used_ms, entry.blob))
+        return [
+            BlobInfo(
+                blob=entry.blob,
+                size=entry.manifest.size,
+                stored=entry.stored(),
+                pins=tuple(sorted(self._pins.get(entry.blob, ()))),
+                last_used_ms=entry.last_used_ms,
+            )
+            for entry in entries
+        ]
+
+    def usage(self) -> Usage:
+        """Return how much is stored, and how much room is left for blobs."""
+        infos = self.blobs()
+        return Usage(
+            blobs=len(infos),
+            stored=sum(info.stored for info in infos),
+            pinned=sum(info.stored for info in infos if info.pins),
+            free=max(0, self._room()),
+        )
+
+    def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
+        """Remember the manifest of a blob to be fetched; return the pieces that are here."""
+        encoded = manifests.encode(manifest)
+        if manifests.encoded_blob_id(encoded) != blob:
+            raise PieceRefused(f"the manifest is not of blob {blob.hex()}")
+        with self._entering(blob, manifest) as entry:
+            if not entry.known:
+                self._refuse_without_room(manifest.size)
+                self._index.put(self._row(entry, encoded))
+                entry.known = True
+            if entry.have.complete and not entry.whole:  # An empty blob: no piece will ever come.
+                with posix.named_errors(self._places.part(blob)):
+                    self._settle(entry)
+            return entry.have
+
+    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+        """Verify and write one piece; the last one makes the blob whole."""
+        entry = self._known(blob)
+        if not entry.manifest.fits(number, piece):
+            raise PieceRefused(f"not piece {number} of blob {blob.hex()}")
+        path = self._places.part(blob)
+        with entry.lock, posix.named_errors(path):
+            self._refuse_if_gone(entry)
+            if number not in entry.have:
+                self._refuse_without_room(len(piece))
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, posix.PRIVATE_FILE_MODE)
+                try:
+                    posix.write_all(descriptor, piece, entry.manifest.extent(number)[0])
+                finally:
+                    os.close(descriptor)
+                entry.have = entry.have.plus(number)
+                if entry.have.complete or len(entry.have) - len(entry.marked) >= SYNC_EVERY_PIECES:
+                    self._settle(entry)
+            return entry.whole
+
+    def read_piece(self, blob: BlobId, number: int) -> bytes:
+        """Return one piece after verifying it; put it aside if it rotted."""
+        entry = self._known(blob)
+        with self._reading(entry, number) as descriptor:
+            piece = _read_extent(entry, number, descriptor)
+        if not entry.manifest.fits(number, piece):
+            piece = self._read_again(entry, number)
+        self._touch(entry)
+        return piece
+
+    def read(self, blob: BlobId, offset: int, size: int) -> bytes:
+        """Return bytes from anywhere in the blob; every piece that they touch is verified."""
+        manifest = self.manifest(blob)
+        if offset < 0 or size < 0 or offset + size > manifest.size:
+            raise BlobMissing(f"bytes {offset} to {offset + size} of blob {blob.hex()}, which has {manifest.size}")
+        parts = []
+        for number in manifest.numbers(offset, size):
+            begin, length = manifest.extent(number)
+            piece = self.read_piece(blob, number)
+            parts.append(memoryview(piece)[max(0, offset - begin) : min(length, offset + size - begin)])
+        return b"".join(parts)
+
+    def ingest(self, source: bytes | Path) -> BlobId:
+        """Copy bytes or a file into the store, durably, and name them."""
+        with posix.named_errors(self._places.parts_directory):
+            descriptor, name = tempfile.mkstemp(prefix=INGEST_PREFIX, dir=self._places.parts_directory)
+            try:
+                if isinstance(source, bytes):
+                    self._refuse_without_room(len(source))
+                    manifest = manifests.manifest_of(source)
+                    posix.write_all(descriptor, source, 0)
+                else:
+                    manifest = self._copy(source, descriptor)
+                os.fsync(descriptor)
+                return self._take_in(manifest, Path(name))
+            finally:
+                os.close(descriptor)
+                # Once it was taken in, the name is gone.
+                with suppress(FileNotFoundError):
+                    os.unlink(name)
+
+    def _copy(self, source: Path, descriptor: int) -> Manifest:
+        """Copy the file and return the manifest of exactly the bytes that were written."""
+        with _opened(source) as (reader, facts):
+            size = facts.st_size
+            if size > manifests.BLOB_MAX_BYTES:
+                raise SourceUnreadable(f"{source}: {size} bytes where at most {manifests.BLOB_MAX_BYTES} are allowed")
+            self._refuse_without_room(size)
+            step, hashes = manifests.piece_size(size), []
+            for offset in range(0, size, step):
+                piece = _read_source(source, reader, offset, min(step, size - offset))
+                hashes.append(manifests.piece_hash(piece))
+                posix.write_all(descriptor, piece, offset)
+            after = os.fstat(reader)
+        if (after.st_size, after.st_mtime_ns) != (size, facts.st_mtime_ns):
+            raise SourceUnreadable(f"{source}: it changed while it was read")
+        return Manifest(size=size, pieces=tuple(hashes))
+
+    def _take_in(self, manifest: Manifest, path: Path) -> BlobId:
+        """Give a synchronised file the name of its blob."""
+        encoded = manifests.encode(manifest)
+        blob = manifests.encoded_blob_id(encoded)
+        with self._entering(blob, manifest) as entry:
+            if not entry.whole:
+                posix.rename_durably(path, self._places.whole(blob))
+                entry.whole = True
+                entry.have = entry.marked = PieceSet.full(len(manifest.pieces))
+                self._index.put(self._row(entry, encoded))
+                entry.known = True
+                with suppress(FileNotFoundError):
+                    self._places.part(blob).unlink()
+        return blob
+
+    def pin(self, blob: BlobId, reason: str) -> None:
+        """Keep the blob for this reason, durably."""
+        assert len(reason.encode()) <= REASON_MAX_BYTES
+        with self._pins_lock:
+            reasons = self._pins.get(blob, set())
+            if reason not in reasons:
+                self._index.pin(blob, reason)
+                self._pins[blob] = reasons | {reason}
+
+    def unpin(self, blob: BlobId, reason: str) -> None:
+        """No longer keep the blob for this reason, durably."""
+        with self._pins_lock:
+            reasons = self._pins.get(blob, set())
+            if reason in reasons:
+                self._index.unpin(blob, reason)
+                self._pins[blob] = reasons - {reason}
+
+    def delete(self, blob: BlobId) -> bool:
+        """Forget the blob and its bytes unless it is pinned."""
+        with self._pins_lock:
+            if self._pins.get(blob):
+                return False
+            entry = self._find(blob)
+            if entry is None:
+                return True
+            with entry.lock, posix.named_errors(self._places.of(entry)):
+                # The bytes first: that works on a full disk too, and a row without a file is settled at the next start,
+                # whereas a file without a row would be taken in again.
+                with suppress(FileNotFoundError):
+                    self._places.of(entry).unlink()
+                posix.sync_directory(self._places.of(entry).parent)
+                self._drop(entry)
+                self._index.remove(blob)
+            return True
+
+    def close(self) -> None:
+        """Synchronise and mark every written piece, and close the index."""
+        with self._map_lock:
+            entries = list(self._entries.values())
+        try:
+            for entry in entries:
+                with entry.lock:
+                    if entry.have != entry.marked:
+                        with posix.named_errors(self._places.of(entry)):
+                            self._settle(entry)
+            self._index.used(self._used)
+        finally:
+            self._index.close()
+
+    def _find(self, blob: BlobId) -> Entry | None:
+        with self._map_lock:
+            return self._entries.get(blob)
+
+    def _known(self, blob: BlobId) -> Entry:
+        if entry := self._find(blob):
+            return entry
+        raise BlobMissing(f"blob {blob.hex()}")
+
+    @contextmanager
+    def _entering(self, blob: BlobId, manifest: Manifest) -> Iterator[Entry]:
+        """Yield the blob's entry under its lock; a new one goes again unless the body makes it known to the index."""
+        none = PieceSet(count=len(manifest.pieces))
+        fresh = Entry(blob=blob, manifest=manifest, marked=none, have=none, last_used_ms=self._wall_ms())
+        while True:
+            with self._map_lock:
+                entry = self._entries.setdefault(blob, fresh)
+            with entry.lock:
+                if entry.gone:
+                    continue
+                try:
+                    yield entry
+                finally:
+                    if not entry.known:
+                        self._drop(entry)
+                return
+
+    def _drop(self, entry: Entry) -> None:
+        entry.gone = True
+        with self._map_lock:
+            self._entries.pop(entry.blob, None)
+
+    def _refuse_if_gone(self, entry: Entry) -> None:
+        if entry.gone or not entry.known:
+            raise BlobMissing(f"blob {entry.blob.hex()}")
+
+    def _row(self, entry: Entry, manifest: bytes) -> IndexRow:
+        pieces = entry.marked.encode()
+        return IndexRow(blob=entry.blob, manifest=manifest, pieces=pieces, last_used_ms=entry.last_used_ms)
+
+    def _settle(self, entry: Entry) -> None:
+        """Synchronise the pieces written since the last time and mark them; a complete blob becomes whole."""
+        try:
+            settle(self._places, self._index, entry)
+        except OSError:
+            # What the system could not write it may also have dropped from memory: only marked pieces are sure.
+            entry.have = entry.marked
+            raise
+
+    @contextmanager
+    def _reading(self, entry: Entry, number: int) -> Iterator[int | None]:
+        """Yield the descriptor of the file with this piece; it stays good when the file moves or goes."""
+        with entry.lock:
+            self._refuse_if_gone(entry)
+            if number not in entry.have:
+                raise BlobMissing(f"piece {number} of blob {entry.blob.hex()}")
+            path = self._places.of(entry)
+            with posix.named_errors(path):
+                try:
+                    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    descriptor = None
+        try:
+            with posix.named_errors(path):
+                yield descriptor
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _read_again(self, entry: Entry, number: int) -> bytes:
+        """Return the piece if it was replaced meanwhile; else put it aside, so that it is fetched again."""
+        with entry.lock:
+            with self._reading(entry, number) as descriptor:
+                piece = _read_extent(entry, number, descriptor)
+            if entry.manifest.fits(number, piece):
+                return piece
+            path = self._places.of(entry)
+            with posix.named_errors(path):
+                quarantine(self._places, entry, number, piece)
+                demote(self._places, entry)
+            entry.have, entry.marked = entry.have.minus(number), entry.marked.minus(number)
+            self._index.mark(entry.blob, entry.marked.encode())
+        raise StoreCorrupt(f"{path}: piece {number} is not as it was written")
+
+    def _touch(self, entry: Entry) -> None:
+        now_ms = self._wall_ms()
+        entry.last_used_ms = now_ms
+        with self._map_lock:
+            self._used[entry.blob] = now_ms
+            if now_ms - self._used_written_ms < USE_GRAIN_MS:
+                return
+            used, self._used, self._used_written_ms = self._used, {}, now_ms
+        self._index.used(used)
+
+    def _room(self) -> int:
+        with posix.named_errors(self._places.root):
+            return posix.free_bytes(self._places.root) - self._reserve_bytes
+
+    def _refuse_without_room(self, size: int) -> None:
+        if size > (room := self._room()):
+            raise DiskFull(f"{self._places.root}: {size} bytes are needed, and blobs may use {max(0, room)} more")
+
+
+def _read_extent(entry: Entry, number: int, descriptor: int | None) -> bytes:
+    """Return what the file has where the piece should be; nothing where file or sector are gone, which is rot too."""
+    if descriptor is None:
+        return b""
+    try:
+        return posix.read_at(descriptor, *entry.manifest.extent(number))
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[tuple[int, os.stat_result]]:
+    """Yield the descriptor and facts of a regular file; a pipe or device is refused and not waited for."""
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceUnreadable(f"{source}: {error.strerror}") from error
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise SourceUnreadable(f"{source}: not a regular file")
+        yield descriptor, facts
+    finally:
+        os.close(descriptor)
+
+
+def _read_source(source: Path, descriptor: int, offset: int, size: int) -> bytes:
+    try:
+        piece = posix.read_at(descriptor, offset, size)
+    except OSError as error:
+        raise SourceUnreadable(f"{source}: {error.strerror}") from error
+    if len(piece) != size:
+        raise SourceUnreadable(f"{source}: it became shorter while it was read")
+    return piece
