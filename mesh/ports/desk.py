@@ -1,0 +1,407 @@
+"""What people's programs ask of a running peer, and what it answers: the desk.
+
+Theory: the node implements `Desk`; the local API puts it on HTTP; every command of `meshnode`, and anybody's script, is
+a client of that. So all answers are plain JSON values, described here field by field, and all failures are `MeshError`s
+whose class, message and advice travel as text.
+
+Conventions: ids are lower-case hexadecimal; times are milliseconds since 1970 UTC where a name ends in `_at_ms`, and
+durations where it ends in `_ms`; sizes are bytes; paths are absolute and this host's. Fields are only ever added.
+A job is named by its id, by any unique beginning of its id, or by its name where just one job has that name.
+
+This module must stay light, since every command imports it: nothing from outside the standard library.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Literal, Protocol, TypeAlias, TypedDict
+
+from mesh.ground.errors import MeshError
+
+
+class DeskError(MeshError):
+    """The peer could not do what was asked. The message says why."""
+
+    exit_code = 10
+
+
+class NotFound(DeskError):
+    """There is no such job, frame or log here. `meshnode jobs` lists the jobs that this peer knows."""
+
+    exit_code = 11
+
+
+class Ambiguous(DeskError):
+    """Several jobs answer to that name. Give more of the job's id; `meshnode jobs` shows the ids."""
+
+    exit_code = 12
+
+
+class Refused(DeskError):
+    """Nothing was sent: something has to be put right first. Each reason stands beside what to do about it."""
+
+    exit_code = 13
+
+    def __init__(self, refusals: "Iterable[RefusalRow]") -> None:
+        self.refusals = tuple(refusals)
+        super().__init__("; ".join(refusal["text"] for refusal in self.refusals) or "refused")
+
+
+class NotAllowed(DeskError):
+    """This peer's membership does not include that. Ask for an invite with the role that the message names."""
+
+    exit_code = 14
+
+
+class Draining(DeskError):
+    """The peer is about to stop and takes nothing new. Start it again: `meshnode join`."""
+
+    exit_code = 15
+
+
+class Timeout(DeskError):
+    """Nobody who has what was asked for answered in time. Try again when more peers are connected: `meshnode status`."""
+
+    exit_code = 16
+
+
+class RefusalRow(TypedDict):
+    """Why something is not done: a stable code, the thing that it is about, a sentence, and what to do."""
+
+    code: str
+    subject: str
+    text: str
+    remedy: str
+
+
+class EngineRow(TypedDict):
+    """One exact renderer; `program` is empty for another peer's."""
+
+    name: str
+    version: str
+    build: str
+    program: str
+    renders: list[str]
+
+
+class BrokenEngineRow(TypedDict):
+    """A renderer that was found on this host and cannot be used."""
+
+    name: str
+    program: str
+    reason: str
+
+
+class EnginesAnswer(TypedDict):
+    """What this peer can render with, best first."""
+
+    usable: list[EngineRow]
+    broken: list[BrokenEngineRow]
+
+
+class PeerRow(TypedDict):
+    """One peer of the mesh as this one sees it; `round_trip_ms` None where it was not measured."""
+
+    id: str
+    name: str
+    me: bool
+    connected: bool
+    addresses: list[str]
+    engines: list[str]
+    slots: int
+    busy: int
+    draining: bool
+    round_trip_ms: int | None
+
+
+JobStateName: TypeAlias = Literal["waiting", "rendering", "stopped", "rendered", "sealed", "cancelled"]
+TaskStateName: TypeAlias = Literal["open", "running", "counts", "safe", "stopped"]
+
+
+class JobRow(TypedDict):
+    """One job in short. `frames` reads like `1-240`; `directory` is empty where this peer does not deliver the files."""
+
+    id: str
+    name: str
+    state: JobStateName
+    mine: bool
+    submitter: str
+    submitter_name: str
+    submitted_at_ms: int
+    last_day_at_ms: int
+    engine: str
+    frames: str
+    tasks: int
+    counting: int
+    running: int
+    safe: int
+    stopped: int
+    delivered: int
+    copies: int
+    durable: bool
+    scene_holders: int
+    may_go: bool
+    only_here: bool
+    keeping: bool
+    median_ms: int
+    directory: str
+    problems: list[str]
+
+
+class FailureRow(TypedDict):
+    """One failed attempt at a frame."""
+
+    peer: str
+    peer_name: str
+    kind: str
+    reason: str
+    has_log: bool
+
+
+class TaskRow(TypedDict):
+    """One frame of a job; `holder` renders it or rendered what counts, and is empty where nobody does or did."""
+
+    frame: int
+    file: str
+    state: TaskStateName
+    delivered: bool
+    holder: str
+    holder_name: str
+    attempt: int
+    render_ms: int
+    holds: int
+    has_log: bool
+    failures: list[FailureRow]
+
+
+class HelperRow(TypedDict):
+    """Whether a peer can help with a job; `lacks` is empty where it can, and else says what is missing there."""
+
+    id: str
+    name: str
+    lacks: str
+
+
+class PictureRow(TypedDict):
+    """What every finished frame must be: sizes in pixels, `depth` in bits per channel."""
+
+    format: str
+    width: int
+    height: int
+    color_mode: str
+    depth: int
+
+
+class JobAnswer(TypedDict):
+    """One job in full; `frames` are in the job's own order."""
+
+    job: JobRow
+    picture: PictureRow
+    scene: str
+    helpers: list[HelperRow]
+    frames: list[TaskRow]
+
+
+class JobsAnswer(TypedDict):
+    """Every job that this peer knows of, newest first."""
+
+    jobs: list[JobRow]
+
+
+class StatusAnswer(TypedDict):
+    """What this peer is and sees."""
+
+    version: str
+    id: str
+    name: str
+    mesh: str
+    home: str
+    roles: list[str]
+    membership_expires_at_ms: int
+    now_at_ms: int
+    draining: bool
+    addresses: list[str]
+    stored_bytes: int
+    free_bytes: int
+    peers: list[PeerRow]
+    jobs: list[JobRow]
+
+
+class SubmitRequest(TypedDict):
+    """What a person asks for. `frames` None: the scene's own; `step` None: the scene's own, or 1 beside `frames`."""
+
+    scene: str
+    frames: str | None
+    step: int | None
+    name: str | None
+    output: str | None
+    engine: str | None
+    dry_run: bool
+    allow_missing: bool
+    overwrite: bool
+
+
+class SubmitAnswer(TypedDict):
+    """What was submitted, or would be: `job` is None after a dry run.
+
+    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `bytes` count what peers
+    need of this host; `first_file` and `last_file` are the names of the first and last frame. `existing` names files
+    that will be written over.
+    """
+
+    job: JobRow | None
+    name: str
+    scene: str
+    saved_by: str
+    saved_at_ms: int
+    engine: str
+    frames: str
+    tasks: int
+    picture: PictureRow
+    directory: str
+    first_file: str
+    last_file: str
+    files: int
+    bytes: int
+    existing: list[str]
+    helpers: list[HelperRow]
+    warnings: list[str]
+
+
+class FetchAnswer(TypedDict):
+    """What lies in the directory now: files written, files that were there already and equal, frames not rendered yet."""
+
+    job: str
+    directory: str
+    written: int
+    already: int
+    unfinished: int
+    problems: list[str]
+
+
+class LogPart(TypedDict):
+    """What the engine printed in one attempt; `outcome` is `rendered` or the kind of failure."""
+
+    frame: int
+    attempt: int
+    peer: str
+    peer_name: str
+    outcome: str
+    text: str
+
+
+class LogAnswer(TypedDict):
+    """Logs of a job; `gone` names those that no reachable peer has any more."""
+
+    job: str
+    parts: list[LogPart]
+    gone: list[str]
+
+
+class InviteAnswer(TypedDict):
+    """A token to be given to one who may join, and what is in it."""
+
+    token: str
+    roles: list[str]
+    uses: int
+    expires_at_ms: int
+    addresses: list[str]
+
+
+class CancelAnswer(TypedDict):
+    """The job that was cancelled."""
+
+    job: JobRow
+
+
+class Progress(TypedDict):
+    """How far something is that takes time; `total` 0 where it is not known. `unit` is `bytes`, `files` or empty."""
+
+    phase: str
+    text: str
+    done: int
+    total: int
+    unit: str
+
+
+class JobChange(TypedDict):
+    """What changed of a job: its row, and the frames that changed since the change before; none in the first one."""
+
+    job: JobRow
+    frames: list[TaskRow]
+
+
+Report: TypeAlias = Callable[[Progress], None]
+"""Takes progress as it comes; it never waits and never raises."""
+
+
+class Desk(Protocol):
+    """A running peer, as people's programs see it.
+
+    Any method may raise `DeskError`, and other `MeshError`s of what it needs: the store's, the renderer's. Cancelling a
+    call abandons the asking, not what was already begun.
+    """
+
+    async def status(self) -> StatusAnswer:
+        """Tell what this peer is and sees."""
+        ...
+
+    async def jobs(self) -> JobsAnswer:
+        """List every job that this peer knows of, newest first."""
+        ...
+
+    async def job(self, job: str) -> JobAnswer:
+        """Tell everything of one job. Raises NotFound, Ambiguous."""
+        ...
+
+    async def engines(self) -> EnginesAnswer:
+        """Look anew what this peer can render with, so that one just installed is used from now on."""
+        ...
+
+    async def submit(self, request: SubmitRequest, report: Report) -> SubmitAnswer:
+        """Inspect, store and announce a scene, or with `dry_run` only say what would be done.
+
+        Every reason against it is found before anything is sent and raised at once, as Refused: missing files, what
+        the mesh cannot render truly, output files that exist. Raises UsageError for frames that cannot be read,
+        NotAllowed without the role `submit`, Draining, and the renderer's errors.
+        """
+        ...
+
+    async def cancel(self, job: str) -> CancelAnswer:
+        """End a job for good; frames that were delivered stay. Raises NotFound, Ambiguous, NotAllowed."""
+        ...
+
+    async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
+        """Write every frame that is rendered by now into a directory of this host, and return when all are there.
+
+        Raises Refused naming each other file in the way, unless `overwrite`; Timeout when nobody has them.
+        """
+        ...
+
+    async def log(self, job: str, frame: int | None) -> LogAnswer:
+        """Give what the engine printed for a frame; without one, of every failed attempt and of the newest frame.
+
+        Raises NotFound, Ambiguous.
+        """
+        ...
+
+    async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
+        """Sign an invite; no roles means the default ones. Raises NotAllowed without the role `invite`, UsageError."""
+        ...
+
+    async def leave(self) -> None:
+        """Drain, then forget the membership and end; returns as soon as draining has begun."""
+        ...
+
+    async def stop(self, now: bool) -> None:
+        """Finish the frames in hand, or with `now` not even those, then end; returns as soon as that has begun."""
+        ...
+
+    def watch_status(self) -> AsyncIterator[StatusAnswer]:
+        """Yield the status now, and whenever it changed, at most twice a second. The caller closes it."""
+        ...
+
+    def watch_job(self, job: str) -> AsyncIterator[JobChange]:
+        """Yield a job now, and whenever it changed, at most twice a second; ends when the job can change no more.
+
+        Raises NotFound, Ambiguous. The caller closes it.
+        """
+        ...
