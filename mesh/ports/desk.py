@@ -57,8 +57,8 @@ class Draining(DeskError):
     exit_code = 15
 
 
-class Timeout(DeskError):
-    """Nobody who has what was asked for answered in time. Try again when more peers are connected: `meshnode status`."""
+class NobodyHasIt(DeskError):
+    """No peer that has what was asked for answered in time. Try again when more are connected: `meshnode status`."""
 
     exit_code = 16
 
@@ -117,7 +117,7 @@ TaskStateName: TypeAlias = Literal["open", "running", "counts", "safe", "stopped
 
 
 class JobRow(TypedDict):
-    """One job in short. `frames` reads like `1-240`; `directory` is empty where this peer does not deliver the files."""
+    """One job in short; `frames` reads like `1-240`, `directory` is empty where this peer does not deliver files."""
 
     id: str
     name: str
@@ -242,7 +242,7 @@ class SubmitRequest(TypedDict):
 class SubmitAnswer(TypedDict):
     """What was submitted, or would be: `job` is None after a dry run.
 
-    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `bytes` count what peers
+    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `scene_bytes` count what peers
     need of this host; `first_file` and `last_file` are the names of the first and last frame. `existing` names files
     that will be written over.
     """
@@ -260,14 +260,14 @@ class SubmitAnswer(TypedDict):
     first_file: str
     last_file: str
     files: int
-    bytes: int
+    scene_bytes: int
     existing: list[str]
     helpers: list[HelperRow]
     warnings: list[str]
 
 
 class FetchAnswer(TypedDict):
-    """What lies in the directory now: files written, files that were there already and equal, frames not rendered yet."""
+    """What lies in the directory now: files written, equal files that were there already, frames not rendered yet."""
 
     job: str
     directory: str
@@ -372,7 +372,7 @@ class Desk(Protocol):
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host, and return when all are there.
 
-        Raises Refused naming each other file in the way, unless `overwrite`; Timeout when nobody has them.
+        Raises Refused naming each other file in the way, unless `overwrite`; NobodyHasIt when nobody has them.
         """
         ...
 
