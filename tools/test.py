@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""Run the project's checks and tests, stage by stage, from a bare Python: `python3 tools/test.py [STAGE ...]`.
+
+Each stage answers one question, costs more than the one before it, and can be run by itself; CI runs all of them by
+this same file. The stages share nothing but the checkout: any one may be repeated alone.
+
+Invariants: a stage that finds nothing to run has failed, so that no folder can go missing unseen; a stage that runs
+longer than its limit is killed with all that it started; in CI a skipped test of real Blender or of the network is a
+failure (tests/conftest.py sees to that). The last line counts the tests of all stages; the exit code is 1 on any
+failure and 2 when the machine lacks something, with the remedy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tools import setup
+
+if __name__ == "__main__":
+    setup.enter(__file__)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+ROOT = setup.ROOT
+# The engine's contract needs Blender; the other contracts run on whatever machine there is.
+ENGINE_CONTRACT = "tests/contract/test_renderer.py"
+SIM_SEEDS, SIM_PEERS, SIM_MINUTES = 200, 20, 2
+SIM_REPEATED = 20
+
+
+class Counts(NamedTuple):
+    """How many tests ended which way."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """Add up two counts."""
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+
+class Outcome(NamedTuple):
+    """What one stage came to."""
+
+    good: bool
+    counts: Counts = Counts()
+    note: str = ""
+
+
+class Run:
+    """One run of one stage: starts its commands, and holds it to its limit."""
+
+    def __init__(self, limit_s: float, arguments: Sequence[str], scratch: Path) -> None:
+        self._deadline_s = time.monotonic() + limit_s
+        self._limit_s = limit_s
+        self._arguments = list(arguments)
+        self.scratch = scratch
+
+    def command(self, *command: str) -> int:
+        """Run one command in the checkout and return its exit code; 124 if it was killed at the stage's limit."""
+        return self.wait(self.start(*command))
+
+    def python(self, *arguments: str) -> int:
+        """Run the environment's Python and return its exit code."""
+        return self.command(sys.executable, *arguments)
+
+    def start(
+        self, *command: str, environment: Mapping[str, str] | None = None, output: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start one command in the checkout; what it prints goes to our own output, or to a file.
+
+        It runs in a process group of its own, so that the limit and an interrupt end whatever it started.
+        """
+        print(f"$ {shlex.join(short(command))}", flush=True)
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            start_new_session=True,
+        )
+
+    def wait(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for a command, no longer than to the stage's limit; return its exit code, 124 if it was killed."""
+        try:
+            return process.wait(timeout=max(1.0, self._deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            print(f"killed: the stage has {self._limit_s / 60:.0f} minutes", flush=True)
+            return 124
+        finally:
+            kill_group(process)
+
+    def pytest(self, paths: Sequence[str], *options: str) -> Outcome:
+        """Run pytest over these paths and count its tests; a path that does not exist is a failure."""
+        missing = [path for path in paths if not (ROOT / path).exists()]
+        if missing:
+            return Outcome(False, note=f"missing: {' '.join(missing)}")
+        report = self.scratch / "report.xml"
+        code = self.python("-m", "pytest", "-q", f"--junitxml={report}", *options, *self._arguments, *paths)
+        counts = read_counts(report)
+        if code == 5:
+            return Outcome(False, counts, "found no tests")
+        return Outcome(code == 0, counts, "" if code in (0, 1) else f"pytest ended with {code}")
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a command's process group, the command itself included, and wait for it."""
+    # Nothing may be left of it; macOS says so with EPERM for a group of zombies.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def short(command: Sequence[str]) -> list[str]:
+    """Shorten a command for people: the environment's Python is just `python`."""
+    return ["python" if part == sys.executable else part.removeprefix(f"{ROOT}/") for part in command]
+
+
+def read_counts(report: Path) -> Counts:
+    """Count the tests in pytest's XML report; a test that erred in set-up or tear-down has failed."""
+    try:
+        suites = ET.parse(report).getroot().iter("testsuite")
+    except (OSError, ET.ParseError):
+        return Counts()
+    total = Counts()
+    for suite in suites:
+        tests, failed, errors, skipped = (int(suite.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
+        total = total.plus(Counts(max(0, tests - failed - errors - skipped), failed + errors, skipped))
+    return total
+
+
+def lint(run: Run) -> Outcome:
+    """Run the linter, the formatter's check and the house rules."""
+    codes = (
+        run.python("-m", "ruff", "check", "."),
+        run.python("-m", "ruff", "format", "--check", "."),
+        run.python("tools/tidy.py"),
+        run.python("tools/readme.py", "--check"),
+    )
+    return Outcome(not any(codes))
+
+
+def types(run: Run) -> Outcome:
+    """Run mypy, strict, over everything that is not a test."""
+    return Outcome(run.python("-m", "mypy") == 0)
+
+
+def floors(run: Run) -> Outcome:
+    """Check that each floor imports only from below."""
+    return Outcome(run.python("tools/floors.py") == 0)
+
+
+def unit(run: Run) -> Outcome:
+    """Run what needs no input or output: units and frozen vectors."""
+    return run.pytest(["tests/unit", "tests/vectors"], "-n", "2")
+
+
+def properties(run: Run) -> Outcome:
+    """Run what draws its own examples: properties and fuzz targets."""
+    return run.pytest(["tests/property", "tests/fuzz"], "-n", "2")
+
+
+def sim(run: Run) -> Outcome:
+    """Run the simulator over many seeds, some again under another hash seed, and its regressions."""
+    outcome = run.pytest(["tests/sim"], "-n", "2")
+    size = ("--peers", str(SIM_PEERS), "--minutes", str(SIM_MINUTES), "--jobs", "2")
+    if run.python("-m", "sim", "many", "--seeds", f"0:{SIM_SEEDS}", *size) != 0:
+        return outcome._replace(good=False, note="a seed failed")
+    for seed in range(first := drawn_seed(), first + SIM_REPEATED):
+        hashes = repeat_seed(run, seed)
+        if len(hashes) != 1:
+            return outcome._replace(good=False, note=f"seed {seed} does not repeat itself: {sorted(hashes)}")
+    return outcome
+
+
+def drawn_seed() -> int:
+    """Draw the first of the seeds that this commit tries beside the fixed ones: a red run can so be repeated."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return int(commit[:6] or "0", 16) + SIM_SEEDS
+
+
+def repeat_seed(run: Run, seed: int) -> set[str]:
+    """Run a seed in two processes under two hash seeds at once; return the trace hashes, one if all is well."""
+    started = []
+    for hash_seed in ("1", "2"):
+        output = (run.scratch / f"{seed}-{hash_seed}").open("w+b")
+        arguments = ("-m", "sim", "run", "--seed", str(seed), "--peers", str(SIM_PEERS), "--minutes", str(SIM_MINUTES))
+        environment = {"PYTHONHASHSEED": hash_seed}
+        started.append((output, run.start(sys.executable, *arguments, environment=environment, output=output)))
+    hashes = set()
+    for output, process in started:
+        code = run.wait(process)
+        with output:
+            output.seek(0)
+            printed = output.read().decode()
+        if code != 0:
+            print(printed)
+            return {f"ended with {code}"}
+        hashes.add(printed.rstrip().rpartition("\n")[2])
+    return hashes if hashes != {""} else set()
+
+
+def integration(run: Run) -> Outcome:
+    """Run the adapters' contracts and real peers on loopback and on this disk."""
+    return run.pytest(["tests/contract", "tests/integration"], f"--ignore={ENGINE_CONTRACT}")
+
+
+def netns(run: Run) -> Outcome:
+    """Run peers in network namespaces: cut, slow, behind a NAT."""
+    setup.require_packages(["netns"])
+    return run.pytest(["tests/netns"])
+
+
+def e2e(run: Run) -> Outcome:
+    """Run whole meshes with real Blender, after bringing its environment up to date."""
+    setup.require_packages(["render"])
+    if run.python("-m", "mesh.render.install") != 0:
+        return Outcome(False, note="the engine could not be installed")
+    return run.pytest([ENGINE_CONTRACT, "tests/e2e"])
+
+
+def meta(run: Run) -> Outcome:
+    """Test the tools and the rules themselves."""
+    return run.pytest(["tests/meta"])
+
+
+def package(run: Run) -> Outcome:
+    """Build the wheel, look inside, and try it from an empty directory in an empty environment."""
+    return Outcome(run.python("tools/package.py") == 0)
+
+
+class Stage(NamedTuple):
+    """One question that the runner asks, and how long the answer may take."""
+
+    name: str
+    answer: Callable[[Run], Outcome]
+    limit_minutes: float
+
+
+STAGES = (
+    Stage("lint", lint, 3),
+    Stage("types", types, 5),
+    Stage("floors", floors, 1),
+    Stage("unit", unit, 4),
+    Stage("property", properties, 6),
+    Stage("sim", sim, 10),
+    Stage("integration", integration, 8),
+    Stage("netns", netns, 8),
+    Stage("e2e", e2e, 20),
+    Stage("meta", meta, 3),
+    Stage("package", package, 5),
+)
+
+
+def run_stage(stage: Stage, arguments: Sequence[str]) -> tuple[Outcome, float]:
+    """Run one stage; return its outcome and the seconds it took."""
+    print(f"\n{stage.name}: {(stage.answer.__doc__ or '').splitlines()[0]}", flush=True)
+    started_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="meshnode-test-") as scratch:
+        try:
+            outcome = stage.answer(Run(stage.limit_minutes * 60, arguments, Path(scratch)))
+        except setup.SetupError as error:
+            print(error, flush=True)
+            outcome = Outcome(False, note="the machine lacks something, see above")
+    return outcome, time.monotonic() - started_s
+
+
+def print_table(rows: Sequence[tuple[str, Outcome, float]]) -> None:
+    """Print what each stage came to."""
+    print(f"\n{'stage':<12} {'result':<7} {'seconds':>8} {'passed':>7} {'failed':>7} {'skipped':>8}")
+    for name, outcome, seconds in rows:
+        result = "ok" if outcome.good else "FAILED"
+        print(
+            f"{name:<12} {result:<7} {seconds:8.1f} {outcome.counts.passed:7} {outcome.counts.failed:7} "
+            f"{outcome.counts.skipped:8}  {outcome.note}".rstrip()
+        )
+    print(f"{'all':<12} {'':<7} {sum(seconds for _, _, seconds in rows):8.1f}\n")
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line: stages, and after `--` what goes on to pytest."""
+    names = [stage.name for stage in STAGES]
+    parser = argparse.ArgumentParser(
+        description="Run the project's checks and tests.",
+        epilog="What stands after -- goes to pytest: tools/test.py unit -- -k fold",
+    )
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of: {', '.join(names)} (default: all)")
+    parser.add_argument("--stop", action="store_true", help="stop after the first stage that fails")
+    own, rest = list(argv), []
+    if "--" in own:
+        rest = own[own.index("--") + 1 :]
+        own = own[: own.index("--")]
+    options = parser.parse_args(own)
+    options.pytest = rest
+    unknown = [name for name in options.stages if name not in names]
+    if unknown:
+        parser.error(f"no stage {', '.join(unknown)}; there are: {', '.join(names)}")
+    return options
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the stages that were asked for, in their own order; return the exit code."""
+    options = parse_arguments(argv)
+    rows: list[tuple[str, Outcome, float]] = []
+    for stage in STAGES:
+        if options.stages and stage.name not in options.stages:
+            continue
+        outcome, seconds = run_stage(stage, options.pytest)
+        rows.append((stage.name, outcome, seconds))
+        if options.stop and not outcome.good:
+            break
+    print_table(rows)
+    total = Counts()
+    for _, outcome, _ in rows:
+        total = total.plus(outcome.counts)
+    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
+    return 0 if all(outcome.good for _, outcome, _ in rows) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
