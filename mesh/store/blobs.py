@@ -17,7 +17,6 @@ Locks are taken in the order pins, entry, map, index. The module must not know s
 
 import errno
 import os
-import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ from mesh.ports.storage import (
     StoreCorrupt,
     Usage,
 )
-from mesh.store import posix
+from mesh.store import posix, sources
 from mesh.store.index import IndexRow
 from mesh.store.places import INGEST_PREFIX, Entry, Places, demote, quarantine, settle
 from mesh.store.recovery import open_index, recover
@@ -194,14 +193,14 @@ class FileBlobStore:
 
     def _copy(self, source: Path, descriptor: int) -> Manifest:
         """Copy the file and return the manifest of exactly the bytes that were written."""
-        with _opened(source) as (reader, facts):
+        with sources.opened(source) as (reader, facts):
             size = facts.st_size
             if size > manifests.BLOB_MAX_BYTES:
                 raise SourceUnreadable(f"{source}: {size} bytes where at most {manifests.BLOB_MAX_BYTES} are allowed")
             self._refuse_without_room(size)
             step, hashes = manifests.piece_size(size), []
             for offset in range(0, size, step):
-                piece = _read_source(source, reader, offset, min(step, size - offset))
+                piece = sources.read_part(source, reader, offset, min(step, size - offset))
                 hashes.append(manifests.piece_hash(piece))
                 posix.write_all(descriptor, piece, offset)
             after = os.fstat(reader)
@@ -386,29 +385,3 @@ def _read_extent(entry: Entry, number: int, descriptor: int | None) -> bytes:
         if error.errno != errno.EIO:
             raise
         return b""
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[tuple[int, os.stat_result]]:
-    """Yield the descriptor and facts of a regular file; a pipe or device is refused and not waited for."""
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise SourceUnreadable(f"{source}: {error.strerror}") from error
-    try:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise SourceUnreadable(f"{source}: not a regular file")
-        yield descriptor, facts
-    finally:
-        os.close(descriptor)
-
-
-def _read_source(source: Path, descriptor: int, offset: int, size: int) -> bytes:
-    try:
-        piece = posix.read_at(descriptor, offset, size)
-    except OSError as error:
-        raise SourceUnreadable(f"{source}: {error.strerror}") from error
-    if len(piece) != size:
-        raise SourceUnreadable(f"{source}: it became shorter while it was read")
-    return piece

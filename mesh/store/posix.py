@@ -81,7 +81,9 @@ def rename_durably(old: Path, new: Path) -> None:
 def make_private_directory(path: Path) -> None:
     """Make the directory, with its parents, for this user alone; leave one that is there as it is."""
     with named_errors(path):
-        path.mkdir(mode=PRIVATE_DIR_MODE, parents=True, exist_ok=True)
+        if not path.is_dir():
+            path.mkdir(mode=PRIVATE_DIR_MODE, parents=True, exist_ok=True)
+            sync_directory(path.parent)
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -166,22 +168,6 @@ def lock_alone(path: Path) -> int:
             os.close(descriptor)
             raise
     return descriptor
-
-
-def lock_holder(path: Path) -> int | None:
-    """Return the number of the process that holds the lock file, or nothing if none does."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = read_at(descriptor, 0, 32).strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(descriptor)
-    return None
 
 
 def free_bytes(path: Path) -> int:
