@@ -8,7 +8,7 @@ written and before it is offered; no byte of a blob is ever returned unverified;
 later `load`. Callers must not know how or where anything is stored.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from typing import Protocol
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId
 from mesh.wire.manifest import Manifest, PieceSet
+from mesh.wire.tree import Tree, TreeEntry
 
 
 class StorageError(MeshError):
@@ -177,6 +178,37 @@ class BlobStore(Protocol):
 
     def close(self) -> None:
         """Put everything on disk and let go of it; no other call may follow."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTree:
+    """A scene that is wholly in the store."""
+
+    root: BlobId
+    size: int
+    """Bytes of all files together."""
+    blobs: tuple[BlobId, ...]
+    """Everything that a peer needs for it: the tree's own blob first, then each that it names."""
+
+
+class Scenes(Protocol):
+    """Trees of files in the blob store."""
+
+    def ingest_tree(self, files: Iterable[tuple[str, Path]], progress: Callable[[int], None] = ...) -> StoredTree:
+        """Store files, given as (name in the tree, path), and the tree that lists them; all is on disk on return.
+
+        `progress` is called with the bytes stored since its last call, from the calling thread. Raises `NameRefused` or
+        `TreeRefused` before anything is read, `SourceUnreadable` and `DiskFull`.
+        """
+        ...
+
+    def open_tree(self, root: BlobId) -> Tree:
+        """Return the tree whose blob is `root`; raise `BlobMissing`, or `WireError` when that blob is no tree."""
+        ...
+
+    def read_entry(self, entry: TreeEntry) -> Iterator[bytes]:
+        """Yield the file's bytes, at most a piece at a time; raise `BlobMissing`, or `TreeRefused` beyond its blob."""
         ...
 
 
