@@ -111,6 +111,8 @@ class KeepAsk:
     NUMBER: ClassVar[int] = 5
 
     job: JobId
+    fresh: bool
+    """The submitter's word that nobody can have claimed a task yet, so that the keeper need not wait for old leases."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,11 +308,11 @@ class Holds:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Seek:
-    """The sender wants this blob and news of who has which pieces of it; repeated to stay."""
+    """The sender wants these blobs and news of who has which pieces of them; repeated to stay."""
 
     NUMBER: ClassVar[int] = 20
 
-    blob: BlobId
+    blobs: Annotated[tuple[BlobId, ...], AtMost(512)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
