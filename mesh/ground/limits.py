@@ -70,7 +70,7 @@ WINDOW_PERIOD_MS = 500
 """Followers get changes of task state at most twice a second."""
 
 WINDOW_FACTOR = 4
-"""The window is four times the slots of all the job's peers: fewer collide (a hundred peers in a window of their own number do)."""
+"""The window is four times the slots of all the job's peers: in a window of their own number nearly all collide."""
 
 FOLLOW_PERIOD_MS = 5 * SECOND_MS
 """A follower repeats itself; a keeper forgets it after three periods."""

@@ -1,17 +1,17 @@
 """Canonical CBOR with bounds: the only door through which bytes become values.
 
-One value has one encoding (RFC 8949, section 4.2.1: shortest heads, definite lengths), so that a hash of the bytes names
-the value. Only integers of 64 bits, byte and text strings, lists, booleans and null exist; there are no maps, floats,
-tags or cycles, since nothing here needs them and each is a way to say one thing twice.
+One value has one encoding (RFC 8949, section 4.2.1: shortest heads, definite lengths), so that a hash of the bytes
+names the value. Only integers of 64 bits, byte and text strings, lists, booleans and null exist; there are no maps,
+floats, tags or cycles, since nothing here needs them and each is a way to say one thing twice.
 """
 
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import cbor2
 
 from mesh.ground.errors import WireError
 
-Value: TypeAlias = Union[None, bool, int, bytes, str, list["Value"]]
+Value: TypeAlias = "bool | int | bytes | str | list[Value] | None"
 
 MAX_DEPTH = 12
 _INT_MIN = -(2**63)
@@ -26,8 +26,8 @@ def encode(value: Value) -> bytes:
 def decode(data: bytes, limit: int) -> Value:
     """Return the value that `data` encodes canonically.
 
-    Raises `WireError` when `data` is longer than `limit` bytes, malformed, not canonical, nested deeper than `MAX_DEPTH`,
-    followed by more bytes, or holds a type that `Value` does not name.
+    Raises `WireError` when `data` is longer than `limit` bytes, malformed, not canonical, nested deeper than
+    `MAX_DEPTH`, followed by more bytes, or holds a type that `Value` does not name.
     """
     if len(data) > limit:
         raise WireError(f"{len(data)} bytes where at most {limit} are allowed")

@@ -1,8 +1,8 @@
 """From frozen dataclasses to canonical CBOR and back, by the dataclasses' own annotations.
 
-A type is written as a list of its fields in the order of their declaration; fields are only ever appended, with a default,
-so that a newer peer reads what an older one wrote. Bounds stand where the field is declared, as `Annotated[..., Size(n)]`
-and its like: a decoded value has been through them, and nothing else has to check again.
+A type is written as a list of its fields in the order of their declaration; fields are only ever appended, with a
+default, so that a newer peer reads what an older one wrote. Bounds stand where the field is declared, as
+`Annotated[..., Size(n)]` and its like: a decoded value has been through them, and nothing else has to check again.
 
 A union is written as [number, fields]; the numbers come from the types' own `NUMBER`, which is never used twice.
 """

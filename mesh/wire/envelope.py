@@ -1,8 +1,9 @@
 """Signed statements: one body, one author, one domain.
 
-A signature covers the domain of the body's type, the author's key and the body's bytes as they travelled, so that a statement of
-one kind never passes for another and nothing is encoded again before it is checked. The id of a statement leaves the
-signature out: whoever signs the same body twice has said one thing.
+A signature covers the domain of the body's type, the author's key and the body's bytes as they travelled, so that a
+statement of one kind never passes for another and nothing is encoded again before it is checked. The id of a statement
+leaves the signature out: whoever signs the same body twice has said one thing. So an id that was checked once says
+nothing about the signature on another copy: each copy is checked before it is kept or passed on.
 
 Decoding gives a `Signed` whose signature nobody has looked at yet. `check` looks, at it and at all that it carries; the
 shell does this in batches before anything reaches the core.

@@ -1,8 +1,9 @@
 """Who belongs to a mesh: invites, admissions and their chain.
 
-A mesh is a root key. An admission is a member's signed permission for one key, and a chain of them leads from the root to a
-peer: each but the first is signed by the subject of the one before, roles only shrink along it, and it is at most four
-deep. A chain is judged without any clock; whether it has expired is asked at the door alone, where channels open.
+A mesh is a root key. An admission is a member's signed permission for one key, and a chain of them leads from the
+root to a peer: each but the first is signed by the subject of the one before, roles only shrink along it, and it is at
+most four deep. A chain is judged without any clock; whether it has expired is asked at the door alone, where channels
+open. The judges here take statements whose signatures were checked: `envelope.check` comes first, always.
 """
 
 import dataclasses
@@ -88,7 +89,7 @@ class Credentials:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JoinRequest:
-    """What a joiner shows instead: the invite, its inviter's chain, and the channel key signed by the invite and by itself."""
+    """What a joiner shows instead: invite, inviter's chain, and its channel key signed by the invite and by itself."""
 
     NUMBER: ClassVar[int] = 2
 

@@ -1,7 +1,7 @@
 """What peers say on control channels.
 
-A packet is [number, fields]. Numbers are only ever appended; a retired one stays reserved. Every list is bounded so that the
-longest message fits a control packet; who has more to say says it in several messages.
+A packet is [number, fields]. Numbers are only ever appended; a retired one stays reserved. Every list is bounded so
+that the longest message fits a control packet; who has more to say says it in several messages.
 """
 
 import dataclasses
@@ -117,7 +117,7 @@ class KeepAsk:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """The sender wants news of the job from this keeper, for this many slots; 0 slots: it only watches. Repeated to stay."""
+    """The sender wants news of the job from this keeper, for this many slots; 0: it only watches. Repeated to stay."""
 
     NUMBER: ClassVar[int] = 6
 
@@ -255,7 +255,10 @@ class StreamDigest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamDigests:
-    """All streams that the sender has of the job; answers a digest that differs. `asked`: the receiver answers with its own."""
+    """All streams that the sender has of the job; answers a digest that differs.
+
+    `asked`: the receiver answers with its own.
+    """
 
     NUMBER: ClassVar[int] = 15
 
@@ -266,7 +269,7 @@ class StreamDigests:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamIds:
-    """The first eight bytes of each record's id that the sender has of one stream; the receiver sends what is missing."""
+    """The first eight bytes of each record's id that the sender has of one stream; answered with what is missing."""
 
     NUMBER: ClassVar[int] = 16
 
