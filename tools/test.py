@@ -182,7 +182,8 @@ def sim(run: Run) -> Outcome:
     size = ("--peers", str(SIM_PEERS), "--minutes", str(SIM_MINUTES), "--jobs", "2")
     if run.python("-m", "sim", "many", "--seeds", f"0:{SIM_SEEDS}", *size) != 0:
         return outcome._replace(good=False, note="a seed failed")
-    for seed in range(first := drawn_seed(), first + SIM_REPEATED):
+    first = drawn_seed()
+    for seed in range(first, first + SIM_REPEATED):
         hashes = repeat_seed(run, seed)
         if len(hashes) != 1:
             return outcome._replace(good=False, note=f"seed {seed} does not repeat itself: {sorted(hashes)}")

@@ -1,0 +1,134 @@
+"""The runner leaves no test out, counts what pytest counted, and can fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tools import test as runner
+
+pytest_plugins = ["pytester"]
+TESTS = runner.ROOT / "tests"
+
+
+def test_every_test_file_belongs_to_exactly_one_stage() -> None:
+    source = (runner.ROOT / "tools/test.py").read_text("utf-8")
+    folders = re.findall(r'"(tests/[a-z0-9]+)"', source)
+    assert len(folders) == len(set(folders))
+    for path in sorted(TESTS.rglob("test_*.py")):
+        name = path.relative_to(runner.ROOT).as_posix()
+        assert sum(name.startswith(folder + "/") for folder in folders) == 1, f"{name} is run by no stage"
+    assert (runner.ROOT / runner.ENGINE_CONTRACT).is_file()
+
+
+def test_a_stage_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        runner.parse_arguments(["unit", "unti"])
+    assert ended.value.code == 2
+    assert "no stage unti" in capsys.readouterr().err
+
+
+def test_what_stands_after_two_dashes_goes_to_pytest() -> None:
+    options = runner.parse_arguments(["unit", "--stop", "--", "-k", "fold", "--stop"])
+    assert (options.stages, options.stop, options.pytest) == (["unit"], True, ["-k", "fold", "--stop"])
+
+
+def test_a_missing_folder_and_an_empty_one_fail(tmp_path: Path) -> None:
+    run = runner.Run(60, [], tmp_path)
+    assert run.pytest(["tests/nowhere"]) == runner.Outcome(False, note="missing: tests/nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    outcome = run.pytest([str(empty)])
+    assert (outcome.good, outcome.note) == (False, "found no tests")
+
+
+def test_passed_failed_erred_and_skipped_tests_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "test_mixed.py").write_text(
+        textwrap.dedent("""
+        import pytest
+
+        @pytest.fixture
+        def broken():
+            raise OSError("no")
+
+        def test_good(): pass
+        def test_bad(): assert 1 == 2
+        def test_erring(broken): pass
+        @pytest.mark.skip(reason="to be counted")
+        def test_skipped(): pass
+        """)
+    )
+    outcome = runner.Run(60, ["-p", "no:cacheprovider"], tmp_path).pytest([str(tmp_path)])
+    assert (outcome.good, outcome.counts) == (False, runner.Counts(passed=1, failed=2, skipped=1))
+
+
+def test_a_stage_is_killed_at_its_limit_with_all_that_it_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    # The command starts one of its own; both hold the pipe's other end and wait for ever.
+    wait = "import signal; signal.pause()"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}])"
+    run = runner.Run(1.0, [], tmp_path)
+    with open(writer, "wb") as output:
+        process = run.start(sys.executable, "-c", child, output=output)
+    assert run.wait(process) == 124
+    assert os.read(reader, 1) == b""  # the end of file comes only when the last holder is gone
+    os.close(reader)
+    assert "killed: the stage has" in capsys.readouterr().out
+
+
+def test_the_last_line_counts_all_stages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def good(run: runner.Run) -> runner.Outcome:
+        """Pass."""
+        return runner.Outcome(True, runner.Counts(3, 0, 1))
+
+    def bad(run: runner.Run) -> runner.Outcome:
+        """Fail."""
+        return runner.Outcome(False, runner.Counts(1, 2, 0), "said why")
+
+    monkeypatch.setattr(runner, "STAGES", (runner.Stage("one", good, 1), runner.Stage("two", bad, 1)))
+    assert runner.main([]) == 1
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "4 passed, 2 failed, 1 skipped"
+    assert "said why" in printed
+    assert runner.main(["one"]) == 0
+
+
+SKIPPING = """
+    import pytest
+
+    @pytest.mark.skip(reason="no namespaces here")
+    def test_needs_namespaces(): pass
+"""
+
+
+@pytest.mark.parametrize("ci", ["true", ""])
+def test_ci_refuses_to_skip_what_needs_the_network_or_blender(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    lay_out(pytester, "netns")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    # A test that skips by its mark does so before its call: pytest then speaks of an error.
+    outcomes = result.parseoutcomes()
+    assert (result.ret, outcomes) == ((1, {"errors": 1}) if ci else (0, {"skipped": 1}))
+
+
+def test_ci_still_lets_other_tests_skip(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    lay_out(pytester, "unit")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(skipped=1)
+
+
+def lay_out(pytester: pytest.Pytester, folder: str) -> None:
+    """Make a project with our conftest and one test that skips."""
+    tests = pytester.mkdir("tests")
+    (tests / "conftest.py").write_text((TESTS / "conftest.py").read_text("utf-8"))
+    (tests / folder).mkdir()
+    (tests / folder / "test_some.py").write_text(textwrap.dedent(SKIPPING))
