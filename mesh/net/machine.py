@@ -17,7 +17,8 @@ from mesh.ports.world import HostFacts
 
 T = TypeVar("T")
 
-# Linux stops its monotonic clock while the machine sleeps and has this one beside it; elsewhere the monotonic one goes on.
+# Linux stops its monotonic clock while the machine sleeps and has this one beside it; elsewhere the monotonic one
+# goes on.
 _AWAKE_OR_NOT: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _MS_NS: Final = 1_000_000

@@ -1,0 +1,216 @@
+"""The local API: the desk on HTTP, for this machine's programs alone.
+
+Theory: one small server on the loopback interface, at a port that the system draws at each start. Whoever calls it must
+know the token, which lies in the peer's own directory where only its owner can read it; every command of `meshnode` is
+such a caller. Answers are JSON; what takes time, or goes on, is a stream of server-sent events.
+
+Invariants: no route is reached without the token and a `Host` header that names this server, so that neither other
+users of the machine nor a web page with a rebound name get anywhere; bodies and waits are bounded; nothing is decided
+here that the desk could decide.
+
+This module must not know what a job is: it carries the desk's values as they are.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mesh.ground.errors import MeshError, UsageError
+from mesh.ground.limits import INVITE_MS
+from mesh.net.http_events import Work, watching, working
+from mesh.net.http_guard import Guard, failure, no_such_path, read_body
+from mesh.ports.desk import Desk, NotFound, Progress, SubmitRequest
+
+LOOPBACK: Final = "127.0.0.1"
+PREFIX: Final = "/v1"
+
+GRACE_S: Final = 0.5
+"""Answers under way at the end get that long; a peer that must stop does not wait for a slow reader."""
+
+SEND_TIMEOUT_MS: Final = 10_000
+"""A caller that takes nothing for so long, a suspended one, loses its connection: it would hold up the peer's end."""
+
+_SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "scene": (str,),
+    "frames": (str, type(None)),
+    "step": (int, type(None)),
+    "name": (str, type(None)),
+    "output": (str, type(None)),
+    "engine": (str, type(None)),
+    "dry_run": (bool,),
+    "allow_missing": (bool,),
+    "overwrite": (bool,),
+}
+_SUBMIT_DEFAULTS: Final = {"dry_run": False, "allow_missing": False, "overwrite": False}
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """The routes, each a few lines between HTTP and one method of the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        """List every path with its method and handler."""
+        table: list[tuple[str, str, _Handler]] = [
+            ("GET", "/status", self._status),
+            ("GET", "/status/watch", self._watch_status),
+            ("GET", "/engines", self._engines),
+            ("GET", "/jobs", self._jobs),
+            ("POST", "/jobs", self._submit),
+            ("GET", "/jobs/{job}", self._job),
+            ("GET", "/jobs/{job}/watch", self._watch_job),
+            ("GET", "/jobs/{job}/logs", self._logs),
+            ("POST", "/jobs/{job}/cancel", self._cancel),
+            ("POST", "/jobs/{job}/fetch", self._fetch),
+            ("POST", "/invites", self._invite),
+            ("POST", "/leave", self._leave),
+            ("POST", "/stop", self._stop),
+        ]
+        return [Route(PREFIX + path, _answering(handler), methods=[method]) for method, path, handler in table]
+
+    async def _status(self, _request: Request) -> Response:
+        return JSONResponse(await self._desk.status())
+
+    async def _watch_status(self, _request: Request) -> Response:
+        return watching(self._desk.watch_status())
+
+    async def _engines(self, _request: Request) -> Response:
+        return JSONResponse(await self._desk.engines())
+
+    async def _jobs(self, _request: Request) -> Response:
+        return JSONResponse(await self._desk.jobs())
+
+    async def _job(self, request: Request) -> Response:
+        return JSONResponse(await self._desk.job(request.path_params["job"]))
+
+    async def _watch_job(self, request: Request) -> Response:
+        return watching(self._desk.watch_job(request.path_params["job"]))
+
+    async def _logs(self, request: Request) -> Response:
+        text = request.query_params.get("frame")
+        return JSONResponse(await self._desk.log(request.path_params["job"], None if text is None else _frame(text)))
+
+    async def _cancel(self, request: Request) -> Response:
+        return JSONResponse(await self._desk.cancel(request.path_params["job"]))
+
+    async def _submit(self, request: Request) -> Response:
+        body = _checked(_SUBMIT_DEFAULTS | await read_body(request), _SUBMIT_FIELDS)
+        asked = SubmitRequest(
+            scene=body["scene"],
+            frames=body["frames"],
+            step=body["step"],
+            name=body["name"],
+            output=body["output"],
+            engine=body["engine"],
+            dry_run=body["dry_run"],
+            allow_missing=body["allow_missing"],
+            overwrite=body["overwrite"],
+        )
+        return await _worked(request, lambda report: self._desk.submit(asked, report))
+
+    async def _fetch(self, request: Request) -> Response:
+        fields = {"directory": (str,), "overwrite": (bool,)}
+        body = _checked({"overwrite": False} | await read_body(request), fields)
+        job = request.path_params["job"]
+        return await _worked(
+            request, lambda report: self._desk.fetch(job, body["directory"], body["overwrite"], report)
+        )
+
+    async def _invite(self, request: Request) -> Response:
+        defaults = {"roles": [], "life_ms": INVITE_MS, "uses": 1}
+        body = _checked(defaults | await read_body(request), {"roles": (list,), "life_ms": (int,), "uses": (int,)})
+        if not all(isinstance(role, str) for role in body["roles"]):
+            raise UsageError("roles: a list of names")
+        return JSONResponse(await self._desk.invite(body["roles"], body["life_ms"], body["uses"]))
+
+    async def _leave(self, _request: Request) -> Response:
+        await self._desk.leave()
+        return JSONResponse({})
+
+    async def _stop(self, request: Request) -> Response:
+        body = _checked({"now": False} | await read_body(request), {"now": (bool,)})
+        await self._desk.stop(body["now"])
+        return JSONResponse({})
+
+
+def _answering(handler: _Handler) -> _Handler:
+    """Turn an error of ours into its JSON form; any other is a bug and goes on to the log."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except MeshError as error:
+            return failure(error)
+
+    return answer
+
+
+async def _worked(request: Request, work: Work) -> Response:
+    """Answer with a stream of progress where the caller takes one, and else with the last word alone."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return working(work)
+    return JSONResponse(await work(_ignore))
+
+
+def _ignore(_progress: Progress) -> None:
+    """Be the report of a caller that only wants the answer."""
+
+
+def _checked(body: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """Return every field of the right type, None where it may be left out; raise UsageError for any other body."""
+    for name in body:
+        if name not in fields:
+            raise UsageError(f"{name}: there is no such field; there are {', '.join(fields)}")
+    values = {}
+    for name, types in fields.items():
+        value = body.get(name)
+        # To Python a truth value is a number; to a caller it is not.
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise UsageError(f"{name}: missing, or not of the right type")
+        values[name] = value
+    return values
+
+
+def _frame(text: str) -> int:
+    if not text.removeprefix("-").isdecimal() or len(text) > 8:
+        raise NotFound(f"frame {text[:20]}")
+    return int(text)
+
+
+def application(desk: Desk, token: str, port: int) -> Guard:
+    """Build the ASGI application that answers for `desk` to whoever shows `token` at `port`."""
+    inner = Starlette(routes=Api(desk).routes(), exception_handlers={404: no_such_path, 405: no_such_path})
+    return Guard(inner, token, frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"}))
+
+
+def _listen() -> tuple[socket.socket, int]:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((LOOPBACK, 0))
+    return listener, int(listener.getsockname()[1])
+
+
+async def serve_desk(desk: Desk, token: str, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+    """Answer callers until cancelled; `nursery.start` returns the port once it does."""
+    listener, port = _listen()
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.include_server_header = False
+    config.graceful_timeout = GRACE_S
+    config.loglevel = "ERROR"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, application(desk, token, port), config)
+        task_status.started(port)

@@ -1,0 +1,131 @@
+"""Listening and connecting: the plain TCP beneath every channel.
+
+Theory: a peer listens on one port number for both IP families, so that one number names it. A refused connection is
+news (nothing listens: the peer is dead), silence and missing routes are not; so the errors are told apart with care.
+The module must not know what the bytes mean.
+"""
+
+import errno
+import socket
+import sys
+from typing import Final
+
+import trio
+
+from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, ListenFailed
+from mesh.wire.messages import Address
+
+CONNECT_S: Final = 5.0
+"""Three SYNs on Linux (0, 1, 3 s): who has not answered by then is treated as silent."""
+
+_BACKLOG: Final = 512
+"""More than the half-open handshakes that are served at once, so that a burst of honest peers waits in the kernel."""
+
+_PORT_TRIES: Final = 16
+"""How often a port that is free in one IP family may be taken in the other before that is an error."""
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Return listeners on one port of `host` (empty: all addresses of both families; port 0: any free one)."""
+    targets = await _targets(host)
+    for attempt in range(_PORT_TRIES):
+        try:
+            return await _bind_all(targets, port)
+        except OSError as error:
+            # Somebody may have in one family the number that was drawn in the other: then another is drawn.
+            if port == 0 and error.errno == errno.EADDRINUSE and attempt < _PORT_TRIES - 1:
+                continue
+            raise ListenFailed(f"{host or 'all addresses'}, port {port}: {error.strerror or error}") from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def connect(address: Address) -> trio.SocketStream:
+    """Return a connection to `address`; raise `DialRefused`, `DialTimedOut` or `DialUnreachable`."""
+    try:
+        with trio.fail_after(CONNECT_S):
+            stream = await trio.open_tcp_stream(address.host, address.port)
+    except trio.TooSlowError as error:
+        raise DialTimedOut(f"{address} did not answer within {CONNECT_S:.0f} s") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver would be asked for
+        raise _dial_error(address, error) from error
+    # With nothing listening, a port from the ephemeral range on this host can happen to be connected to itself.
+    if stream.socket.getsockname() == stream.socket.getpeername():
+        await trio.aclose_forcefully(stream)
+        raise DialRefused(f"nothing listens at {address}")
+    return stream
+
+
+def remote_address(stream: trio.SocketStream) -> Address:
+    """Return the other end of `stream`; raise `OSError` when the connection is gone already."""
+    host, port = stream.socket.getpeername()[:2]
+    return Address(host=host, port=port)
+
+
+async def _targets(host: str) -> list[tuple[int, str]]:
+    """Return (family, address) of everything to listen on."""
+    if not host:
+        return [(socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")]  # noqa: S104 (that is what was asked for)
+    try:
+        found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ListenFailed(f"{host}: {error}") from error
+    return list(dict.fromkeys((int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found))
+
+
+async def _bind_all(targets: list[tuple[int, str]], port: int) -> list[trio.SocketListener]:
+    listeners: list[trio.SocketListener] = []
+    try:
+        for family, host in targets:
+            bound = await _bind(family, host, port)
+            if bound is None:
+                continue
+            listeners.append(bound)
+            port = bound.socket.getsockname()[1]
+    except OSError:
+        for listener in listeners:
+            await listener.aclose()
+        raise
+    if not listeners:
+        raise OSError(errno.EAFNOSUPPORT, "neither IPv4 nor IPv6 is there")
+    return listeners
+
+
+async def _bind(family: int, host: str, port: int) -> trio.SocketListener | None:
+    """Return a listener, or None when the machine lacks that IP family."""
+    try:
+        sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:
+            return None
+        raise
+    try:
+        # So that a killed peer can listen on its port again at once; on Windows it would let others take it over.
+        if sys.platform != "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        await sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        if family == socket.AF_INET6 and host == "::" and error.errno == errno.EADDRNOTAVAIL:
+            return None  # IPv6 is compiled in and switched off
+        raise
+    return trio.SocketListener(sock)
+
+
+def _dial_error(address: Address, error: OSError | UnicodeError) -> DialRefused | DialTimedOut | DialUnreachable:
+    causes = _causes(error)
+    if all(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return DialRefused(f"nothing listens at {address}")
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return DialTimedOut(f"{address} did not answer")
+    return DialUnreachable(f"{address}: {causes[0]}")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return what each address of a name answered: trio hangs one error, or a group of them, on its own."""
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        return list(cause.exceptions)
+    return [cause if isinstance(cause, OSError) else error]

@@ -1,0 +1,242 @@
+"""The transport over TCP: it listens, dials, shakes hands, and hands out channels.
+
+Theory: whoever connects is a stranger until its handshake is done, and a stranger gets as little as can be: a bounded
+time, a few kilobytes of memory, and no byte. Half-open handshakes are bounded in number, per source address and in
+all. When all places are taken the oldest is dropped: an honest handshake needs a few round trips, so the oldest is
+somebody who waits.
+
+Invariants: every accepted socket is a half-open handshake, a channel, a bulk link, or closed. At most `CHANNELS_MAX`
+channels exist. A failure of one connection is never one of the transport. The module must not know what packets mean.
+"""
+
+import os
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from mesh.ground.errors import WireError
+from mesh.net import interfaces, sockets
+from mesh.net.channel import TcpChannel
+from mesh.net.link import EndedEarly, Link, shake
+from mesh.ports.transport import DialledSelf, HandshakeFailed, TooManyChannels
+from mesh.wire.envelope import Verifier
+from mesh.wire.handshake import HANDSHAKE_MS, Door, Exchange, MetSelf, Opened, Papers, Purpose, initiate, respond
+from mesh.wire.members import Credentials
+from mesh.wire.messages import Address
+from mesh.wire.noise import KEY_SIZE
+
+ACCEPTED_MAX: Final = 64
+"""Channels that the node has not taken yet; beyond them handshakes wait at their end, and are bounded there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much a transport holds at once; a test may set them low."""
+
+    channels: int = 2_048
+    """A peer in a full mesh of two thousand; each costs a socket and some kilobytes."""
+    half_open: int = 256
+    """Handshakes under way; an honest one lasts a few round trips, so this serves thousands of peers a minute."""
+    half_open_per_source: int = 64
+    """Of these from one address, behind which there may be a whole office, or many peers of one test."""
+    handshake_s: float = HANDSHAKE_MS / 1000
+
+
+class _HalfOpen:
+    """Handshakes under way that others began, oldest first."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._scopes: OrderedDict[trio.CancelScope, str] = OrderedDict()
+        self._sources: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._scopes)
+
+    @contextmanager
+    def place(self, source: str) -> Iterator[trio.CancelScope | None]:
+        """Yield the scope of one more handshake, None when its source has too many."""
+        if self._sources[source] >= self._bounds.half_open_per_source:
+            yield None
+            return
+        if len(self._scopes) >= self._bounds.half_open:
+            oldest, _ = self._scopes.popitem(last=False)
+            oldest.cancel()
+        scope = trio.CancelScope(deadline=trio.current_time() + self._bounds.handshake_s)
+        self._scopes[scope] = source
+        self._sources[source] += 1
+        try:
+            with scope:
+                yield scope
+        finally:
+            self._scopes.pop(scope, None)
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
+
+
+class TcpTransport:
+    """The `Transport` of its port; made by `open_transport`."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        papers: Papers,
+        door: Door,
+        verifier: Verifier,
+        serve_bulk: Callable[[Link], Awaitable[None]],
+        bounds: Bounds,
+    ) -> None:
+        self._nursery = nursery
+        self._papers = papers
+        self._door = door
+        self._verifier = verifier
+        self._serve_bulk = serve_bulk
+        self._bounds = bounds
+        self._half_open = _HalfOpen(bounds)
+        self._channels: set[TcpChannel] = set()
+        self._opening = 0
+        self._port = 0
+        self._accepted, self._to_accept = trio.open_memory_channel[TcpChannel](ACCEPTED_MAX)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Accept channels on `host` (empty: every address) and return the port; raise `ListenFailed`."""
+        assert isinstance(self._papers.shown, Credentials), "a joiner has nothing to show to who dials"
+        listeners = await sockets.listen(host, port)
+        self._port = int(listeners[0].socket.getsockname()[1])
+        for listener in listeners:
+            self._nursery.start_soon(self._serve_listener, listener)
+        return self._port
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Return where others may try to reach this peer; empty before `listen`."""
+        return interfaces.addresses(self._port) if self._port else ()
+
+    async def accept(self) -> TcpChannel:
+        """Wait for the next channel that another peer opened."""
+        return await self._to_accept.receive()
+
+    async def dial(self, address: Address, purpose: Purpose = Purpose.CONTROL) -> TcpChannel:
+        """Open a channel; see the port for the errors."""
+        assert purpose is not Purpose.BULK, "bulk connections are links, not channels"
+        with self._place():
+            return self._channel(await self.link(address, purpose))
+
+    async def link(self, address: Address, purpose: Purpose) -> Link:
+        """Connect and shake hands; bulk transfers begin here. Raises what `dial` raises."""
+        exchange = initiate(
+            papers=self._papers, purpose=purpose, door=self._door, verifier=self._verifier, seed=os.urandom(KEY_SIZE)
+        )
+        stream = await sockets.connect(address)
+        try:
+            opened = await self._shaken(stream, exchange, address)
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return Link(stream=stream, opened=opened, remote=address, dialled=True)
+
+    def show(self, shown: Credentials) -> None:
+        """Prove membership by `shown` in every handshake from now on."""
+        self._papers = replace(self._papers, shown=shown)
+
+    async def aclose_all(self) -> None:
+        """Close every channel, side by side."""
+        async with trio.open_nursery() as closing:
+            for channel in tuple(self._channels):
+                closing.start_soon(channel.aclose)
+
+    async def _serve_listener(self, listener: trio.SocketListener) -> None:
+        await trio.serve_listeners(self._serve, [listener], handler_nursery=self._nursery)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        """See one accepted connection through: to a channel, to the end of its bulk requests, or out without a word."""
+        kept = False
+        try:
+            link = await self._answer(stream)
+            if link is not None and link.opened.purpose is Purpose.BULK:
+                await self._serve_bulk(link)
+            elif link is not None and not self._full:
+                channel = self._channel(link)
+                kept = True
+                await self._accepted.send(channel)
+        finally:
+            if not kept:
+                await trio.aclose_forcefully(stream)
+
+    async def _answer(self, stream: trio.SocketStream) -> Link | None:
+        """Shake hands with whoever connected; None when it is to be let go."""
+        try:
+            remote = sockets.remote_address(stream)
+        except OSError:
+            return None
+        exchange = respond(papers=self._papers, door=self._door, verifier=self._verifier, seed=os.urandom(KEY_SIZE))
+        link: Link | None = None
+        with self._half_open.place(remote.host) as scope:
+            if scope is not None and not self._full:
+                with suppress(WireError, EndedEarly, trio.BrokenResourceError):
+                    link = Link(stream=stream, opened=await shake(stream, exchange), remote=remote, dialled=False)
+        return link
+
+    async def _shaken(self, stream: trio.SocketStream, exchange: Exchange, address: Address) -> Opened:
+        """Shake hands with whom we dialled, and say in the port's words what went wrong."""
+        try:
+            with trio.fail_after(self._bounds.handshake_s):
+                return await shake(stream, exchange)
+        except MetSelf as error:
+            raise DialledSelf(f"{address} is this peer itself") from error
+        except WireError as error:
+            raise HandshakeFailed(f"{address}: {error}") from error
+        except trio.TooSlowError as error:
+            raise HandshakeFailed(f"{address} did not answer the handshake") from error
+        except (EndedEarly, trio.BrokenResourceError) as error:
+            raise HandshakeFailed(f"{address} ended the handshake") from error
+
+    @property
+    def _full(self) -> bool:
+        return len(self._channels) + self._opening >= self._bounds.channels
+
+    def _channel(self, link: Link) -> TcpChannel:
+        channel = TcpChannel(link, self._channels.discard)
+        self._channels.add(channel)
+        self._nursery.start_soon(channel.run)
+        return channel
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Keep a place for one more channel while it is being opened; raise `TooManyChannels` when there is none."""
+        if self._full:
+            raise TooManyChannels(f"{self._bounds.channels} channels are open")
+        self._opening += 1
+        try:
+            yield
+        finally:
+            self._opening -= 1
+
+
+@asynccontextmanager
+async def open_transport(
+    *,
+    papers: Papers,
+    door: Door,
+    verifier: Verifier,
+    serve_bulk: Callable[[Link], Awaitable[None]],
+    bounds: Bounds = Bounds(),
+) -> AsyncIterator[TcpTransport]:
+    """Yield a transport; at the end close its channels cleanly, for two seconds at most, and everything else at once.
+
+    `serve_bulk` is called with each bulk link that another peer opened, and has the connection until it returns.
+    """
+    async with trio.open_nursery() as nursery:
+        transport = TcpTransport(
+            nursery, papers=papers, door=door, verifier=verifier, serve_bulk=serve_bulk, bounds=bounds
+        )
+        try:
+            yield transport
+        finally:
+            await transport.aclose_all()
+            nursery.cancel_scope.cancel()
