@@ -6,7 +6,8 @@ itself and what its row names, nothing else of ours. Three rules more:
 
 - the pure floors (PURE) name no clock, no randomness, no disk, no network and no thread: time and seeds are arguments
   there, and what they ask of the world they return as effects;
-- what runs inside Blender's Python (whatever imports bpy) imports nothing of ours: that Python has none of it;
+- what runs inside Blender's Python (whatever imports bpy, and the siblings that it imports) names nothing of ours but
+  siblings, by relative imports: that Python has no `mesh`, and gets them under a name of their own;
 - nothing in `mesh` imports the simulator, the tools or the tests.
 
 Works on syntax trees alone and imports nothing that it checks: an import in a function, or one for type checkers only,
@@ -25,7 +26,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from tools.sources import CODE, ROOT, Problem, files, imports, module_name, parse, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 BELOW_ADAPTERS = ("mesh.ports", "mesh.wire", "mesh.ground")
 HOUSE = ("mesh.ground", "mesh.wire", "mesh.ports", "mesh.core", "mesh.net", "mesh.store", "mesh.render", "mesh.node")
@@ -110,7 +111,6 @@ def check_module(path: str, text: str) -> Iterator[Problem]:
         return
     named = list(imports(path, tree))
     yield from _check_ours(path, floor, named)
-    yield from _check_blender(path, named)
     if any(within(module, pure) for pure in PURE):
         yield from _check_pure(path, module, tree, named)
 
@@ -124,12 +124,28 @@ def _check_ours(path: str, floor: str, named: list[tuple[int, str]]) -> Iterator
             yield Problem(path, line, f"{floor} must not import {target}")
 
 
-def _check_blender(path: str, named: list[tuple[int, str]]) -> Iterator[Problem]:
-    if not any(within(target, "bpy") for _, target in named):
-        return
-    for line, target in named:
-        if any(within(target, ours) for ours in OURS):
-            yield Problem(path, line, f"this runs inside Blender's Python, which does not have {target}")
+def check_blender(texts: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield a complaint for each import that what runs inside Blender, found among these files, cannot make there."""
+    found = {path: parse(path, text) for path, text in texts.items() if within(module_name(path), "mesh")}
+    trees = {module_name(path): (path, tree) for path, tree in found.items() if isinstance(tree, ast.Module)}
+    inside: dict[str, None] = {}
+    waiting = [name for name, (path, tree) in trees.items() if any(within(n, "bpy") for _, n in imports(path, tree))]
+    while waiting:
+        module = waiting.pop()
+        if module in inside or module not in trees:
+            continue
+        inside[module] = None
+        path, tree = trees[module]
+        package = module.rpartition(".")[0]
+        for line, target in imports(path, tree, relative=False):
+            if any(within(target, ours) for ours in OURS):
+                yield Problem(path, line, f"this runs inside Blender's Python, which does not have {target}")
+        for line, target in imports(path, tree, absolute=False):
+            # `from .paths import resolve` is seen as `paths.resolve`: the sibling is its first part.
+            sibling = f"{package}.{target.removeprefix(package + '.').partition('.')[0]}"
+            if not within(target, package):
+                yield Problem(path, line, f"this runs inside Blender's Python, which has only siblings, not {target}")
+            waiting.append(sibling)
 
 
 def _check_pure(path: str, module: str, tree: ast.Module, named: list[tuple[int, str]]) -> Iterator[Problem]:
@@ -146,7 +162,9 @@ def _check_pure(path: str, module: str, tree: ast.Module, named: list[tuple[int,
 
 def check(root: Path = ROOT) -> list[Problem]:
     """Check every module of the checkout."""
-    return [problem for path, text in files(root, CODE, ".py") for problem in check_module(path, text)]
+    texts = dict(files(root, CODE, ".py"))
+    problems = [problem for path, text in texts.items() for problem in check_module(path, text)]
+    return [*problems, *check_blender(texts)]
 
 
 if __name__ == "__main__":

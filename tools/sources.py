@@ -51,7 +51,7 @@ def module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def imports(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+def imports(path: str, tree: ast.Module, *, absolute: bool = True, relative: bool = True) -> Iterator[tuple[int, str]]:
     """Yield (line, dotted name) of all that a module imports, wherever in it, relative imports resolved.
 
     `from mesh import wire` yields `mesh.wire`, since it may be the module that is meant; so does
@@ -61,9 +61,9 @@ def imports(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     if not path.endswith("__init__.py"):
         package.pop()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Import) and absolute:
             yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and (relative if node.level else absolute):
             base = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join([*base, *([node.module] if node.module else [])])
             yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)

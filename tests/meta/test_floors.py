@@ -87,9 +87,25 @@ def test_a_pure_floor_neither_waits_nor_prints(text: str) -> None:
     assert len(complaints("mesh/core/claims.py", text)) == 1
 
 
-def test_what_runs_inside_blender_knows_nothing_of_ours() -> None:
-    assert complaints("mesh/render/blender/stage.py", "import bpy\nimport json") == []
-    assert len(complaints("mesh/render/blender/stage.py", "import bpy\nfrom mesh.ground import limits")) == 1
+def inside_blender(stage: str, sibling: str = "import os") -> list[str]:
+    texts = {"mesh/render/blender/serving.py": stage, "mesh/render/blender/paths.py": sibling, "mesh/net/a.py": sibling}
+    return [problem.path for problem in floors.check_blender(texts)]
+
+
+def test_what_runs_inside_blender_knows_nothing_of_ours_but_its_siblings() -> None:
+    assert inside_blender("import bpy\nimport json\nfrom .paths import resolve\nfrom . import paths") == []
+    assert len(inside_blender("import bpy\nfrom mesh.ground import limits")) == 1
+    assert len(inside_blender("import bpy\nfrom ...ground import limits")) == 1
+    assert len(inside_blender("import bpy\nfrom mesh.render.blender import paths")) == 1
+    assert inside_blender("def late():\n    import bpy\n    import mesh") == ["mesh/render/blender/serving.py"]
+
+
+def test_a_sibling_of_what_runs_inside_blender_runs_there_too() -> None:
+    ours = "from mesh.ground import limits"
+    assert inside_blender("import bpy\nfrom .paths import resolve", ours) == ["mesh/render/blender/paths.py"]
+    assert inside_blender("import bpy\nfrom . import paths", ours) == ["mesh/render/blender/paths.py"]
+    assert inside_blender("import bpy", ours) == []
+    assert inside_blender("from .paths import resolve", ours) == []
 
 
 def test_a_module_on_no_floor_is_refused() -> None:
