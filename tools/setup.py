@@ -265,8 +265,9 @@ def run_logged(command: Sequence[str], purpose: str) -> None:
     if process.returncode != 0:
         log_path = ROOT / ".venv.log"
         log_path.write_text("".join(lines), "utf-8")
-        tail = "".join("    " + line for line in lines[-15:])
         what, remedy = explain_pip("".join(lines))
+        errors = [line for line in lines if line.lstrip().upper().startswith("ERROR")]
+        tail = "".join("    " + line.lstrip() for line in (errors[-3:] or lines[-10:]))
         raise SetupError(f"Could not {purpose}. {what}\n{tail}  The whole log: {log_path}", remedy)
 
 
@@ -291,7 +292,7 @@ class Progress:
             self._out.write("\r" + text.ljust(columns))
             self._out.flush()
         elif told[1] == "Downloading":
-            say(f"    {line.strip().lower()}")
+            say(f"    {line.strip()}")
 
     def end(self) -> None:
         """Clear the line."""
