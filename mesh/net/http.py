@@ -194,18 +194,22 @@ def application(desk: Desk, token: str, port: int) -> Guard:
     return Guard(inner, token, frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"}))
 
 
-def _listen() -> tuple[socket.socket, int]:
+def bind_api() -> socket.socket:
+    """Take a free loopback port; callers may connect from now on, and wait until `serve_desk` answers."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind((LOOPBACK, 0))
-    return listener, int(listener.getsockname()[1])
+    listener.listen()
+    return listener
 
 
-async def serve_desk(desk: Desk, token: str, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
-    """Answer callers until cancelled; `nursery.start` returns the port once it does."""
-    listener, port = _listen()
+async def serve_desk(
+    desk: Desk, token: str, listener: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Answer callers on `listener` until cancelled, then close it."""
+    port = int(listener.getsockname()[1])
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.include_server_header = False
@@ -213,4 +217,4 @@ async def serve_desk(desk: Desk, token: str, *, task_status: trio.TaskStatus[int
     config.loglevel = "ERROR"
     async with trio.open_nursery() as nursery:
         await nursery.start(serve, application(desk, token, port), config)
-        task_status.started(port)
+        task_status.started()

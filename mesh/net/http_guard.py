@@ -7,6 +7,7 @@ A web page cannot know the token; the check of `Host` keeps one from even asking
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -86,10 +87,11 @@ async def read_body(request: Request) -> dict[str, Any]:
     Raises BodyTooLarge, and UsageError when it is not a JSON object.
     """
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"more than {MAX_BODY_BYTES} bytes")
+    async with aclosing(request.stream()) as parts:
+        async for part in parts:
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                raise BodyTooLarge(f"more than {MAX_BODY_BYTES} bytes")
     if not body:
         return {}
     try:

@@ -63,6 +63,18 @@ class NobodyHasIt(DeskError):
     exit_code = 16
 
 
+class JobStopped(DeskError):
+    """What is left of the job are frames that failed too often. `meshnode logs JOB` shows what the engine printed."""
+
+    exit_code = 18
+
+
+class JobCancelled(DeskError):
+    """The job was cancelled. Frames that were delivered before stay where they are."""
+
+    exit_code = 19
+
+
 class RefusalRow(TypedDict):
     """Why something is not done: a stable code, the thing that it is about, a sentence, and what to do."""
 
@@ -242,9 +254,9 @@ class SubmitRequest(TypedDict):
 class SubmitAnswer(TypedDict):
     """What was submitted, or would be: `job` is None after a dry run.
 
-    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `scene_bytes` count what peers
-    need of this host; `first_file` and `last_file` are the names of the first and last frame. `existing` names files
-    that will be written over.
+    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `scene_bytes` count
+    what peers need of this host; `first_file` and `last_file` are the names of the first and last frame; `existing`
+    names files that will be written over.
     """
 
     job: JobRow | None
@@ -330,7 +342,7 @@ class JobChange(TypedDict):
 
 
 Report: TypeAlias = Callable[[Progress], None]
-"""Takes progress as it comes; it never waits and never raises."""
+"""Takes progress as it comes; called in the event loop's thread, it never waits and never raises."""
 
 
 class Desk(Protocol):

@@ -1,0 +1,324 @@
+"""A desk with made-up jobs, for tests of the local API and of what a person types.
+
+It keeps jobs in a dictionary and answers from them; a test changes a job and calls `changed`. It knows nothing of
+peers, records or renderers, and never waits for anything but `changed`.
+"""
+
+from collections.abc import AsyncIterator
+
+import trio
+
+from mesh.ground.errors import MeshError
+from mesh.ground.ids import short
+from mesh.ports.desk import (
+    Ambiguous,
+    CancelAnswer,
+    EnginesAnswer,
+    FetchAnswer,
+    InviteAnswer,
+    JobAnswer,
+    JobChange,
+    JobRow,
+    JobsAnswer,
+    LogAnswer,
+    NotFound,
+    PeerRow,
+    PictureRow,
+    Progress,
+    RefusalRow,
+    Refused,
+    Report,
+    StatusAnswer,
+    SubmitAnswer,
+    SubmitRequest,
+    TaskRow,
+)
+
+ME = "a1" * 32
+OTHER = "b2" * 32
+EXAMPLE_INVITE = "meshnode1-example"
+"""The invite that it makes up."""
+PICTURE = PictureRow(format="PNG", width=1920, height=1080, color_mode="RGB", depth=8)
+
+
+def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
+    """Make a fresh job's row."""
+    return JobRow(
+        id=number.to_bytes(1, "big").hex() * 32,
+        name=name,
+        state="rendering",
+        mine=True,
+        submitter=ME,
+        submitter_name="desk",
+        submitted_at_ms=1_790_000_000_000,
+        last_day_at_ms=1_797_776_000_000,
+        engine="blender 4.2.23",
+        frames=f"1-{tasks}",
+        tasks=tasks,
+        counting=0,
+        running=1,
+        safe=0,
+        stopped=0,
+        delivered=0,
+        copies=2,
+        durable=False,
+        scene_holders=0,
+        may_go=False,
+        only_here=False,
+        keeping=True,
+        median_ms=2_500,
+        directory="/shots/render",
+        problems=[],
+    )
+
+
+def task_row(frame: int, state: str = "open") -> TaskRow:
+    """Make a frame's row, open or counting."""
+    done = state == "counts"
+    return TaskRow(
+        frame=frame,
+        file=f"shot_{frame:04d}.png",
+        state="counts" if done else "open",
+        delivered=done,
+        holder=OTHER if done else "",
+        holder_name="studio" if done else "",
+        attempt=1 if done else 0,
+        render_ms=2_500 if done else 0,
+        holds=1 if done else 0,
+        has_log=done,
+        failures=[],
+    )
+
+
+def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> PeerRow:
+    """Make a connected peer's row."""
+    return PeerRow(
+        id=identity,
+        name=name,
+        me=me,
+        connected=True,
+        addresses=["192.168.1.5:40001"],
+        engines=["blender 4.2.23"],
+        slots=1,
+        busy=0,
+        draining=False,
+        round_trip_ms=None if me else 3,
+    )
+
+
+class FakeDesk:
+    """A desk that does as a test says; `calls` lists what was asked of it, with its arguments."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, JobRow] = {}
+        self.tasks: dict[str, list[TaskRow]] = {}
+        self.calls: list[tuple[object, ...]] = []
+        self.fails: dict[str, MeshError] = {}
+        """What a method of that name raises."""
+        self.refusals: list[RefusalRow] = []
+        """What `submit` finds against the next scene."""
+        self.progress: list[Progress] = []
+        """What `submit` and `fetch` report on the way."""
+        self._change = trio.Event()
+
+    def add(self, row: JobRow) -> JobRow:
+        """Let the desk know a job whose frames are all open."""
+        self.rows[row["id"]] = row
+        self.tasks[row["id"]] = [task_row(frame) for frame in range(1, row["tasks"] + 1)]
+        self.changed()
+        return row
+
+    def deliver(self, row: JobRow, frame: int) -> None:
+        """Let a frame of the job be rendered and delivered."""
+        self.tasks[row["id"]][frame - 1] = task_row(frame, "counts")
+        row["counting"] += 1
+        row["delivered"] += 1
+        if row["delivered"] == row["tasks"]:
+            row["state"], row["running"] = "sealed", 0
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell everybody who watches."""
+        self._change.set()
+        self._change = trio.Event()
+
+    def _asked(self, *call: object) -> None:
+        self.calls.append(call)
+        if (error := self.fails.get(str(call[0]))) is not None:
+            raise error
+
+    def _find(self, wanted: str) -> JobRow:
+        found = [row for row in self.rows.values() if row["id"].startswith(wanted) or row["name"] == wanted]
+        if not found:
+            raise NotFound(f"there is no job {wanted}")
+        if len(found) > 1:
+            raise Ambiguous(f"{wanted} may be {', '.join(short(bytes.fromhex(row['id'])) for row in found)}")
+        return found[0]
+
+    async def status(self) -> StatusAnswer:
+        """Tell of two peers and all jobs."""
+        self._asked("status")
+        return StatusAnswer(
+            version="0.1.0",
+            id=ME,
+            name="desk",
+            mesh="c3" * 32,
+            home="/home/desk",
+            roles=["render", "submit", "invite"],
+            membership_expires_at_ms=1_792_592_000_000,
+            now_at_ms=1_790_000_060_000,
+            draining=False,
+            addresses=["192.168.1.5:40001"],
+            stored_bytes=88_000_000,
+            free_bytes=120_000_000_000,
+            peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
+            jobs=list(self.rows.values()),
+        )
+
+    async def jobs(self) -> JobsAnswer:
+        """List the jobs."""
+        self._asked("jobs")
+        return JobsAnswer(jobs=list(self.rows.values()))
+
+    async def job(self, job: str) -> JobAnswer:
+        """Tell of one job."""
+        self._asked("job", job)
+        row = self._find(job)
+        helpers = [{"id": ME, "name": "desk", "lacks": ""}, {"id": OTHER, "name": "studio", "lacks": "blender 4.2.23"}]
+        return JobAnswer(
+            job=row,
+            picture=PICTURE,
+            scene="d4" * 32,
+            helpers=[{"id": one["id"], "name": one["name"], "lacks": one["lacks"]} for one in helpers],
+            frames=self.tasks[row["id"]],
+        )
+
+    async def engines(self) -> EnginesAnswer:
+        """Tell of one good engine and a broken one."""
+        self._asked("engines")
+        return EnginesAnswer(
+            usable=[
+                {
+                    "name": "blender",
+                    "version": "4.2.23",
+                    "build": "a1b2c3d4e5f6",
+                    "program": "/cache/bpy/bin/python",
+                    "renders": ["CYCLES"],
+                }
+            ],
+            broken=[{"name": "blender", "program": "/usr/bin/blender", "reason": "libGL.so.1 is missing"}],
+        )
+
+    async def submit(self, request: SubmitRequest, report: Report) -> SubmitAnswer:
+        """Take any scene that nothing was said against."""
+        self._asked("submit", request)
+        for progress in self.progress:
+            report(progress)
+            await trio.lowlevel.checkpoint()
+        if self.refusals:
+            raise Refused(self.refusals)
+        row = None if request["dry_run"] else self.add(job_row(len(self.rows) + 1, request["name"] or "shot"))
+        return SubmitAnswer(
+            job=row,
+            name=request["name"] or "shot",
+            scene=request["scene"],
+            saved_by="4.2",
+            saved_at_ms=1_790_000_000_000,
+            engine="blender 4.2.23",
+            frames=request["frames"] or "1-4",
+            tasks=4,
+            picture=PICTURE,
+            directory=request["output"] or "/shots/render",
+            first_file="shot_0001.png",
+            last_file="shot_0004.png",
+            files=3,
+            scene_bytes=12_345_678,
+            existing=["shot_0001.png"] if request["overwrite"] else [],
+            helpers=[{"id": OTHER, "name": "studio", "lacks": "blender 4.2.23"}],
+            warnings=["the script startup.py does not run"],
+        )
+
+    async def cancel(self, job: str) -> CancelAnswer:
+        """Cancel a job."""
+        self._asked("cancel", job)
+        row = self._find(job)
+        row["state"], row["running"] = "cancelled", 0
+        self.changed()
+        return CancelAnswer(job=row)
+
+    async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
+        """Say that every frame that counts was written."""
+        self._asked("fetch", job, directory, overwrite)
+        row = self._find(job)
+        for progress in self.progress:
+            report(progress)
+            await trio.lowlevel.checkpoint()
+        return FetchAnswer(
+            job=row["id"],
+            directory=directory,
+            written=row["counting"],
+            already=0,
+            unfinished=row["tasks"] - row["counting"],
+            problems=[],
+        )
+
+    async def log(self, job: str, frame: int | None) -> LogAnswer:
+        """Give one attempt's log."""
+        self._asked("log", job, frame)
+        row = self._find(job)
+        return LogAnswer(
+            job=row["id"],
+            parts=[
+                {
+                    "frame": frame or 1,
+                    "attempt": 1,
+                    "peer": OTHER,
+                    "peer_name": "studio",
+                    "outcome": "crashed",
+                    "text": "Fra:1 Mem:20M\nSegmentation fault\n",
+                }
+            ],
+            gone=[],
+        )
+
+    async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
+        """Make up a token."""
+        self._asked("invite", roles, life_ms, uses)
+        return InviteAnswer(
+            token=EXAMPLE_INVITE,
+            roles=roles or ["render", "submit", "invite"],
+            uses=uses,
+            expires_at_ms=1_790_000_060_000 + life_ms,
+            addresses=["192.168.1.5:40001"],
+        )
+
+    async def leave(self) -> None:
+        """Note it."""
+        self._asked("leave")
+
+    async def stop(self, now: bool) -> None:
+        """Note it."""
+        self._asked("stop", now)
+
+    async def watch_status(self) -> AsyncIterator[StatusAnswer]:
+        """Yield the status at each change."""
+        while True:
+            change = self._change
+            yield await self.status()
+            await change.wait()
+
+    async def watch_job(self, job: str) -> AsyncIterator[JobChange]:
+        """Yield the job at each change until it is over."""
+        self._asked("watch_job", job)
+        row = self._find(job)
+        before = list(self.tasks[row["id"]])
+        changed: list[TaskRow] = []
+        while True:
+            change = self._change
+            yield JobChange(job=row, frames=changed)
+            if row["state"] in ("sealed", "cancelled", "stopped"):
+                return
+            await change.wait()
+            now = self.tasks[row["id"]]
+            changed = [task for task, old in zip(now, before, strict=True) if task != old]
+            before = list(now)
