@@ -32,6 +32,9 @@ STALL_S: Final = 15.0
 CLOSE_S: Final = 2.0
 """How long a close waits for the queue to drain; the other side learns of it sooner or later anyway."""
 
+LINGER_S: Final = 0.5
+"""How long it then waits for the other side's own end: more than a round trip, and less than anybody minds."""
+
 _READ_BYTES: Final = CONTROL_PACKET_MAX_BYTES
 _BATCH_BYTES: Final = 256 * 1024
 """How much is sealed before it is sent: one system call for many packets, and no long turn of the loop."""
@@ -53,6 +56,8 @@ class TcpChannel:
         self._room = trio.Event()
         self._drained = trio.Event()
         self._over = trio.Event()
+        self.released = trio.Event()
+        """Set once `aclose` is through and the connection is nobody's any more."""
 
     @property
     def peer(self) -> PeerId:
@@ -119,16 +124,18 @@ class TcpChannel:
         return self._arrived.popleft()
 
     async def aclose(self) -> None:
-        """Send what is queued and a signed close, for two seconds at most, then let go."""
+        """Send what is queued and a signed close, for some two seconds at most, then let go."""
         self._closing = True
         self._work.set()
         self._room.set()
         with trio.move_on_after(CLOSE_S, shield=True):
             await self._drained.wait()
+        with trio.move_on_after(LINGER_S, shield=True):
             await self._linger()
         self._end(ChannelClosed(clean=False, reason="the channel was closed here"))
-        await trio.aclose_forcefully(self._link.stream)
         self._on_release(self)
+        self.released.set()
+        await trio.aclose_forcefully(self._link.stream)
 
     async def run(self) -> None:
         """Seal and send what is queued until the channel ends; one task, started with the channel."""

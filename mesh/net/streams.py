@@ -154,19 +154,16 @@ class TcpTransport:
         await trio.serve_listeners(self._serve, [listener], handler_nursery=self._nursery)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        """See one accepted connection through: to a channel, to the end of its bulk requests, or out without a word."""
-        kept = False
-        try:
-            link = await self._answer(stream)
-            if link is not None and link.opened.purpose is Purpose.BULK:
-                await self._serve_bulk(link)
-            elif link is not None and not self._full:
-                channel = self._channel(link)
-                kept = True
-                await self._accepted.send(channel)
-        finally:
-            if not kept:
-                await trio.aclose_forcefully(stream)
+        """See one accepted connection through to its end; whoever calls this closes it then."""
+        link = await self._answer(stream)
+        if link is None:
+            return
+        if link.opened.purpose is Purpose.BULK:
+            await self._serve_bulk(link)
+        elif not self._full:
+            channel = self._channel(link)
+            await self._accepted.send(channel)
+            await channel.released.wait()
 
     async def _answer(self, stream: trio.SocketStream) -> Link | None:
         """Shake hands with whoever connected; None when it is to be let go."""
@@ -201,7 +198,7 @@ class TcpTransport:
         return len(self._channels) + self._opening >= self._bounds.channels
 
     def _channel(self, link: Link) -> TcpChannel:
-        channel = TcpChannel(link, self._channels.discard)
+        channel = TcpChannel(link, on_release=self._channels.discard)
         self._channels.add(channel)
         self._nursery.start_soon(channel.run)
         return channel

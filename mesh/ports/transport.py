@@ -137,7 +137,7 @@ class Channel(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Send what is queued and a signed close, for two seconds at most, then let go. May be called twice."""
+        """Send what is queued and a signed close, for some two seconds at most, then let go; twice does no harm."""
         ...
 
 
