@@ -1,12 +1,13 @@
 """The driver: one task that owns the core, hears events one at a time and passes their effects on.
 
-Theory: everything that happens to a peer becomes an event in one bounded queue. One task takes them in order, reads both
-clocks, calls the core, and hands the effects to whoever performs them. The core is never entered from anywhere else, so
-that it needs no locks and a recorded tape of (now, event) replays to the same effects.
+Theory: everything that happens to a peer becomes an event in one bounded queue. One task takes them in order, reads
+both clocks, calls the core, and hands the effects to whoever performs them. The core is never entered from anywhere
+else, so that it needs no locks and a recorded tape of (now, event) replays to the same effects.
 
-Invariants: whoever tells an event waits while the queue is full, so that a flood slows the flooder down and memory stays
-bounded; nobody who performs effects ever waits for this queue, so that the two cannot wait for each other. After `Stopped`
-no event is handled. A broken rule inside the core ends the peer with its story: the last events and where it broke.
+Invariants: whoever tells an event waits while the queue is full, so that a flood slows the flooder down and memory
+stays bounded; nobody who performs effects ever waits for this queue, so that the two cannot wait for each other. After
+`Stopped` no event is handled. A broken rule inside the core ends the peer with its story: the last events and where it
+broke.
 
 The module must not know what events or effects mean, except that timers fire and that stopping stops.
 """
@@ -37,7 +38,7 @@ STORY_EVENTS: Final = 40
 _STORY_LINE_MAX: Final = 400
 
 NAP_S: Final = 1.0
-"""The longest sleep between looks at the clock: the loop's own clock stands still while the machine sleeps, ours goes on."""
+"""The longest sleep between looks at the clock: the loop's own one stands still while the machine sleeps."""
 
 Tape: TypeAlias = Callable[[Now, Event], None]
 """Takes every (now, event) before it is handled."""

@@ -2,11 +2,11 @@
 
 Theory: effects queue up while the disk is busy. Each round takes all that wait: those before the first `Append` are
 performed at once, then the entries of *every* `Append` of the round go to the journal in one fsync, then the rest is
-performed in order. No effect leaves before an `Append` that was asked before it, which is all that the core relies on; that
-entries of a later `Append` reach the disk a little sooner than they must harms nobody.
+performed in order. No effect leaves before an `Append` that was asked before it, which is all that the core relies on;
+that entries of a later `Append` reach the disk a little sooner than they must harms nobody.
 
-Invariants: performing never waits (what takes time is started as a task and answers by an event), so that a slow peer, disk or
-renderer delays nobody else. At most `EFFECTS_MAX` effects wait; the driver waits beyond that.
+Invariants: performing never waits (what takes time is started as a task and answers by an event), so that a slow peer,
+disk or renderer delays nobody else. At most `EFFECTS_MAX` effects wait; the driver waits beyond that.
 
 The module must not know what any effect but `Append` does: that is in the routes it was given.
 """

@@ -19,7 +19,7 @@ class FolderError(MeshError):
 
 
 class FileInTheWay(FolderError):
-    """Another file already has that name, and nothing of yours is overwritten unasked. Move it, or say `--overwrite`."""
+    """Another file has that name, and nothing of yours is overwritten unasked. Move it, or say `--overwrite`."""
 
     exit_code = 61
 

@@ -1,0 +1,194 @@
+"""A bench: one job on this host, its scene checked out once, and its stages.
+
+Theory: a stage belongs to whoever renders in it and lies on the bench between frames, so that there are never more
+stages than renders at a time, plus one that was opened ahead. Whoever takes a stage gets one that lies there, waits for
+one that is being opened ahead, or opens one of its own; a failure to open ahead is forgotten, since the taker meets it
+itself.
+
+Invariants: everything that works at a bench runs inside `run`; when it ends, whatever the reason, no process of its
+stages lives and its directory is gone. The scene is checked out by one task at a time, and again after a failure. """
+
+import itertools
+import shutil
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from mesh.ground.errors import MeshError
+from mesh.node.engines import EngineRack
+from mesh.ports.renderer import CheckoutFile, Renderer, Stage, StageLimits
+from mesh.ports.storage import BlobStore, Scenes
+from mesh.ports.world import World
+from mesh.wire.records import Job
+from mesh.wire.tree import Tree
+
+ORDERS_MAX: Final = 64
+"""Renders at one bench that have not begun; a host has far fewer slots."""
+
+OUTGROWN_TENTHS: Final = 13
+"""A stage above 1.3 times its first frame's memory leaks, and starts afresh."""
+
+CLOSE_S: Final = 5.0
+"""How long the end of one stage may take; beyond it the renderer's own means end the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every bench of this host works with."""
+
+    world: World
+    store: BlobStore
+    scenes: Scenes
+    renderer: Renderer
+    rack: EngineRack
+    limits: StageLimits
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Seat:
+    """An open stage, and what is remembered of it."""
+
+    stage: Stage
+    frames: int = 0
+    first_memory_bytes: int = 0
+    outgrown: bool = False
+
+    def note(self, memory_bytes: int) -> None:
+        """Count a frame that took `memory_bytes`."""
+        self.frames += 1
+        self.first_memory_bytes = self.first_memory_bytes or memory_bytes
+        self.outgrown = memory_bytes * 10 > self.first_memory_bytes * OUTGROWN_TENTHS
+
+
+class _Lying:
+    """A seat that lies on the bench, or will."""
+
+    __slots__ = ("ready", "seat")
+
+    def __init__(self, seat: Seat | None = None) -> None:
+        self.seat = seat
+        self.ready = trio.Event()
+        if seat is not None:
+            self.ready.set()
+
+
+class Bench:
+    """One job on this host; `run` is its life."""
+
+    def __init__(self, job: Job, directory: Path, tools: Tools) -> None:
+        self._job = job
+        self._directory = directory
+        self._tools = tools
+        self._orders, self._orders_in = trio.open_memory_channel[Callable[[], Awaitable[None]]](ORDERS_MAX)
+        self._scope = trio.CancelScope()
+        self._open: list[Seat] = []
+        self._lying: deque[_Lying] = deque()
+        self._checking_out = trio.Lock()
+        self._checked_out = False
+        self._numbers = itertools.count(1)
+
+    async def run(self) -> None:
+        """Carry out orders until the bench is closed, then leave nothing behind."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    async for order in self._orders_in:
+                        nursery.start_soon(order)
+        finally:
+            with trio.CancelScope(shield=True):
+                for seat in tuple(self._open):
+                    await self.drop(seat)
+                await self._tools.world.in_thread(self._discard)
+
+    def order(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Start `work` at this bench."""
+        self._orders.send_nowait(work)
+
+    def close(self) -> None:
+        """End everything that works here."""
+        self._scope.cancel()
+
+    def open_ahead(self) -> None:
+        """Begin to open a stage for whoever takes one next, unless one lies here."""
+        if not self._lying:
+            lying = _Lying()
+            self._lying.append(lying)
+            self.order(lambda: self._open_ahead(lying))
+
+    async def take(self) -> Seat:
+        """Return a stage that nobody else has. Raises `RendererError`, `StorageError`, `WireError`."""
+        while self._lying:
+            lying = self._lying.popleft()
+            try:
+                await lying.ready.wait()
+            except trio.Cancelled:
+                self._lying.appendleft(lying)
+                raise
+            if lying.seat is not None:
+                return lying.seat
+        return await self.open()
+
+    async def open(self) -> Seat:
+        """Open a fresh stage. Raises what `take` raises."""
+        await self._check_out()
+        engine = self._tools.rack.find(self._job.engine)
+        seat = Seat(stage=await self._tools.renderer.open_stage(engine, self._tree, self._tools.limits))
+        self._open.append(seat)
+        return seat
+
+    def put_back(self, seat: Seat) -> None:
+        """Lay a stage back, for the next frame; one that has outgrown its memory is closed and another opened."""
+        if seat.outgrown:
+            self.order(lambda: self.drop(seat))
+            self.open_ahead()
+        else:
+            self._lying.appendleft(_Lying(seat))
+
+    async def drop(self, seat: Seat) -> None:
+        """End a stage, also where it has ended already, and in spite of a cancellation."""
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await seat.stage.aclose()
+        if seat in self._open:
+            self._open.remove(seat)
+
+    async def new_directory(self) -> Path:
+        """Make a directory for one frame's files."""
+        path = self._directory / "frames" / str(next(self._numbers))
+        await self._tools.world.in_thread(lambda: path.mkdir(parents=True))
+        return path
+
+    @property
+    def _tree(self) -> Path:
+        return self._directory / "scene"
+
+    async def _open_ahead(self, lying: _Lying) -> None:
+        try:
+            # Whoever takes a stage next meets the reason of a failure itself, and tells it.
+            with suppress(MeshError):
+                lying.seat = await self.open()
+        finally:
+            lying.ready.set()
+
+    async def _check_out(self) -> None:
+        async with self._checking_out:
+            if not self._checked_out:
+                await self._tools.world.in_thread(self._check_out_now)
+                self._checked_out = True
+
+    def _check_out_now(self) -> None:
+        tree = self._tools.scenes.open_tree(self._job.scene)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._tools.renderer.check_out(self._tree, self._files(tree))
+
+    def _files(self, tree: Tree) -> Iterator[CheckoutFile]:
+        for entry in tree.entries:
+            yield CheckoutFile(name=entry.name, size=entry.size, blocks=self._tools.scenes.read_entry(entry))
+
+    def _discard(self) -> None:
+        self._tools.renderer.discard(self._tree)
+        shutil.rmtree(self._directory, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""What this host can render with: found out by the renderer, told to the core, looked up by whoever opens a stage.
+
+Invariants: an `EngineId` of a job is matched exactly; there is no nearest engine here. The core hears of a probe before
+anything is rendered with what it found.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from mesh.core.events import EnginesProbed, Event
+from mesh.ports.renderer import Engine, EngineMissing, Engines, Renderer
+from mesh.ports.world import HostFacts
+from mesh.wire.records import EngineId
+
+
+def engine_id(engine: Engine) -> EngineId:
+    """Return the name under which jobs ask for `engine`."""
+    return EngineId(name=engine.name, version=engine.version, build=engine.build)
+
+
+class EngineRack:
+    """The engines of this host, as the last probe found them."""
+
+    def __init__(
+        self, *, renderer: Renderer, facts: HostFacts, slots: int, tell: Callable[[Event], Awaitable[None]]
+    ) -> None:
+        self._renderer = renderer
+        self._facts = facts
+        self._slots = slots
+        self._tell = tell
+        self.found = Engines()
+
+    async def probe(self) -> Engines:
+        """Look for engines anew and tell the core."""
+        self.found = await self._renderer.probe()
+        await self._tell(
+            EnginesProbed(
+                engines=tuple(map(engine_id, self.found.usable)),
+                slots=self._slots if self.found.usable else 0,
+                cores=self._facts.cores,
+                memory_mb=self._facts.memory_mb,
+            )
+        )
+        return self.found
+
+    def find(self, wanted: EngineId) -> Engine:
+        """Return the engine with that very id, or raise `EngineMissing`."""
+        for engine in self.found.usable:
+            if engine_id(engine) == wanted:
+                return engine
+        raise EngineMissing(f"{wanted} (build {wanted.build}) is not installed here")
