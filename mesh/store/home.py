@@ -71,10 +71,10 @@ def read_api(directory: Path) -> ApiAddress:
         raise NotRunningError(f"no peer is running in {directory}")
     try:
         found = json.loads(posix.read_private(path, _API_MAX_BYTES))
-        host, port, token, process = (found[key] for key in ("host", "port", "token", "process"))
+        host, token = str(found["host"]), str(found["token"])
+        return ApiAddress(host=host, port=int(found["port"]), token=token, process=int(found["process"]))
     except (ValueError, TypeError, KeyError) as error:
         raise StorageError(f"{path}: not as it was written; start the peer again") from error
-    return ApiAddress(host=str(host), port=int(port), token=str(token), process=int(process))
 
 
 class Home:

@@ -1,13 +1,14 @@
 """The journal: an append-only file of batches, each durable before `append` returns.
 
-The file begins with a magic and a key of 32 random bytes. Then come frames, one for each batch:
+The file begins with a magic, a key of 32 random bytes and the hash of both. Then come frames, one for each batch:
 
     marker, 8 bytes | payload length, 4 bytes little-endian | checksum, 16 bytes | payload = (entry length, 4 | entry)*
 
 A batch is one frame, since that is the unit that a crash may tear: at most the last frame was ever written but not yet
 acknowledged, whatever order the disk wrote its sectors in. So whatever follows the last good frame is a torn tail if no
 good frame comes after it and it is no longer than one frame; it was never acknowledged and is cut off. Anything else is
-damage, which is never repaired in silence. Marker and checksums come from the key, so that no entry, whoever wrote it,
+damage, which is never repaired in silence; so is any change of the first bytes, since a whole file is put in its place
+with them and they never tear. Marker and checksums come from the key, so that no entry, whoever wrote it,
 can look like a frame.
 
 Invariants: `_end` is where the last acknowledged frame ends, and the file is never longer but within `append`. A failed
@@ -40,7 +41,7 @@ ENTRY_MAX_BYTES = 1024 * 1024
 PAYLOAD_MAX_BYTES = 8 * 1024 * 1024
 """The largest frame's payload; a longer batch is written, and made durable, frame by frame."""
 
-_HEADER_BYTES = len(MAGIC) + KEY_BYTES
+_HEADER_BYTES = len(MAGIC) + KEY_BYTES + CHECKSUM_BYTES
 _FRAME_HEAD_BYTES = MARKER_BYTES + LENGTH_BYTES + CHECKSUM_BYTES
 _FRAME_MAX_BYTES = _FRAME_HEAD_BYTES + PAYLOAD_MAX_BYTES
 
@@ -180,7 +181,7 @@ class FileJournal:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         file = _File(descriptor=os.open(self._temporary, flags, posix.PRIVATE_FILE_MODE), key=key)
         try:
-            posix.write_all(file.descriptor, MAGIC + key, 0)
+            posix.write_all(file.descriptor, _header(key), 0)
             at = _HEADER_BYTES
             for payload in _payloads(entries):
                 frame = file.frame(payload)
@@ -195,10 +196,11 @@ class FileJournal:
     def _open(self) -> _File:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         header = posix.read_at(descriptor, 0, _HEADER_BYTES)
-        if len(header) < _HEADER_BYTES or not header.startswith(MAGIC):
+        key = header[len(MAGIC) : len(MAGIC) + KEY_BYTES]
+        if header != _header(key):
             os.close(descriptor)
             raise JournalDamaged(f"{self._path}: it does not begin like a journal; a copy is {self._keep_copy(0)}")
-        return _File(descriptor=descriptor, key=header[len(MAGIC) :])
+        return _File(descriptor=descriptor, key=key)
 
     def _recover(self) -> int:
         """Return where the last good frame ends, the file cut off there."""
@@ -229,6 +231,10 @@ class FileJournal:
         if not copy.exists():
             shutil.copyfile(self._path, copy)
         return copy
+
+
+def _header(key: bytes) -> bytes:
+    return MAGIC + key + blake3(MAGIC + key).digest(length=CHECKSUM_BYTES)
 
 
 def _payloads(entries: Iterable[bytes]) -> Iterator[bytes]:

@@ -125,6 +125,10 @@ def read_private(path: Path, limit: int) -> bytes:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise KeyUnusable(f"{path}: there is no such file") from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise KeyUnusable(f"{path}: a link; keys are files of their own") from None
+            raise
         try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
