@@ -3,9 +3,14 @@
 One value has one encoding (RFC 8949, section 4.2.1: shortest heads, definite lengths), so that a hash of the bytes
 names the value. Only integers of 64 bits, byte and text strings, lists, booleans and null exist; there are no maps,
 floats, tags or cycles, since nothing here needs them and each is a way to say one thing twice.
+
+The reader is our own and knows nothing else. A general one builds whatever bytes ask for before anybody can refuse it:
+shared references that make a cycle, or a kilobyte that unfolds into terabytes; maps whose keys collide; patterns to be
+compiled. This one makes at most one object for each byte, and none before it has seen that the bytes are there. It
+needs no second encoding either to tell what is canonical: a longer head than needed is refused where it stands.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import cbor2
 
@@ -13,9 +18,23 @@ from mesh.ground.errors import WireError
 
 Value: TypeAlias = "bool | int | bytes | str | list[Value] | None"
 
-MAX_DEPTH = 12
-_INT_MIN = -(2**63)
-_INT_MAX = 2**63 - 1
+MAX_DEPTH: Final = 12
+"""Lists within lists: twice what our deepest message needs, far below what a stack holds."""
+
+MAX_ITEMS: Final = 1 << 17
+"""Values in one encoding: more than a control packet has bytes, and at most some 10 MiB of memory."""
+
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
+
+_MAJOR_SHIFT: Final = 5
+_LOW_BITS: Final = 0x1F
+_LOW_MOST: Final = 23
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _LIST = range(5)
+_SIMPLE: Final[dict[int, bool | None]] = {0xF4: False, 0xF5: True, 0xF6: None}
+
+#: By the low bits of a head that is longer than a byte: how many bytes follow, and the least number that needs them.
+_LONG_HEADS: Final = {24: (1, 24), 25: (2, 1 << 8), 26: (4, 1 << 16), 27: (8, 1 << 32)}
 
 
 def encode(value: Value) -> bytes:
@@ -23,32 +42,78 @@ def encode(value: Value) -> bytes:
     return cbor2.dumps(value)
 
 
-def decode(data: bytes, limit: int) -> Value:
-    """Return the value that `data` encodes canonically.
+def decode(data: bytes, limit: int, items: int = MAX_ITEMS) -> Value:
+    """Return the value that `data` encodes canonically, in at most `limit` bytes and `items` values.
 
-    Raises `WireError` when `data` is longer than `limit` bytes, malformed, not canonical, nested deeper than
-    `MAX_DEPTH`, followed by more bytes, or holds a type that `Value` does not name.
+    Raises `WireError` when `data` is longer, malformed, not canonical, nested deeper than `MAX_DEPTH`, followed by more
+    bytes, or holds a type that `Value` does not name.
     """
     if len(data) > limit:
         raise WireError(f"{len(data)} bytes where at most {limit} are allowed")
     try:
-        value = cbor2.loads(data, allow_indefinite=False, allow_duplicate_keys=False, max_depth=MAX_DEPTH)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise WireError(f"not CBOR: {type(error).__name__}") from error
-    checked = _checked(value)
-    # Whatever laxity the library has left (long heads, bytes after the value) shows as a different encoding.
-    if encode(checked) != data:
-        raise WireError("not canonical CBOR")
-    return checked
+        value, end = _read(data, items)
+    except IndexError as error:
+        raise WireError("CBOR that is cut off") from error
+    except KeyError as error:
+        raise WireError("CBOR of a kind that is never used") from error
+    except UnicodeDecodeError as error:
+        raise WireError("text that is not UTF-8") from error
+    if end != len(data):
+        raise WireError("bytes after a CBOR value")
+    return value
 
 
-def _checked(value: object) -> Value:
-    if value is None or isinstance(value, bool | bytes | str):
-        return value
-    if isinstance(value, int):
-        if not _INT_MIN <= value <= _INT_MAX:
-            raise WireError("an integer beyond 64 bits")
-        return value
-    if isinstance(value, list):
-        return [_checked(item) for item in value]
-    raise WireError(f"a value of type {type(value).__name__}")
+def head_size(number: int) -> int:
+    """Return how many bytes the head of `number`, a length or an integer from 0, takes."""
+    return 1 + next((size for size, least in reversed(_LONG_HEADS.values()) if number >= least), 0)
+
+
+def _read(data: bytes, items: int) -> tuple[Value, int]:
+    """Return the first value in `data` and where it ends.
+
+    Lists that are still open stand on a stack of our own, each with the count of values that it waits for, so that
+    nothing in the bytes decides how deep calls go.
+    """
+    size = len(data)
+    outer: list[tuple[list[Value], int]] = []
+    inner: list[Value] = []
+    waits = 1
+    at = 0
+    while True:
+        head = data[at]
+        at += 1
+        major = head >> _MAJOR_SHIFT
+        number = head & _LOW_BITS
+        if number > _LOW_MOST:
+            width, least = _LONG_HEADS[number]
+            number = int.from_bytes(data[at : at + width], "big")
+            at += width
+            if not least <= number <= INT_MAX or at > size:
+                raise WireError("a CBOR head that is cut off, too long or beyond 63 bits")
+        if major == _BYTES or major == _TEXT:  # noqa: PLR1714, SIM109 (a tuple would be made for every value)
+            start, at = at, at + number
+            if at > size:
+                raise WireError("a CBOR string that is cut off")
+            inner.append(data[start:at] if major == _BYTES else data[start:at].decode())
+        elif major == _UNSIGNED:
+            inner.append(number)
+        elif major == _LIST:
+            items -= number
+            if items < 0 or number > size - at or len(outer) >= MAX_DEPTH:
+                raise WireError("a CBOR list that is too long, too deep or cut off")
+            made: list[Value] = []
+            inner.append(made)
+            if number:
+                outer.append((inner, waits))
+                inner, waits = made, number
+                continue
+        elif major == _NEGATIVE:
+            inner.append(-1 - number)
+        else:
+            inner.append(_SIMPLE[head])
+        waits -= 1
+        while not waits:
+            if not outer:
+                return inner[0], at
+            inner, waits = outer.pop()
+            waits -= 1

@@ -11,14 +11,30 @@ shell does this in batches before anything reaches the core.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from functools import cache, lru_cache
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    NewType,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from blake3 import blake3
 
 from mesh.ground.errors import WireError
 from mesh.ground.ids import ID_SIZE, MeshId, PeerId, PublicKey, RecordId
 from mesh.wire import cbor
-from mesh.wire.codec import Codec, from_value, to_value
+from mesh.wire.cbor import head_size
+from mesh.wire.codec import Codec, from_value, most_bytes, to_value
 
 SIGNATURE_SIZE = 64
 MAX_BODY_BYTES = 16 * 1024
@@ -76,9 +92,17 @@ class Signed(Generic[B]):
 
     @staticmethod
     def codec(arguments: tuple[Any, ...]) -> Codec:
-        """Return the codec of `Signed[Body]`."""
+        """Return the codec of `Signed[Body]`; raises `TypeError` for a body whose bounds exceed `MAX_BODY_BYTES`."""
         (kind,) = arguments
-        return Codec(write=lambda signed: signed.to_value(), read=lambda value: _read(kind, value))
+        body_bytes = most_bytes(kind)
+        if body_bytes > MAX_BODY_BYTES:
+            raise TypeError(f"a {kind.__name__} may have {body_bytes} bytes")
+        return Codec(
+            write=lambda signed: signed.to_value(),
+            read=lambda value: _read(kind, value),
+            most_bytes=1 + sum(head_size(size) + size for size in (ID_SIZE, body_bytes, SIGNATURE_SIZE)),
+            depth=1,  # what is in the body's bytes is decoded by itself
+        )
 
 
 def message_of(domain: str, key: PublicKey, data: bytes) -> bytes:
@@ -88,6 +112,11 @@ def message_of(domain: str, key: PublicKey, data: bytes) -> bytes:
 
 def peer_id(key: PublicKey) -> PeerId:
     """Return the id of the peer that owns `key`."""
+    return _peer_id(key)
+
+
+@lru_cache(maxsize=4096)  # every statement asks, and a mesh has few authors
+def _peer_id(key: PublicKey) -> PeerId:
     return PeerId(blake3(key, derive_key_context="meshnode 1 peer id").digest())
 
 
@@ -122,16 +151,36 @@ def check(thing: object, verifier: Verifier) -> None:
 
 
 def statements(thing: object) -> Iterator[Signed[Any]]:
-    """Yield every statement in `thing`, the carrying one before the carried."""
+    """Yield every statement in `thing`, a value of a type that can be coded or a tuple of them; carriers come first."""
     if isinstance(thing, Signed):
         yield thing
         yield from statements(thing.body)
     elif isinstance(thing, tuple):
         for item in thing:
             yield from statements(item)
-    elif dataclasses.is_dataclass(thing):
-        for field in dataclasses.fields(thing):
-            yield from statements(getattr(thing, field.name))
+    elif thing is not None:
+        for name in _carriers(cast(Any, type(thing))):
+            yield from statements(getattr(thing, name))
+
+
+@cache
+def _carriers(kind: type) -> tuple[str, ...]:
+    """Return the fields of `kind` that may carry statements: most messages have none, and are not looked through."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(field.name for field in dataclasses.fields(kind) if _may_carry(hints[field.name]))
+
+
+def _may_carry(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin is Signed:
+        return True
+    if origin is Annotated or origin is tuple:
+        return _may_carry(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return any(_may_carry(option) for option in get_args(annotation))
+    if isinstance(annotation, NewType) or annotation in (bool, int, bytes, str, NoneType):
+        return False
+    return bool(_carriers(annotation))  # a `TypeError` for what is no dataclass: nothing may hide in it unchecked
 
 
 def _signed(body: B, key: PublicKey, data: bytes, signature: bytes) -> Signed[B]:

@@ -39,6 +39,9 @@ PART_MAX_BYTES = 255
 NAME_MAX_BYTES = 512
 """A whole name in UTF-8: half of the 1,024 bytes that macOS allows a path, the rest being the checkout's directory."""
 
+_ITEMS_PER_ENTRY = 5
+"""An entry's list and its four fields, as the bound on what is built from bytes counts them."""
+
 _REFUSED_ANYWHERE = frozenset('\\:<>"|?*')
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"]
@@ -115,7 +118,7 @@ def encode(tree: Tree) -> bytes:
 
 def decode(data: bytes) -> Tree:
     """Return the tree that `data` encodes, or raise `WireError`."""
-    items = cbor.decode(data, TREE_MAX_BYTES)
+    items = cbor.decode(data, TREE_MAX_BYTES, items=_ITEMS_PER_ENTRY * ENTRIES_MAX)
     if not isinstance(items, list):
         raise WireError("a tree is a list of entries")
     return Tree(entries=tuple(_entry(item) for item in items))
