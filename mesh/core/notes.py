@@ -103,9 +103,10 @@ class SlotFreed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimEnded:
-    """This peer has done what it claimed, or gave it up."""
+    """This peer has done what it claimed; `gave_up`: it has not, and no record of it says so."""
 
     claim: Signed[Claim]
+    gave_up: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

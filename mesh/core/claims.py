@@ -1,0 +1,293 @@
+"""The claimant's side: follow a keeper, claim what suits, keep the leases alive.
+
+An idle slot takes, from the window that a keeper told, the task that suits it best by rank, signs a claim and sends it to that
+keeper. It is rendered on `yours`, or when nobody has answered for two seconds; on `taken` it is given up. While slots are
+busy the next run is claimed ahead. Heartbeats go to the closest keeper that answers; a keeper that is new to this is told
+the running claims in full.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mesh.core.contacts import Contacting, Directory
+from mesh.core.events import FrameWritten, RenderFailed
+from mesh.core.host import HostFacts
+from mesh.core.keepers import Keepers
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, SlotFreed
+from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
+from mesh.core.timers import Unanswered
+from mesh.core.turn import Turn
+from mesh.ground.ids import Boot, JobId, PeerId, RecordId
+from mesh.ground.instants import Instant, later
+from mesh.ground.limits import FAILED_HERE_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.messages import Beat, ClaimSent, Follow, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
+from mesh.wire.records import Claim
+
+_TOLD_AGAIN_TICKS = 4
+_CLAIMS_PER_MESSAGE = 32
+
+
+class Stand(enum.Enum):
+    """Where a claim of this peer stands."""
+
+    PENDING = "pending"
+    HELD = "held"
+
+
+@dataclass(slots=True, kw_only=True)
+class Mine:
+    """One claim of this peer."""
+
+    claim: Signed[Claim]
+    keeper: PeerId
+    stand: Stand = Stand.PENDING
+
+
+@dataclass(slots=True)
+class Following:
+    """What this peer was told of one job, and by whom."""
+
+    window: dict[int, OpenTask] = field(default_factory=dict)
+    told: Window | None = None
+    keeper: PeerId | None = None
+    asked_at: Instant | None = None
+    asked: PeerId | None = None
+    unanswered: int = 0
+    beaten: PeerId | None = None
+    ticks: int = 0
+    unfit_until: Instant = Instant(0)
+    failed: dict[int, Instant] = field(default_factory=dict)
+    """When this peer failed a task, so that others may try it first."""
+
+
+class Claims:
+    """Have as many tasks in hand as this host's slots need, and no more."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keepers: Keepers,
+        contacting: Contacting,
+        directory: Directory,
+        host: HostFacts,
+        *,
+        signer: Signer,
+        boot: Boot,
+        scene_complete: Callable[[JobId], bool],
+        progress: Callable[[RecordId], int],
+        in_hand: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._keepers = keepers
+        self._contacting = contacting
+        self._directory = directory
+        self._host = host
+        self._signer = signer
+        self._boot = boot
+        self._scene_complete = scene_complete
+        self._progress = progress
+        self._in_hand = in_hand
+        self._number = 0
+        self._given_ms: dict[JobId, int] = {}
+        self.mine: dict[RecordId, Mine] = {}
+        self.following: dict[JobId, Following] = {}
+
+    def follow_all(self, turn: Turn) -> None:
+        """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
+        for job, ledger in self._ledger.jobs.items():
+            if not ledger.ended and self._host.can_render(ledger.job.engine) and not self._host.draining:
+                self._follow(turn, ledger)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Follow, keep the leases alive, claim."""
+        self.follow_all(turn)
+        self._beat(turn)
+        self.claim_more(turn)
+
+    def on_window(self, turn: Turn, peer: PeerId, message: Window) -> None:
+        """Learn what can be claimed."""
+        following = self.following.get(message.job)
+        if following is None:
+            return
+        closest = self._keepers.of(message.job, turn.now)
+        if following.keeper in closest and peer in closest and closest.index(peer) > closest.index(following.keeper):
+            return
+        following.told = message
+        following.keeper = peer
+        following.unanswered = 0
+        following.window = {task.task: task for task in message.open}
+        self.claim_more(turn)
+
+    def on_verdict(self, turn: Turn, peer: PeerId, message: Verdict) -> None:
+        """Render, or give up."""
+        mine = self.mine.get(message.claim)
+        if mine is None or mine.keeper != peer:
+            return
+        if message.yours:
+            self._won(turn, mine)
+        else:
+            self._lost(turn, mine)
+
+    def on_unanswered(self, turn: Turn, timer: Unanswered) -> None:
+        """Render all the same: keepers may be gone, and the frame must be rendered."""
+        mine = self.mine.get(timer.claim)
+        if mine is not None and mine.stand is Stand.PENDING:
+            ledger = self._ledger.get(mine.claim.body.job)
+            if ledger is None or not ledger.is_open(mine.claim.body.task):
+                self._lost(turn, mine)
+            else:
+                self._won(turn, mine)
+
+    def on_slot_freed(self, turn: Turn, _note: SlotFreed) -> None:
+        """Claim the next task."""
+        self.claim_more(turn)
+
+    def on_claim_ended(self, turn: Turn, note: ClaimEnded) -> None:
+        """Forget a claim; tell its keeper where no record will."""
+        mine = self.mine.pop(note.claim.id, None)
+        if mine is not None and note.gave_up:
+            turn.send(mine.keeper, Withdraw(job=mine.claim.body.job, claims=(note.claim.id,)))
+
+    def on_frame_written(self, _turn: Turn, event: FrameWritten, job: JobId) -> None:
+        """Count the time that the job was given."""
+        self._given_ms[job] = self._given_ms.get(job, 0) + event.render_ms
+
+    def on_render_failed(self, turn: Turn, event: RenderFailed, claim: Signed[Claim]) -> None:
+        """Leave the task to others for a while; leave the job where it is this host's fault."""
+        following = self.following.setdefault(claim.body.job, Following())
+        following.failed[claim.body.task] = turn.now.instant
+        if event.unfit:
+            following.unfit_until = later(turn.now.instant, UNFIT_MS)
+
+    def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
+        """Forget the job's windows; slots give up what they hold."""
+        self.following.pop(note.job, None)
+        for mine in [mine for mine in self.mine.values() if mine.claim.body.job == note.job]:
+            if mine.stand is Stand.PENDING:
+                self.mine.pop(mine.claim.id)
+
+    def on_slept(self, turn: Turn) -> None:
+        """What was told before the gap is old: ask anew, and let go of claims that nobody has answered."""
+        for mine in [mine for mine in self.mine.values() if mine.stand is Stand.PENDING]:
+            self._withdraw(turn, mine)
+        for following in self.following.values():
+            following.window = {}
+            following.told = None
+            following.asked_at = None
+            following.beaten = None
+        self.follow_all(turn)
+
+    def withdraw_pending(self, turn: Turn) -> None:
+        """Give up what has not been answered: this host is about to stop."""
+        for mine in [mine for mine in self.mine.values() if mine.stand is Stand.PENDING]:
+            self._withdraw(turn, mine)
+
+    def claim_more(self, turn: Turn) -> None:
+        """Claim as many tasks as this host wants in hand, from the job that it gave the least time."""
+        if self._host.draining or self._host.slots == 0 or self._host.hears(turn.now.instant):
+            return
+        skipped: dict[JobId, None] = {}
+        while True:
+            able = [job for job in self.following if job not in skipped and self._claimable(turn, job)]
+            job = fairest(able, self._given_ms)
+            if job is None:
+                return
+            skipped[job] = None
+            self._claim_from(turn, job, self.following[job])
+
+    def _claimable(self, turn: Turn, job: JobId) -> bool:
+        following = self.following[job]
+        ledger = self._ledger.get(job)
+        return (
+            ledger is not None
+            and not ledger.ended
+            and bool(following.window)
+            and following.keeper is not None
+            and following.unfit_until <= turn.now.instant
+            and self._host.can_render(ledger.job.engine)
+            and self._scene_complete(job)
+        )
+
+    def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
+        assert following.told is not None
+        assert following.keeper is not None
+        told, slots = following.told, self._host.slots
+        in_hand = self._in_hand() + sum(mine.stand is Stand.PENDING for mine in self.mine.values())
+        lacking = wanted_claims(slots, told.median_ms, told.unclaimed, told.slots) - in_hand
+        if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
+            return
+        excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
+        for task, failed_at in following.failed.items():
+            if turn.now.instant - failed_at < FAILED_HERE_MS:
+                excluded[task] = None
+        chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
+        claims: list[Signed[Claim]] = []
+        for task in chosen:
+            following.window.pop(task.task)
+            claims.append(self._sign(job, task))
+            self.mine[claims[-1].id] = Mine(claim=claims[-1], keeper=following.keeper)
+            turn.wake(Unanswered(claim=claims[-1].id), UNANSWERED_MS)
+        for at in range(0, len(claims), _CLAIMS_PER_MESSAGE):
+            turn.send(following.keeper, ClaimSent(claims=tuple(claims[at : at + _CLAIMS_PER_MESSAGE])))
+
+    def _sign(self, job: JobId, task: OpenTask) -> Signed[Claim]:
+        self._number += 1
+        body = Claim(job=job, task=task.task, attempt=task.attempt + 1, boot=self._boot, number=self._number)
+        return sign(body, self._signer)
+
+    def _won(self, turn: Turn, mine: Mine) -> None:
+        if mine.stand is Stand.PENDING:
+            mine.stand = Stand.HELD
+            turn.tell(ClaimWon(claim=mine.claim))
+
+    def _lost(self, turn: Turn, mine: Mine) -> None:
+        self.mine.pop(mine.claim.id, None)
+        if mine.stand is Stand.HELD:
+            turn.tell(ClaimLost(claim=mine.claim))
+        self.claim_more(turn)
+
+    def _withdraw(self, turn: Turn, mine: Mine) -> None:
+        self.mine.pop(mine.claim.id, None)
+        turn.send(mine.keeper, Withdraw(job=mine.claim.body.job, claims=(mine.claim.id,)))
+
+    def _follow(self, turn: Turn, ledger: JobLedger) -> None:
+        following = self.following.setdefault(ledger.id, Following())
+        keepers = self._keepers.of(ledger.id, turn.now)
+        if not keepers:
+            return
+        waited = FOLLOW_PERIOD_MS if following.asked_at is None else turn.now.instant - following.asked_at
+        if following.unanswered and waited >= UNANSWERED_MS:
+            following.asked_at = None
+        wanted = keepers[following.unanswered % len(keepers)]
+        if following.asked_at is not None and waited < FOLLOW_PERIOD_MS and wanted == following.asked:
+            return
+        if following.keeper not in keepers:
+            following.keeper = None
+            following.window = {}
+        following.asked_at = turn.now.instant
+        following.asked = wanted
+        following.unanswered += 1
+        turn.send(wanted, Follow(job=ledger.id, slots=self._host.slots))
+
+    def _beat(self, turn: Turn) -> None:
+        held: dict[JobId, list[Mine]] = {}
+        for mine in self.mine.values():
+            if mine.stand is Stand.HELD:
+                held.setdefault(mine.claim.body.job, []).append(mine)
+        for job, claims in held.items():
+            keepers = self._keepers.of(job, turn.now)
+            if not keepers:
+                continue
+            following = self.following.setdefault(job, Following())
+            following.ticks += 1
+            if keepers[0] != following.beaten or following.ticks % _TOLD_AGAIN_TICKS == 0:
+                following.beaten = keepers[0]
+                for at in range(0, len(claims), _CLAIMS_PER_MESSAGE):
+                    part = tuple(mine.claim for mine in claims[at : at + _CLAIMS_PER_MESSAGE])
+                    turn.send(keepers[0], Running(claims=part))
+            beats = tuple(Beat(claim=mine.claim.id, progress=self._progress(mine.claim.id)) for mine in claims)
+            turn.send(keepers[0], Heartbeat(job=job, beats=beats[:1024]))
+            self._contacting.ask(turn, keepers[0])

@@ -1,0 +1,286 @@
+"""Who can be reached: channels, the dialling of peers without one, round trips, and who is surely gone.
+
+In this first form every peer keeps a channel with every other. A channel that ends without a word is dialled back at once: a
+refusal by the host, or another boot behind the address, proves that the process is gone; anything else is silence, which
+proves nothing and is left to the leases.
+
+A refusal counts at any address that the peer itself named as its own. That a firewall may refuse in its place costs a frame
+rendered twice, once, and only after the channel broke.
+"""
+
+from dataclasses import dataclass, field
+
+from mesh.core.effects import CloseChannel, Dial
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
+from mesh.core.notes import PeerDead, PeerLost, PeerReached
+from mesh.core.timers import Redial
+from mesh.core.turn import Turn
+from mesh.ground.ids import Boot, PeerId
+from mesh.ground.instants import MINUTE_MS, Instant, WallTime
+from mesh.ground.limits import HEARD_MS, PING_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES, SILENT_MS
+from mesh.wire.kept import KeptContact
+from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong
+
+MUTE_MS = 2_500
+"""A question unanswered for so long: this peer does not answer now. Two lost heartbeats and a half."""
+
+_KEPT_AGAIN_MS = 10 * MINUTE_MS
+_CONTACTS_PER_MESSAGE = 64
+
+
+@dataclass(slots=True)
+class Known:
+    """One other peer."""
+
+    addresses: tuple[Address, ...] = ()
+    name: str = ""
+    boot: Boot | None = None
+    connected: bool = False
+    left: bool = False
+    heard_at: Instant = Instant(0)
+    asked_at: Instant | None = None
+    """When the first question was sent that nothing was heard since; None: none is open."""
+    pings: dict[int, Instant] = field(default_factory=dict)
+    round_trips_ms: list[int] = field(default_factory=list)
+    redial_ms: int = REDIAL_MS
+    dialling: bool = False
+    heard_wall: WallTime = WallTime(0)
+    kept_wall: WallTime = WallTime(0)
+    available: Available | None = None
+
+
+class Directory:
+    """What is known of other peers: read by everybody, changed by `Contacting` alone."""
+
+    def __init__(self, me: PeerId) -> None:
+        self.me = me
+        self.peers: dict[PeerId, Known] = {}
+
+    def connected(self, peer: PeerId) -> bool:
+        """Whether a channel to `peer` is open; to oneself it always is."""
+        if peer == self.me:
+            return True
+        known = self.peers.get(peer)
+        return known is not None and known.connected
+
+    def answers(self, peer: PeerId, now: Instant) -> bool:
+        """Whether `peer` is connected and has not been mute for long."""
+        if peer == self.me:
+            return True
+        known = self.peers.get(peer)
+        if known is None or not known.connected:
+            return False
+        return known.asked_at is None or now - known.asked_at < MUTE_MS
+
+    def all_connected(self) -> list[PeerId]:
+        """Return the others with a channel, lowest id first."""
+        return sorted(peer for peer, known in self.peers.items() if known.connected)
+
+    def heard_within(self, wall: WallTime, span_ms: int) -> list[PeerId]:
+        """Return the others that were heard of in the last `span_ms` milliseconds."""
+        return sorted(
+            peer for peer, known in self.peers.items() if known.connected or wall - known.heard_wall <= span_ms
+        )
+
+    def contacts(self) -> tuple[Contact, ...]:
+        """Return where connected peers can be reached."""
+        found = [
+            Contact(peer=peer, addresses=self.peers[peer].addresses)
+            for peer in self.all_connected()
+            if self.peers[peer].addresses
+        ]
+        return tuple(found[:_CONTACTS_PER_MESSAGE])
+
+    def round_trip_p99_ms(self) -> int | None:
+        """Return the 99th percentile of recent round trips, or None before enough were measured."""
+        samples = sorted(trip for known in self.peers.values() if known.connected for trip in known.round_trips_ms)
+        if len(samples) < SETTLE_SAMPLES:
+            return None
+        return samples[(len(samples) * 99) // 100]
+
+
+class Contacting:
+    """Keep a channel with every peer of the mesh."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._own: tuple[Address, ...] = ()
+        self._number = 0
+        self.hello: Hello | None = None
+        self.available: Available | None = None
+
+    def on_started(self, turn: Turn, event: Started, kept: list[KeptContact]) -> None:
+        """Dial everybody that the journal names."""
+        self._own = event.addresses
+        for entry in kept:
+            known = self._known(entry.contact.peer)
+            known.addresses = entry.contact.addresses
+            known.heard_wall = known.kept_wall = entry.heard
+        for peer in sorted(self._directory.peers):
+            self._dial(turn, peer)
+
+    def on_channel_opened(self, turn: Turn, event: ChannelOpened) -> None:
+        """Say who we are and whom we know."""
+        known = self._known(event.peer)
+        restarted = known.boot is not None and known.boot != event.boot
+        if restarted:
+            turn.tell(PeerDead(peer=event.peer))
+        known.connected = True
+        known.left = known.dialling = False
+        known.boot = event.boot
+        known.redial_ms = REDIAL_MS
+        known.pings.clear()
+        known.available = None
+        if event.address is not None:
+            self._remember(known, (event.address,))
+        self._heard(turn, known)
+        if self.hello is not None:
+            turn.send(event.peer, self.hello)
+        if self.available is not None:
+            turn.send(event.peer, self.available)
+        contacts = tuple(contact for contact in self._directory.contacts() if contact.peer != event.peer)
+        if contacts:
+            turn.send(event.peer, Contacts(contacts=contacts))
+        turn.tell(PeerReached(peer=event.peer, boot=event.boot, restarted=restarted))
+
+    def on_channel_closed(self, turn: Turn, event: ChannelClosed) -> None:
+        """Dial back at once, unless the peer said that it leaves."""
+        known = self._known(event.peer)
+        if not known.connected:
+            return
+        known.connected = False
+        known.asked_at = None
+        known.left = event.clean
+        turn.tell(PeerLost(peer=event.peer))
+        if event.clean:
+            turn.tell(PeerDead(peer=event.peer))
+            turn.wake(Redial(peer=event.peer), REDIAL_MOST_MS)
+        else:
+            self._dial(turn, event.peer)
+
+    def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:
+        """A refusal proves death; either way try again later."""
+        known = self._known(event.peer)
+        known.dialling = False
+        if known.connected:
+            return
+        if event.refused and known.boot is not None:
+            known.boot = None
+            turn.tell(PeerDead(peer=event.peer))
+        turn.wake(Redial(peer=event.peer), turn.dice.jitter(known.redial_ms))
+        known.redial_ms = min(2 * known.redial_ms, REDIAL_MOST_MS)
+
+    def on_redial(self, turn: Turn, timer: Redial) -> None:
+        """Dial a peer that is still without a channel."""
+        self._dial(turn, timer.peer)
+
+    def on_hello(self, turn: Turn, peer: PeerId, hello: Hello) -> None:
+        """Learn a peer's name and addresses."""
+        known = self._known(peer)
+        known.name = hello.name
+        self._remember(known, hello.addresses)
+        self._keep(turn, peer, known)
+
+    def on_contacts(self, turn: Turn, contacts: Contacts) -> None:
+        """Dial whomever we did not know."""
+        for contact in contacts.contacts:
+            if contact.peer == self._directory.me:
+                continue
+            new = contact.peer not in self._directory.peers
+            known = self._known(contact.peer)
+            self._remember(known, contact.addresses)
+            if new or known.left:
+                self._dial(turn, contact.peer)
+
+    def on_available(self, peer: PeerId, available: Available) -> None:
+        """Learn what a peer can render with."""
+        self._known(peer).available = available
+
+    def on_ping(self, turn: Turn, peer: PeerId, ping: Ping) -> None:
+        """Answer."""
+        turn.send(peer, Pong(number=ping.number))
+
+    def on_pong(self, turn: Turn, peer: PeerId, pong: Pong) -> None:
+        """Measure."""
+        known = self._known(peer)
+        sent = known.pings.pop(pong.number, None)
+        if sent is not None:
+            known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], turn.now.instant - sent]
+
+    def on_anything(self, turn: Turn, peer: PeerId) -> None:
+        """Note that a peer spoke, whatever it said."""
+        self._heard(turn, self._known(peer))
+
+    def on_tick(self, turn: Turn) -> None:
+        """Ask those that were not heard lately; give up channels that stay silent."""
+        for peer in self._directory.all_connected():
+            known = self._directory.peers[peer]
+            if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
+                self._give_up(turn, peer, known)
+            elif known.asked_at is not None or turn.now.instant - known.heard_at >= PING_MS or not known.round_trips_ms:
+                self.ask(turn, peer)
+
+    def ask(self, turn: Turn, peer: PeerId) -> None:
+        """Ping one peer, so that it is soon known whether it answers."""
+        known = self._directory.peers.get(peer)
+        if known is None or not known.connected:
+            return
+        self._number += 1
+        if len(known.pings) > SETTLE_SAMPLES:
+            known.pings.clear()
+        known.pings[self._number] = turn.now.instant
+        if known.asked_at is None:
+            known.asked_at = turn.now.instant
+        turn.send(peer, Ping(number=self._number))
+
+    def announce(self, turn: Turn, available: Available) -> None:
+        """Tell everybody what this host can render with, where that changed."""
+        if available == self.available:
+            return
+        self.available = available
+        for peer in self._directory.all_connected():
+            turn.send(peer, available)
+
+    def on_slept(self, turn: Turn) -> None:
+        """After a gap of the clock nobody has been mute: it was us."""
+        for peer in self._directory.all_connected():
+            known = self._directory.peers[peer]
+            known.asked_at = None
+            known.pings.clear()
+            self.ask(turn, peer)
+
+    def _give_up(self, turn: Turn, peer: PeerId, known: Known) -> None:
+        known.connected = False
+        known.asked_at = None
+        turn.do(CloseChannel(peer=peer))
+        turn.tell(PeerLost(peer=peer))
+        turn.wake(Redial(peer=peer), REDIAL_MS)
+
+    def _dial(self, turn: Turn, peer: PeerId) -> None:
+        known = self._known(peer)
+        if known.connected or known.dialling or not known.addresses:
+            return
+        known.dialling = True
+        turn.do(Dial(peer=peer, addresses=known.addresses))
+
+    def _known(self, peer: PeerId) -> Known:
+        return self._directory.peers.setdefault(peer, Known())
+
+    def _heard(self, turn: Turn, known: Known) -> None:
+        known.heard_at = turn.now.instant
+        known.heard_wall = turn.now.wall
+        known.asked_at = None
+
+    def _remember(self, known: Known, addresses: tuple[Address, ...]) -> None:
+        merged = dict.fromkeys((*addresses, *known.addresses))
+        known.addresses = tuple(address for address in merged if address not in self._own)[:MAX_ADDRESSES]
+
+    def _keep(self, turn: Turn, peer: PeerId, known: Known) -> None:
+        if known.addresses and turn.now.wall - known.kept_wall > _KEPT_AGAIN_MS:
+            known.kept_wall = turn.now.wall
+            turn.keep(KeptContact(contact=Contact(peer=peer, addresses=known.addresses), heard=turn.now.wall))
+
+
+def copies_for(directory: Directory, wall: WallTime, most: int) -> int:
+    """Return min(`most`, peers heard of in the last hour, oneself included): what `copies` and `tries` are set to."""
+    return min(most, 1 + len(directory.heard_within(wall, HEARD_MS)))

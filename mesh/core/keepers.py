@@ -1,0 +1,146 @@
+"""Who keeps a job's records and arbitrates its claims: a hint that nobody must agree on.
+
+A peer that was asked signs a mark, and the mesh set spreads it. Whoever has something to say to the keepers takes the five
+closest to the job id among the marked that answer it; if none has for a while, the closest live peers. Two peers may see
+different keepers: what a keeper decides bounds waste, it never decides which picture stands.
+"""
+
+from mesh.core.contacts import Directory
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.meshset import MeshSet
+from mesh.core.notes import HeadHeard, MarkHeard, PeerDead
+from mesh.core.turn import Turn
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import Instant, Now, wall_later
+from mesh.ground.limits import KEEPERLESS_MS, KEEPERS, MARK_LIFE_MS, MARK_MS
+from mesh.wire.envelope import Signer, sign
+from mesh.wire.messages import KeepAsk
+from mesh.wire.records import Mark
+
+_FRESH_MS = 1_000
+"""How long after submission its submitter vouches that no task was claimed: nobody has been told of a keeper before."""
+
+_LOOK_EACH_MS = 3_000
+
+
+def distance(peer: PeerId, job: JobId) -> int:
+    """Return how far `peer` is from `job`: the exclusive or of their bits, as in Kademlia."""
+    return int.from_bytes(peer, "big") ^ int.from_bytes(job, "big")
+
+
+class Keepers:
+    """Choose keepers for this peer's needs, keep when asked, and find successors."""
+
+    def __init__(self, ledger: Ledger, meshset: MeshSet, directory: Directory, signer: Signer) -> None:
+        self._ledger = ledger
+        self._meshset = meshset
+        self._directory = directory
+        self._signer = signer
+        self._keeperless_since: dict[JobId, Instant] = {}
+        self._looked_at: dict[JobId, Instant] = {}
+        self._submitted_at: dict[JobId, Instant] = {}
+        self.fresh: dict[JobId, None] = {}
+        """Jobs that this boot was asked to keep before anybody could claim from them."""
+
+    def marked(self, job: JobId, now: Now) -> bool:
+        """Whether this peer keeps the job's records."""
+        return self._directory.me in self._meshset.live_marks(job, now.wall)
+
+    def of(self, job: JobId, now: Now) -> list[PeerId]:
+        """Return the peers that claims and records go to, closest first; this peer may be one."""
+        marked = self._meshset.live_marks(job, now.wall)
+        answering = [peer for peer in marked if self._directory.answers(peer, now.instant)]
+        if answering:
+            return sorted(answering, key=lambda peer: distance(peer, job))[:KEEPERS]
+        since = self._keeperless_since.get(job)
+        if since is None or now.instant - since < KEEPERLESS_MS:
+            return []
+        return self._closest_live(job, now)[:KEEPERS]
+
+    def acting(self, job: JobId, now: Now) -> bool:
+        """Whether this peer is among those that arbitrate the job."""
+        return self._directory.me in self.of(job, now)
+
+    def parties(self, ledger: JobLedger, now: Now) -> list[PeerId]:
+        """Return whom records and holds of a job are told: its keepers and its submitter, without this peer."""
+        parties = dict.fromkeys(self.of(ledger.id, now))
+        if self._directory.connected(ledger.submitter):
+            parties[ledger.submitter] = None
+        parties.pop(self._directory.me, None)
+        return list(parties)
+
+    def on_head_heard(self, turn: Turn, note: HeadHeard) -> None:
+        """Ask peers to keep this peer's own new job."""
+        if note.head.job.author == self._directory.me:
+            job = JobId(note.head.job.id)
+            self._submitted_at[job] = turn.now.instant
+            self.fresh[job] = None
+            self._recruit(turn, self._ledger.jobs[job])
+
+    def on_keep_ask(self, turn: Turn, peer: PeerId, ask: KeepAsk) -> None:
+        """Keep a job that its submitter or one of its keepers asks this peer to keep."""
+        ledger = self._ledger.get(ask.job)
+        if ledger is None or ledger.ended or self.marked(ask.job, turn.now):
+            return
+        if peer != ledger.submitter and peer not in self._meshset.live_marks(ask.job, turn.now.wall):
+            return
+        if ask.fresh and peer == ledger.submitter and not ledger.entries:
+            self.fresh[ask.job] = None
+        self._mark(turn, ask.job)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Renew own marks in time, replace keepers that are gone, take over where there are none."""
+        for job, ledger in self._ledger.jobs.items():
+            if ledger.ended:
+                continue
+            looked = self._looked_at.get(job)
+            if looked is None or turn.now.instant - looked >= _LOOK_EACH_MS:
+                self._looked_at[job] = turn.now.instant
+                self._look_after(turn, ledger)
+
+    def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
+        """Look for a successor at once."""
+        for job, ledger in self._ledger.jobs.items():
+            if not ledger.ended and note.peer in self._meshset.marks.get(job, {}):
+                self._look_after(turn, ledger)
+
+    def on_mark_heard(self, note: MarkHeard) -> None:
+        """A keeper is known again."""
+        self._keeperless_since.pop(note.mark.body.job, None)
+
+    def _look_after(self, turn: Turn, ledger: JobLedger) -> None:
+        job, now = ledger.id, turn.now
+        marks = self._meshset.marks.get(job, {})
+        mine = marks.get(self._directory.me)
+        if mine is not None and mine.body.expires - now.wall < MARK_LIFE_MS - MARK_MS:
+            self._mark(turn, job)
+        answering = [
+            peer for peer in self._meshset.live_marks(job, now.wall) if self._directory.answers(peer, now.instant)
+        ]
+        if answering:
+            self._keeperless_since.pop(job, None)
+        else:
+            self._keeperless_since.setdefault(job, now.instant)
+            if self.acting(job, now):
+                self._mark(turn, job)
+        if self._directory.me in (ledger.submitter, *answering):
+            self._recruit(turn, ledger)
+
+    def _recruit(self, turn: Turn, ledger: JobLedger) -> None:
+        job = ledger.id
+        marked = self._meshset.live_marks(job, turn.now.wall)
+        live = self._closest_live(job, turn.now)
+        keeping = [peer for peer in live if peer in marked]
+        wanted = [peer for peer in live if peer not in marked][: max(0, KEEPERS - len(keeping))]
+        submitted = self._submitted_at.get(job)
+        fresh = submitted is not None and turn.now.instant - submitted < _FRESH_MS
+        for peer in wanted:
+            turn.send(peer, KeepAsk(job=job, fresh=fresh))
+
+    def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
+        live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]
+        return sorted([self._directory.me, *live], key=lambda peer: distance(peer, job))
+
+    def _mark(self, turn: Turn, job: JobId) -> None:
+        mark = sign(Mark(job=job, expires=wall_later(turn.now.wall, MARK_LIFE_MS)), self._signer)
+        self._meshset.add_mark(turn, mark)

@@ -1,0 +1,324 @@
+"""The keeper's side of claims: decide who renders a task, and hear that it goes on.
+
+A lease bounds waste; nothing true depends on it. The keeper waits a settle time from a task's first claim, then tells one
+claimant `yours` and the others `taken`, and does not change its word while that lease lives. A lease lives while this keeper
+hears its holder's heartbeats, or another keeper that does; silence, the holder's death or a render without progress end it.
+"""
+
+from dataclasses import dataclass, field
+
+from mesh.core.contacts import Directory
+from mesh.core.fold import TaskFold
+from mesh.core.keepers import Keepers
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import JobEnded, MarkHeard, PeerDead, TaskChanged, WindowChanged
+from mesh.core.placement import rank
+from mesh.core.timers import SettleEnds
+from mesh.core.turn import Turn
+from mesh.ground.ids import JobId, PeerId, RecordId
+from mesh.ground.instants import Instant, Now, later
+from mesh.ground.limits import (
+    LEASE_MS,
+    RESTARTED_KEEPER_MS,
+    SETTLE_LEAST_MS,
+    SETTLE_MOST_MS,
+    STALLED_LEAST_MS,
+    STALLED_MEDIANS,
+)
+from mesh.wire.envelope import Signed
+from mesh.wire.messages import ClaimSent, Heartbeat, LeaseHeard, LeasesHeard, Running, Verdict, Withdraw
+from mesh.wire.records import Claim, Entry, Failed
+
+_LEASES_PER_MESSAGE = 512
+_STALLED_KEPT = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Lease:
+    """One task that somebody renders, as far as this keeper hears."""
+
+    claim: RecordId
+    holder: PeerId
+    attempt: int
+    heard_at: Instant
+    """When it was last heard that the holder works on it, by whatever way."""
+    direct_at: Instant | None
+    """When the holder itself was last heard; None: other keepers only."""
+    progress: int = 0
+    progressed_at: Instant
+
+
+@dataclass(slots=True)
+class Docket:
+    """What this keeper knows of one job's claims."""
+
+    ready_at: Instant
+    """Before that it decides nothing: it may not have heard of leases that live."""
+    leases: dict[int, Lease] = field(default_factory=dict)
+    pending: dict[int, list[Signed[Claim]]] = field(default_factory=dict)
+    by_claim: dict[RecordId, int] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
+    stalled: dict[RecordId, None] = field(default_factory=dict)
+    """Claims whose leases ended for want of progress: their heartbeats count no more."""
+
+
+class Leases:
+    """Arbitrate the claims of the jobs that this peer keeps."""
+
+    def __init__(self, ledger: Ledger, keepers: Keepers, directory: Directory) -> None:
+        self._ledger = ledger
+        self._keepers = keepers
+        self._directory = directory
+        self.dockets: dict[JobId, Docket] = {}
+
+    def ready(self, job: JobId, now: Now) -> bool:
+        """Whether this peer decides claims of the job now."""
+        docket = self.dockets.get(job)
+        return docket is not None and docket.ready_at <= now.instant and self._keepers.acting(job, now)
+
+    def taken(self, job: JobId, task: int) -> bool:
+        """Whether the task has a lease, or claims that wait for the verdict."""
+        docket = self.dockets.get(job)
+        return docket is not None and (task in docket.leases or task in docket.pending)
+
+    def attempt(self, job: JobId, task: int) -> int:
+        """Return the highest attempt that claims of the task have named."""
+        docket = self.dockets.get(job)
+        return docket.attempts.get(task, 0) if docket else 0
+
+    def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
+        """Begin to keep a job."""
+        if note.mark.author == self._directory.me:
+            self._docket(turn, note.mark.body.job)
+
+    def on_claim_sent(self, turn: Turn, peer: PeerId, message: ClaimSent) -> None:
+        """Collect claims until their task is settled; answer at once where there is nothing to settle."""
+        for claim in message.claims:
+            ledger = self._ledger.get(claim.body.job)
+            if ledger is None or claim.author != peer or claim.body.task >= ledger.tasks:
+                continue
+            if self._keepers.acting(ledger.id, turn.now):
+                docket = self._docket(turn, ledger.id)
+                if docket.ready_at <= turn.now.instant:
+                    self._consider(turn, ledger, docket, claim)
+
+    def on_settle_ends(self, turn: Turn, timer: SettleEnds) -> None:
+        """Decide."""
+        docket = self.dockets.get(timer.job)
+        ledger = self._ledger.get(timer.job)
+        claims = docket.pending.pop(timer.task, []) if docket else []
+        if docket is None or ledger is None or not claims:
+            return
+        lease = docket.leases.get(timer.task)
+        open_now = ledger.is_open(timer.task)
+        best: Signed[Claim] | None = None
+        if lease is None and open_now:
+            connected = [claim for claim in claims if self._directory.connected(claim.author)]
+            best = min(connected, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
+        if best is not None:
+            self._grant(turn, docket, best, direct=True)
+        for claim in claims:
+            yours = claim == best or (lease is not None and lease.claim == claim.id)
+            turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
+        turn.tell(WindowChanged(job=timer.job))
+
+    def on_withdraw(self, turn: Turn, peer: PeerId, message: Withdraw) -> None:
+        """Forget what its claimant gave up."""
+        docket = self.dockets.get(message.job)
+        if docket is None:
+            return
+        for claim in message.claims:
+            task = docket.by_claim.get(claim)
+            if task is not None and docket.leases[task].holder == peer:
+                self._end(turn, message.job, docket, task)
+        for task, claims in list(docket.pending.items()):
+            docket.pending[task] = [claim for claim in claims if claim.id not in message.claims or claim.author != peer]
+
+    def on_heartbeat(self, turn: Turn, peer: PeerId, message: Heartbeat) -> None:
+        """Note which leases live."""
+        docket = self.dockets.get(message.job)
+        if docket is None:
+            return
+        for beat in message.beats:
+            task = docket.by_claim.get(beat.claim)
+            if task is not None and docket.leases[task].holder == peer:
+                _hear(docket.leases[task], turn, beat.progress, direct=True)
+
+    def on_running(self, turn: Turn, peer: PeerId, message: Running) -> None:
+        """Learn of claims that somebody works on; a task that another renders keeps its lease."""
+        for claim in message.claims:
+            ledger = self._ledger.get(claim.body.job)
+            if ledger is None or claim.author != peer or not self._keepers.marked(ledger.id, turn.now):
+                continue
+            docket = self._docket(turn, ledger.id)
+            if claim.id in docket.stalled or not ledger.is_open(claim.body.task):
+                continue
+            lease = docket.leases.get(claim.body.task)
+            if lease is None:
+                self._grant(turn, docket, claim, direct=True)
+                turn.tell(WindowChanged(job=ledger.id))
+            elif lease.claim == claim.id:
+                _hear(lease, turn, lease.progress, direct=True)
+
+    def on_leases_heard(self, turn: Turn, message: LeasesHeard) -> None:
+        """Take another keeper's word for what it hears."""
+        ledger = self._ledger.get(message.job)
+        docket = self.dockets.get(message.job)
+        if ledger is None or docket is None:
+            return
+        for heard in message.leases:
+            if heard.task >= ledger.tasks or heard.claim in docket.stalled:
+                continue
+            lease = docket.leases.get(heard.task)
+            if lease is not None and lease.claim == heard.claim:
+                _hear(lease, turn, heard.progress, direct=False)
+            elif lease is None and ledger.is_open(heard.task):
+                docket.leases[heard.task] = Lease(
+                    claim=heard.claim,
+                    holder=heard.holder,
+                    attempt=heard.attempt,
+                    heard_at=turn.now.instant,
+                    direct_at=None,
+                    progress=heard.progress,
+                    progressed_at=turn.now.instant,
+                )
+                docket.by_claim[heard.claim] = heard.task
+                docket.attempts[heard.task] = max(heard.attempt, docket.attempts.get(heard.task, 0))
+                turn.tell(WindowChanged(job=message.job))
+
+    def on_tick(self, turn: Turn) -> None:
+        """End silent and stalled leases; tell the other keepers what is heard here."""
+        for job, docket in self.dockets.items():
+            ledger = self._ledger.get(job)
+            if ledger is None:
+                continue
+            for task, lease in list(docket.leases.items()):
+                if turn.now.instant - lease.heard_at > LEASE_MS:
+                    self._end(turn, job, docket, task)
+                elif turn.now.instant - lease.progressed_at > _patience_ms(ledger):
+                    docket.stalled[lease.claim] = None
+                    while len(docket.stalled) > _STALLED_KEPT:
+                        docket.stalled.pop(next(iter(docket.stalled)))
+                    self._end(turn, job, docket, task)
+            self._tell_keepers(turn, ledger, docket)
+
+    def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
+        """End a dead holder's leases at once."""
+        for job, docket in self.dockets.items():
+            for task, lease in list(docket.leases.items()):
+                if lease.holder == note.peer:
+                    self._end(turn, job, docket, task)
+
+    def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
+        """A task that has its result, or is stopped, needs no lease."""
+        docket = self.dockets.get(note.job)
+        ledger = self._ledger.get(note.job)
+        if docket is None or ledger is None:
+            return
+        folded = ledger.task(note.task)
+        if folded.state is TaskFold.COUNTS:
+            docket.attempts.pop(note.task, None)
+        if note.task in docket.leases and (folded.state is TaskFold.COUNTS or _holder_failed(ledger, docket, note.task)):
+            self._end(turn, note.job, docket, note.task)
+        turn.tell(WindowChanged(job=note.job))
+
+    def on_slept(self, turn: Turn) -> None:
+        """After a gap every lease here is a memory; wait as after a start."""
+        for docket in self.dockets.values():
+            docket.ready_at = later(turn.now.instant, RESTARTED_KEEPER_MS)
+            for lease in docket.leases.values():
+                lease.heard_at = turn.now.instant
+                lease.progressed_at = turn.now.instant
+
+    def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
+        """Nothing is left to arbitrate."""
+        self.dockets.pop(note.job, None)
+
+    def _consider(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
+        task = claim.body.task
+        lease = docket.leases.get(task)
+        if not ledger.is_open(task) or (lease is not None and lease.claim != claim.id):
+            turn.send(claim.author, Verdict(claim=claim.id, yours=False))
+        elif lease is not None:
+            turn.send(claim.author, Verdict(claim=claim.id, yours=True))
+        else:
+            waiting = docket.pending.get(task)
+            if waiting is None:
+                docket.pending[task] = [claim]
+                turn.wake(SettleEnds(job=ledger.id, task=task), self._settle_ms())
+                turn.tell(WindowChanged(job=ledger.id))
+            elif claim not in waiting:
+                waiting.append(claim)
+
+    def _settle_ms(self) -> int:
+        measured = self._directory.round_trip_p99_ms()
+        if measured is None:
+            return SETTLE_LEAST_MS
+        return min(SETTLE_MOST_MS, max(SETTLE_LEAST_MS, 2 * measured))
+
+    def _grant(self, turn: Turn, docket: Docket, claim: Signed[Claim], *, direct: bool) -> None:
+        docket.leases[claim.body.task] = Lease(
+            claim=claim.id,
+            holder=claim.author,
+            attempt=claim.body.attempt,
+            heard_at=turn.now.instant,
+            direct_at=turn.now.instant if direct else None,
+            progressed_at=turn.now.instant,
+        )
+        docket.by_claim[claim.id] = claim.body.task
+        docket.attempts[claim.body.task] = max(claim.body.attempt, docket.attempts.get(claim.body.task, 0))
+
+    def _end(self, turn: Turn, job: JobId, docket: Docket, task: int) -> None:
+        lease = docket.leases.pop(task)
+        docket.by_claim.pop(lease.claim, None)
+        turn.tell(WindowChanged(job=job))
+
+    def _tell_keepers(self, turn: Turn, ledger: JobLedger, docket: Docket) -> None:
+        heard = [
+            LeaseHeard(
+                claim=lease.claim, holder=lease.holder, task=task, attempt=lease.attempt, progress=lease.progress
+            )
+            for task, lease in docket.leases.items()
+            if lease.direct_at is not None and turn.now.instant - lease.direct_at <= LEASE_MS
+        ]
+        if not heard:
+            return
+        for peer in self._keepers.of(ledger.id, turn.now):
+            if peer != self._directory.me:
+                for at in range(0, len(heard), _LEASES_PER_MESSAGE):
+                    part = tuple(heard[at : at + _LEASES_PER_MESSAGE])
+                    turn.send(peer, LeasesHeard(job=ledger.id, leases=part))
+
+    def _docket(self, turn: Turn, job: JobId) -> Docket:
+        docket = self.dockets.get(job)
+        if docket is None:
+            wait_ms = 0 if job in self._keepers.fresh else RESTARTED_KEEPER_MS
+            docket = self.dockets[job] = Docket(ready_at=later(turn.now.instant, wait_ms))
+            turn.tell(WindowChanged(job=job))
+        return docket
+
+
+def _hear(lease: Lease, turn: Turn, progress: int, *, direct: bool) -> None:
+    lease.heard_at = turn.now.instant
+    if direct:
+        lease.direct_at = turn.now.instant
+    if progress > lease.progress:
+        lease.progress = progress
+        lease.progressed_at = turn.now.instant
+
+
+def _patience_ms(ledger: JobLedger) -> int:
+    return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms)
+
+
+def _holder_failed(ledger: JobLedger, docket: Docket, task: int) -> bool:
+    lease = docket.leases[task]
+    return any(
+        failed.author == lease.holder and _attempt(failed) >= lease.attempt for failed in ledger.task(task).failures
+    )
+
+
+def _attempt(entry: Signed[Entry]) -> int:
+    what = entry.body.what
+    return what.attempt if isinstance(what, Failed) else 0

@@ -1,0 +1,200 @@
+"""The grow-only set of records of each job, and what folds out of it.
+
+Invariants: a record that is in stays in; whether it acts depends on other records alone, never on when it came. What is asked
+often (the state of a task) is kept beside the set and computed anew for just the tasks that a record touches; a property test
+holds it against the fold of the whole set. The ledger does not know who is connected, what is claimed or what is on disk.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task, result_of
+from mesh.ground.ids import Boot, JobId, PeerId, RecordId
+from mesh.ground.limits import LOST_PER_AUTHOR, MAX_RECORDS_PER_JOB
+from mesh.wire.envelope import Signed
+from mesh.wire.messages import Head
+from mesh.wire.records import Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
+
+DIGEST_SIZE = 16
+_MEDIAN_OF = 101
+
+
+@dataclass(slots=True)
+class Stream:
+    """The records of one author and boot."""
+
+    ids: dict[RecordId, None] = field(default_factory=dict)
+
+    def digest(self) -> bytes:
+        """Return a hash over the ids, whatever the order in which they came."""
+        return digest_of(self.ids)
+
+
+class JobLedger:
+    """One job: its record, the set of entries, and the folded state of its tasks."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.id = JobId(head.job.id)
+        self.job: Job = head.job.body
+        self.submitter: PeerId = head.job.author
+        self.tasks = len(self.job.frames)
+        self.entries: dict[RecordId, Signed[Entry]] = {}
+        self.streams: dict[tuple[PeerId, Boot], Stream] = {}
+        self.cancel: Signed[Entry] | None = None
+        self.seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
+        """Seals whose page was read and found valid."""
+        self._folded: dict[int, Folded] = {}
+        self._records: dict[int, list[Signed[Entry]]] = {}
+        self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
+        self._lost: dict[RecordId, None] = {}
+        self._times_ms: list[int] = []
+        self._first_open = 0
+        self.counting = 0
+        self.stopped = 0
+        self._digest: bytes | None = None
+
+    def add(self, entry: Signed[Entry]) -> tuple[int, ...] | None:
+        """Take a record that was judged; return the tasks whose state changed, or None where nothing is new."""
+        if entry.id in self.entries or len(self.entries) >= MAX_RECORDS_PER_JOB:
+            return None
+        self.entries[entry.id] = entry
+        self.streams.setdefault((entry.author, entry.body.boot), Stream()).ids[entry.id] = None
+        self._digest = None
+        what = entry.body.what
+        match what:
+            case Result() | Failed():
+                self._records.setdefault(what.task, []).append(entry)
+                if isinstance(what, Result):
+                    self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], what.render_ms]
+                return self._refold([what.task])
+            case Lost():
+                return self._refold(self._add_lost(entry))
+            case Cancel():
+                if self.cancel is None or entry.id < self.cancel.id:
+                    self.cancel = entry
+            case Seal():
+                pass  # it acts once its page was read: add_seal
+        return ()
+
+    def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
+        """Take a seal together with its page, which was judged."""
+        self.seals[entry.id] = (entry, page)
+
+    @property
+    def sealed(self) -> tuple[Signed[Entry], SealPage] | None:
+        """The seal that stands: the submitter's before any other, then the lowest page hash, then the lowest id."""
+        return min(self.seals.values(), key=lambda seal: _seal_rank(seal[0], self.submitter), default=None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no task may be started any more."""
+        return self.cancel is not None or bool(self.seals)
+
+    def task(self, task: int) -> Folded:
+        """Return the state of a task."""
+        return self._folded.get(task, NOTHING)
+
+    def is_open(self, task: int) -> bool:
+        """Whether the task still needs a result."""
+        return not self.ended and self.task(task).state is TaskFold.OPEN
+
+    def open_tasks(self) -> Iterator[int]:
+        """Yield the open tasks in the job's order."""
+        while self._first_open < self.tasks and self.task(self._first_open).state is TaskFold.COUNTS:
+            self._first_open += 1
+        if not self.ended:
+            for task in range(self._first_open, self.tasks):
+                if self.task(task).state is TaskFold.OPEN:
+                    yield task
+
+    @property
+    def all_count(self) -> bool:
+        """Whether every task has a result that counts."""
+        return self.counting == self.tasks
+
+    @property
+    def median_ms(self) -> int:
+        """Return the median render time of the latest results; 0: none yet."""
+        return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
+
+    def digest(self) -> bytes:
+        """Return a hash over the ids of all records."""
+        if self._digest is None:
+            self._digest = digest_of(self.entries)
+        return self._digest
+
+    def _add_lost(self, entry: Signed[Entry]) -> list[int]:
+        by_author = self._lost_by.setdefault(entry.author, [])
+        before = by_author[:LOST_PER_AUTHOR]
+        by_author.append(entry)
+        by_author.sort(key=lambda lost: lost.id)
+        self._lost = {
+            _lost(lost).result: None for losts in self._lost_by.values() for lost in losts[:LOST_PER_AUTHOR]
+        }
+        touched = [*before, *by_author[:LOST_PER_AUTHOR]]
+        return sorted({_lost(lost).task for lost in touched})
+
+    def _refold(self, tasks: list[int]) -> tuple[int, ...]:
+        changed: list[int] = []
+        for task in tasks:
+            before = self.task(task)
+            after = fold_task(self._records.get(task, []), self._lost, self.job.tries)
+            if after == before:
+                continue
+            self._folded[task] = after
+            self.counting += (after.state is TaskFold.COUNTS) - (before.state is TaskFold.COUNTS)
+            self.stopped += (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
+            if after.state is not TaskFold.COUNTS:
+                self._first_open = min(self._first_open, task)
+            changed.append(task)
+        return tuple(changed)
+
+
+class Ledger:
+    """All jobs that this peer knows records of."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[JobId, JobLedger] = {}
+
+    def open(self, head: Head) -> JobLedger:
+        """Return the job's ledger, made where there is none."""
+        job = JobId(head.job.id)
+        found = self.jobs.get(job)
+        if found is None:
+            found = self.jobs[job] = JobLedger(head)
+        return found
+
+    def get(self, job: JobId) -> JobLedger | None:
+        """Return the job's ledger if the job is known."""
+        return self.jobs.get(job)
+
+    def counts(self, job: JobId, task: int) -> bool:
+        """Whether a result of the task is known that counts."""
+        found = self.jobs.get(job)
+        return found is not None and found.task(task).counting is not None
+
+
+def digest_of(ids: dict[RecordId, Signed[Entry]] | dict[RecordId, None]) -> bytes:
+    """Return a hash over a set of record ids."""
+    hasher = blake3(derive_key_context="meshnode 1 ledger digest")
+    for identifier in sorted(ids):
+        hasher.update(identifier)
+    return hasher.digest(length=DIGEST_SIZE)
+
+
+def _lost(entry: Signed[Entry]) -> Lost:
+    what = entry.body.what
+    assert isinstance(what, Lost)
+    return what
+
+
+def _seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, bytes]:
+    what = entry.body.what
+    assert isinstance(what, Seal)
+    return (entry.author != submitter, what.blob, entry.id)
+
+
+__all__ = ["JobLedger", "Ledger", "Stream", "digest_of", "result_of"]

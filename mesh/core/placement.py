@@ -1,0 +1,49 @@
+"""Which task an idle slot takes: pure ranks, so that peers who cannot ask each other seldom choose alike."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from blake3 import blake3
+
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.limits import CLAIMS_PER_SECOND, RUN_MOST
+from mesh.wire.messages import OpenTask
+
+_RANK_BYTES = 8
+
+
+def rank(job: JobId, task: int, peer: PeerId) -> bytes:
+    """Return how well `task` suits `peer`, lowest first: a hash, even and the same for everybody who asks."""
+    return blake3(job + task.to_bytes(4, "big") + peer).digest(length=_RANK_BYTES)
+
+
+def next_tasks(
+    window: Iterable[OpenTask], job: JobId, peer: PeerId, excluded: Collection[int], count: int
+) -> list[OpenTask]:
+    """Return the `count` tasks of the window that suit `peer` best, without those excluded."""
+    free = [task for task in window if task.task not in excluded]
+    return sorted(free, key=lambda task: rank(job, task.task, peer))[:count]
+
+
+def run_length(median_ms: int) -> int:
+    """Return how many tasks a slot claims at once, so that it claims at most twice a second."""
+    if median_ms <= 0:
+        return 1
+    period_ms = 1_000 // CLAIMS_PER_SECOND
+    return min(RUN_MOST, max(1, -(-period_ms // median_ms)))
+
+
+def wanted_claims(slots: int, median_ms: int, unclaimed: int, mesh_slots: int) -> int:
+    """Return how many claims a peer wants in hand: one for each slot, and a run ahead of it so that no slot waits.
+
+    Nothing is claimed ahead when fewer open tasks than slots of the mesh remain: somebody idle could take it at once.
+    """
+    everybody = max(mesh_slots, slots)
+    if unclaimed < everybody:
+        return slots
+    ahead = min(run_length(median_ms), max(1, unclaimed // (2 * everybody)))
+    return slots * (1 + ahead)
+
+
+def fairest(jobs: Sequence[JobId], given_ms: dict[JobId, int]) -> JobId | None:
+    """Return the job that this peer gave the least time, the lowest id of several."""
+    return min(jobs, key=lambda job: (given_ms.get(job, 0), job), default=None)

@@ -1,0 +1,208 @@
+"""Tasks in hand: what is rendered, what waits for a slot, what is rendered and being checked.
+
+A slot is free again as soon as its frame is written; the picture is checked and stored while the next one renders. A result is
+published only if none is known that counts, and after a gap of the clock only once the news was heard.
+"""
+
+from dataclasses import dataclass
+
+from mesh.core.effects import CloseStage, KillRender, StartRender
+from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgressed
+from mesh.core.host import HostFacts
+from mesh.core.ledger import Ledger
+from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, Publish, SlotFreed, TaskChanged
+from mesh.core.ops import Ops
+from mesh.core.turn import Turn
+from mesh.ground.ids import JobId, RecordId
+from mesh.wire.envelope import Signed
+from mesh.wire.records import Claim, Failed, Result
+
+
+@dataclass(slots=True, kw_only=True)
+class InHand:
+    """One claimed task on its way through this host."""
+
+    claim: Signed[Claim]
+    op: int
+    slot: int
+    progress: int = 0
+    render_ms: int = 0
+    written: bool = False
+
+
+class Slots:
+    """Render what was won, one task a slot."""
+
+    def __init__(self, ledger: Ledger, host: HostFacts, ops: Ops) -> None:
+        self._ledger = ledger
+        self._host = host
+        self._ops = ops
+        self._waiting: list[Signed[Claim]] = []
+        self._by_op: dict[int, InHand] = {}
+        self._held_back: list[Rendered | RenderFailed] = []
+
+    def progress_of(self, claim: RecordId) -> int:
+        """Return how far a claim's render is: a number that grows while it gets on."""
+        for task in self._by_op.values():
+            if task.claim.id == claim:
+                return task.progress
+        return 0
+
+    def wanting_slots(self) -> int:
+        """Return how many tasks wait for a slot or occupy one."""
+        return len(self._waiting) + self.busy
+
+    @property
+    def busy(self) -> int:
+        """How many slots render."""
+        return sum(not task.written for task in self._by_op.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in hand, not even a picture that is being checked."""
+        return not self._by_op and not self._waiting and not self._held_back
+
+    def claim_of(self, op: int) -> Signed[Claim] | None:
+        """Return the claim that an effect of this machine is about."""
+        task = self._by_op.get(op)
+        return task.claim if task else None
+
+    def on_claim_won(self, turn: Turn, note: ClaimWon) -> None:
+        """Render it as soon as a slot is free."""
+        self._waiting.append(note.claim)
+        self._start(turn)
+
+    def on_claim_lost(self, turn: Turn, note: ClaimLost) -> None:
+        """Somebody else renders it."""
+        if note.claim in self._waiting:
+            self._waiting.remove(note.claim)
+        for task in [task for task in self._by_op.values() if task.claim == note.claim and not task.written]:
+            self._kill(turn, task)
+
+    def on_progress(self, event: RenderProgressed) -> None:
+        """Note that a render gets on."""
+        task = self._by_op.get(event.op)
+        if task is not None:
+            task.progress = max(task.progress, event.progress)
+
+    def on_frame_written(self, turn: Turn, event: FrameWritten) -> None:
+        """Give the slot to the next task."""
+        task = self._by_op.get(event.op)
+        if task is None or task.written:
+            return
+        task.written = True
+        task.progress += 1
+        task.render_ms = event.render_ms
+        self._start(turn)
+        turn.tell(SlotFreed())
+
+    def on_rendered(self, turn: Turn, event: Rendered) -> None:
+        """Publish the result."""
+        task = self._by_op.get(event.op)
+        if task is None:
+            return
+        if self._host.hears(turn.now.instant):
+            self._held_back.append(event)
+            return
+        self._by_op.pop(event.op)
+        body = task.claim.body
+        if not self._ledger.counts(body.job, body.task) and not self._over(body.job):
+            what = Result(claim=task.claim, outputs=event.outputs, render_ms=task.render_ms, log=event.log)
+            turn.tell(Publish(job=body.job, what=what))
+            turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
+        else:
+            turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
+
+    def on_render_failed(self, turn: Turn, event: RenderFailed) -> None:
+        """Say so, and go on with the next task."""
+        task = self._by_op.get(event.op)
+        if task is None:
+            return
+        if self._host.hears(turn.now.instant):
+            task.written = True
+            self._held_back.append(event)
+            return
+        self._by_op.pop(event.op)
+        body = task.claim.body
+        if not self._ledger.counts(body.job, body.task) and not self._over(body.job):
+            what = Failed(
+                task=body.task, attempt=body.attempt, kind=event.kind, reason=event.reason[:400], log=event.log
+            )
+            turn.tell(Publish(job=body.job, what=what))
+            turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
+        else:
+            turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
+        self._start(turn)
+        turn.tell(SlotFreed())
+
+    def on_hearing_ends(self, turn: Turn) -> None:
+        """Publish what was held back, where it is still wanted."""
+        held, self._held_back = self._held_back, []
+        for event in held:
+            if isinstance(event, Rendered):
+                self.on_rendered(turn, event)
+            else:
+                self.on_render_failed(turn, event)
+
+    def on_slept(self, turn: Turn) -> None:
+        """Give up what was not begun: others have surely taken it."""
+        for claim in self._waiting:
+            turn.tell(ClaimEnded(claim=claim, gave_up=True))
+        self._waiting.clear()
+
+    def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
+        """Give up a task that somebody else has rendered."""
+        if self._ledger.counts(note.job, note.task):
+            self._give_up(turn, note.job, note.task)
+
+    def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
+        """Give up everything of the job and end its stages."""
+        self._give_up(turn, note.job, None)
+        turn.do(CloseStage(job=note.job))
+
+    def on_stop_asked(self, turn: Turn, *, now: bool) -> None:
+        """Give up what has not begun; when told to stop now, all of it."""
+        for claim in self._waiting:
+            turn.tell(ClaimEnded(claim=claim, gave_up=True))
+        self._waiting.clear()
+        if now:
+            for task in list(self._by_op.values()):
+                self._kill(turn, task)
+
+    def _over(self, job: JobId) -> bool:
+        ledger = self._ledger.get(job)
+        return ledger is None or ledger.ended
+
+    def _give_up(self, turn: Turn, job: JobId, task: int | None) -> None:
+        for claim in [claim for claim in self._waiting if _about(claim, job, task)]:
+            self._waiting.remove(claim)
+            turn.tell(ClaimEnded(claim=claim, gave_up=True))
+        for in_hand in [in_hand for in_hand in self._by_op.values() if _about(in_hand.claim, job, task)]:
+            if not in_hand.written:
+                self._kill(turn, in_hand)
+
+    def _kill(self, turn: Turn, task: InHand) -> None:
+        self._by_op.pop(task.op)
+        turn.do(KillRender(op=task.op))
+        turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
+        self._start(turn)
+        turn.tell(SlotFreed())
+
+    def _start(self, turn: Turn) -> None:
+        while self._waiting and self.busy < self._host.slots:
+            claim = self._waiting.pop(0)
+            ledger = self._ledger.get(claim.body.job)
+            if ledger is None or not ledger.is_open(claim.body.task):
+                turn.tell(ClaimEnded(claim=claim, gave_up=True))
+                continue
+            task = InHand(claim=claim, op=self._ops.next(), slot=self._free_slot())
+            self._by_op[task.op] = task
+            turn.do(StartRender(op=task.op, slot=task.slot, job=ledger.head.job, task=claim.body.task))
+
+    def _free_slot(self) -> int:
+        used = [task.slot for task in self._by_op.values() if not task.written]
+        return next(slot for slot in range(self._host.slots) if slot not in used)
+
+
+def _about(claim: Signed[Claim], job: JobId, task: int | None) -> bool:
+    return claim.body.job == job and task in (None, claim.body.task)

@@ -1,0 +1,198 @@
+"""Records find their way: pushed to the keepers when they are made, compared by digest ever after.
+
+Every peer that keeps a job, submitted it or wrote records of it compares digests with the job's keepers every ten seconds and
+on connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams that differ, then
+by the missing records: traffic grows with the difference. Stream numbers only address; what is compared are ids.
+"""
+
+from collections.abc import Iterable
+
+from mesh.core.judge import acts
+from mesh.core.keepers import Keepers
+from mesh.core.ledger import JobLedger, Ledger, Stream
+from mesh.core.membership import Members
+from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, Publish, TaskChanged
+from mesh.core.turn import Turn
+from mesh.ground.ids import Boot, JobId, PeerId, RecordId
+from mesh.ground.instants import Instant, Now, later
+from mesh.ground.limits import DURABLE, SYNC_PERIOD_MS
+from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.kept import KeptChain, KeptEntries
+from mesh.wire.messages import Entries, LedgerDigest, Stored, StreamDigest, StreamDigests, StreamIds
+from mesh.wire.records import Entry
+
+_SHORT_ID = 8
+_ENTRIES_PER_MESSAGE = 16
+_CHAINS_PER_MESSAGE = 8
+_STREAMS_PER_MESSAGE = 512
+_IDS_PER_MESSAGE = 4_096
+_SENT_PER_ANSWER = 512
+"""Records sent in answer to one list of ids; the next comparison goes on from there."""
+
+
+class Sync:
+    """Publish this peer's records, take others', and make ledgers equal."""
+
+    def __init__(
+        self, ledger: Ledger, members: Members, keepers: Keepers, signer: Signer, boot: Boot, me: PeerId
+    ) -> None:
+        self._ledger = ledger
+        self._members = members
+        self._keepers = keepers
+        self._signer = signer
+        self._boot = boot
+        self._me = me
+        self._number: dict[JobId, int] = {}
+        self._next: dict[JobId, Instant] = {}
+        self._authored: dict[JobId, None] = {}
+        self._watched: dict[JobId, None] = {}
+        self.stored_by: dict[RecordId, dict[PeerId, None]] = {}
+        """Which other peers said that they have this peer's record on disk."""
+
+    def restore(self, entries: Iterable[Signed[Entry]]) -> None:
+        """Take the journal's records; their chains were learned before."""
+        for entry in entries:
+            ledger = self._ledger.get(entry.body.job)
+            if ledger is not None and acts(entry, ledger, self._members):
+                ledger.add(entry)
+                if entry.author == self._me:
+                    self._authored[entry.body.job] = None
+
+    def watch(self, job: JobId) -> None:
+        """Have this job's records compared although this peer neither keeps it nor wrote any: a person wants its files."""
+        self._watched[job] = None
+
+    def takes_part(self, ledger: JobLedger, now: Now) -> bool:
+        """Whether this peer wants all records of the job."""
+        job = ledger.id
+        if ledger.submitter == self._me or job in self._authored or job in self._watched:
+            return True
+        return self._keepers.marked(job, now) or self._keepers.acting(job, now)
+
+    def durable(self, record: RecordId, others: int) -> bool:
+        """Whether a record of this peer is on three disks, or on all where there are only `others` more."""
+        return len(self.stored_by.get(record, {})) >= min(DURABLE - 1, others)
+
+    def on_publish(self, turn: Turn, note: Publish) -> None:
+        """Write a record in this peer's stream, to the disk first, then to the keepers and the submitter."""
+        ledger = self._ledger.get(note.job)
+        if ledger is None:
+            return
+        number = self._number.get(note.job, 0) + 1
+        self._number[note.job] = number
+        entry = sign(Entry(job=note.job, boot=self._boot, number=number, what=note.what), self._signer)
+        if not acts(entry, ledger, self._members):
+            return
+        self._authored[note.job] = None
+        self._add(turn, ledger, [entry], own=True)
+        message = self._message(ledger.id, [entry])
+        for peer in self._keepers.parties(ledger, turn.now):
+            turn.send(peer, message)
+
+    def on_entries(self, turn: Turn, peer: PeerId, message: Entries) -> None:
+        """Take records, and say that they are on the disk once they are."""
+        ledger = self._ledger.get(message.job)
+        if ledger is None:
+            return
+        for chain in message.chains:
+            if self._members.learns_new(chain):
+                turn.keep(KeptChain(chain=chain))
+        judged = [entry for entry in message.entries if acts(entry, ledger, self._members)]
+        self._add(turn, ledger, [entry for entry in judged if entry.id not in ledger.entries], own=False)
+        stored = tuple(entry.id for entry in judged if entry.id in ledger.entries)
+        if stored:
+            turn.send(peer, Stored(job=message.job, ids=stored))
+
+    def on_stored(self, peer: PeerId, message: Stored) -> None:
+        """Note who has a record."""
+        ledger = self._ledger.get(message.job)
+        for identifier in message.ids:
+            if ledger is not None and (identifier in ledger.entries or identifier == ledger.head.job.id):
+                self.stored_by.setdefault(identifier, {})[peer] = None
+
+    def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
+        """Compare with a keeper that is new to us."""
+        ledger = self._ledger.get(note.mark.body.job)
+        if ledger is not None and note.mark.author != self._me and self.takes_part(ledger, turn.now):
+            self._compare(turn, ledger, note.mark.author)
+
+    def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
+        """Compare every job that both may have part in."""
+        for ledger in self._ledger.jobs.values():
+            if self.takes_part(ledger, turn.now):
+                self._compare(turn, ledger, note.peer)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Compare with the keepers now and then."""
+        for job, ledger in self._ledger.jobs.items():
+            due = self._next.get(job)
+            if due is None:
+                self._next[job] = later(turn.now.instant, turn.dice.below(SYNC_PERIOD_MS))
+            elif due <= turn.now.instant:
+                self._next[job] = later(turn.now.instant, turn.dice.jitter(SYNC_PERIOD_MS))
+                if self.takes_part(ledger, turn.now):
+                    for peer in self._keepers.parties(ledger, turn.now):
+                        self._compare(turn, ledger, peer)
+
+    def on_ledger_digest(self, turn: Turn, peer: PeerId, message: LedgerDigest) -> None:
+        """Answer a digest that differs."""
+        ledger = self._ledger.get(message.job)
+        if ledger is None or (message.count, message.digest) == (len(ledger.entries), ledger.digest()):
+            return
+        turn.send(peer, _streams(ledger, asked=True))
+
+    def on_stream_digests(self, turn: Turn, peer: PeerId, message: StreamDigests) -> None:
+        """Ask for what differs by telling what is here; tell one's own streams when asked."""
+        ledger = self._ledger.get(message.job)
+        if ledger is None:
+            return
+        for theirs in message.streams:
+            mine = ledger.streams.get((theirs.author, theirs.boot), Stream())
+            if (len(mine.ids), mine.digest()) != (theirs.count, theirs.digest):
+                ids = tuple(identifier[:_SHORT_ID] for identifier in list(mine.ids)[-_IDS_PER_MESSAGE:])
+                turn.send(peer, StreamIds(job=ledger.id, author=theirs.author, boot=theirs.boot, ids=ids))
+        if message.asked and ledger.streams:
+            turn.send(peer, _streams(ledger, asked=False))
+
+    def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
+        """Send what the other lacks of one stream."""
+        ledger = self._ledger.get(message.job)
+        stream = ledger.streams.get((message.author, message.boot)) if ledger else None
+        if ledger is None or stream is None:
+            return
+        theirs = frozenset(message.ids)
+        lacking = [ledger.entries[identifier] for identifier in stream.ids if identifier[:_SHORT_ID] not in theirs]
+        for at in range(0, min(len(lacking), _SENT_PER_ANSWER), _ENTRIES_PER_MESSAGE):
+            turn.send(peer, self._message(ledger.id, lacking[at : at + _ENTRIES_PER_MESSAGE]))
+
+    def _compare(self, turn: Turn, ledger: JobLedger, peer: PeerId) -> None:
+        turn.send(peer, LedgerDigest(job=ledger.id, count=len(ledger.entries), digest=ledger.digest()))
+
+    def _add(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]], *, own: bool) -> None:
+        fresh: list[Signed[Entry]] = []
+        changed: dict[int, None] = {}
+        for entry in entries:
+            tasks = ledger.add(entry)
+            if tasks is None:
+                continue
+            fresh.append(entry)
+            changed.update(dict.fromkeys(tasks))
+        if fresh:
+            turn.keep(KeptEntries(entries=tuple(fresh)))
+        for entry in fresh:
+            turn.tell(EntryAdded(entry=entry, own=own))
+        for task in changed:
+            turn.tell(TaskChanged(job=ledger.id, task=task))
+
+    def _message(self, job: JobId, entries: list[Signed[Entry]]) -> Entries:
+        authors = dict.fromkeys(entry.author for entry in entries)
+        chains = [chain for author in authors if (chain := self._members.chain(author)) is not None]
+        return Entries(job=job, entries=tuple(entries), chains=tuple(chains[:_CHAINS_PER_MESSAGE]))
+
+
+def _streams(ledger: JobLedger, *, asked: bool) -> StreamDigests:
+    listed = [
+        StreamDigest(author=author, boot=boot, count=len(stream.ids), digest=stream.digest())
+        for (author, boot), stream in list(ledger.streams.items())[-_STREAMS_PER_MESSAGE:]
+    ]
+    return StreamDigests(job=ledger.id, streams=tuple(listed), asked=asked)

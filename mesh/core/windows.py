@@ -1,0 +1,143 @@
+"""A keeper tells its followers what can be claimed: the next open tasks, and how far the job is.
+
+A follower's first news leaves at once, later ones at most twice a second and only when something changed. The window is a few
+times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide.
+"""
+
+from dataclasses import dataclass, field
+
+from mesh.core.keepers import Keepers
+from mesh.core.leases import Leases
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import JobEnded, PeerLost, WindowChanged
+from mesh.core.timers import WindowDue
+from mesh.core.turn import Turn
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import Instant, Now, later
+from mesh.ground.limits import FOLLOW_PERIOD_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.wire.messages import Follow, OpenTask, Window
+
+_FOLLOWERS = 1_000
+"""Peers that one job uses at most."""
+
+_WINDOW_MOST = 2_048
+
+
+@dataclass(slots=True)
+class Audience:
+    """The followers of one job: how many slots each has, and until when it follows."""
+
+    followers: dict[PeerId, tuple[int, Instant]] = field(default_factory=dict)
+    told_at: Instant | None = None
+    due: bool = False
+
+
+class Windows:
+    """Tell followers of the jobs that this peer arbitrates."""
+
+    def __init__(self, ledger: Ledger, keepers: Keepers, leases: Leases) -> None:
+        self._ledger = ledger
+        self._keepers = keepers
+        self._leases = leases
+        self._audiences: dict[JobId, Audience] = {}
+        self.safe: dict[JobId, int] = {}
+        """Tasks known safe, counted by whoever knows holds."""
+
+    def on_follow(self, turn: Turn, peer: PeerId, message: Follow) -> None:
+        """Take a follower, and tell it at once if it is new."""
+        ledger = self._ledger.get(message.job)
+        if ledger is None or not (
+            self._keepers.marked(ledger.id, turn.now) or self._keepers.acting(ledger.id, turn.now)
+        ):
+            return
+        audience = self._audiences.setdefault(message.job, Audience())
+        before = audience.followers.get(peer)
+        if before is None and len(audience.followers) >= _FOLLOWERS:
+            return
+        audience.followers[peer] = (message.slots, later(turn.now.instant, 3 * FOLLOW_PERIOD_MS))
+        if self._leases.ready(ledger.id, turn.now) or ledger.ended:
+            turn.send(peer, self.window(ledger, turn.now))
+
+    def on_window_changed(self, turn: Turn, note: WindowChanged) -> None:
+        """Tell the followers, now or as soon as they may be told again."""
+        audience = self._audiences.get(note.job)
+        if audience is None or audience.due:
+            return
+        waited = WINDOW_PERIOD_MS if audience.told_at is None else turn.now.instant - audience.told_at
+        audience.due = True
+        turn.wake(WindowDue(job=note.job), max(0, WINDOW_PERIOD_MS - waited))
+
+    def on_window_due(self, turn: Turn, timer: WindowDue) -> None:
+        """Tell the followers."""
+        audience = self._audiences.get(timer.job)
+        ledger = self._ledger.get(timer.job)
+        if audience is None or ledger is None:
+            return
+        audience.due = False
+        if not self._leases.ready(ledger.id, turn.now) and not ledger.ended:
+            return
+        audience.told_at = turn.now.instant
+        window = self.window(ledger, turn.now)
+        for peer in list(audience.followers):
+            turn.send(peer, window)
+
+    def on_peer_lost(self, note: PeerLost) -> None:
+        """Forget a follower; it comes back by itself."""
+        for audience in self._audiences.values():
+            audience.followers.pop(note.peer, None)
+
+    def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
+        """Tell the followers that it is over, then forget them."""
+        audience = self._audiences.pop(note.job, None)
+        ledger = self._ledger.get(note.job)
+        if audience is not None and ledger is not None:
+            window = self.window(ledger, turn.now)
+            for peer in audience.followers:
+                turn.send(peer, window)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Forget followers that have stopped asking; a keeper that just became ready tells those that have not."""
+        for job, audience in self._audiences.items():
+            for peer, (_, until) in list(audience.followers.items()):
+                if until < turn.now.instant:
+                    audience.followers.pop(peer)
+            if audience.told_at is None and audience.followers and self._leases.ready(job, turn.now):
+                turn.tell(WindowChanged(job=job))
+
+    def on_slept(self) -> None:
+        """Everybody is told anew once this keeper has heard the news."""
+        for audience in self._audiences.values():
+            audience.told_at = None
+
+    def slots(self, job: JobId) -> int:
+        """Return the slots of all that follow the job here."""
+        audience = self._audiences.get(job)
+        return sum(slots for slots, _ in audience.followers.values()) if audience else 0
+
+    def window(self, ledger: JobLedger, now: Now) -> Window:
+        """Return what a follower is told now."""
+        slots = self.slots(ledger.id)
+        most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
+        listed: list[OpenTask] = []
+        if not ledger.ended:
+            for task in ledger.open_tasks():
+                if not self._leases.taken(ledger.id, task):
+                    attempt = max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
+                    listed.append(OpenTask(task=task, attempt=attempt))
+                    if len(listed) >= most:
+                        break
+        docket = self._leases.dockets.get(ledger.id)
+        running = len(docket.leases) + len(docket.pending) if docket else 0
+        left = ledger.tasks - ledger.counting - ledger.stopped
+        return Window(
+            job=ledger.id,
+            open=tuple(listed),
+            slots=slots,
+            unclaimed=len(listed) if len(listed) < most else max(len(listed), left - running),
+            running=running,
+            counting=ledger.counting,
+            stopped=ledger.stopped,
+            safe=self.safe.get(ledger.id, 0),
+            median_ms=ledger.median_ms,
+            ended=ledger.ended,
+        )
