@@ -40,7 +40,7 @@ class EngineTooOld(RendererError):
 
 
 class EngineBroken(RendererError):
-    """The engine is there but does not start or render. The message says what it printed; often a library lacks."""
+    """The engine is there but does not start or render. The message says what it printed, and what to install."""
 
     exit_code = 33
 
@@ -107,6 +107,12 @@ class OutputUnwritable(RendererError):
     """The picture could not be written: the disk is full or not writable. Free some space; the frame is tried again."""
 
     exit_code = 43
+
+
+class EngineNotInstalled(RendererError):
+    """The embedded engine could not be installed. The message says which step failed and what to do about it."""
+
+    exit_code = 45
 
 
 class StageClosed(RendererError):

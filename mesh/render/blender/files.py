@@ -50,16 +50,15 @@ def _packed(datablock: Any) -> bool:
     return bool(getattr(datablock, "packed_file", None)) or len(getattr(datablock, "packed_files", ())) > 0
 
 
-def _file(kind: str, datablock: Any, path: str, owner: str, user: str, files: list[str] | None = None) -> File:
-    files = [path] if files is None else files
+def _file(kind: str, datablock: Any, path: str, owner: str, user: str) -> File:
     return {
         "kind": kind,
         "path": path,
         "stored": datablock.filepath,
         "owner": owner,
         "user": user,
-        "files": files,
-        "missing": [name for name in files if not os.path.isfile(name)],
+        "files": [path],
+        "missing": [] if os.path.isfile(path) else [path],
         "needless": False,
     }
 

@@ -33,10 +33,15 @@ class LeavesTree(Exception):
 
 @dataclass(frozen=True)
 class Settled:
-    """Tell what settling found: each scene's raw render engine in the main file, and the paths that were cut off."""
+    """Tell what settling found.
+
+    `engines` is each scene's raw render engine in the main file, `outside` maps the places of cut-off paths to what was
+    stored, `version` is the newest Blender that saved any of the files.
+    """
 
     engines: Mapping[str, str]
     outside: Mapping[str, str]
+    version: tuple[int, int]
 
 
 def resolve(stored: str, owner: str) -> str:
@@ -101,6 +106,7 @@ def settle(tree: str, main: str, links: Iterable[tuple[str, str, str]]) -> Settl
     targets = {(owner, stored): target for owner, stored, target in links}
     outside: dict[str, str] = {}
     engines: Mapping[str, str] = {}
+    version = (0, 0)
     queue, seen = [main], {main}
     while queue:
         owner = queue.pop(0)
@@ -110,6 +116,7 @@ def settle(tree: str, main: str, links: Iterable[tuple[str, str, str]]) -> Settl
         if os.path.realpath(path) != os.path.join(os.path.realpath(tree), *owner.split("/")):
             raise LeavesTree(f"{owner} is a link")
         found = scan_named(path)
+        version = max(version, (found.header.major, found.header.minor))
         if owner == main:
             engines = found.engines
         changes: dict[int, tuple[int, str]] = {}
@@ -123,7 +130,7 @@ def settle(tree: str, main: str, links: Iterable[tuple[str, str, str]]) -> Settl
                 queue.append(target)
         if changes:
             rewrite(path, changes)
-    return Settled(engines=engines, outside=outside)
+    return Settled(engines=engines, outside=outside, version=version)
 
 
 def _target(tree: str, owner: str, stored: StoredPath, mapped: str | None, outside: dict[str, str]) -> str:

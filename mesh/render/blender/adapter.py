@@ -1,0 +1,135 @@
+"""Render with Blender, an installed one or the embedded `bpy`, through one stage script: the renderer port's adapter.
+
+Invariants: a scene's header is read before any engine sees the scene. The artist's own files are only read. Every
+process started here ends with `aclose`, and by itself when this process is gone. Must not know jobs, claims or blobs.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import trio
+
+from mesh.ports.renderer import (
+    RECIPE_NAME,
+    CheckoutFile,
+    Engine,
+    Engines,
+    Inspection,
+    Output,
+    PathLeavesTree,
+    PictureReport,
+    SceneUnreadable,
+    StageLimits,
+)
+from mesh.render import checkout, engines
+from mesh.render.blender import inspection, paths, recipe, session
+from mesh.render.blender.stages import BlenderStage
+from mesh.render.picture import PictureChecker
+
+_INSPECT_SILENCE_MS = 120_000
+
+
+class BlenderRenderer:
+    """Be a peer's renderer. All its async methods run in the thread that runs trio."""
+
+    def __init__(self, *, cache: Path) -> None:
+        self._cache = cache
+        self._warm: dict[str, session.Session] = {}
+        self._stages: set[BlenderStage] = set()
+        self._pictures = PictureChecker()
+
+    async def probe(self) -> Engines:
+        """Find the engines; each was proven by a tiny real render, once per binary and user."""
+        return await engines.find(self._cache)
+
+    def saved_by(self, scene: Path) -> str:
+        """Read from a scene's header alone which version saved it. Raises SceneUnreadable."""
+        return inspection.read_header(scene).version
+
+    async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
+        """Read a scene without running its scripts; see the port."""
+        scene = _absolute(scene)
+        closure = await trio.to_thread.run_sync(inspection.read_closure, scene, engine)
+        blender = await self._launch(engine)
+        try:
+            facts = await blender.ask(
+                _INSPECT_SILENCE_MS,
+                do="inspect",
+                scene=str(scene),
+                frames=[[run.start, run.stop, run.step] for run in frames] if frames is not None else None,
+                engines=dict(closure.engines),
+            )
+        finally:
+            with trio.CancelScope(shield=True):
+                await blender.child.aclose()
+        return inspection.assemble(scene, engine, closure, facts, blender.log(0))
+
+    def check_out(self, directory: Path, files: Iterable[CheckoutFile]) -> None:
+        """Write a tree's files under a new private directory; see the port."""
+        checkout.check_out(directory, files)
+
+    def discard(self, directory: Path) -> None:
+        """Remove a checked-out tree."""
+        checkout.discard(directory)
+
+    async def warm(self, engine: Engine) -> None:
+        """Start one process of an engine that waits for a scene, if none waits yet."""
+        if engine.key not in self._warm:
+            started = await session.launch(engine.program, embedded=engine.embedded, name=session.title(engine))
+            spare = self._warm.setdefault(engine.key, started)
+            if spare is not started:
+                await started.child.aclose()
+
+    async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> BlenderStage:
+        """Load a checked-out tree's scene; see the port."""
+        tree = _absolute(tree)
+        found = await trio.to_thread.run_sync(_read_tree, tree, engine)
+        stage = BlenderStage(engine=engine, tree=tree, recipe=found, limits=limits, launch=lambda: self._launch(engine))
+        self._stages = {each for each in self._stages if not each.closed} | {stage}
+        await stage.open()
+        return stage
+
+    async def check_picture(self, picture: Path, output: Output) -> PictureReport:
+        """Decode a finished frame and hold it against what the scene promised; see the port."""
+        return await self._pictures.check(picture, output)
+
+    async def aclose(self) -> None:
+        """End every process that this renderer started."""
+        with trio.CancelScope(shield=True):
+            for stage in self._stages:
+                await stage.aclose()
+            for waiting in self._warm.values():
+                await waiting.child.aclose()
+            self._warm.clear()
+            await self._pictures.aclose()
+
+    async def _launch(self, engine: Engine) -> session.Session:
+        """Take the warm process of an engine if there is one that lives, or start one."""
+        waiting = self._warm.pop(engine.key, None)
+        if waiting is not None:
+            if waiting.child.is_alive():
+                return waiting
+            await waiting.child.aclose()
+        return await session.launch(engine.program, embedded=engine.embedded, name=session.title(engine))
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
+def _read_tree(tree: Path, engine: Engine) -> recipe.Recipe:
+    """Read a tree's recipe, and its scene's header before Blender does. Raises SceneUnreadable, EngineTooOld."""
+    try:
+        with open(tree / RECIPE_NAME, "rb") as stream:
+            data = stream.read(recipe.RECIPE_MAX_BYTES + 1)
+    except OSError as error:
+        raise SceneUnreadable(f"the scene's recipe cannot be read: {error.strerror}") from error
+    if len(data) > recipe.RECIPE_MAX_BYTES:
+        raise SceneUnreadable("the scene's recipe is too long")
+    found = recipe.parse(data)
+    try:
+        main = Path(paths.inside(str(tree), found.main))
+    except paths.LeavesTree as error:
+        raise PathLeavesTree(str(error)) from error
+    inspection.refuse_newer(main.name, inspection.read_header(main), engine)
+    return found

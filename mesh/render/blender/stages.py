@@ -1,0 +1,183 @@
+"""Be a stage for the node: one scene, rendered frame after frame, in a Blender process that is renewed when it grows.
+
+Invariants: one frame at a time. A frame's file appears under its final name only when it is whole. After any error but
+a frame's own the process is gone and the stage stays closed. Must not know jobs or claims.
+"""
+
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from mesh.ports.renderer import (
+    Engine,
+    FrameFailed,
+    Output,
+    OutputUnwritable,
+    Progress,
+    Rendered,
+    RenderTask,
+    SceneUnreadable,
+    StageClosed,
+    StageLimits,
+)
+from mesh.render.blender.recipe import Recipe
+from mesh.render.blender.session import Session
+from mesh.render.channel import Message
+
+_GROWTH_PERCENT = 130
+"""A process that takes this part of its first frame's memory leaks, or keeps what it needs no more."""
+
+_GROWTH_FLOOR_BYTES = 64 << 20
+"""Below this growth a fresh start costs more than it frees."""
+
+Launch = Callable[[], Awaitable[Session]]
+
+
+class BlenderStage:
+    """Render one scene's frames. Made by `open_stage`."""
+
+    def __init__(self, *, engine: Engine, tree: Path, recipe: Recipe, limits: StageLimits, launch: Launch) -> None:
+        self._engine = engine
+        self._tree = tree
+        self._recipe = recipe
+        self._limits = limits
+        self._launch = launch
+        self._session: Session | None = None
+        self._output: Output | None = None
+        self._first_memory_bytes = 0
+        self._outgrown = False
+        self._closed = False
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine that renders."""
+        return self._engine
+
+    @property
+    def output(self) -> Output:
+        """Give what each frame must look like."""
+        assert self._output is not None, "the stage is not open"
+        return self._output
+
+    @property
+    def closed(self) -> bool:
+        """Say whether the stage was closed or killed."""
+        return self._closed
+
+    async def open(self) -> None:
+        """Start a process and load the scene. Raises what `Renderer.open_stage` names."""
+        self._session = session = await self._launch()
+        if self._closed:
+            await self.aclose()
+            raise StageClosed("the stage was closed while it opened")
+        if self._limits.memory_bytes is not None:
+            session.child.limit_memory(self._limits.memory_bytes)
+        try:
+            answer = await session.ask(
+                self._limits.silence_ms,
+                do="open",
+                tree=str(self._tree),
+                recipe={"main": self._recipe.main, "links": self._recipe.links, "absent": self._recipe.absent},
+                threads=self._limits.threads,
+                memory_bytes=self._limits.memory_bytes,
+            )
+            self._output = read_output(answer.get("output"))
+        except BaseException:
+            await self.aclose()
+            raise
+        self._first_memory_bytes, self._outgrown = 0, False
+
+    async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
+        """Render one frame; see the port for what it raises."""
+        if self._outgrown:
+            await self._end_process()
+            await self.open()
+        session = self._session
+        if session is None or self._closed:
+            raise StageClosed("the stage is closed")
+        place = session.child.log.place()
+        temporary = task.directory / f".rendering-{task.frame}-{session.child.pid}"
+        _make(temporary)
+        try:
+            answer = await session.ask(
+                self._limits.silence_ms,
+                lambda message: on_progress(_progress(task.frame, message)),
+                do="render",
+                frame=task.frame,
+                directory=str(task.directory),
+                temporary=str(temporary),
+            )
+        except (FrameFailed, OutputUnwritable):
+            raise
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return self._rendered(task, answer, session.log(place))
+
+    async def aclose(self) -> None:
+        """End the process and wait until none of its tree is left."""
+        self._closed = True
+        await self._end_process()
+
+    def kill(self) -> None:
+        """End the process tree at once; a render in hand raises StageClosed."""
+        self._closed = True
+        if self._session is not None:
+            self._session.child.kill()
+
+    async def _end_process(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with trio.CancelScope(shield=True):
+                await session.child.aclose()
+
+    def _rendered(self, task: RenderTask, answer: Message, log: str) -> Rendered:
+        memory = int(answer.get("memory_bytes", 0))
+        self._first_memory_bytes = self._first_memory_bytes or memory
+        self._outgrown = has_outgrown(self._first_memory_bytes, memory)
+        files = tuple(task.directory / Path(str(file)).name for file in answer.get("files", ()))
+        return Rendered(
+            frame=task.frame,
+            files=files,
+            render_ms=int(answer.get("render_ms", 0)),
+            memory_bytes=memory,
+            log=log,
+        )
+
+
+def has_outgrown(first_bytes: int, now_bytes: int) -> bool:
+    """Say whether a process should be started afresh, from its memory after the first frame and now."""
+    return now_bytes - first_bytes > _GROWTH_FLOOR_BYTES and now_bytes * 100 > first_bytes * _GROWTH_PERCENT
+
+
+def read_output(value: object) -> Output:
+    """Read what the stage says of the scene's output. Raises SceneUnreadable."""
+    if not isinstance(value, dict):
+        raise SceneUnreadable("the stage does not say what the scene writes")
+    try:
+        return Output(
+            format=str(value["format"]),
+            width=int(value["width"]),
+            height=int(value["height"]),
+            color_mode=str(value["color_mode"]),
+            depth=int(value["depth"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise SceneUnreadable(f"the stage does not say what the scene writes: {error}") from error
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise OutputUnwritable(f"{directory.parent} cannot be written: {error.strerror}") from error
+
+
+def _progress(frame: int, message: Message) -> Progress:
+    numbers = [message.get(key, 0) for key in ("sample", "samples", "memory_bytes")]
+    sample, samples, memory = (number if isinstance(number, int) else 0 for number in numbers)
+    return Progress(frame=frame, sample=sample, samples=samples, text=str(message.get("text", "")), memory_bytes=memory)

@@ -1,0 +1,262 @@
+"""Install the embedded Blender: the `bpy` wheel, pinned by version and hash, in an environment of its own.
+
+Theory: bpy 4.2 LTS repeats its pictures bit for bit, so it is what every peer should have. Its wheel runs on Python
+3.11 only and must not share an environment with ours. It is installed once per user into the cache, under a lock, and
+counts as installed only when a stamp was written at the very end; whatever lies there without one is built anew.
+
+The steps are done by pip and `venv`, as a person would do them, so that the person's own index settings hold.
+"""
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mesh.ports.renderer import EngineNotInstalled
+from mesh.render import posix
+
+VERSION = "4.2.23"
+WHEEL_HASHES = (
+    "9670c0c10b0307e518d4a6b015365a7d7adbfddf99f28889634fe12623ec95ff",  # Linux x86_64, glibc 2.28 and later
+    "db4b9debc23dfc358be3a9695bc3cf7eb3a53762575966cd9c57005edd00a922",  # macOS arm64
+    "d848bab718f82ce9affff76be10110335ee5143d86146c06b0f581e3b4b734c9",  # macOS x86_64
+    "032cce9a931476938ef56865936118998381c68f719b3a1c31a8c4c457f50416",  # Windows x86_64
+)
+COMPANIONS = ("numpy==2.4.6", "zstandard==0.25.0")
+"""What bpy imports and the stage reads compressed scenes with; all else that its wheel asks for serves its add-ons."""
+
+PYTHON = (3, 11)
+NEEDED_BYTES = 2 << 30
+"""350 MB of wheel, 970 MB unpacked, and pip's own copy on the way."""
+
+LIBRARIES = {
+    "libX11.so.6": "libx11-6",
+    "libXrender.so.1": "libxrender1",
+    "libXfixes.so.3": "libxfixes3",
+    "libXi.so.6": "libxi6",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libSM.so.6": "libsm6",
+    "libICE.so.6": "libice6",
+    "libGL.so.1": "libgl1",
+    "libXext.so.6": "libxext6",
+    "libEGL.so.1": "libegl1",
+}
+"""The shared libraries that bpy loads, and the Debian packages that have them."""
+
+_WHEEL_MB = 350
+_STAMP = "complete"
+_REPORT_S = 3.0
+_TRY_S = 60
+
+Say = Callable[[str], None]
+
+
+def environment(cache: Path) -> Path:
+    """Give the directory of the embedded engine's environment, installed or not."""
+    return cache / "engines" / f"bpy-{VERSION}"
+
+
+def embedded_python(cache: Path) -> Path | None:
+    """Give the Python that imports the embedded bpy, or None when it is not installed."""
+    place = environment(cache)
+    return _python_of(place) if (place / _STAMP).is_file() else None
+
+
+def embedded_binary(python: Path) -> Path:
+    """Give the file that is the engine itself, by which its proof is remembered."""
+    place = python.parent.parent
+    return next(iter(sorted(place.glob("lib/python3.11/site-packages/bpy/__init__.*"))), python)
+
+
+def install(cache: Path, say: Say) -> Path:
+    """Install the embedded engine if it is not, and give its Python; `say` gets a line per step.
+
+    Raises EngineNotInstalled with the exact remedy.
+    """
+    place = environment(cache)
+    with posix.locked(cache / "engines" / "install.lock"):
+        if (python := embedded_python(cache)) is not None:
+            say(f"bpy {VERSION} is installed in {place}")
+            return python
+        _check_libraries()
+        _check_space(place)
+        base = find_python()
+        say(f"making an environment for bpy {VERSION} with {base} in {place}")
+        shutil.rmtree(place, ignore_errors=True)
+        pip = _make_environment(base, place)
+        say(f"downloading bpy {VERSION} ({_WHEEL_MB} MB, once per user)")
+        _pip(pip, place, say, ["--no-deps", "--require-hashes", "-r", str(_requirements(place))])
+        _pip(pip, place, say, ["--only-binary", ":all:", *COMPANIONS])
+        python = _python_of(place)
+        _run([str(python), "-I", "-c", "import bpy"], "import bpy")
+        (place / _STAMP).write_text(f"bpy {VERSION}\n", encoding="ascii")
+        say(f"bpy {VERSION} is ready")
+        return python
+
+
+def find_python() -> Path:
+    """Find a Python 3.11 that can make environments. Raises EngineNotInstalled with what to install."""
+    for candidate in _pythons():
+        if _python_works(candidate):
+            return candidate
+    name = ".".join(map(str, PYTHON))
+    raise EngineNotInstalled(
+        f"bpy {VERSION} needs Python {name}, and none was found; install it "
+        f"(Debian 12: apt-get install python{name} python{name}-venv; others: pyenv install {name} or "
+        f"uv python install {name}; macOS: brew install python@{name}) and try again"
+    )
+
+
+def missing_packages() -> list[str]:
+    """List the Debian packages of the shared libraries that are missing here."""
+    if sys.platform != "linux":
+        return []
+    return [package for library, package in LIBRARIES.items() if not _loads(library)]
+
+
+def _pythons() -> Iterator[Path]:
+    """Yield Pythons that may be the right one, nearest first."""
+    name = "python" + ".".join(map(str, PYTHON))
+    yield Path(sys.executable)
+    if (found := shutil.which(name)) is not None:
+        yield Path(found)
+    home = Path.home()
+    roots = (home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python")
+    for root in roots:
+        yield from sorted(root.glob(f"*3.11*/bin/{name}"), reverse=True)
+    for directory in ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"):
+        yield Path(directory) / name
+
+
+def _python_works(candidate: Path) -> bool:
+    if not candidate.is_file():
+        return False
+    code = "import sys, venv; sys.exit(sys.version_info[:2] != (3, 11))"
+    return _succeeds(candidate, code)
+
+
+def _succeeds(python: Path, code: str) -> bool:
+    """Say whether a Python runs some code without an error."""
+    try:
+        outcome = subprocess.run([python, "-I", "-c", code], check=False, capture_output=True, timeout=_TRY_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return outcome.returncode == 0
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _check_libraries() -> None:
+    if missing := missing_packages():
+        raise EngineNotInstalled(f"system libraries are missing; type: apt-get install -y {' '.join(missing)}")
+
+
+def _check_space(place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place.parent).free
+    if free < NEEDED_BYTES:
+        raise EngineNotInstalled(
+            f"{place.parent} has {free >> 20} MiB free and {NEEDED_BYTES >> 20} MiB are needed; free some space, "
+            f"or choose another directory with MESHNODE_CACHE"
+        )
+
+
+def _make_environment(base: Path, place: Path) -> list[str]:
+    """Make the environment and give the pip that fills it: its own, or ours where Python came without one."""
+    base_has_pip = _succeeds(base, "import ensurepip")
+    options = [] if base_has_pip else ["--without-pip"]
+    _run([str(base), "-I", "-m", "venv", *options, str(place)], "make the environment")
+    if base_has_pip:
+        return [str(_python_of(place)), "-I", "-m", "pip"]
+    return [sys.executable, "-m", "pip", "--python", str(_python_of(place))]
+
+
+def _requirements(place: Path) -> Path:
+    path = place / "requirements.txt"
+    hashes = " ".join(f"--hash=sha256:{digest}" for digest in WHEEL_HASHES)
+    path.write_text(f"bpy=={VERSION} {hashes}\n", encoding="ascii")
+    return path
+
+
+def _pip(pip: list[str], place: Path, say: Say, arguments: list[str]) -> None:
+    """Run one pip install, telling from time to time how much of the download lies on the disk."""
+    downloads = place / "downloads"
+    downloads.mkdir(exist_ok=True)
+    command = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", *arguments]
+    done = threading.Event()
+    teller = threading.Thread(target=_tell, args=(downloads, say, done), daemon=True)
+    teller.start()
+    try:
+        _run(command, "install with pip", {**os.environ, "TMPDIR": str(downloads)})
+    finally:
+        done.set()
+        teller.join()
+        shutil.rmtree(downloads, ignore_errors=True)
+
+
+def _tell(downloads: Path, say: Say, done: threading.Event) -> None:
+    told = 0
+    while not done.wait(_REPORT_S):
+        megabytes = sum(_size(path) for path in downloads.rglob("*.whl")) // 1_000_000
+        if megabytes >= _WHEEL_MB:
+            say("unpacking")
+        elif megabytes > told:
+            say(f"downloaded {megabytes} of {_WHEEL_MB} MB")
+        told = megabytes
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _run(command: list[str], step: str, variables: dict[str, str] | None = None) -> None:
+    """Run one step. Raises EngineNotInstalled with the end of what it printed."""
+    outcome = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=variables,
+        check=False,
+    )
+    if outcome.returncode != 0:
+        lines = outcome.stdout.decode("utf-8", "replace").strip().splitlines()
+        wheel = "" if platform.machine() in ("x86_64", "AMD64", "arm64") else f" (no wheel for {platform.machine()})"
+        raise EngineNotInstalled(
+            f"cannot {step}{wheel}: {' | '.join(lines[-3:]) or f'exit code {outcome.returncode}'}; "
+            f"check the network, then try again: meshnode engine install blender"
+        )
+
+
+def _python_of(place: Path) -> Path:
+    return place / "bin" / "python"
+
+
+def main() -> int:
+    """Install the embedded engine for the user who runs this; the exit code is the error's."""
+    from mesh.render.engines import cache_directory
+
+    try:
+        install(cache_directory(os.environ), lambda line: print(line, flush=True))
+    except EngineNotInstalled as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

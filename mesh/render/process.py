@@ -1,0 +1,170 @@
+"""Start, watch and end the process of a renderer.
+
+Theory: a child gets a process group of its own, a lower priority, an inherited socket and a private directory. It ends
+when that socket ends, so a killed node leaves none behind; on request it is asked with SIGTERM and then killed with
+SIGKILL, always as a whole group, since renderers ignore polite requests while they render.
+
+Invariants: a child's output is read to its end by a thread, whatever else happens, so a full pipe never blocks it; only
+its last part is kept. After `aclose` no process of the group is left. Must not know what is said over the channel.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import trio
+
+from mesh.ports.renderer import EngineBroken
+from mesh.render import posix
+from mesh.render.channel import Channel
+
+LOG_TAIL_BYTES = 64 * 1024
+"""What is kept of a child's output: a few hundred lines, enough for any traceback."""
+
+_POLITE_S = 0.5
+"""How long a child may take to end by itself before it is killed."""
+
+_GONE_POLL_S = 0.005
+_GONE_POLLS = 400
+"""A killed group is gone within milliseconds; where nobody reaps orphans its zombies stay for ever."""
+
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "USER", "DISPLAY")
+_KEPT_PREFIXES = ("CYCLES_", "CUDA_", "NVIDIA_", "HIP_", "ONEAPI_")
+
+
+class LogTail:
+    """Keep the last part of a child's output; any thread may add or read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held = bytearray()
+        self._passed = 0
+
+    def add(self, data: bytes) -> None:
+        """Add output, dropping what is too old."""
+        with self._lock:
+            self._held += data
+            excess = len(self._held) - LOG_TAIL_BYTES
+            if excess > 0:
+                del self._held[:excess]
+                self._passed += excess
+
+    def place(self) -> int:
+        """Give how many bytes were ever added, as a mark for `since`."""
+        with self._lock:
+            return self._passed + len(self._held)
+
+    def since(self, place: int = 0) -> str:
+        """Give what was added since a mark, as far as it is kept."""
+        with self._lock:
+            return bytes(self._held[max(0, place - self._passed) :]).decode("utf-8", "replace")
+
+
+class Child:
+    """Be one running child: its channel, its log, its end. Made by `start`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, private: Path) -> None:
+        self._process = process
+        self.private = private
+        self._memory_kills = posix.memory_kills()
+        self._ended = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        self.channel = channel
+        self.log = LogTail()
+        self.killed = False
+        assert process.stdout is not None
+        threading.Thread(target=self._drain, args=(process.stdout,), name=f"log of {process.pid}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Give the process id, which is also the group's."""
+        return self._process.pid
+
+    def limit_memory(self, memory_bytes: int) -> None:
+        """Set the system's own limit, a backstop behind the stage's."""
+        posix.limit_memory(self.pid, memory_bytes)
+
+    def is_alive(self) -> bool:
+        """Say whether the child was not seen to end."""
+        return not self._ended.is_set()
+
+    def kill(self) -> None:
+        """Kill the whole group at once."""
+        self.killed = True
+        if not self._ended.is_set():
+            posix.signal_group(self.pid, signal.SIGKILL)
+
+    async def exit_code(self) -> int:
+        """Wait for the child's end and its whole log; negative numbers are signals."""
+        await self._ended.wait()
+        return self._process.returncode
+
+    def was_out_of_memory(self) -> bool:
+        """Say whether the system killed processes for want of memory while this one ran."""
+        return posix.memory_kills() > self._memory_kills
+
+    async def aclose(self) -> None:
+        """End the child politely, then by force; return when none of its group is left."""
+        with trio.CancelScope(shield=True):
+            self.killed = True
+            self.channel.close()
+            with trio.move_on_after(_POLITE_S):
+                await self.exit_code()
+            posix.signal_group(self.pid, signal.SIGKILL)
+            await self.exit_code()
+            for _ in range(_GONE_POLLS):
+                if posix.group_is_gone(self.pid):
+                    break
+                await trio.sleep(_GONE_POLL_S)
+            await trio.to_thread.run_sync(shutil.rmtree, self.private, True)
+
+    def _drain(self, output: IO[bytes]) -> None:
+        """Read all output, then reap the child; runs in a thread of its own.
+
+        The reaping thread alone waits for the process, so its id stays valid until the group was signalled for good.
+        """
+        with output:
+            while data := os.read(output.fileno(), LOG_TAIL_BYTES):
+                self.log.add(data)
+        self._process.wait()
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._ended.set)
+
+
+def start(argv: Sequence[str]) -> Child:
+    """Start a child in a private directory; the number of its inherited socket becomes the last argument.
+
+    Raises EngineBroken when the program cannot be started.
+    """
+    ours, theirs = socket.socketpair()
+    private = Path(tempfile.mkdtemp(prefix="meshnode-stage-"))
+    arguments = [*argv, str(theirs.fileno())]
+    try:
+        process = posix.spawn(arguments, channel=theirs, environment=_environment(private), directory=private)
+    except OSError as error:
+        ours.close()
+        shutil.rmtree(private, ignore_errors=True)
+        raise EngineBroken(f"{argv[0]} does not start: {error.strerror}") from error
+    finally:
+        theirs.close()
+    return Child(process, Channel(ours), private)
+
+
+def _environment(private: Path) -> dict[str, str]:
+    """Give a child little of ours, and directories of its own for whatever it writes beside pictures."""
+    kept = {
+        name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
+    }
+    directories = {
+        name: str(private)
+        for name in ("TMPDIR", "TEMP", "BLENDER_USER_RESOURCES", "BLENDER_USER_CONFIG", "BLENDER_USER_SCRIPTS")
+    }
+    return {**kept, **directories, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
