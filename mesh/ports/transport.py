@@ -191,7 +191,7 @@ class PieceSink(Protocol):
     the caller of `fetch_pieces`.
     """
 
-    def __call__(self, number: int, piece: bytes) -> None: ...
+    def __call__(self, number: int, piece: bytes, /) -> None: ...
 
 
 class Pieces(Protocol):
