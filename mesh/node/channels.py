@@ -1,0 +1,269 @@
+"""Channels to the members of the mesh: one to each, whoever dialled.
+
+Theory: two peers may dial each other at once, and both ends must keep the same channel without talking about it. So a
+channel is used only once its dialler has said `USED` on it: the dialler has no better one then. Where two are used, the
+one dialled by the peer with the lower id stays; where one side dialled both, the newer, since it gave the older up; and
+a new boot ends whatever the old one had. A signed close alone says only that this channel ends; a peer that stops says
+`FAREWELL` first, which nobody else can say in its place.
+
+Invariants: the core hears `ChannelOpened` and `ChannelClosed` in turn for each peer, and messages only between the two.
+A peer that takes its messages too slowly loses its channel, and delays nobody. Whatever cannot be decoded or verified
+ends the channel that it came on. Every `Dial` is answered, by an open channel or by `DialFailed`.
+
+The module must not know what messages mean, but for where a peer says that it listens.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from mesh.core.effects import CloseChannel, Dial, Send
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard
+from mesh.ground.errors import WireError
+from mesh.ground.ids import PeerId
+from mesh.node.doors import Doors
+from mesh.node.hearing import Hearing
+from mesh.ports import transport as ports
+from mesh.ports.transport import Channel, DialRefused, Transport, TransportError
+from mesh.wire import messages
+from mesh.wire.handshake import ChannelKind
+from mesh.wire.messages import Address, Hello, Message
+
+USED: Final = b"\x01"
+"""The dialler's first packet: it uses this channel. No message begins so, since each is a list of two."""
+
+FAREWELL: Final = b"\x02"
+"""The last packet of a peer that stops."""
+
+PROVED_S: Final = 10.0
+"""How long an accepted channel waits for its dialler to use it."""
+
+STAGGER_S: Final = 0.25
+"""Between the dials of one peer's addresses: longer than a round trip, short for a person."""
+
+
+class Line:
+    """A channel in use."""
+
+    __slots__ = ("channel", "listens", "scope")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.scope = trio.CancelScope()
+        self.listens: tuple[Address, ...] = ()
+
+    def routes(self) -> tuple[Address, ...]:
+        """Return where the peer may be reached, surest first."""
+        remote = self.channel.remote
+        here = [remote] if self.channel.dialled else [Address(host=remote.host, port=at.port) for at in self.listens]
+        return tuple(dict.fromkeys((*here, *self.listens)))
+
+
+class Channels:
+    """Performs the core's effects about channels, and hears what others do."""
+
+    def __init__(
+        self,
+        *,
+        me: PeerId,
+        nursery: trio.Nursery,
+        transport: Transport,
+        hearing: Hearing,
+        doors: Doors,
+        tell: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        self._me = me
+        self._nursery = nursery
+        self._transport = transport
+        self._hearing = hearing
+        self._doors = doors
+        self._tell = tell
+        self._lines: dict[PeerId, Line] = {}
+        self._worked: dict[PeerId, Address] = {}
+        self._last: tuple[Message | None, bytes] = (None, b"")
+
+    def connected(self) -> tuple[PeerId, ...]:
+        """Return the peers with a channel."""
+        return tuple(self._lines)
+
+    def routes(self, peer: PeerId) -> tuple[Address, ...]:
+        """Return where `peer` may be reached, surest first; nothing where it has no channel."""
+        line = self._lines.get(peer)
+        return line.routes() if line is not None else ()
+
+    def send(self, effect: Send) -> None:
+        """Send a message, or drop it where there is no channel; a full queue ends the channel."""
+        line = self._lines.get(effect.peer)
+        if line is None:
+            return
+        # The core often tells many peers the same thing.
+        if self._last[0] is not effect.message:
+            self._last = (effect.message, messages.encode(effect.message))
+        if not line.channel.offer(self._last[1]):
+            line.scope.cancel()
+
+    def close(self, effect: CloseChannel) -> None:
+        """End a channel without another word to the core."""
+        line = self._lines.pop(effect.peer, None)
+        if line is not None:
+            line.scope.cancel()
+
+    def dial(self, effect: Dial) -> None:
+        """Open a channel where there is none."""
+        if effect.peer not in self._lines:
+            self._nursery.start_soon(self._dial, effect)
+
+    async def accept(self) -> None:
+        """Take channels that others open, for ever."""
+        while True:
+            channel = await self._transport.accept()
+            if channel.kind is ChannelKind.MEMBER:
+                self._nursery.start_soon(self._accepted, channel)
+            else:
+                self._nursery.start_soon(self._doors.serve, channel)
+
+    async def knock(self, address: Address) -> bool:
+        """Dial an address without knowing who answers; return whether a member did."""
+        try:
+            channel = await self._transport.dial(address)
+        except TransportError:
+            return False
+        if channel.kind is not ChannelKind.MEMBER:
+            await self._doors.serve(channel)
+            return False
+        if channel.peer == self._me or channel.peer in self._lines:
+            await channel.aclose()
+        else:
+            self._nursery.start_soon(self._use, channel)
+        return True
+
+    def leads_to_connected(self, address: Address) -> bool:
+        """Say whether a peer with a channel is known to listen at `address`."""
+        return any(address in line.routes() for line in self._lines.values())
+
+    async def farewell(self) -> None:
+        """Say to everybody that this peer stops, and close all channels."""
+        lines, self._lines = self._lines, {}
+        async with trio.open_nursery() as closing:
+            for line in lines.values():
+                line.channel.offer(FAREWELL)
+                closing.start_soon(line.channel.aclose)
+
+    async def _dial(self, effect: Dial) -> None:
+        attempt = _Attempt(self._transport, effect.peer, self._worked.get(effect.peer))
+        channel = await attempt.run(effect.addresses)
+        if channel is None:
+            await self._tell(DialFailed(peer=effect.peer, refused=attempt.refused))
+            return
+        if channel.kind is ChannelKind.MEMBER:
+            self._worked[effect.peer] = channel.remote
+            await self._use(channel)
+        else:
+            await self._doors.serve(channel)
+            await self._tell(DialFailed(peer=effect.peer, refused=False))
+
+    async def _accepted(self, channel: Channel) -> None:
+        """Wait until the dialler uses the channel, then do so too."""
+        used = False
+        with trio.move_on_after(PROVED_S), suppress(ports.ChannelClosed):
+            used = await channel.receive() == USED
+        if used:
+            await self._use(channel)
+        else:
+            await channel.aclose()
+
+    async def _use(self, channel: Channel) -> None:
+        """Use a channel for as long as it lasts, unless there is a better one."""
+        line = Line(channel)
+        rival = self._lines.get(channel.peer)
+        if channel.peer == self._me or (rival is not None and not self._replaces(channel, rival.channel)):
+            await channel.aclose()
+            return
+        self._lines[channel.peer] = line
+        if channel.dialled:
+            channel.offer(USED)
+        if rival is not None:
+            rival.scope.cancel()
+            await self._tell(ChannelClosed(peer=channel.peer, clean=False))
+        clean = await self._hear(line)
+        if self._lines.get(channel.peer) is line:
+            del self._lines[channel.peer]
+            await self._tell(ChannelClosed(peer=channel.peer, clean=clean))
+        await channel.aclose()
+
+    async def _hear(self, line: Line) -> bool:
+        """Tell the core what comes on a channel; return whether the peer said farewell."""
+        channel, farewell = line.channel, False
+        assert channel.boot is not None, "a member without a boot"
+        with line.scope:
+            address = channel.remote if channel.dialled else None
+            await self._tell(ChannelOpened(peer=channel.peer, boot=channel.boot, address=address))
+            with suppress(ports.ChannelClosed, WireError):
+                while True:
+                    packet = await channel.receive()
+                    if packet == FAREWELL:
+                        farewell = True
+                        continue
+                    message = await self._hearing.message(packet)
+                    if isinstance(message, Hello):
+                        line.listens = message.addresses
+                    await self._tell(MessageHeard(peer=channel.peer, message=message))
+        return farewell
+
+    def _replaces(self, new: Channel, old: Channel) -> bool:
+        if new.boot != old.boot or new.dialled == old.dialled:
+            return True
+        return new.dialled == (self._me < new.peer)
+
+
+class _Attempt:
+    """One dial of one peer, at all its addresses, each a little after the one before."""
+
+    def __init__(self, transport: Transport, peer: PeerId, worked: Address | None) -> None:
+        self._transport = transport
+        self._peer = peer
+        self._worked = worked
+        self._found: Channel | None = None
+        self.refused = False
+        """Whether a host said that no such process listens, where that proves something."""
+
+    async def run(self, addresses: tuple[Address, ...]) -> Channel | None:
+        """Return a channel to the peer, or None."""
+        candidates = sorted(dict.fromkeys(addresses), key=lambda address: address != self._worked)
+        refused: list[Address] = []
+        async with trio.open_nursery() as nursery:
+            for number, address in enumerate(candidates):
+                nursery.start_soon(self._try, address, number * STAGGER_S, refused, nursery.cancel_scope)
+        telling = [at for at in refused if at == self._worked or not is_loopback(at)]
+        self.refused = bool(telling) or len(refused) == len(addresses)
+        return self._found
+
+    async def _try(
+        self, address: Address, after_s: float, refused: list[Address], everything: trio.CancelScope
+    ) -> None:
+        await trio.sleep(after_s)
+        try:
+            channel = await self._transport.dial(address)
+        except DialRefused:
+            refused.append(address)
+            if address == self._worked:
+                everything.cancel()
+            return
+        except TransportError:
+            return
+        if channel.peer != self._peer or self._found is not None:
+            await channel.aclose()
+            return
+        self._found = channel
+        everything.cancel()
+
+
+def is_loopback(address: Address) -> bool:
+    """Say whether an address is whoever dials it, so that a refusal there says nothing of another host."""
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return address.host == "localhost"
