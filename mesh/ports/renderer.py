@@ -352,8 +352,11 @@ class Stage(Protocol):
 class Renderer(Protocol):
     """Be the one adapter of a peer's renderers. Its processes end with `aclose`, and when the peer dies."""
 
-    async def probe(self) -> Engines:
-        """Find the engines; each was proven by a tiny real render, once per binary and user."""
+    async def probe(self, *, thorough: bool = False) -> Engines:
+        """Find the engines; each was proven by a tiny real Cycles render, once per binary and user.
+
+        A thorough probe also proves the other render engines, which may take a minute the first time.
+        """
         ...
 
     def saved_by(self, scene: Path) -> str:

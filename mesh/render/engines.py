@@ -33,13 +33,13 @@ def cache_directory(environment: Mapping[str, str]) -> Path:
     return platformdirs.user_cache_path("meshnode", appauthor=False)
 
 
-async def find(cache: Path) -> Engines:
+async def find(cache: Path, *, thorough: bool) -> Engines:
     """Find and prove the engines, the embedded one first. The order is the preference."""
     usable: list[Engine] = []
     broken: list[BrokenEngine] = []
     for program, embedded in candidates(cache):
         try:
-            usable.append(await proven(cache, program, embedded=embedded))
+            usable.append(await proven(cache, program, embedded=embedded, thorough=thorough))
         except RendererError as error:
             broken.append(BrokenEngine(name="blender", program=program, reason=str(error)))
     return Engines(usable=tuple(usable), broken=tuple(broken))
@@ -55,28 +55,32 @@ def candidates(cache: Path) -> list[tuple[Path, bool]]:
     return found
 
 
-async def proven(cache: Path, program: Path, *, embedded: bool) -> Engine:
+async def proven(cache: Path, program: Path, *, embedded: bool, thorough: bool) -> Engine:
     """Give a proven engine, from memory if this very binary was proven before. Raises EngineBroken and its kin."""
     identity = _identity(program, embedded=embedded)
     remembered = _remembered(cache).get(str(program))
-    if isinstance(remembered, dict) and remembered.get("identity") == identity:
+    known = isinstance(remembered, dict) and remembered.get("identity") == identity
+    if isinstance(remembered, dict) and known and (remembered.get("thorough") or not thorough):
         return _engine(program, remembered, embedded=embedded)
-    proof = await _prove(program, embedded=embedded)
+    proof = await _prove(program, embedded=embedded, thorough=thorough)
     _remember(cache, str(program), {**proof, "identity": identity})
     return _engine(program, proof, embedded=embedded)
 
 
-async def _prove(program: Path, *, embedded: bool) -> dict[str, object]:
-    """Render with each render engine in a process of its own; Cycles must work."""
+async def _prove(program: Path, *, embedded: bool, thorough: bool) -> dict[str, object]:
+    """Render with each render engine in a process of its own; Cycles must work.
+
+    The others need graphics and compile their shaders first: 40 s where a processor does a graphics card's work.
+    """
     version, build = await _prove_one(program, "CYCLES", embedded=embedded)
     renders = ["CYCLES"]
-    for name in _ALSO_RENDERS:
+    for name in _ALSO_RENDERS if thorough else ():
         try:
             await _prove_one(program, name, embedded=embedded)
         except RendererError:
             continue
         renders.append(name)
-    return {"version": version, "build": build, "renders": renders}
+    return {"version": version, "build": build, "renders": renders, "thorough": thorough}
 
 
 async def _prove_one(program: Path, render_engine: str, *, embedded: bool) -> tuple[str, str]:

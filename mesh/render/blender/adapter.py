@@ -38,9 +38,9 @@ class BlenderRenderer:
         self._stages: set[BlenderStage] = set()
         self._pictures = PictureChecker()
 
-    async def probe(self) -> Engines:
-        """Find the engines; each was proven by a tiny real render, once per binary and user."""
-        return await engines.find(self._cache)
+    async def probe(self, *, thorough: bool = False) -> Engines:
+        """Find the engines, each proven by a tiny real render; see the port."""
+        return await engines.find(self._cache, thorough=thorough)
 
     def saved_by(self, scene: Path) -> str:
         """Read from a scene's header alone which version saved it. Raises SceneUnreadable."""
