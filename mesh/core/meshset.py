@@ -20,9 +20,9 @@ from mesh.wire.members import Admission, Role
 from mesh.wire.messages import Head, News
 from mesh.wire.records import Cancel, Entry, Mark
 
-_HEADS_PER_NEWS = 8
+_HEADS_PER_NEWS = 4
 _MARKS_PER_NEWS = 64
-_CANCELS_PER_NEWS = 16
+_CANCELS_PER_NEWS = 8
 _ADMISSIONS_PER_NEWS = 32
 _SKEW_MS = 10 * MINUTE_MS
 """How far others' calendars may be ahead of ours before a mark or a job is refused."""

@@ -24,6 +24,9 @@ MAX_DEPTH: Final = 12
 MAX_ITEMS: Final = 1 << 17
 """Values in one encoding: more than a control packet has bytes, and at most some 10 MiB of memory."""
 
+LONGEST_TAG: Final = 1 + 9
+"""Bytes of [number, ...] around a value, at most."""
+
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 

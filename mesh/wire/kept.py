@@ -10,11 +10,14 @@ from mesh.ground.errors import WireError
 from mesh.ground.ids import JobId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import cbor
-from mesh.wire.codec import AtMost, from_value, to_value
+from mesh.wire.codec import AtMost, from_value, most_bytes, to_value
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Admission, Chain
-from mesh.wire.messages import MAX_MESSAGE_BYTES, Contact, Head
+from mesh.wire.messages import Contact, Head
 from mesh.wire.records import Entry, Hold, Mark, Task
+
+MAX_KEPT_BYTES = 128 * 1024
+"""More than any entry's bounds allow, as is asserted below, and far less than the journal takes at once."""
 
 Directory: TypeAlias = Annotated[str, AtMost(4096)]
 
@@ -133,16 +136,17 @@ Kept: TypeAlias = (
 KEPT: tuple[type[Kept], ...] = get_args(Kept)
 _BY_NUMBER: dict[int, type[Kept]] = {kind.NUMBER: kind for kind in KEPT}
 assert len(_BY_NUMBER) == len(KEPT), "a number of a journal entry is used twice"
+assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_KEPT_BYTES for kind in KEPT), "an entry that could not be read"
 
 
 def encode(kept: Kept) -> bytes:
-    """Return the journal entry of `kept`."""
+    """Return the journal entry of `kept`, which `decode` is sure to take back."""
     return cbor.encode([type(kept).NUMBER, to_value(kept)])
 
 
 def decode(data: bytes) -> Kept:
     """Return what a journal entry says; raises `WireError`."""
-    match cbor.decode(data, MAX_MESSAGE_BYTES):
+    match cbor.decode(data, MAX_KEPT_BYTES):
         case [int(number), body] if not isinstance(number, bool) and number in _BY_NUMBER:
             return from_value(_BY_NUMBER[number], body)
     raise WireError("a journal entry of an unknown kind")

@@ -6,35 +6,49 @@ that the longest message fits a control packet; who has more to say says it in s
 
 import dataclasses
 import enum
-from typing import Annotated, ClassVar, TypeAlias, get_args
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, TypeAlias, TypeVar, get_args
 
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import cbor
-from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
+from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Admission, Chain
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
+
+T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_ADDRESSES = 8
 MAX_BITS_BYTES = 16 * 1024
 
 Port: TypeAlias = Annotated[int, Between(1, 65_535)]
-Host: TypeAlias = Annotated[str, AtMost(255)]
+Host: TypeAlias = Annotated[str, AtMost(100)]
+"""An address, perhaps with a zone, or a name that a resolver knows."""
 Count: TypeAlias = Annotated[int, Between(0, 2**31)]
 Digest: TypeAlias = Annotated[bytes, Size(16)]
 Bits: TypeAlias = Annotated[bytes, AtMost(MAX_BITS_BYTES)]
 """One bit a piece, the lowest bit of the first byte first."""
 
+# Names without surprises for a resolver: ASCII labels of 1 to 63 characters. An IPv6 address may name its zone.
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a peer accepts channels."""
+    """Where a peer accepts channels; raises `ValueError` for a host that no resolver may be asked for."""
 
     host: Host
     port: Port
+
+    def __post_init__(self) -> None:
+        if not _HOST.fullmatch(self.host):
+            raise ValueError(f"{self.host!a} is neither an address nor a host's name")
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -98,9 +112,9 @@ class News:
 
     NUMBER: ClassVar[int] = 4
 
-    heads: Annotated[tuple[Head, ...], AtMost(8)]
-    marks: Annotated[tuple[Signed[Mark], ...], AtMost(128)]
-    cancels: Annotated[tuple[Signed[Entry], ...], AtMost(32)]
+    heads: Annotated[tuple[Head, ...], AtMost(4)]
+    marks: Annotated[tuple[Signed[Mark], ...], AtMost(96)]
+    cancels: Annotated[tuple[Signed[Entry], ...], AtMost(8)]
     admissions: Annotated[tuple[Signed[Admission], ...], AtMost(64)]
 
 
@@ -320,13 +334,19 @@ class Seek:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Have:
-    """Which pieces of the blob the sender has; `pieces` 0: it does not know the blob."""
+    """Which pieces of the blob the sender has, of how many; `pieces` 0: all of them."""
 
     NUMBER: ClassVar[int] = 21
 
     blob: BlobId
     pieces: Annotated[int, Between(0, 8 * MAX_BITS_BYTES)]
     bits: Bits
+
+    def __post_init__(self) -> None:
+        if len(self.bits) != -(-self.pieces // 8):
+            raise ValueError(f"{len(self.bits)} bytes of bits for {self.pieces} pieces")
+        if self.pieces % 8 and self.bits[-1] >> self.pieces % 8:
+            raise ValueError("bits beyond the last piece")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,13 +446,19 @@ Message: TypeAlias = (
 MESSAGES: tuple[type[Message], ...] = get_args(Message)
 BY_NUMBER: dict[int, type[Message]] = {kind.NUMBER: kind for kind in MESSAGES}
 assert len(BY_NUMBER) == len(MESSAGES), "a message number is used twice"
+assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_MESSAGE_BYTES for kind in MESSAGES), "a message without a packet"
 
 
 def encode(message: Message) -> bytes:
-    """Return the packet of `message`; asserts that it fits one."""
-    data = cbor.encode([type(message).NUMBER, to_value(message)])
-    assert len(data) <= MAX_MESSAGE_BYTES, f"a {type(message).__name__} of {len(data)} bytes"
-    return data
+    """Return the packet of `message`: whatever is within the bounds of its fields fits one."""
+    return cbor.encode([type(message).NUMBER, to_value(message)])
+
+
+def portions(kind: type[Message], field: str, items: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """Yield `items` in their order, in tuples that the `field` of a message of this `kind` may hold."""
+    most = most_items(kind, field)
+    for at in range(0, len(items), most):
+        yield tuple(items[at : at + most])
 
 
 def decode(data: bytes) -> Message:

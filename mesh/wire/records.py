@@ -11,9 +11,11 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from mesh.ground.ids import BlobId, Boot, JobId, RecordId
 from mesh.ground.instants import WallTime
-from mesh.wire.codec import AtMost, Between, Size
+from mesh.wire import cbor
+from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
 from mesh.wire.envelope import Signed
-from mesh.wire.tasks import MAX_TASKS, Frames
+from mesh.wire.tasks import FRAME_LIMIT, MAX_TASKS, Frames
+from mesh.wire.tree import name_problem
 
 MAX_COPIES = 16
 MAX_TRIES = 16
@@ -27,6 +29,20 @@ Attempt: TypeAlias = Annotated[int, Between(1, MAX_ATTEMPT)]
 Milliseconds: TypeAlias = Annotated[int, Between(0, 2**53)]
 ByteCount: TypeAlias = Annotated[int, Between(0, 2**53)]
 Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
+
+MAX_PAGE_BYTES = 64 * 1024 * 1024
+"""A seal's page, which is read whole: ten thousand frames with three holds each take some 10 MiB."""
+
+_ITEMS_PER_SEALED_TASK = 6 + 4 * MAX_COPIES
+"""A sealed task's list, its result and its holds, as the bound on what is built from bytes counts them."""
+
+
+def next_attempt(highest: int) -> int:
+    """Return the attempt after the `highest` heard of (0: none).
+
+    Anybody may have announced the last one there is; then it is used again, and the fold's further order decides.
+    """
+    return min(highest + 1, MAX_ATTEMPT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +59,22 @@ class EngineId:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OutputNames:
-    """How the file of a frame is called: prefix, the frame's number with at least `digits` digits, suffix."""
+    """How the file of a frame is called: prefix, the frame's number with at least `digits` digits, suffix.
+
+    Files are made by these names on other people's disks, so the rule of trees holds for them: one part, that every
+    system can hold. Raises `ValueError` for others.
+    """
 
     prefix: Name
     digits: Annotated[int, Between(0, 32)]
     suffix: Annotated[str, AtMost(32)]
+
+    def __post_init__(self) -> None:
+        longest = self.name(-FRAME_LIMIT)
+        if "/" in longest:
+            raise ValueError(f"the output name {longest!a} leads into another directory")
+        if problem := name_problem(longest):
+            raise ValueError(f"the output name {longest!a} {problem}")
 
     def name(self, frame: int) -> str:
         """Return the file name of `frame`."""
@@ -241,3 +268,13 @@ class SealPage:
 
     job: JobId
     tasks: Annotated[tuple[SealedTask, ...], AtMost(MAX_TASKS)]
+
+
+def encode_page(page: SealPage) -> bytes:
+    """Return the bytes of a seal's blob."""
+    return cbor.encode(to_value(page))
+
+
+def decode_page(data: bytes, tasks: int = MAX_TASKS) -> SealPage:
+    """Return the page in `data` of a job of at most `tasks` tasks, no signature checked yet; raises `WireError`."""
+    return from_value(SealPage, cbor.decode(data, MAX_PAGE_BYTES, items=2 + tasks * (1 + _ITEMS_PER_SEALED_TASK)))

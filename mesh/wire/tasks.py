@@ -1,8 +1,13 @@
-"""Which frames a job has, as ranges: a task's number is its place in the job's order, from 0."""
+"""Which frames a job has, as ranges: a task's number is its place in the job's order, from 0.
+
+Invariants: no frame comes twice, since each has one file and one task, and there is at least one. Whoever makes a value
+by hand is held to the same bounds as bytes are, by `ValueError`.
+"""
 
 import dataclasses
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated
 
 from mesh.ground.errors import UsageError
@@ -13,7 +18,7 @@ MAX_RANGES = 256
 FRAME_LIMIT = 1_048_574
 """The greatest frame number that Blender knows (MAXFRAME in its DNA_scene_types.h)."""
 
-_RANGE = re.compile(r"(-?\d{1,7})(?:-(-?\d{1,7}))?")
+_RANGE = re.compile(r"(-?[0-9]{1,7})(?:-(-?[0-9]{1,7}))?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +30,8 @@ class FrameRange:
     step: Annotated[int, Between(1, 2 * FRAME_LIMIT)]
 
     def __post_init__(self) -> None:
-        if self.last < self.first:
-            raise ValueError("a range of frames that ends before it starts")
+        if not -FRAME_LIMIT <= self.first <= self.last <= FRAME_LIMIT or self.step < 1:
+            raise ValueError(f"from frame {self.first} to {self.last} by {self.step} is no range of frames")
 
     def __len__(self) -> int:
         return (self.last - self.first) // self.step + 1
@@ -41,6 +46,12 @@ class Frames:
     def __post_init__(self) -> None:
         if not 1 <= len(self) <= MAX_TASKS:
             raise ValueError(f"a job has 1 to {MAX_TASKS} frames")
+        if self._may_overlap() and len(set(self)) < len(self):
+            raise ValueError("a job has no frame twice")
+
+    def _may_overlap(self) -> bool:
+        spans = sorted((piece.first, piece.last) for piece in self.ranges)
+        return any(after <= last for (_, last), (after, _) in pairwise(spans))
 
     def __len__(self) -> int:
         return sum(len(piece) for piece in self.ranges)
@@ -76,14 +87,18 @@ def parse_frames(text: str, step: int = 1) -> Frames:
         last = int(match[2]) if match[2] is not None else first
         if last < first or max(abs(first), abs(last)) > FRAME_LIMIT:
             raise UsageError(f"--frames {text}: '{part.strip()}' is no range of frames that Blender has")
-        if (last - first) // step >= MAX_TASKS:
-            raise UsageError(f"--frames {text}: a job has at most {MAX_TASKS} frames")
         frames.update(dict.fromkeys(range(first, last + 1, step)))
+        if len(frames) > MAX_TASKS:
+            raise UsageError(f"--frames {text}: a job has at most {MAX_TASKS} frames")
     return frames_of(list(frames))
 
 
 def frames_of(numbers: list[int]) -> Frames:
-    """Return `numbers` as ranges, their order kept; raises `UsageError` when there are too many."""
+    """Return `numbers`, each once, as ranges in their order; raises `UsageError` when there are too many or none.
+
+    Numbers that Blender does not have are a `ValueError`: who reads them from a person or a scene checks them first.
+    """
+    numbers = list(dict.fromkeys(numbers))
     if not 1 <= len(numbers) <= MAX_TASKS:
         raise UsageError(f"a job has 1 to {MAX_TASKS} frames, not {len(numbers)}")
     ranges: list[FrameRange] = []
