@@ -1,0 +1,96 @@
+"""Outputs: looked at when somebody else rendered them, written where a person wants them.
+
+Theory: a picture from elsewhere is hostile bytes; it is decoded by the renderer's own checker, from a file that nobody
+else sees. A person's directory gets each file whole, with the person's own overwriting rules.
+
+Invariants: every effect is answered by one event. At most `AT_ONCE` of each kind are under way, so that a thousand
+frames that arrive together neither fill the disk nor starve a render. """
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from mesh.core.effects import CheckOutput, Export
+from mesh.core.events import Event, Exported, ExportFailed, OutputChecked
+from mesh.ground.errors import MeshError
+from mesh.ground.ids import BlobId
+from mesh.node.renders import wanted_output
+from mesh.ports.folders import FileInTheWay, Folders
+from mesh.ports.renderer import Renderer
+from mesh.ports.storage import BlobStore
+from mesh.ports.world import World
+
+AT_ONCE: Final = 4
+
+
+class Outputs:
+    """Performs the core's effects about finished pictures."""
+
+    def __init__(
+        self,
+        *,
+        nursery: trio.Nursery,
+        world: World,
+        store: BlobStore,
+        renderer: Renderer,
+        folders: Folders,
+        scratch: Path,
+        tell: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        self._nursery = nursery
+        self._world = world
+        self._store = store
+        self._renderer = renderer
+        self._folders = folders
+        self._scratch = scratch
+        self._tell = tell
+        self._checks = trio.CapacityLimiter(AT_ONCE)
+        self._exports = trio.CapacityLimiter(AT_ONCE)
+
+    def check(self, effect: CheckOutput) -> None:
+        """Look whether a blob is a picture as the job wants it."""
+        self._nursery.start_soon(self._check, effect)
+
+    def export(self, effect: Export) -> None:
+        """Write a blob into a person's directory."""
+        self._nursery.start_soon(self._export, effect)
+
+    async def _check(self, effect: CheckOutput) -> None:
+        job = effect.job.body
+        # A suffix is data from elsewhere: only its letters may become part of a path.
+        kind = "".join(letter for letter in job.names.suffix if letter.isascii() and letter.isalnum())
+        path = self._scratch / f"check-{effect.op}.{kind}"
+        good = True
+        async with self._checks:
+            try:
+                await self._world.in_thread(lambda: self._lay_out(effect.blob, path))
+                await self._renderer.check_picture(path, wanted_output(job.picture))
+            except (MeshError, OSError):
+                good = False
+            finally:
+                path.unlink(missing_ok=True)
+        await self._tell(OutputChecked(op=effect.op, blob=effect.blob, good=good))
+
+    def _lay_out(self, blob: BlobId, path: Path) -> None:
+        with path.open("wb") as file:
+            for block in self._blocks(blob):
+                file.write(block)
+
+    async def _export(self, effect: Export) -> None:
+        answer: Exported | ExportFailed = Exported(op=effect.op)
+        async with self._exports:
+            try:
+                await self._world.in_thread(lambda: self._write(effect))
+            except MeshError as error:
+                exists = isinstance(error, FileInTheWay)
+                answer = ExportFailed(op=effect.op, reason=f"{error}", exists=exists)
+        await self._tell(answer)
+
+    def _write(self, effect: Export) -> None:
+        self._folders.write(effect.directory, effect.name, self._blocks(effect.blob), overwrite=effect.overwrite)
+
+    def _blocks(self, blob: BlobId) -> Iterator[bytes]:
+        for number in range(len(self._store.manifest(blob).pieces)):
+            yield self._store.read_piece(blob, number)
