@@ -140,11 +140,7 @@ class FileBlobStore:
             self._refuse_if_gone(entry)
             if number not in entry.have:
                 self._refuse_without_room(len(piece))
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, posix.PRIVATE_FILE_MODE)
-                try:
-                    posix.write_all(descriptor, piece, entry.manifest.extent(number)[0])
-                finally:
-                    os.close(descriptor)
+                _write_extent(entry, number, piece, path)
                 entry.have = entry.have.plus(number)
                 if entry.have.complete or len(entry.have) - len(entry.marked) >= SYNC_EVERY_PIECES:
                     self._settle(entry)
@@ -264,11 +260,11 @@ class FileBlobStore:
             entries = list(self._entries.values())
         try:
             for entry in entries:
-                with entry.lock:
+                with entry.lock, posix.named_errors(self._places.of(entry)):
                     if entry.have != entry.marked:
-                        with posix.named_errors(self._places.of(entry)):
-                            self._settle(entry)
-            self._index.used(self._used)
+                        self._settle(entry)
+            with suppress(DiskFull):  # A guess at what to drop first is no reason to fail.
+                self._index.used(self._used)
         finally:
             self._index.close()
 
@@ -353,7 +349,8 @@ class FileBlobStore:
                 quarantine(self._places, entry, number, piece)
                 demote(self._places, entry)
             entry.have, entry.marked = entry.have.minus(number), entry.marked.minus(number)
-            self._index.mark(entry.blob, entry.marked.encode())
+            with suppress(DiskFull):  # Then the next start finds it again.
+                self._index.mark(entry.blob, entry.marked.encode())
         raise StoreCorrupt(f"{path}: piece {number} is not as it was written")
 
     def _touch(self, entry: Entry) -> None:
@@ -364,7 +361,8 @@ class FileBlobStore:
             if now_ms - self._used_written_ms < USE_GRAIN_MS:
                 return
             used, self._used, self._used_written_ms = self._used, {}, now_ms
-        self._index.used(used)
+        with suppress(DiskFull):
+            self._index.used(used)
 
     def _room(self) -> int:
         with posix.named_errors(self._places.root):
@@ -373,6 +371,20 @@ class FileBlobStore:
     def _refuse_without_room(self, size: int) -> None:
         if size > (room := self._room()):
             raise DiskFull(f"{self._places.root}: {size} bytes are needed, and blobs may use {max(0, room)} more")
+
+
+def _write_extent(entry: Entry, number: int, piece: bytes, path: Path) -> None:
+    """Write a piece at its place; a failed one at the end of the file gives back the room that it took."""
+    offset, _ = entry.manifest.extent(number)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, posix.PRIVATE_FILE_MODE)
+    try:
+        posix.write_all(descriptor, piece, offset)
+    except OSError:
+        if entry.have.bits >> number == 0:
+            os.ftruncate(descriptor, min(offset, os.fstat(descriptor).st_size))
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _read_extent(entry: Entry, number: int, descriptor: int | None) -> bytes:

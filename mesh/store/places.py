@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.ground.ids import BlobId
-from mesh.ports.storage import StorageError
+from mesh.ports.storage import DiskFull, StorageError
 from mesh.store import posix
 from mesh.store.index import Index
 from mesh.wire.manifest import Manifest, PieceSet
@@ -86,8 +86,10 @@ def settle(places: Places, index: Index, entry: Entry) -> None:
             posix.rename_durably(places.part(entry.blob), places.whole(entry.blob))
             entry.whole = True
     if entry.have != entry.marked:
-        index.mark(entry.blob, entry.have.encode())
-        entry.marked = entry.have
+        # On a full disk the bytes are safe all the same: unmarked, they are verified again at the next start.
+        with suppress(DiskFull):
+            index.mark(entry.blob, entry.have.encode())
+            entry.marked = entry.have
 
 
 def demote(places: Places, entry: Entry) -> None:

@@ -16,11 +16,12 @@ Invariant: when `recover` returns, entries, index and directories agree. The mod
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mesh.ground.errors import WireError
 from mesh.ground.ids import ID_SIZE, BlobId
-from mesh.ports.storage import StoreCorrupt
+from mesh.ports.storage import DiskFull, StoreCorrupt
 from mesh.store import posix
 from mesh.store.index import Index, IndexRow
 from mesh.store.places import INGEST_PREFIX, Entry, Places, demote, settle
@@ -107,8 +108,10 @@ def _settle_row(places: Places, index: Index, entry: Entry, whole_size: int | No
     if entry.have.complete:
         settle(places, index, entry)
     elif entry.have != entry.marked:
-        index.mark(entry.blob, entry.have.encode())
-        entry.marked = entry.have
+        # A disk that is full must not keep the store from being opened, and emptied.
+        with suppress(DiskFull):
+            index.mark(entry.blob, entry.have.encode())
+            entry.marked = entry.have
 
 
 def _verified_again(path: Path, entry: Entry) -> PieceSet:
