@@ -1,7 +1,7 @@
 """A control channel over one link: a bounded queue out, packets in, and an end that tells a close from a break.
 
 Theory: senders put packets into a queue and go on; one task seals and sends them, many in one go when they come fast.
-The queue is bounded in bytes, and a peer that takes nothing for `STALL_S` has ended the channel, so that a mute peer
+The queue is bounded in bytes, and a peer that takes nothing for `stall_s` has ended the channel, so that a mute peer
 costs a bounded amount of memory for a bounded time. Reading is left to whoever calls `receive`, so that what is not
 wanted is not read, and TCP slows the other side down.
 
@@ -26,9 +26,6 @@ from mesh.wire.messages import Address
 QUEUE_MAX_BYTES: Final = 4 * 1024 * 1024
 """What one slow peer may make us hold; 64 of the largest packets, thousands of ordinary ones."""
 
-STALL_S: Final = 15.0
-"""A peer that takes nothing for this long has lost its leases twice over."""
-
 CLOSE_S: Final = 2.0
 """How long a close waits for the queue to drain; the other side learns of it sooner or later anyway."""
 
@@ -43,8 +40,9 @@ _BATCH_BYTES: Final = 256 * 1024
 class TcpChannel:
     """The `Channel` of the transport port."""
 
-    def __init__(self, link: Link, on_release: Callable[["TcpChannel"], None]) -> None:
+    def __init__(self, link: Link, *, stall_s: float, on_release: Callable[["TcpChannel"], None]) -> None:
         self._link = link
+        self._stall_s = stall_s
         self._on_release = on_release
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
@@ -174,13 +172,13 @@ class TcpChannel:
         return b"".join(parts)
 
     async def _send_all(self, data: bytes) -> None:
-        with trio.move_on_after(STALL_S) as patience:
+        with trio.move_on_after(self._stall_s) as patience:
             try:
                 await self._link.stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._end(ChannelClosed(clean=False))
         if patience.cancelled_caught:
-            self._end(ChannelClosed(clean=False, reason=f"the other peer took nothing for {STALL_S:.0f} s"))
+            self._end(ChannelClosed(clean=False, reason=f"the other peer took nothing for {self._stall_s:.0f} s"))
             await trio.aclose_forcefully(self._link.stream)
 
     async def _read(self) -> None:

@@ -44,6 +44,8 @@ class Bounds:
     half_open_per_source: int = 64
     """Of these from one address, behind which there may be a whole office, or many peers of one test."""
     handshake_s: float = HANDSHAKE_MS / 1000
+    stall_s: float = 15.0
+    """A peer that takes nothing for so long loses its channel; it has lost its leases twice over."""
 
 
 class _HalfOpen:
@@ -198,7 +200,7 @@ class TcpTransport:
         return len(self._channels) + self._opening >= self._bounds.channels
 
     def _channel(self, link: Link) -> TcpChannel:
-        channel = TcpChannel(link, on_release=self._channels.discard)
+        channel = TcpChannel(link, stall_s=self._bounds.stall_s, on_release=self._channels.discard)
         self._channels.add(channel)
         self._nursery.start_soon(channel.run)
         return channel

@@ -24,3 +24,9 @@ def timed(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
         trio.run(bounded)
 
     return run
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until `condition` holds."""
+    while not condition():
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,55 @@
+"""How a failed dial is told: refused is news about a peer, silence and missing routes are not."""
+
+import errno
+import socket
+
+import pytest
+
+from mesh.net.interfaces import addresses
+from mesh.net.sockets import _dial_error
+from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, TransportError
+from mesh.wire.messages import MAX_ADDRESSES, Address
+
+ADDRESS = Address(host="peer.example", port=4_000)
+
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+SILENT = TimeoutError(errno.ETIMEDOUT, "timed out")
+NO_ROUTE = OSError(errno.EHOSTUNREACH, "no route")
+
+
+def failed(*causes: OSError) -> OSError:
+    """Return what trio raises when every address of a name failed."""
+    error = OSError("all attempts to connect failed")
+    error.__cause__ = causes[0] if len(causes) == 1 else ExceptionGroup("all of them", list(causes))
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (failed(REFUSED), DialRefused),
+        (failed(REFUSED, REFUSED), DialRefused),
+        (failed(REFUSED, NO_ROUTE), DialUnreachable),
+        (failed(REFUSED, SILENT), DialTimedOut),
+        (failed(SILENT), DialTimedOut),
+        (failed(NO_ROUTE), DialUnreachable),
+        (socket.gaierror(socket.EAI_NONAME, "no such name"), DialUnreachable),
+        (UnicodeError("label too long"), DialUnreachable),
+    ],
+    ids=["refused", "both refused", "one refused", "one silent", "silent", "no route", "no name", "no name at all"],
+)
+def test_a_dial_is_refused_only_if_every_address_refused(
+    error: OSError | UnicodeError, kind: type[TransportError]
+) -> None:
+    told = _dial_error(ADDRESS, error)
+    assert type(told) is kind
+    assert "peer.example:4000" in str(told)
+
+
+def test_this_host_has_addresses_and_loopback_is_the_last_resort() -> None:
+    found = addresses(4_000)
+    assert 1 <= len(found) <= MAX_ADDRESSES
+    assert len(set(found)) == len(found)
+    loopback = [address.host in ("127.0.0.1", "::1") for address in found]
+    assert any(loopback)
+    assert loopback == sorted(loopback)
