@@ -110,10 +110,10 @@ def _dotted(node: ast.expr) -> str:
 
 def _check_handler(path: str, node: ast.ExceptHandler) -> Iterator[Problem]:
     caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-    names = {_dotted(one) if one is not None else "" for one in caught}
+    names = {_dotted(one) if one is not None else "Exception" for one in caught}
     last = node.body[-1]
     passes_on = isinstance(last, ast.Raise) and last.exc is None  # it only cleans up
-    if names & {"", "Exception", "BaseException"} and not passes_on and path not in EDGES + BLENDER_EDGES:
+    if names & {"Exception", "BaseException"} and not passes_on and path not in EDGES + BLENDER_EDGES:
         yield Problem(path, node.lineno, "catches everything: name what may happen; only driver and executor may")
 
 

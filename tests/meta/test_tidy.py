@@ -73,6 +73,11 @@ def test_catching_everything_is_refused_but_at_the_edges(caught: str) -> None:
     assert len(complaints(text + "    raise Other\n")) == 1
 
 
+@pytest.mark.parametrize("caught", ["OSError", "(ValueError, trio.Cancelled)", "read_errors()"])
+def test_catching_what_is_named_is_allowed(caught: str) -> None:
+    assert complaints(f"try:\n    f()\nexcept {caught}:\n    g()\n") == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
