@@ -32,6 +32,9 @@ from mesh.ports.desk import Desk, NotFound, Progress, SubmitRequest
 LOOPBACK: Final = "127.0.0.1"
 PREFIX: Final = "/v1"
 
+INVITE_USES: Final = 10
+"""Peers that an invite lets in unless the caller says otherwise: a room full of machines."""
+
 GRACE_S: Final = 0.5
 """Answers under way at the end get that long; a peer that must stop does not wait for a slow reader."""
 
@@ -128,7 +131,7 @@ class Api:
         )
 
     async def _invite(self, request: Request) -> Response:
-        defaults = {"roles": [], "life_ms": INVITE_MS, "uses": 1}
+        defaults = {"roles": [], "life_ms": INVITE_MS, "uses": INVITE_USES}
         body = _checked(defaults | await read_body(request), {"roles": (list,), "life_ms": (int,), "uses": (int,)})
         if not all(isinstance(role, str) for role in body["roles"]):
             raise UsageError("roles: a list of names")

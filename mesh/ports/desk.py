@@ -12,9 +12,12 @@ This module must stay light, since every command imports it: nothing from outsid
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Literal, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.ports.renderer import Engines
 
 
 class DeskError(MeshError):
@@ -107,6 +110,26 @@ class EnginesAnswer(TypedDict):
 
     usable: list[EngineRow]
     broken: list[BrokenEngineRow]
+
+
+def engines_answer(found: "Engines") -> EnginesAnswer:
+    """Describe what a probe found."""
+    return EnginesAnswer(
+        usable=[
+            EngineRow(
+                name=engine.name,
+                version=engine.version,
+                build=engine.build,
+                program=str(engine.program),
+                renders=list(engine.renders),
+            )
+            for engine in found.usable
+        ],
+        broken=[
+            BrokenEngineRow(name=broken.name, program=str(broken.program), reason=broken.reason)
+            for broken in found.broken
+        ],
+    )
 
 
 class PeerRow(TypedDict):

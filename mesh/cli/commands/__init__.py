@@ -1,0 +1,1 @@
+"""One module for each command; its `command` is what `mesh.cli.main` loads when that command is typed."""

@@ -1,0 +1,128 @@
+"""`meshnode join`: found a mesh, enter one, or start this peer again; the one command that is a peer itself."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mesh.cli import compose, output, words
+from mesh.cli.background import start
+from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.ground.errors import UsageError
+from mesh.ports.desk import StatusAnswer
+
+TOKEN_MAX_BYTES = 64 * 1024
+"""Of standard input or a file: an invite takes a twentieth."""
+
+
+@click.command()
+@click.argument("invite", required=False)
+@click.option("--new", "found", metavar="NAME", help="Found a mesh of that name.")
+@click.option("--invite-file", type=click.Path(exists=True, dir_okay=False), help="Read the invite from a file.")
+@click.option("--background", is_flag=True, help="Return when the peer is ready, and let it run on.")
+@click.option("--no-render", is_flag=True, help="Submit, keep and hand on, but render nothing here.")
+@click.option("--slots", type=click.IntRange(1, 1024), metavar="N", help="Frames to render at a time.  [default: 1]")
+@click.option("--name", metavar="NAME", help="What others call this peer.  [default: the machine's name]")
+@click.option(
+    "--listen", metavar="ADDR[:PORT]", help="Where to accept peers.  [default: everywhere, one port for good]"
+)
+@click.option("--peer", "peers", metavar="HOST:PORT", multiple=True, help="A peer to look for; may be repeated.")
+@home_option
+@json_option
+@pass_caller
+def command(
+    caller: Caller,
+    *,
+    invite: str | None,
+    found: str | None,
+    invite_file: str | None,
+    background: bool,
+    no_render: bool,
+    slots: int | None,
+    name: str | None,
+    listen: str | None,
+    peers: tuple[str, ...],
+) -> None:
+    """Found a mesh, enter one, or start this peer again.
+
+    INVITE is what `meshnode invite` printed on another machine; `-` reads it from standard input. Without it, and
+    without --new, the peer comes back to the mesh that it belongs to. It runs until Ctrl-C, `meshnode stop` or
+    SIGTERM, and then finishes the frames in hand; a second Ctrl-C ends it at once.
+    """
+    if sum(one is not None for one in (invite, found, invite_file)) > 1:
+        raise UsageError("an invite, --invite-file and --new exclude each other")
+    if no_render and slots is not None:
+        raise UsageError("--no-render and --slots exclude each other")
+    plan = compose.Plan(
+        home=caller.home,
+        found=found,
+        invite=_token(invite, invite_file),
+        name=name,
+        slots=0 if no_render else slots,
+        listen=None if listen is None else address(listen),
+        peers=peers,
+    )
+    if background:
+        _say_ready(caller, start(plan))
+    else:
+        compose.run_peer(plan, lambda status: _say_ready(caller, ready(status)), output.notice)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read `ADDR`, `ADDR:PORT`, `:PORT`, `[IPV6]` or `[IPV6]:PORT`; raise UsageError for anything else."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (host.count(":") and not host.endswith("]")):
+        host, port = text, "0"
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"--listen {text}: write an address, :PORT or both, such as 192.168.1.5:40001")
+    return host, int(port)
+
+
+def _token(argument: str | None, path: str | None) -> str | None:
+    if path is not None:
+        with Path(path).open("rb") as file:
+            return _text(file.read(TOKEN_MAX_BYTES + 1), path)
+    if argument == "-":
+        return _text(sys.stdin.buffer.read(TOKEN_MAX_BYTES + 1), "standard input")
+    return argument
+
+
+def _text(data: bytes, where: str) -> str:
+    text = data.decode("ascii", "replace").strip()
+    if not text or len(data) > TOKEN_MAX_BYTES:
+        raise UsageError(f"{where} holds no invite")
+    return text
+
+
+def ready(status: StatusAnswer) -> dict[str, Any]:
+    """Return what a peer says when it is ready, as JSON."""
+    (me,) = (peer for peer in status["peers"] if peer["me"])
+    return {
+        "event": "ready",
+        "id": status["id"],
+        "name": status["name"],
+        "mesh": status["mesh"],
+        "home": status["home"],
+        "process": os.getpid(),
+        "addresses": status["addresses"],
+        "slots": me["slots"],
+        "engines": me["engines"],
+    }
+
+
+def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
+    """Print the one line that says that the peer is ready."""
+    if caller.as_json:
+        output.say_json(said)
+    else:
+        parts = [f"{output.good('ready')}: {output.bold(said['name'])} ({words.short(said['id'])})"]
+        if said["slots"]:
+            parts += [words.count(said["slots"], "slot"), *said["engines"]]
+        else:
+            parts.append("renders nothing")
+        output.say(", ".join([*parts, *said["addresses"][:1]]))
+    sys.stdout.flush()

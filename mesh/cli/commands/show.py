@@ -1,0 +1,131 @@
+"""`meshnode show`: one job in full."""
+
+from collections import defaultdict
+
+import click
+
+from mesh.cli import following, jobrows, output, words
+from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
+from mesh.cli.output import Column
+from mesh.ports.desk import JobAnswer, JobRow, TaskRow
+
+
+@click.command()
+@click.argument("job")
+@click.option("--frames", "each", is_flag=True, help="A line for each frame.")
+@home_option
+@json_option
+@pass_caller
+def command(caller: Caller, job: str, each: bool) -> None:
+    """Show one job in full.
+
+    JOB is a job's name, its id, or the beginning of its id.
+    """
+    answer: JobAnswer = caller.client().get(job_path(job))
+    if caller.as_json:
+        output.say_json(answer)
+        return
+    for line in [*_head(answer), *_peers(answer), *_failures(answer), *(_frames(answer) if each else ())]:
+        output.say(line)
+
+
+def _head(answer: JobAnswer) -> list[str]:
+    job, picture = answer["job"], answer["picture"]
+    by_state: defaultdict[str, list[int]] = defaultdict(list)
+    for task in answer["frames"]:
+        by_state[task["state"]].append(task["frame"])
+    left = jobrows.left_ms(job)
+    lacking = [f"{one['name']} lacks {one['lacks']}" for one in answer["helpers"] if one["lacks"]]
+    look = f"{picture['width']}×{picture['height']} {picture['format']} {picture['color_mode']}, {picture['depth']} bit"
+    return [
+        f"{output.bold(job['name'])}  {output.dim(words.short(job['id']))}  {jobrows.state(job)}",
+        *output.facts(
+            [
+                ("done", _done(job) + (f", about {words.rough(left)} left" if left else "")),
+                *((name, words.frames(by_state[name])) for name in ("safe", "counts", "running", "open", "stopped")),
+                ("each takes", words.span(job["median_ms"]) if job["median_ms"] else ""),
+                ("picture", look),
+                ("engine", job["engine"]),
+                ("from", f"{job['submitter_name']}, {words.moment(job['submitted_at_ms'])}"),
+                ("output", job["directory"]),
+                ("cannot help", "; ".join(lacking) if job["state"] in ("waiting", "rendering") else ""),
+                ("copies", f"{job['copies']} of each frame"),
+                ("kept until", words.moment(job["last_day_at_ms"])),
+                ("may go", following.going(job) if job["mine"] and job["state"] != "cancelled" else ""),
+                ("problems", output.bad("; ".join(job["problems"])) if job["problems"] else ""),
+            ]
+        ),
+    ]
+
+
+def _done(job: JobRow) -> str:
+    parts = [f"{job['counting']} of {job['tasks']}", words.percent(job["counting"], job["tasks"])]
+    if job["mine"] and job["delivered"] != job["counting"]:
+        parts.append(f"{job['delivered']} delivered")
+    if job["safe"] != job["counting"]:
+        parts.append(f"{job['safe']} safe")
+    return ", ".join(parts)
+
+
+def _peers(answer: JobAnswer) -> list[str]:
+    """Say who rendered how much."""
+    took: defaultdict[str, list[int]] = defaultdict(list)
+    for task in answer["frames"]:
+        if task["render_ms"]:
+            took[task["holder_name"]].append(task["render_ms"])
+    if not took:
+        return []
+    columns = (
+        Column(title="PEER", gives=True),
+        Column(title="FRAMES", right=True),
+        Column(title="SHARE", right=True),
+        Column(title="EACH", right=True),
+    )
+    total = sum(map(len, took.values()))
+    ranked = sorted(took.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [
+        (name, str(len(times)), words.percent(len(times), total), words.span(sum(times) / len(times)))
+        for name, times in ranked
+    ]
+    return ["", *output.table(columns, rows)]
+
+
+def _failures(answer: JobAnswer) -> list[str]:
+    columns = (
+        Column(title="FAILED", right=True),
+        Column(title="PEER", gives=True),
+        Column(title="WHY"),
+        Column(title="", gives=True),
+    )
+    rows = [
+        (str(task["frame"]), failure["peer_name"], output.bad(failure["kind"]), failure["reason"])
+        for task in answer["frames"]
+        for failure in task["failures"]
+    ]
+    return ["", *output.table(columns, rows)] if rows else []
+
+
+def _frames(answer: JobAnswer) -> list[str]:
+    columns = (
+        Column(title="FRAME", right=True),
+        Column(title="STATE"),
+        Column(title="PEER", gives=True),
+        Column(title="TOOK", right=True),
+        Column(title="TRY", right=True),
+        Column(title="COPIES", right=True),
+        Column(title="FILE", gives=True),
+    )
+    return ["", *output.table(columns, [_frame(task) for task in answer["frames"]])]
+
+
+def _frame(task: TaskRow) -> tuple[str, ...]:
+    paint = {"counts": output.good, "safe": output.good, "running": output.busy, "stopped": output.bad}
+    return (
+        str(task["frame"]),
+        paint.get(task["state"], output.dim)(task["state"]),
+        task["holder_name"] or "–",
+        words.span(task["render_ms"]) if task["render_ms"] else "–",
+        str(task["attempt"]) if task["attempt"] else "–",
+        str(task["holds"]),
+        task["file"] if task["delivered"] else "",
+    )

@@ -1,0 +1,87 @@
+"""`meshnode status`: this peer, the others, and the jobs, on one screen."""
+
+import click
+
+from mesh.cli import output, words
+from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.jobrows import job_table
+from mesh.cli.output import Column
+from mesh.ports.desk import PeerRow, StatusAnswer
+
+JOBS_MOST = 8
+"""Jobs that still run come first; `meshnode jobs` has the rest."""
+
+
+@click.command()
+@home_option
+@json_option
+@pass_caller
+def command(caller: Caller) -> None:
+    """Show this peer, the others, and the jobs."""
+    status: StatusAnswer = caller.client().get("/status")
+    if caller.as_json:
+        output.say_json(status)
+        return
+    for line in [*_head(status), "", *_peers(status), *_jobs(status)]:
+        output.say(line)
+
+
+def _head(status: StatusAnswer) -> list[str]:
+    state = output.busy("  about to stop") if status["draining"] else ""
+    title = f"{output.bold(status['name'])}  {output.dim(words.short(status['id']))}{state}"
+    expires = words.moment(status["membership_expires_at_ms"])
+    return [
+        title,
+        *output.facts(
+            [
+                ("mesh", words.short(status["mesh"])),
+                ("roles", f"{', '.join(status['roles'])}; until {expires}"),
+                ("listening", ", ".join(status["addresses"])),
+                ("store", f"{words.size(status['stored_bytes'])}; {words.size(status['free_bytes'])} free"),
+                ("home", status["home"]),
+            ]
+        ),
+    ]
+
+
+def _peers(status: StatusAnswer) -> list[str]:
+    columns = (
+        Column(title="PEER", gives=True),
+        Column(title="ID"),
+        Column(title="STATE"),
+        Column(title="BUSY", right=True),
+        Column(title="PING", right=True),
+        Column(title="ENGINES", gives=True),
+    )
+    rows = []
+    for peer in status["peers"]:
+        ping = peer["round_trip_ms"]
+        rows.append(
+            (
+                peer["name"],
+                words.short(peer["id"]),
+                _state(peer),
+                f"{peer['busy']}/{peer['slots']}" if peer["slots"] else "–",
+                f"{ping} ms" if ping is not None else "–",
+                ", ".join(peer["engines"]) or "–",
+            )
+        )
+    return output.table(columns, rows)
+
+
+def _state(peer: PeerRow) -> str:
+    if peer["me"]:
+        return output.good("here")
+    if not peer["connected"]:
+        return output.bad("away")
+    return output.busy("stopping") if peer["draining"] else output.good("connected")
+
+
+def _jobs(status: StatusAnswer) -> list[str]:
+    jobs = sorted(status["jobs"], key=lambda job: job["state"] in ("sealed", "cancelled"))
+    if not jobs:
+        return ["", output.dim("No jobs yet. `meshnode submit shot.blend` makes one.")]
+    lines = ["", *job_table(jobs[:JOBS_MOST])]
+    if len(jobs) > JOBS_MOST:
+        lines.append(output.dim(f"and {words.count(len(jobs) - JOBS_MOST, 'more job')}: `meshnode jobs`"))
+    return lines

@@ -1,0 +1,143 @@
+"""`meshnode submit`: have the mesh render a scene."""
+
+import time
+from pathlib import Path
+
+import click
+
+from mesh.cli import following, output, words
+from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
+from mesh.cli.progress import meter
+from mesh.ports.desk import JobRow, SubmitAnswer, SubmitRequest
+
+
+@click.command()
+@click.argument("scene", type=click.Path(exists=True, dir_okay=False, resolve_path=True))
+@click.option("--frames", metavar="LIST", help="Such as 1-240 or 1,5,10-20.  [default: the scene's own range]")
+@click.option("--step", type=click.IntRange(min=1), metavar="N", help="Every Nth frame of each range.")
+@click.option("--name", metavar="NAME", help="What to call the job.  [default: the scene file's name]")
+@click.option("--output", "directory", metavar="DIR", help="Where frames go.  [default: the scene's own output place]")
+@click.option(
+    "--engine",
+    metavar="VERSION",
+    help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
+)
+@click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
+@click.option("--allow-missing", is_flag=True, help="Render though files are missing.")
+@click.option("--overwrite", is_flag=True, help="Write over frames that exist.")
+@home_option
+@json_option
+@pass_caller
+def command(
+    caller: Caller,
+    *,
+    scene: str,
+    frames: str | None,
+    step: int | None,
+    name: str | None,
+    directory: str | None,
+    engine: str | None,
+    wait: bool,
+    dry_run: bool,
+    allow_missing: bool,
+    overwrite: bool,
+) -> None:
+    """Have the mesh render a scene.
+
+    SCENE is a .blend file; it is read and never changed. Frames appear as they finish at the scene's own output place,
+    under its own names. What is missing, or cannot be rendered truly, is named before anything is sent. Without --wait
+    the command ends once this machine may be switched off.
+    """
+    started_s = time.monotonic()
+    request = SubmitRequest(
+        scene=scene,
+        frames=frames,
+        step=step,
+        name=name,
+        output=None if directory is None else str(Path(directory).absolute()),
+        engine=engine,
+        dry_run=dry_run,
+        allow_missing=allow_missing,
+        overwrite=overwrite,
+    )
+    answer = _submitted(caller, request)
+    if caller.as_json:
+        output.say_json({"event": "planned" if answer["job"] is None else "submitted"} | answer)
+    else:
+        _describe(answer)
+    if answer["job"] is not None:
+        try:
+            _stay(caller, answer["job"], wait, started_s)
+        except KeyboardInterrupt:
+            short = words.short(answer["job"]["id"])
+            output.notice(f"The job goes on. `meshnode show {short}` tells of it, `meshnode cancel {short}` ends it.")
+            raise
+
+
+def _submitted(caller: Caller, request: SubmitRequest) -> SubmitAnswer:
+    work = Work(caller.client().stream("/jobs", dict(request)))
+    with meter() as shown:
+        for progress in work:
+            shown.update(progress)
+    answer: SubmitAnswer = work.answer
+    return answer
+
+
+def _stay(caller: Caller, job: JobRow, wait: bool, started_s: float) -> None:
+    if wait:
+        job = following.until_done(caller, job)
+        if caller.as_json:
+            output.say_json({"event": "done", "job": job})
+        else:
+            output.say(following.summary(job, (time.monotonic() - started_s) * 1000))
+        return
+    job = following.until_may_go(caller, job)
+    if caller.as_json:
+        output.say_json({"event": "spread", "job": job})
+        return
+    for line in output.paragraph(following.going(job)):
+        output.say(line)
+
+
+def _describe(answer: SubmitAnswer) -> None:
+    """Say what was, or would be, sent and rendered."""
+    picture = answer["picture"]
+    can = [helper["name"] for helper in answer["helpers"] if not helper["lacks"]]
+    age = words.ago(answer["saved_at_ms"], round(time.time() * 1000))
+    size = f"{words.count(answer['files'], 'file')}, {words.size(answer['scene_bytes'])}"
+    look = f"{picture['width']}×{picture['height']} {picture['format']} {picture['color_mode']}, {picture['depth']} bit"
+    names = answer["first_file"]
+    if answer["tasks"] > 1:
+        names += f" … {answer['last_file']}"
+    for line in output.facts(
+        [
+            ("scene", f"{Path(answer['scene']).name}, saved {age} by Blender {answer['saved_by']}"),
+            ("to send", size),
+            ("frames", f"{answer['frames']} ({words.count(answer['tasks'], 'frame')}), {look}"),
+            ("engine", answer["engine"]),
+            ("output", f"{answer['directory']}/"),
+            ("", names),
+            ("overwrites", _some(answer["existing"])),
+            ("helpers", ", ".join(can) or output.bad("nobody can render this yet")),
+            *(
+                ("", f"not {helper['name']}: lacks {helper['lacks']}")
+                for helper in answer["helpers"]
+                if helper["lacks"]
+            ),
+        ]
+    ):
+        output.say(line)
+    for text in answer["warnings"]:
+        output.warning(text)
+    job = answer["job"]
+    if job is None:
+        output.say(output.bold("Nothing was sent: this was a dry run."))
+    else:
+        output.say(f"{output.good('submitted')} as {output.bold(job['name'])} ({words.short(job['id'])})")
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"

@@ -1,0 +1,82 @@
+"""The composition root: the only module that knows which adapter stands behind which port.
+
+Nothing is imported before it is needed, since every command comes through here for the peer's directory.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.ports.desk import EnginesAnswer, engines_answer
+
+if TYPE_CHECKING:
+    from mesh.store.home import ApiAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a person wants a peer to run; None leaves it to the peer's settings."""
+
+    home: Path
+    found: str | None = None
+    """Name of a mesh to be founded."""
+    invite: str | None = None
+    """Token of a mesh to be entered; neither: the one that this peer belongs to."""
+    name: str | None = None
+    slots: int | None = None
+    listen: tuple[str, int] | None = None
+    """Address and port; an empty address means all, port 0 any."""
+    peers: tuple[str, ...] = ()
+    """Further `HOST:PORT` to dial."""
+
+
+def home_directory(option: str | None) -> Path:
+    """Return the peer's directory that the option, the environment or the platform names."""
+    from mesh.store.home import choose_home
+
+    return choose_home(option, os.environ)
+
+
+def endpoint(home: Path) -> "ApiAddress":
+    """Return where the peer that runs in `home` answers; raise `NotRunningError`."""
+    from mesh.store.home import read_api
+
+    return read_api(home)
+
+
+def in_use(home: Path) -> bool:
+    """Say whether a running process holds the directory."""
+    from mesh.ports.storage import HomeInUse
+    from mesh.store import posix
+
+    lock = home / "lock"
+    if not lock.exists():
+        return False
+    try:
+        os.close(posix.lock_alone(lock))
+    except HomeInUse:
+        return True
+    return False
+
+
+def install_engine(name: str, say: Callable[[str], None]) -> str:
+    """Install an engine into this user's cache, a line to `say` for each step, and return what starts it."""
+    from mesh.render.engines import cache_directory
+    from mesh.render.install import install
+
+    assert name == "blender"
+    return str(install(cache_directory(os.environ), say))
+
+
+def probe_engines() -> EnginesAnswer:
+    """Look what this machine can render with, without a peer."""
+    import trio
+
+    from mesh.render.engines import cache_directory, find
+
+    async def look() -> EnginesAnswer:
+        return engines_answer(await find(cache_directory(os.environ), thorough=False))
+
+    return trio.run(look)

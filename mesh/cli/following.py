@@ -1,0 +1,104 @@
+"""Following a job: until the submitter may go, or until every frame is on this disk."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mesh.cli import jobrows, output, words
+from mesh.cli.caller import Caller, job_path
+from mesh.cli.progress import Meter, meter
+from mesh.ports.desk import JobCancelled, JobChange, JobRow, JobStopped, Progress, TaskRow
+
+_OVER = ("sealed", "cancelled", "stopped")
+
+
+def changes(caller: Caller, job: str) -> Iterator[JobChange]:
+    """Yield the job's changes as the peer tells them."""
+    for name, value in caller.client().stream(job_path(job, "/watch")):
+        if name == "change":
+            yield value
+
+
+def until_may_go(caller: Caller, job: JobRow) -> JobRow:
+    """Wait until this machine may be switched off, or until it is clear that it may not; return the job then."""
+    with meter() as shown:
+        for change in changes(caller, job["id"]):
+            job = change["job"]
+            if job["may_go"] or job["only_here"] or job["state"] in _OVER:
+                break
+            done = job["scene_holders"]
+            text = "handing the scene to other peers" if job["durable"] else "telling other peers"
+            if done:
+                text += f", {words.count(done, 'peer')} have it"
+            shown.update(Progress(phase="spread", text=text, done=0, total=0, unit=""))
+    return job
+
+
+def going(job: JobRow) -> str:
+    """Say whether this machine may be switched off."""
+    if job["state"] == "sealed":
+        return "All frames are here; nothing of this job needs this machine any more."
+    if job["only_here"]:
+        return "Only here: no other peer could take this job over, so leave this machine on."
+    if job["may_go"]:
+        holders = words.count(job["scene_holders"], "other peer")
+        verb = "holds" if job["scene_holders"] == 1 else "hold"
+        return (
+            f"This machine may be switched off: the job is on the mesh's disks, and {holders} {verb} its scene. "
+            "The frames come when it is on again, or to any peer by `meshnode fetch`."
+        )
+    return "Leave this machine on for now; `meshnode show` says when it may be switched off."
+
+
+def until_done(caller: Caller, job: JobRow) -> JobRow:
+    """Show frames as they arrive until all of them are here; return the job then.
+
+    Raises JobStopped when what is left failed too often, and JobCancelled.
+    """
+    sources: Counter[str] = Counter()
+    if caller.as_json:
+        for change in changes(caller, job["id"]):
+            job = change["job"]
+            for task in _arrived(change):
+                output.say_json({"event": "frame", "frame": task})
+            if job["delivered"] == job["tasks"] or job["state"] in _OVER:
+                break
+    else:
+        with meter() as shown:
+            for change in changes(caller, job["id"]):
+                job = change["job"]
+                _show(shown, change, sources)
+                if job["delivered"] == job["tasks"] or job["state"] in _OVER:
+                    break
+    if job["state"] == "cancelled":
+        raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")
+    if job["delivered"] < job["tasks"]:
+        why = "; ".join(job["problems"])
+        failed = words.count(job["tasks"] - job["delivered"], "frame")
+        raise JobStopped(f"{job['name']}: {failed} of {job['tasks']} not rendered" + (f": {why}" if why else ""))
+    return job
+
+
+def _arrived(change: JobChange) -> list[TaskRow]:
+    return [task for task in change["frames"] if task["delivered"]]
+
+
+def _show(shown: Meter, change: JobChange, sources: Counter[str]) -> None:
+    job = change["job"]
+    for task in _arrived(change):
+        sources[task["holder_name"]] += 1
+        by = f"{task['holder_name']}, {words.span(task['render_ms'])}"
+        shown.tell(f"{output.good('✓')} {task['file']}  {output.dim(by)}")
+    for task in change["frames"]:
+        for failure in task["failures"][-1:]:
+            if task["state"] in ("open", "stopped"):
+                where = f"frame {task['frame']} failed at {failure['peer_name']}"
+                shown.tell(f"{output.bad('✗')} {where}: {failure['kind']}: {failure['reason']}")
+    text = job["name"] if job["state"] != "waiting" else f"{job['name']}, waiting for a peer that can render it"
+    done, total = job["delivered"], job["tasks"]
+    shown.update(Progress(phase="frames", text=text, done=done, total=total, unit="frames"))
+
+
+def summary(job: JobRow, took_ms: float) -> str:
+    """Say in a line that a job is done."""
+    frames = words.count(job["tasks"], "frame")
+    return f"{jobrows.state(job)}: {frames} in {job['directory']}, after {words.span(took_ms)}"
