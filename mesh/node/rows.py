@@ -1,0 +1,160 @@
+"""From the core's frozen views to the plain rows that people's programs read. Pure functions, one for each row."""
+
+from collections.abc import Mapping, Sequence
+
+from mesh.core.status import FailureView, HelperView, JobView, PeerView, TaskState, TaskView
+from mesh.ground.ids import PeerId, short
+from mesh.ports import desk
+from mesh.ports.renderer import Engine, Engines, Refusal
+from mesh.wire.members import Role
+from mesh.wire.records import EngineId, Picture
+from mesh.wire.tasks import Frames
+
+Names = Mapping[PeerId, str]
+"""What people call each peer."""
+
+
+def peer_name(names: Names, peer: PeerId | None) -> str:
+    """Return what people call a peer, or the beginning of its id."""
+    return (names.get(peer) or short(peer)) if peer is not None else ""
+
+
+def role_names(roles: Role) -> list[str]:
+    """Return the names of `roles`, in the order in which they are documented."""
+    return [role.name.lower() for role in Role if role & roles and role.name]
+
+
+def engine_text(engine: EngineId) -> str:
+    """Return an engine as people write it: name, version and the beginning of the build."""
+    return f"{engine.name} {engine.version} ({engine.build[:12]})" if engine.build else str(engine)
+
+
+def frames_text(frames: Frames) -> str:
+    """Return a job's frames as people write them: `1-240`, `1,5,10-20`, `1-9 step 2`."""
+    parts = []
+    for piece in frames.ranges:
+        if piece.first == piece.last:
+            parts.append(f"{piece.first}")
+        else:
+            parts.append(f"{piece.first}-{piece.last}" + (f" step {piece.step}" if piece.step > 1 else ""))
+    return ",".join(parts)
+
+
+def peer_row(view: PeerView) -> desk.PeerRow:
+    """Return one peer."""
+    return {
+        "id": view.peer.hex(),
+        "name": view.name,
+        "me": view.me,
+        "connected": view.connected,
+        "addresses": [str(address) for address in view.addresses],
+        "engines": [engine_text(engine) for engine in view.engines],
+        "slots": view.slots,
+        "busy": view.busy,
+        "draining": view.draining,
+        "round_trip_ms": view.round_trip_ms,
+    }
+
+
+def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
+    """Return one job in short."""
+    return {
+        "id": view.job.hex(),
+        "name": view.record.name,
+        "state": view.state.value,
+        "mine": view.mine,
+        "submitter": view.submitter.hex(),
+        "submitter_name": peer_name(names, view.submitter),
+        "submitted_at_ms": view.record.submitted,
+        "last_day_at_ms": view.record.last_day,
+        "engine": engine_text(view.record.engine),
+        "frames": frames_text(view.record.frames),
+        "tasks": view.tasks,
+        "counting": view.counting,
+        "running": view.running,
+        "safe": view.safe,
+        "stopped": view.stopped,
+        "delivered": view.delivered,
+        "copies": view.record.copies,
+        "durable": view.durable,
+        "scene_holders": view.scene_holders,
+        "may_go": view.may_go,
+        "only_here": view.only_here,
+        "keeping": view.keeping,
+        "median_ms": view.median_ms,
+        "directory": directory,
+        "problems": list(view.problems),
+    }
+
+
+def task_row(view: TaskView, job: JobView, names: Names) -> desk.TaskRow:
+    """Return one frame."""
+    return {
+        "frame": view.frame,
+        "file": job.record.names.name(view.frame),
+        "state": view.state.value,
+        "delivered": view.delivered,
+        "holder": view.holder.hex() if view.holder is not None else "",
+        "holder_name": peer_name(names, view.holder),
+        "attempt": view.attempt,
+        "render_ms": view.render_ms,
+        "holds": view.holds,
+        "has_log": view.log is not None,
+        "failures": [_failure_row(failure, names) for failure in view.failures],
+    }
+
+
+def rendered(view: TaskView) -> bool:
+    """Say whether a frame has a result that counts."""
+    return view.state in (TaskState.COUNTS, TaskState.SAFE)
+
+
+def _failure_row(view: FailureView, names: Names) -> desk.FailureRow:
+    return {
+        "peer": view.peer.hex(),
+        "peer_name": peer_name(names, view.peer),
+        "kind": view.kind,
+        "reason": view.reason,
+        "has_log": view.log is not None,
+    }
+
+
+def helper_rows(views: Sequence[HelperView]) -> list[desk.HelperRow]:
+    """Return who can help with a job, and what the others lack."""
+    return [{"id": view.peer.hex(), "name": view.name or short(view.peer), "lacks": view.lacks} for view in views]
+
+
+def picture_row(picture: Picture) -> desk.PictureRow:
+    """Return what every finished frame must be."""
+    return {
+        "format": picture.format,
+        "width": picture.width,
+        "height": picture.height,
+        "color_mode": picture.color_mode,
+        "depth": picture.depth,
+    }
+
+
+def refusal_row(refusal: Refusal) -> desk.RefusalRow:
+    """Return one reason of the renderer's."""
+    return {"code": refusal.code, "subject": refusal.subject, "text": refusal.text, "remedy": refusal.remedy}
+
+
+def engines_answer(found: Engines) -> desk.EnginesAnswer:
+    """Return what this host can render with."""
+    return {
+        "usable": [_engine_row(engine) for engine in found.usable],
+        "broken": [
+            {"name": engine.name, "program": str(engine.program), "reason": engine.reason} for engine in found.broken
+        ],
+    }
+
+
+def _engine_row(engine: Engine) -> desk.EngineRow:
+    return {
+        "name": engine.name,
+        "version": engine.version,
+        "build": engine.build,
+        "program": str(engine.program),
+        "renders": list(engine.renders),
+    }
