@@ -1,9 +1,9 @@
 """The claimant's side: follow a keeper, claim what suits, keep the leases alive.
 
-An idle slot takes, from the window that a keeper told, the task that suits it best by rank, signs a claim and sends it to that
-keeper. It is rendered on `yours`, or when nobody has answered for two seconds; on `taken` it is given up. While slots are
-busy the next run is claimed ahead. Heartbeats go to the closest keeper that answers; a keeper that is new to this is told
-the running claims in full.
+An idle slot takes, from the window that a keeper told, the task that suits it best by rank, signs a claim and sends it
+to that keeper. It is rendered on `yours`, or when nobody has answered for two seconds; on `taken` it is given up.
+While slots are busy the next run is claimed ahead. Heartbeats go to the closest keeper that answers; a keeper that is
+new to this is told the running claims in full.
 """
 
 import enum
@@ -97,7 +97,7 @@ class Claims:
 
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
-        for job, ledger in self._ledger.jobs.items():
+        for ledger in self._ledger.jobs.values():
             if not ledger.ended and self._host.can_render(ledger.job.engine) and not self._host.draining:
                 self._follow(turn, ledger)
 
@@ -220,9 +220,9 @@ class Claims:
         if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
             return
         excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
-        for task, failed_at in following.failed.items():
+        for failed, failed_at in following.failed.items():
             if turn.now.instant - failed_at < FAILED_HERE_MS:
-                excluded[task] = None
+                excluded[failed] = None
         chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
         claims: list[Signed[Claim]] = []
         for task in chosen:

@@ -1,11 +1,11 @@
 """Who can be reached: channels, the dialling of peers without one, round trips, and who is surely gone.
 
-In this first form every peer keeps a channel with every other. A channel that ends without a word is dialled back at once: a
-refusal by the host, or another boot behind the address, proves that the process is gone; anything else is silence, which
-proves nothing and is left to the leases.
+In this first form every peer keeps a channel with every other. A channel that ends without a word is dialled back at
+once: a refusal by the host, or another boot behind the address, proves that the process is gone; anything else is
+silence, which proves nothing and is left to the leases.
 
-A refusal counts at any address that the peer itself named as its own. That a firewall may refuse in its place costs a frame
-rendered twice, once, and only after the channel broke.
+A refusal counts at any address that the peer itself named as its own. That a firewall may refuse in its place costs a
+frame rendered twice, once, and only after the channel broke.
 """
 
 from dataclasses import dataclass, field

@@ -121,8 +121,8 @@ class CloseStage:
 class StartRender:
     """Render one frame in a stage of the job, opened if need be, in slot `slot`.
 
-    Answers: `RenderProgressed` any number of times, then `FrameWritten` and later `Rendered` or `RenderFailed`, or at once
-    `RenderFailed`.
+    Answers: `RenderProgressed` any number of times, then `FrameWritten` and later `Rendered` or `RenderFailed`, or at
+    once `RenderFailed`.
     """
 
     op: int

@@ -54,7 +54,9 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelOpened:
-    """A member's channel is open, and it is the only one to this peer; `address` is where it was reached, if we dialled."""
+    """A member's channel is open, and it is the only one to this peer; `address` is where it was reached, if we
+    dialled.
+    """
 
     peer: PeerId
     boot: Boot

@@ -1,8 +1,8 @@
 """Which picture stands: a pure function of the records about one task.
 
-Theory: there is no consensus. Every peer that has the same records computes the same state from them, in whatever order and
-however often they came. Of a task's results the lowest (lost or not, attempt, record id) is the one to look at; it counts
-unless it is lost. A result beats failures. Nothing here knows a clock, a lease or who is connected.
+Theory: there is no consensus. Every peer that has the same records computes the same state from them, in whatever
+order and however often they came. Of a task's results the lowest (lost or not, attempt, record id) is the one to look
+at; it counts unless it is lost. A result beats failures. Nothing here knows a clock, a lease or who is connected.
 """
 
 import enum

@@ -1,8 +1,8 @@
 """Who keeps a job's records and arbitrates its claims: a hint that nobody must agree on.
 
-A peer that was asked signs a mark, and the mesh set spreads it. Whoever has something to say to the keepers takes the five
-closest to the job id among the marked that answer it; if none has for a while, the closest live peers. Two peers may see
-different keepers: what a keeper decides bounds waste, it never decides which picture stands.
+A peer that was asked signs a mark, and the mesh set spreads it. Whoever has something to say to the keepers takes the
+five closest to the job id among the marked that answer it; if none has for a while, the closest live peers. Two peers
+may see different keepers: what a keeper decides bounds waste, it never decides which picture stands.
 """
 
 from mesh.core.contacts import Directory
@@ -68,6 +68,11 @@ class Keepers:
             parties[ledger.submitter] = None
         parties.pop(self._directory.me, None)
         return list(parties)
+
+    def on_started(self, turn: Turn) -> None:
+        """Look after the journal's jobs from now on."""
+        for job in self._ledger.jobs:
+            self._keeperless_since.setdefault(job, turn.now.instant)
 
     def on_head_heard(self, turn: Turn, note: HeadHeard) -> None:
         """Ask peers to keep this peer's own new job."""

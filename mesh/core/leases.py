@@ -1,8 +1,9 @@
 """The keeper's side of claims: decide who renders a task, and hear that it goes on.
 
-A lease bounds waste; nothing true depends on it. The keeper waits a settle time from a task's first claim, then tells one
-claimant `yours` and the others `taken`, and does not change its word while that lease lives. A lease lives while this keeper
-hears its holder's heartbeats, or another keeper that does; silence, the holder's death or a render without progress end it.
+A lease bounds waste; nothing true depends on it. The keeper waits a settle time from a task's first claim, then tells
+one claimant `yours` and the others `taken`, and does not change its word while that lease lives. A lease lives while
+this keeper hears its holder's heartbeats, or another keeper that does; silence, the holder's death or a render without
+progress end it.
 """
 
 from dataclasses import dataclass, field
@@ -86,6 +87,12 @@ class Leases:
         """Return the highest attempt that claims of the task have named."""
         docket = self.dockets.get(job)
         return docket.attempts.get(task, 0) if docket else 0
+
+    def on_started(self, turn: Turn) -> None:
+        """Go on keeping what the journal says that this peer keeps, once the leases that live were heard."""
+        for job, ledger in self._ledger.jobs.items():
+            if not ledger.ended and self._keepers.marked(job, turn.now):
+                self._docket(turn, job)
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Begin to keep a job."""
@@ -219,7 +226,9 @@ class Leases:
         folded = ledger.task(note.task)
         if folded.state is TaskFold.COUNTS:
             docket.attempts.pop(note.task, None)
-        if note.task in docket.leases and (folded.state is TaskFold.COUNTS or _holder_failed(ledger, docket, note.task)):
+        if note.task in docket.leases and (
+            folded.state is TaskFold.COUNTS or _holder_failed(ledger, docket, note.task)
+        ):
             self._end(turn, note.job, docket, note.task)
         turn.tell(WindowChanged(job=note.job))
 
@@ -231,7 +240,7 @@ class Leases:
                 lease.heard_at = turn.now.instant
                 lease.progressed_at = turn.now.instant
 
-    def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
+    def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Nothing is left to arbitrate."""
         self.dockets.pop(note.job, None)
 

@@ -1,8 +1,9 @@
 """The grow-only set of records of each job, and what folds out of it.
 
-Invariants: a record that is in stays in; whether it acts depends on other records alone, never on when it came. What is asked
-often (the state of a task) is kept beside the set and computed anew for just the tasks that a record touches; a property test
-holds it against the fold of the whole set. The ledger does not know who is connected, what is claimed or what is on disk.
+Invariants: a record that is in stays in; whether it acts depends on other records alone, never on when it came. What
+is asked often (the state of a task) is kept beside the set and computed anew for just the tasks that a record touches;
+a property test holds it against the fold of the whole set. The ledger does not know who is connected, what is claimed
+or what is on disk.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from blake3 import blake3
 
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task, result_of
-from mesh.ground.ids import Boot, JobId, PeerId, RecordId
+from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.limits import LOST_PER_AUTHOR, MAX_RECORDS_PER_JOB
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Head
@@ -46,6 +47,8 @@ class JobLedger:
         self.cancel: Signed[Entry] | None = None
         self.seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
         """Seals whose page was read and found valid."""
+        self.by_output: dict[BlobId, dict[int, None]] = {}
+        """Which tasks have results with this output."""
         self._folded: dict[int, Folded] = {}
         self._records: dict[int, list[Signed[Entry]]] = {}
         self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
@@ -68,6 +71,8 @@ class JobLedger:
             case Result() | Failed():
                 self._records.setdefault(what.task, []).append(entry)
                 if isinstance(what, Result):
+                    for output in what.outputs:
+                        self.by_output.setdefault(output.blob, {})[what.task] = None
                     self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], what.render_ms]
                 return self._refold([what.task])
             case Lost():
@@ -120,6 +125,13 @@ class JobLedger:
         """Return the median render time of the latest results; 0: none yet."""
         return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
 
+    def failures(self) -> Iterator[tuple[int, Signed[Entry]]]:
+        """Yield the failures of tasks that still lack a result."""
+        for task, folded in sorted(self._folded.items()):
+            if folded.counting is None:
+                for entry in folded.failures:
+                    yield task, entry
+
     def digest(self) -> bytes:
         """Return a hash over the ids of all records."""
         if self._digest is None:
@@ -131,9 +143,7 @@ class JobLedger:
         before = by_author[:LOST_PER_AUTHOR]
         by_author.append(entry)
         by_author.sort(key=lambda lost: lost.id)
-        self._lost = {
-            _lost(lost).result: None for losts in self._lost_by.values() for lost in losts[:LOST_PER_AUTHOR]
-        }
+        self._lost = {_lost(lost).result: None for losts in self._lost_by.values() for lost in losts[:LOST_PER_AUTHOR]}
         touched = [*before, *by_author[:LOST_PER_AUTHOR]]
         return sorted({_lost(lost).task for lost in touched})
 

@@ -1,7 +1,7 @@
 """Whose word counts: the chains of members, and this peer's answers to those who ask to be let in or kept in.
 
-A chain is judged by signatures, links and roles alone; dates matter only to whoever opens channels. An invite is answered
-at most `uses` times as far as this peer knows: the mesh set tells it of others' answers.
+A chain is judged by signatures, links and roles alone; dates matter only to whoever opens channels. An invite is
+answered at most `uses` times as far as this peer knows: the mesh set tells it of others' answers.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, RENEW_BEFORE_M
 from mesh.wire.envelope import Signed, Signer, peer_id, sign
 from mesh.wire.kept import KeptAdmission, KeptChain
 from mesh.wire.members import MAX_CHAIN, Admission, Membership, Role, judge_chain
-from mesh.wire.messages import Admitted, Contact, Refused, RefusalCode, RenewAsk
+from mesh.wire.messages import Admitted, Contact, RefusalCode, Refused, RenewAsk
 
 Chain = tuple[Signed[Admission], ...]
 

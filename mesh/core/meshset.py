@@ -1,7 +1,8 @@
 """What every peer knows: heads of live jobs, their keepers' marks, cancels, admissions by open invites.
 
-In this first form it is told whole on connecting, and each change to every connected peer; who hears something new tells it
-on, so that it also reaches those whom its author cannot. Nothing here is trusted further than its signatures and chains go.
+In this first form it is told whole on connecting, and each change to every connected peer; who hears something new
+tells it on, so that it also reaches those whom its author cannot. Nothing here is trusted further than its signatures
+and chains go.
 """
 
 from collections.abc import Iterable, Iterator

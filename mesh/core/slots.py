@@ -1,7 +1,7 @@
 """Tasks in hand: what is rendered, what waits for a slot, what is rendered and being checked.
 
-A slot is free again as soon as its frame is written; the picture is checked and stored while the next one renders. A result is
-published only if none is known that counts, and after a gap of the clock only once the news was heard.
+A slot is free again as soon as its frame is written; the picture is checked and stored while the next one renders. A
+result is published only if none is known that counts, and after a gap of the clock only once the news was heard.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """Records find their way: pushed to the keepers when they are made, compared by digest ever after.
 
-Every peer that keeps a job, submitted it or wrote records of it compares digests with the job's keepers every ten seconds and
-on connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams that differ, then
-by the missing records: traffic grows with the difference. Stream numbers only address; what is compared are ids.
+Every peer that keeps a job, submitted it or wrote records of it compares digests with the job's keepers every ten
+seconds and on connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams
+that differ, then by the missing records: traffic grows with the difference. Stream numbers only address; what is
+compared are ids.
 """
 
 from collections.abc import Iterable
@@ -26,6 +27,9 @@ _ENTRIES_PER_MESSAGE = 16
 _CHAINS_PER_MESSAGE = 8
 _STREAMS_PER_MESSAGE = 512
 _IDS_PER_MESSAGE = 4_096
+_ENDED_FACTOR = 6
+"""Jobs that have ended are compared that much more seldom: only their seals can still differ."""
+
 _SENT_PER_ANSWER = 512
 """Records sent in answer to one list of ids; the next comparison goes on from there."""
 
@@ -33,15 +37,13 @@ _SENT_PER_ANSWER = 512
 class Sync:
     """Publish this peer's records, take others', and make ledgers equal."""
 
-    def __init__(
-        self, ledger: Ledger, members: Members, keepers: Keepers, signer: Signer, boot: Boot, me: PeerId
-    ) -> None:
+    def __init__(self, ledger: Ledger, members: Members, keepers: Keepers, *, signer: Signer, boot: Boot) -> None:
         self._ledger = ledger
         self._members = members
         self._keepers = keepers
         self._signer = signer
         self._boot = boot
-        self._me = me
+        self._me = members.mine.peer
         self._number: dict[JobId, int] = {}
         self._next: dict[JobId, Instant] = {}
         self._authored: dict[JobId, None] = {}
@@ -58,9 +60,12 @@ class Sync:
                 if entry.author == self._me:
                     self._authored[entry.body.job] = None
 
-    def watch(self, job: JobId) -> None:
-        """Have this job's records compared although this peer neither keeps it nor wrote any: a person wants its files."""
+    def watch(self, turn: Turn, job: JobId) -> None:
+        """Have a job's records compared although this peer has no part in it: a person here wants its files."""
         self._watched[job] = None
+        ledger = self._ledger.jobs[job]
+        for peer in self._keepers.parties(ledger, turn.now):
+            self._compare(turn, ledger, peer)
 
     def takes_part(self, ledger: JobLedger, now: Now) -> bool:
         """Whether this peer wants all records of the job."""
@@ -107,7 +112,7 @@ class Sync:
         """Note who has a record."""
         ledger = self._ledger.get(message.job)
         for identifier in message.ids:
-            if ledger is not None and (identifier in ledger.entries or identifier == ledger.head.job.id):
+            if ledger is not None and identifier in ledger.entries:
                 self.stored_by.setdefault(identifier, {})[peer] = None
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
@@ -129,10 +134,18 @@ class Sync:
             if due is None:
                 self._next[job] = later(turn.now.instant, turn.dice.below(SYNC_PERIOD_MS))
             elif due <= turn.now.instant:
-                self._next[job] = later(turn.now.instant, turn.dice.jitter(SYNC_PERIOD_MS))
+                period_ms = SYNC_PERIOD_MS * (_ENDED_FACTOR if ledger.ended else 1)
+                self._next[job] = later(turn.now.instant, turn.dice.jitter(period_ms))
                 if self.takes_part(ledger, turn.now):
                     for peer in self._keepers.parties(ledger, turn.now):
                         self._compare(turn, ledger, peer)
+
+    def compare_all(self, turn: Turn) -> None:
+        """Compare every job with its keepers now: this host has missed something."""
+        for ledger in self._ledger.jobs.values():
+            if not ledger.ended and self.takes_part(ledger, turn.now):
+                for peer in self._keepers.parties(ledger, turn.now):
+                    self._compare(turn, ledger, peer)
 
     def on_ledger_digest(self, turn: Turn, peer: PeerId, message: LedgerDigest) -> None:
         """Answer a digest that differs."""

@@ -1,6 +1,7 @@
 """What the core asks to be woken for: each timer says by its type who wakes and by its fields about what.
 
-A timer that is no longer needed is not cancelled: its machine looks at the state when it fires, and finds nothing to do.
+A timer that is no longer needed is not cancelled: its machine looks at the state when it fires, and finds nothing to
+do.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A keeper tells its followers what can be claimed: the next open tasks, and how far the job is.
 
-A follower's first news leaves at once, later ones at most twice a second and only when something changed. The window is a few
-times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide.
+A follower's first news leaves at once, later ones at most twice a second and only when something changed. The window
+is a few times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from mesh.core.notes import JobEnded, PeerLost, WindowChanged
 from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import Instant, Now, later
+from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FOLLOW_PERIOD_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
 from mesh.wire.messages import Follow, OpenTask, Window
 
@@ -56,7 +56,7 @@ class Windows:
             return
         audience.followers[peer] = (message.slots, later(turn.now.instant, 3 * FOLLOW_PERIOD_MS))
         if self._leases.ready(ledger.id, turn.now) or ledger.ended:
-            turn.send(peer, self.window(ledger, turn.now))
+            turn.send(peer, self.window(ledger))
 
     def on_window_changed(self, turn: Turn, note: WindowChanged) -> None:
         """Tell the followers, now or as soon as they may be told again."""
@@ -77,7 +77,7 @@ class Windows:
         if not self._leases.ready(ledger.id, turn.now) and not ledger.ended:
             return
         audience.told_at = turn.now.instant
-        window = self.window(ledger, turn.now)
+        window = self.window(ledger)
         for peer in list(audience.followers):
             turn.send(peer, window)
 
@@ -91,7 +91,7 @@ class Windows:
         audience = self._audiences.pop(note.job, None)
         ledger = self._ledger.get(note.job)
         if audience is not None and ledger is not None:
-            window = self.window(ledger, turn.now)
+            window = self.window(ledger)
             for peer in audience.followers:
                 turn.send(peer, window)
 
@@ -114,7 +114,7 @@ class Windows:
         audience = self._audiences.get(job)
         return sum(slots for slots, _ in audience.followers.values()) if audience else 0
 
-    def window(self, ledger: JobLedger, now: Now) -> Window:
+    def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""
         slots = self.slots(ledger.id)
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))

@@ -1,0 +1,205 @@
+"""Files go where a person wants them: the submitter's own order, and those of `fetch` on any peer.
+
+Whatever counts when its file can be had is written, once: a delivered file is not written again for a result that
+counts later. The file is fsynced before the journal says so, and the journal before anybody is told.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mesh.core.effects import Export
+from mesh.core.events import Exported, ExportFailed
+from mesh.core.fold import result_of
+from mesh.core.holds import Holding
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import BlobComplete, TaskChanged, TaskDelivered
+from mesh.core.ops import Ops
+from mesh.core.swarm import Swarm
+from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
+from mesh.ground.instants import Instant, later
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptDelivery, KeptDone, KeptOrder
+from mesh.wire.records import Entry
+
+_EXPORTS = 4
+_COMING = 32
+"""Files of one order fetched at a time."""
+
+_AGAIN_MS = 5_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """The files of one job, wanted in one directory."""
+
+    job: JobId
+    directory: str
+    overwrite: bool
+    own: bool
+    """Given with the job, by its submitter."""
+    done: dict[int, RecordId] = field(default_factory=dict)
+    """Which result each written file was made from."""
+    todo: dict[int, None] = field(default_factory=dict)
+    """Tasks that count and whose file is not written."""
+    writing: dict[int, int] = field(default_factory=dict)
+    """The op of each export under way, by task."""
+    problems: dict[int, str] = field(default_factory=dict)
+    again_at: dict[int, Instant] = field(default_factory=dict)
+    closed: bool = False
+
+
+class Delivery:
+    """Write the files of orders as their results come."""
+
+    def __init__(self, ledger: Ledger, holding: Holding, swarm: Swarm, ops: Ops, me: PeerId) -> None:
+        self._ledger = ledger
+        self._holding = holding
+        self._swarm = swarm
+        self._ops = ops
+        self._me = me
+        self.orders: dict[tuple[JobId, str], Order] = {}
+        self._exports: dict[int, tuple[Order, int, RecordId]] = {}
+        self._awaited: dict[BlobId, dict[tuple[JobId, str], None]] = {}
+
+    def restore(self, kept: Iterable[KeptOrder | KeptDelivery | KeptDone]) -> None:
+        """Take the journal's orders and what was written."""
+        for entry in kept:
+            order = self.orders.get((entry.job, entry.directory))
+            match entry:
+                case KeptOrder():
+                    ledger = self._ledger.get(entry.job)
+                    if ledger is not None:
+                        self._open(ledger, entry.directory, overwrite=entry.overwrite)
+                case KeptDelivery() if order is not None:
+                    order.done[entry.task] = entry.result
+                    order.todo.pop(entry.task, None)
+                case KeptDone() if order is not None:
+                    order.closed = True
+                case _:
+                    pass
+
+    def order(self, turn: Turn, ledger: JobLedger, directory: str, *, overwrite: bool) -> None:
+        """Take an order, on the disk first; an order given again starts over where files failed."""
+        turn.keep(KeptOrder(job=ledger.id, directory=directory, overwrite=overwrite))
+        order = self.orders.get((ledger.id, directory))
+        if order is None:
+            order = self._open(ledger, directory, overwrite=overwrite)
+        else:
+            order.overwrite = overwrite
+            order.closed = False
+            if not order.own:
+                order.done.clear()
+            order.problems.clear()
+            order.again_at.clear()
+            order.todo = dict.fromkeys(self._countable(ledger, order))
+        self._advance(turn, order)
+
+    def own(self, job: JobId) -> Order | None:
+        """Return the order that came with a job submitted here."""
+        return next((order for (of, _), order in self.orders.items() if of == job and order.own), None)
+
+    def of(self, job: JobId) -> list[Order]:
+        """Return all orders of a job."""
+        return [order for (of, _), order in self.orders.items() if of == job]
+
+    def delivered(self, job: JobId) -> int:
+        """Return how many files of the job's own order are written."""
+        own = self.own(job)
+        return len(own.done) if own else 0
+
+    def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
+        """Write what counts now."""
+        for order in self.of(note.job):
+            if note.task in order.done or order.closed:
+                continue
+            if self._ledger.counts(note.job, note.task):
+                order.todo[note.task] = None
+            else:
+                order.todo.pop(note.task, None)
+            self._advance(turn, order)
+
+    def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
+        """Write a file whose bytes came."""
+        for key in self._awaited.pop(note.blob, {}):
+            self._advance(turn, self.orders[key])
+
+    def on_exported(self, turn: Turn, event: Exported) -> None:
+        """Remember that a file is written, before anybody is told."""
+        found = self._exports.pop(event.op, None)
+        if found is None:
+            return
+        order, task, result = found
+        order.writing.pop(task, None)
+        order.todo.pop(task, None)
+        order.problems.pop(task, None)
+        order.done[task] = result
+        turn.keep(KeptDelivery(job=order.job, task=task, result=result, directory=order.directory))
+        if order.own:
+            turn.tell(TaskDelivered(job=order.job, task=task))
+        ledger = self._ledger.jobs[order.job]
+        if len(order.done) == ledger.tasks:
+            order.closed = True
+            turn.keep(KeptDone(job=order.job, directory=order.directory))
+        self._advance(turn, order)
+
+    def on_export_failed(self, turn: Turn, event: ExportFailed) -> None:
+        """Keep the reason for the person to see; try again later unless another file is in the way."""
+        found = self._exports.pop(event.op, None)
+        if found is None:
+            return
+        order, task, _ = found
+        order.writing.pop(task, None)
+        order.problems[task] = event.reason
+        if event.exists:
+            order.todo.pop(task, None)
+        else:
+            order.again_at[task] = later(turn.now.instant, _AGAIN_MS)
+        self._advance(turn, order)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Try again what failed."""
+        for order in self.orders.values():
+            if order.todo and not order.closed:
+                self._advance(turn, order)
+
+    def _open(self, ledger: JobLedger, directory: str, *, overwrite: bool) -> Order:
+        own = ledger.submitter == self._me and self.own(ledger.id) is None
+        order = Order(job=ledger.id, directory=directory, overwrite=overwrite, own=own)
+        order.todo = dict.fromkeys(self._countable(ledger, order))
+        self.orders[(ledger.id, directory)] = order
+        return order
+
+    def _countable(self, ledger: JobLedger, order: Order) -> list[int]:
+        return [
+            task for task in range(ledger.tasks) if ledger.task(task).counting is not None and task not in order.done
+        ]
+
+    def _advance(self, turn: Turn, order: Order) -> None:
+        ledger = self._ledger.jobs[order.job]
+        if order.closed or ledger.cancel is not None:
+            return
+        coming = 0
+        for task in list(order.todo):
+            if len(order.writing) >= _EXPORTS or coming >= _COMING:
+                return
+            if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
+                continue
+            counting = ledger.task(task).counting
+            if counting is None:
+                continue
+            blob = result_of(counting).outputs[0].blob
+            if self._swarm.complete(blob):
+                self._export(turn, ledger, order, task, counting)
+            else:
+                coming += 1
+                self._awaited.setdefault(blob, {})[(order.job, order.directory)] = None
+                self._swarm.want(turn, blob, counting.author, *self._holding.holders(order.job, blob))
+
+    def _export(self, turn: Turn, ledger: JobLedger, order: Order, task: int, counting: Signed[Entry]) -> None:
+        op = self._ops.next()
+        order.writing[task] = op
+        self._exports[op] = (order, task, counting.id)
+        name = ledger.job.names.name(ledger.job.frames.frame(task))
+        blob = result_of(counting).outputs[0].blob
+        turn.do(Export(op=op, blob=blob, directory=order.directory, name=name, overwrite=order.overwrite))

@@ -1,0 +1,287 @@
+"""Copies that outlive their author: who holds which output, when a task is safe, when an output is lost.
+
+A hold is a signed promise made after the bytes were checked and are on the disk. Authors hold what they rendered;
+keepers and the submitter take over as many copies as the job asks, chosen by rank among those that answer, so that no
+two hurry for one. A task is safe with holds from `copies` different peers. Where nobody answers that it has an output,
+the output is lost.
+"""
+
+from collections.abc import Iterable
+
+from mesh.core.contacts import Directory
+from mesh.core.effects import CheckOutput
+from mesh.core.events import OutputChecked
+from mesh.core.fold import result_of
+from mesh.core.keepers import Keepers
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import (
+    BlobComplete,
+    EntryAdded,
+    HoldHeard,
+    JobEnded,
+    MarkHeard,
+    PeerReached,
+    Publish,
+    SceneComplete,
+    TaskChanged,
+    TaskSafe,
+)
+from mesh.core.ops import Ops
+from mesh.core.placement import rank
+from mesh.core.swarm import Swarm
+from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
+from mesh.ground.instants import Instant
+from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS
+from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.kept import KeptHold
+from mesh.wire.messages import Holds
+from mesh.wire.records import Hold, Lost, Result
+
+_HOLDS_PER_MESSAGE = 64
+_NONCE_SIZE = 16
+_LOST_STAGGER_MS = 5_000
+"""Keepers say that an output is lost one after the other, the closest first: one word is enough."""
+
+
+class Holding:
+    """Hold what this peer should, and know what others hold."""
+
+    def __init__(
+        self, ledger: Ledger, keepers: Keepers, directory: Directory, swarm: Swarm, *, ops: Ops, signer: Signer
+    ) -> None:
+        self._ledger = ledger
+        self._keepers = keepers
+        self._directory = directory
+        self._swarm = swarm
+        self._ops = ops
+        self._signer = signer
+        self._holds: dict[JobId, dict[BlobId, dict[PeerId, Signed[Hold]]]] = {}
+        self._wanted: dict[BlobId, tuple[JobId, int]] = {}
+        self._checking: dict[int, tuple[JobId, BlobId]] = {}
+        self._bad: dict[BlobId, None] = {}
+        self._safe: dict[JobId, dict[int, None]] = {}
+        self._unsafe: dict[JobId, dict[int, None]] = {}
+        """Tasks that count and lack holds."""
+        self._gone_since: dict[RecordId, Instant] = {}
+
+    def restore(self, holds: Iterable[Signed[Hold]]) -> None:
+        """Take this peer's own holds from the journal."""
+        for hold in holds:
+            if hold.body.job in self._ledger.jobs:
+                self._note(hold)
+        for ledger in self._ledger.jobs.values():
+            for task in range(ledger.tasks):
+                self._sort(ledger, task)
+
+    def holders(self, job: JobId, blob: BlobId) -> dict[PeerId, Signed[Hold]]:
+        """Return who holds a blob, as far as this peer knows."""
+        return self._holds.get(job, {}).get(blob, {})
+
+    def safe_count(self, job: JobId) -> int:
+        """Return how many tasks are known safe."""
+        return len(self._safe.get(job, {}))
+
+    def is_safe(self, job: JobId, task: int) -> bool:
+        """Whether a task's counting output has as many holds as its job asks."""
+        return task in self._safe.get(job, {})
+
+    def unsafe_of_mine(self) -> bool:
+        """Whether an output that this peer rendered is not safe yet, in a job that goes on."""
+        for job, tasks in self._unsafe.items():
+            ledger = self._ledger.jobs[job]
+            for task in tasks:
+                counting = ledger.task(task).counting
+                if not ledger.ended and counting is not None and counting.author == self._directory.me:
+                    return True
+        return False
+
+    def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
+        """Hold what this peer rendered itself: its pictures were checked before the result was written."""
+        what = note.entry.body.what
+        if note.own and isinstance(what, Result):
+            for output in what.outputs:
+                self._hold(turn, note.entry.body.job, output.blob)
+
+    def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
+        """Look whether this peer should take a copy of what counts now."""
+        ledger = self._ledger.get(note.job)
+        if ledger is not None:
+            self._judge(turn, ledger, note.task)
+            self._consider(turn, ledger, note.task)
+
+    def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
+        """Hold the scene of a job that this peer keeps."""
+        ledger = self._ledger.get(note.job)
+        if ledger is not None and self._keepers.marked(note.job, turn.now):
+            self._hold(turn, note.job, ledger.job.scene)
+
+    def on_holds(self, turn: Turn, message: Holds) -> None:
+        """Learn of others' holds."""
+        for hold in message.holds:
+            ledger = self._ledger.get(hold.body.job)
+            if ledger is not None and self._keepers_want(ledger, turn) and self._note(hold):
+                turn.tell(HoldHeard(hold=hold))
+
+    def on_hold_heard(self, turn: Turn, note: HoldHeard) -> None:
+        """See whether a task is safe now."""
+        ledger = self._ledger.get(note.hold.body.job)
+        if ledger is None:
+            return
+        for task in self._tasks_of(ledger, note.hold.body.blob):
+            self._judge(turn, ledger, task)
+
+    def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
+        """Check an output that came, before promising to keep it."""
+        wanted = self._wanted.pop(note.blob, None)
+        ledger = self._ledger.get(wanted[0]) if wanted else None
+        if wanted is None or ledger is None or note.blob in self._bad:
+            return
+        op = self._ops.next()
+        self._checking[op] = (wanted[0], note.blob)
+        turn.do(CheckOutput(op=op, job=ledger.head.job, blob=note.blob))
+
+    def on_output_checked(self, turn: Turn, event: OutputChecked) -> None:
+        """Hold what is good."""
+        checked = self._checking.pop(event.op, None)
+        if checked is None:
+            return
+        if event.good:
+            self._hold(turn, *checked)
+        else:
+            self._bad[event.blob] = None
+
+    def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
+        """Tell a new keeper what this peer holds; hold a scene that is here already."""
+        job = note.mark.body.job
+        ledger = self._ledger.get(job)
+        if note.mark.author != self._directory.me:
+            self._tell(turn, note.mark.author, job)
+        elif ledger is not None and self._swarm.complete(ledger.job.scene):
+            turn.tell(SceneComplete(job=job))
+
+    def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
+        """Tell a keeper or submitter what this peer holds."""
+        for job, ledger in self._ledger.jobs.items():
+            parties = (*self._keepers.of(job, turn.now), ledger.submitter)
+            if not ledger.seals and note.peer in parties:
+                self._tell(turn, note.peer, job)
+
+    def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
+        """Take no further copies of a job that has ended."""
+        for blob, (job, _) in list(self._wanted.items()):
+            if job == note.job:
+                self._wanted.pop(blob)
+                self._swarm.drop(blob)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Take over where a holder has gone; say what is lost."""
+        for job, ledger in self._ledger.jobs.items():
+            if ledger.ended or not self._keepers_want(ledger, turn):
+                continue
+            for task in list(self._unsafe.get(job, {})):
+                self._consider(turn, ledger, task)
+                self._look_for_loss(turn, ledger, task)
+
+    def _keepers_want(self, ledger: JobLedger, turn: Turn) -> bool:
+        return ledger.submitter == self._directory.me or self._keepers.marked(ledger.id, turn.now)
+
+    def _consider(self, turn: Turn, ledger: JobLedger, task: int) -> None:
+        counting = ledger.task(task).counting
+        if counting is None or ledger.ended or not self._keepers_want(ledger, turn):
+            return
+        for output in result_of(counting).outputs:
+            holders = self.holders(ledger.id, output.blob)
+            if self._directory.me in holders or output.blob in self._wanted or output.blob in self._bad:
+                continue
+            if self._directory.me not in self._chosen(turn, ledger, task, holders):
+                continue
+            self._wanted[output.blob] = (ledger.id, task)
+            if self._swarm.complete(output.blob):
+                self.on_blob_complete(turn, BlobComplete(blob=output.blob))
+            else:
+                self._swarm.want(turn, output.blob, counting.author, *holders)
+
+    def _chosen(self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]]) -> list[PeerId]:
+        """Return who takes the copies that are missing: the submitter first, it fetches the file anyway."""
+        author = ledger.task(task).counting
+        assert author is not None
+        known = dict.fromkeys((*holders, author.author))
+        missing = ledger.job.copies - len(known)
+        able = [peer for peer in self._keepers.of(ledger.id, turn.now) if peer not in known]
+        if ledger.submitter not in known and self._directory.connected(ledger.submitter):
+            able = [ledger.submitter, *(peer for peer in able if peer != ledger.submitter)]
+        able.sort(key=lambda peer: (peer != ledger.submitter, rank(ledger.id, task, peer)))
+        gone = sum(not self._directory.connected(peer) for peer in known)
+        return able[: max(0, missing + (gone if missing > 0 else 0))]
+
+    def _hold(self, turn: Turn, job: JobId, blob: BlobId) -> None:
+        if self._directory.me in self.holders(job, blob):
+            return
+        hold = sign(Hold(job=job, blob=blob, nonce=turn.dice.draw(_NONCE_SIZE)), self._signer)
+        turn.keep(KeptHold(hold=hold))
+        self._note(hold)
+        turn.tell(HoldHeard(hold=hold))
+        ledger = self._ledger.jobs[job]
+        for peer in self._keepers.parties(ledger, turn.now):
+            turn.send(peer, Holds(holds=(hold,)))
+
+    def _note(self, hold: Signed[Hold]) -> bool:
+        by_blob = self._holds.setdefault(hold.body.job, {}).setdefault(hold.body.blob, {})
+        if hold.author in by_blob:
+            return False
+        by_blob[hold.author] = hold
+        return True
+
+    def _tell(self, turn: Turn, peer: PeerId, job: JobId) -> None:
+        mine = [by_peer[self._directory.me] for by_peer in self._own(job)]
+        for at in range(0, len(mine), _HOLDS_PER_MESSAGE):
+            turn.send(peer, Holds(holds=tuple(mine[at : at + _HOLDS_PER_MESSAGE])))
+
+    def _own(self, job: JobId) -> list[dict[PeerId, Signed[Hold]]]:
+        return [by_peer for by_peer in self._holds.get(job, {}).values() if self._directory.me in by_peer]
+
+    def _tasks_of(self, ledger: JobLedger, blob: BlobId) -> list[int]:
+        found = ledger.by_output.get(blob)
+        return [] if found is None else list(found)
+
+    def _judge(self, turn: Turn, ledger: JobLedger, task: int) -> None:
+        was_safe = self.is_safe(ledger.id, task)
+        self._sort(ledger, task)
+        if self.is_safe(ledger.id, task) and not was_safe:
+            turn.tell(TaskSafe(job=ledger.id, task=task))
+
+    def _sort(self, ledger: JobLedger, task: int) -> None:
+        counting = ledger.task(task).counting
+        safe = self._safe.setdefault(ledger.id, {})
+        unsafe = self._unsafe.setdefault(ledger.id, {})
+        safe.pop(task, None)
+        unsafe.pop(task, None)
+        if counting is not None:
+            enough = all(
+                len(self.holders(ledger.id, output.blob)) >= ledger.job.copies for output in result_of(counting).outputs
+            )
+            (safe if enough else unsafe)[task] = None
+
+    def _look_for_loss(self, turn: Turn, ledger: JobLedger, task: int) -> None:
+        """An output that nobody who could have it answers for is lost; the closest keeper says so first."""
+        counting = ledger.task(task).counting
+        assert counting is not None
+        output = result_of(counting).outputs[0].blob
+        holders = self.holders(ledger.id, output)
+        able = dict.fromkeys((*holders, counting.author))
+        answered = any(self._directory.connected(peer) for peer in able) and not self._sought_in_vain(turn, output)
+        if answered or self._swarm.complete(output):
+            self._gone_since.pop(counting.id, None)
+            return
+        since = self._gone_since.setdefault(counting.id, turn.now.instant)
+        keepers = self._keepers.of(ledger.id, turn.now)
+        place = keepers.index(self._directory.me) if self._directory.me in keepers else len(keepers)
+        patience = LOST_AFTER_SAFE_MS if len(holders) >= ledger.job.copies else LOST_AFTER_MS
+        if turn.now.instant - since >= patience + place * _LOST_STAGGER_MS:
+            self._gone_since.pop(counting.id)
+            turn.tell(Publish(job=ledger.id, what=Lost(task=task, result=RecordId(counting.id))))
+
+    def _sought_in_vain(self, turn: Turn, blob: BlobId) -> bool:
+        since = self._swarm.silent_since(blob)
+        return since is not None and turn.now.instant - since >= LOST_AFTER_MS

@@ -1,0 +1,128 @@
+"""Jobs as people give, cancel and fetch them."""
+
+from mesh.core.contacts import Directory, copies_for
+from mesh.core.delivery import Delivery
+from mesh.core.effects import Accepted, Declined, Reply
+from mesh.core.events import CancelAsked, FetchAsked, JobPlanned
+from mesh.core.holds import Holding
+from mesh.core.keepers import Keepers
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.membership import Members
+from mesh.core.meshset import MeshSet
+from mesh.core.notes import Publish
+from mesh.core.scenes import Scenes
+from mesh.core.swarm import Swarm
+from mesh.core.sync import Sync
+from mesh.core.turn import Turn
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import Now, wall_later
+from mesh.ground.limits import COPIES_DEFAULT, DURABLE, HEARD_MS, JOB_DAYS_MS, SCENE_HOLDERS, TRIES_DEFAULT
+from mesh.wire.envelope import Signer, sign
+from mesh.wire.members import Role
+from mesh.wire.messages import Head
+from mesh.wire.records import Cancel, Job
+
+
+class Jobs:
+    """Turn commands into records and orders."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        members: Members,
+        meshset: MeshSet,
+        directory: Directory,
+        delivery: Delivery,
+        *,
+        scenes: Scenes,
+        swarm: Swarm,
+        sync: Sync,
+        holding: Holding,
+        keepers: Keepers,
+        signer: Signer,
+    ) -> None:
+        self._ledger = ledger
+        self._members = members
+        self._meshset = meshset
+        self._directory = directory
+        self._delivery = delivery
+        self._scenes = scenes
+        self._swarm = swarm
+        self._sync = sync
+        self._holding = holding
+        self._keepers = keepers
+        self._signer = signer
+
+    def on_job_planned(self, turn: Turn, event: JobPlanned) -> None:
+        """Sign the job, put it on the disk, then tell everybody."""
+        if not self._members.mine.roles & Role.SUBMIT:
+            text = "this peer was admitted without the role `submit`; ask for an invite that has it"
+            turn.do(Reply(op=event.op, reply=Declined(code="may-not-submit", text=text)))
+            return
+        mine = [ledger.job.number for ledger in self._ledger.jobs.values() if ledger.submitter == self._directory.me]
+        body = Job(
+            number=1 + max(mine, default=0),
+            name=event.name,
+            scene=event.scene,
+            engine=event.engine,
+            frames=event.frames,
+            names=event.names,
+            picture=event.picture,
+            copies=copies_for(self._directory, turn.now.wall, COPIES_DEFAULT),
+            tries=copies_for(self._directory, turn.now.wall, TRIES_DEFAULT),
+            submitted=turn.now.wall,
+            last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
+        )
+        head = Head(job=sign(body, self._signer), chain=self._members.my_chain)
+        job = JobId(head.job.id)
+        for blob in event.scene_blobs:
+            self._swarm.add(turn, blob)
+        self._meshset.add_head(turn, head)
+        ledger = self._ledger.get(job)
+        if ledger is None:
+            text = "this peer knows as many jobs as it can; cancel or forget some first"
+            turn.do(Reply(op=event.op, reply=Declined(code="too-many-jobs", text=text)))
+            return
+        self._delivery.order(turn, ledger, event.directory, overwrite=event.overwrite)
+        self._scenes.add(turn, ledger)
+        turn.do(Reply(op=event.op, reply=Accepted(job=job)))
+
+    def on_cancel_asked(self, turn: Turn, event: CancelAsked) -> None:
+        """Cancel a job for good."""
+        ledger = self._ledger.get(event.job)
+        if ledger is None:
+            turn.do(Reply(op=event.op, reply=Declined(code="unknown-job", text="no such job is known here")))
+        elif ledger.submitter != self._directory.me and not self._members.mine.roles & Role.ADMIN:
+            text = "only the peer that submitted a job, or an admin, can cancel it"
+            turn.do(Reply(op=event.op, reply=Declined(code="may-not-cancel", text=text)))
+        else:
+            if ledger.cancel is None:
+                turn.tell(Publish(job=event.job, what=Cancel()))
+            turn.do(Reply(op=event.op, reply=Accepted(job=event.job)))
+
+    def on_fetch_asked(self, turn: Turn, event: FetchAsked) -> None:
+        """Have a job's files brought to a directory of this host."""
+        ledger = self._ledger.get(event.job)
+        if ledger is None:
+            turn.do(Reply(op=event.op, reply=Declined(code="unknown-job", text="no such job is known here")))
+            return
+        self._sync.watch(turn, event.job)
+        self._delivery.order(turn, ledger, event.directory, overwrite=event.overwrite)
+        turn.do(Reply(op=event.op, reply=Accepted(job=event.job)))
+
+    def scene_holders(self, ledger: JobLedger) -> list[PeerId]:
+        """Return the other peers that are known to hold the whole scene."""
+        holders = self._holding.holders(ledger.id, ledger.job.scene)
+        return [peer for peer in holders if peer != self._directory.me]
+
+    def durable(self, ledger: JobLedger, now: Now) -> bool:
+        """Whether the job's record is on as many disks as it should be: a mark is given once it is on the keeper's."""
+        others = len(self._directory.heard_within(now.wall, HEARD_MS))
+        keeping = [peer for peer in self._meshset.live_marks(ledger.id, now.wall) if peer != self._directory.me]
+        return len(keeping) >= min(DURABLE - 1, others)
+
+    def may_go(self, ledger: JobLedger, now: Now) -> bool:
+        """Whether this host may be switched off and nothing of the job is lost."""
+        others = len(self._directory.heard_within(now.wall, HEARD_MS))
+        holders = len(self.scene_holders(ledger))
+        return others > 0 and holders >= max(1, min(SCENE_HOLDERS, others)) and self.durable(ledger, now)

@@ -1,0 +1,142 @@
+"""Scenes come to those who need them: peers that can render a job, and its keepers, who then hold them.
+
+A scene is a tree: its root names all its blobs. A peer claims nothing of a job before the whole scene is on its disk.
+"""
+
+from dataclasses import dataclass, field
+
+from mesh.core.effects import OpenStage, ReadTree, WarmEngine
+from mesh.core.events import TreeRead
+from mesh.core.host import HostFacts
+from mesh.core.keepers import Keepers
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import BlobComplete, HeadHeard, JobEnded, MarkHeard, SceneComplete
+from mesh.core.ops import Ops
+from mesh.core.swarm import Swarm
+from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId, JobId, PeerId
+
+
+@dataclass(slots=True)
+class Coming:
+    """A scene on its way."""
+
+    jobs: dict[JobId, None] = field(default_factory=dict)
+    blobs: tuple[BlobId, ...] | None = None
+    """What the root names; None: it was not read yet."""
+    lacking: dict[BlobId, None] = field(default_factory=dict)
+
+
+class Scenes:
+    """Fetch the scenes of jobs that this peer renders or keeps."""
+
+    def __init__(
+        self, ledger: Ledger, keepers: Keepers, host: HostFacts, swarm: Swarm, *, ops: Ops, me: PeerId
+    ) -> None:
+        self._ledger = ledger
+        self._keepers = keepers
+        self._host = host
+        self._swarm = swarm
+        self._ops = ops
+        self._me = me
+        self._coming: dict[BlobId, Coming] = {}
+        self._whole: dict[BlobId, None] = {}
+        self._reading: dict[int, BlobId] = {}
+
+    def complete(self, job: JobId) -> bool:
+        """Whether the job's whole scene is on this peer's disk."""
+        ledger = self._ledger.get(job)
+        return ledger is not None and ledger.job.scene in self._whole
+
+    def add(self, turn: Turn, job: JobLedger) -> None:
+        """Note that this peer itself stored a job's whole scene."""
+        self._whole[job.job.scene] = None
+        turn.tell(SceneComplete(job=job.id))
+
+    def on_head_heard(self, turn: Turn, note: HeadHeard) -> None:
+        """Fetch the scene of a job that this host can render."""
+        ledger = self._ledger.get(JobId(note.head.job.id))
+        if ledger is not None:
+            self.consider(turn, ledger)
+
+    def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
+        """Fetch the scene of a job that this peer now keeps."""
+        ledger = self._ledger.get(note.mark.body.job)
+        if ledger is not None and note.mark.author == self._me:
+            self.consider(turn, ledger)
+
+    def consider_all(self, turn: Turn) -> None:
+        """Look at every job again: this host's engines or its part in jobs have changed."""
+        for ledger in self._ledger.jobs.values():
+            self.consider(turn, ledger)
+
+    def consider(self, turn: Turn, ledger: JobLedger) -> None:
+        """Fetch a job's scene if this peer needs it."""
+        if ledger.ended or self.complete(ledger.id):
+            return
+        renders = self._host.can_render(ledger.job.engine) and not self._host.draining
+        if not renders and not self._keepers.marked(ledger.id, turn.now):
+            return
+        coming = self._coming.get(ledger.job.scene)
+        if coming is None:
+            coming = self._coming[ledger.job.scene] = Coming()
+        if ledger.id in coming.jobs:
+            return
+        coming.jobs[ledger.id] = None
+        if renders:
+            turn.do(WarmEngine(job=ledger.head.job))
+        self._swarm.want(turn, ledger.job.scene, ledger.submitter)
+        self._advance(turn, ledger.job.scene, coming)
+
+    def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
+        """Read a root that came; note a part that came."""
+        for root, coming in list(self._coming.items()):
+            if note.blob == root or note.blob in coming.lacking:
+                coming.lacking.pop(note.blob, None)
+                self._advance(turn, root, coming)
+
+    def on_tree_read(self, turn: Turn, event: TreeRead) -> None:
+        """Fetch all that the root names."""
+        self._reading.pop(event.op, None)
+        coming = self._coming.get(event.root)
+        if coming is None:
+            return
+        coming.blobs = event.blobs
+        for blob in event.blobs:
+            if not self._swarm.complete(blob):
+                coming.lacking[blob] = None
+                submitters = [self._ledger.jobs[job].submitter for job in coming.jobs]
+                self._swarm.want(turn, blob, *submitters)
+        self._advance(turn, event.root, coming)
+
+    def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
+        """Fetch no more for a job that has ended."""
+        for root, coming in list(self._coming.items()):
+            coming.jobs.pop(note.job, None)
+            if not coming.jobs:
+                self._coming.pop(root)
+                for blob in (root, *coming.lacking):
+                    self._swarm.drop(blob)
+
+    def _advance(self, turn: Turn, root: BlobId, coming: Coming) -> None:
+        if not self._swarm.complete(root):
+            return
+        if coming.blobs is None:
+            if root not in self._reading.values():
+                op = self._ops.next()
+                self._reading[op] = root
+                turn.do(ReadTree(op=op, root=root))
+            return
+        if coming.blobs and not coming.lacking:
+            self._coming.pop(root)
+            self._whole[root] = None
+            for job in coming.jobs:
+                turn.tell(SceneComplete(job=job))
+
+    def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
+        """Load the scene before the first claim is won."""
+        ledger = self._ledger.get(note.job)
+        if ledger is None or ledger.ended or ledger.all_count or self._host.draining:
+            return
+        if self._host.can_render(ledger.job.engine):
+            turn.do(OpenStage(job=ledger.head.job))

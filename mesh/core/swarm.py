@@ -1,0 +1,325 @@
+"""Blobs come piece by piece from whoever has them, and are passed on as soon as a piece is verified.
+
+There is one owner, so nobody has to be made to give: whoever wants a blob seeks it among connected peers, hears who
+has which pieces, and asks for the rarest first, ties broken by a rank of its own so that peers who start together ask
+for different ones. Who seeks is a source at once for what it has. Pieces are verified by the store before they are
+offered.
+"""
+
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from mesh.core.contacts import Directory
+from mesh.core.effects import FetchManifest, FetchPieces
+from mesh.core.events import BlobStarted, FetchFailed, PiecesStored
+from mesh.core.notes import BlobComplete, PeerLost, PeerReached
+from mesh.core.ops import Ops
+from mesh.core.timers import FetchLate
+from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId, PeerId
+from mesh.ground.instants import Instant, later
+from mesh.ground.limits import FETCH_MS, FETCH_PIECES, FETCHES, FETCHES_PER_PEER, SEEK_PERIOD_MS
+from mesh.wire.messages import MAX_BITS_BYTES, Have, Seek
+
+_SOURCES_ASKED = 24
+"""Peers asked for one blob at a time; the next question goes to others too."""
+
+_SEEK_BATCH = 256
+_SULK_MS = 5_000
+"""A source that failed is left alone for so long."""
+
+
+@dataclass(slots=True)
+class Pieces:
+    """What this peer has of one blob it wants or has."""
+
+    total: int = 0
+    """Pieces of the blob; 0: the manifest is not here."""
+    have: set[int] = field(default_factory=set)
+
+    @property
+    def complete(self) -> bool:
+        return self.total > 0 and len(self.have) == self.total
+
+
+@dataclass(slots=True)
+class Want:
+    """A blob on its way."""
+
+    sources: dict[PeerId, frozenset[int]] = field(default_factory=dict)
+    """Which pieces a peer said it has."""
+    asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Pieces under way, by the request's op."""
+    manifest_op: int | None = None
+    hints: dict[PeerId, None] = field(default_factory=dict)
+    answered_at: Instant | None = None
+    """When a source last said that it has something."""
+    since: Instant = Instant(0)
+
+
+class Swarm:
+    """Fetch what is wanted; tell seekers what is here."""
+
+    def __init__(self, directory: Directory, ops: Ops) -> None:
+        self._directory = directory
+        self._ops = ops
+        self._pieces: dict[BlobId, Pieces] = {}
+        self._complete: dict[BlobId, None] = {}
+        self.wants: dict[BlobId, Want] = {}
+        self._requests: dict[int, tuple[BlobId, PeerId]] = {}
+        self._busy: dict[PeerId, int] = {}
+        self._sulking: dict[PeerId, Instant] = {}
+        self._seekers: dict[BlobId, dict[PeerId, Instant]] = {}
+        self._sought_at: Instant | None = None
+
+    def restore(self, complete: tuple[BlobId, ...]) -> None:
+        """Take what lies whole on the disk."""
+        self._complete.update(dict.fromkeys(complete))
+
+    def complete(self, blob: BlobId) -> bool:
+        """Whether the blob is whole on this peer's disk."""
+        return blob in self._complete
+
+    def silent_since(self, blob: BlobId) -> Instant | None:
+        """Return since when nobody has answered that it has a wanted blob; None: it is not wanted."""
+        want = self.wants.get(blob)
+        if want is None:
+            return None
+        return want.since if want.answered_at is None else want.answered_at
+
+    def add(self, turn: Turn, blob: BlobId) -> None:
+        """Note that this peer itself stored a whole blob."""
+        if blob not in self._complete:
+            self._finish(turn, blob)
+
+    def want(self, turn: Turn, blob: BlobId, *hints: PeerId) -> None:
+        """Fetch a blob; `hints` are asked first. Wanting it again only adds hints."""
+        if blob in self._complete:
+            return
+        want = self.wants.get(blob)
+        new = [peer for peer in hints if want is None or peer not in want.hints]
+        if want is None:
+            want = self.wants[blob] = Want(since=turn.now.instant)
+            self._seek(turn, [blob])
+        elif new:
+            for peer in new:
+                if self._directory.connected(peer) and peer != self._directory.me:
+                    turn.send(peer, Seek(blobs=(blob,)))
+        want.hints.update(dict.fromkeys(new))
+
+    def drop(self, blob: BlobId) -> None:
+        """Want a blob no more; what came is kept."""
+        self.wants.pop(blob, None)
+
+    def on_seek(self, turn: Turn, peer: PeerId, message: Seek) -> None:
+        """Tell a seeker what is here, now and when it changes."""
+        for blob in message.blobs:
+            if blob in self._complete or blob in self.wants:
+                self._seekers.setdefault(blob, {})[peer] = later(turn.now.instant, 3 * SEEK_PERIOD_MS)
+            if blob in self._complete or (blob in self._pieces and self._pieces[blob].have):
+                turn.send(peer, self._have(blob))
+
+    def on_have(self, turn: Turn, peer: PeerId, message: Have) -> None:
+        """Learn who has what of a wanted blob."""
+        want = self.wants.get(message.blob)
+        if want is None:
+            return
+        mine = self._pieces.get(message.blob)
+        if message.pieces and mine is not None and mine.total and message.pieces != mine.total:
+            return
+        if not message.pieces:
+            want.sources[peer] = ALL
+        else:
+            want.sources[peer] = frozenset(_numbers(message.bits, message.pieces))
+        want.answered_at = turn.now.instant
+        self._ask(turn)
+
+    def on_blob_started(self, turn: Turn, event: BlobStarted) -> None:
+        """Ask for the pieces of a blob whose manifest came."""
+        self._done(event.op)
+        want = self.wants.get(event.blob)
+        if want is None:
+            return
+        want.manifest_op = None
+        pieces = self._pieces.setdefault(event.blob, Pieces())
+        pieces.total = event.pieces
+        pieces.have.update(event.have)
+        if pieces.complete:
+            self._finish(turn, event.blob)
+        self._ask(turn)
+
+    def on_pieces_stored(self, turn: Turn, event: PiecesStored) -> None:
+        """Pass on what came."""
+        self._done(event.op)
+        want = self.wants.get(event.blob)
+        pieces = self._pieces.setdefault(event.blob, Pieces())
+        pieces.have.update(event.numbers)
+        if want is not None:
+            want.asked.pop(event.op, None)
+        if event.complete:
+            self._finish(turn, event.blob)
+        else:
+            self._tell_seekers(turn, event.blob)
+        self._ask(turn)
+
+    def on_fetch_failed(self, turn: Turn, event: FetchFailed) -> None:
+        """Leave the source alone for a while; try others."""
+        peer = self._done(event.op)
+        want = self.wants.get(event.blob)
+        if want is not None:
+            want.asked.pop(event.op, None)
+            if want.manifest_op == event.op:
+                want.manifest_op = None
+            if peer is not None:
+                want.sources.pop(peer, None)
+        if peer is not None and not event.full:
+            self._sulking[peer] = later(turn.now.instant, _SULK_MS)
+        self._ask(turn)
+
+    def on_fetch_late(self, turn: Turn, timer: FetchLate) -> None:
+        """Give up on a request."""
+        if timer.op in self._requests:
+            self.on_fetch_failed(turn, FetchFailed(op=timer.op, blob=timer.blob, full=False))
+
+    def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
+        """Ask a new peer too."""
+        self._sulking.pop(note.peer, None)
+        for at in range(0, len(self.wants), _SEEK_BATCH):
+            turn.send(note.peer, Seek(blobs=tuple(self.wants)[at : at + _SEEK_BATCH]))
+
+    def on_peer_lost(self, turn: Turn, note: PeerLost) -> None:
+        """Forget a source; requests to it fail by themselves."""
+        for want in self.wants.values():
+            want.sources.pop(note.peer, None)
+        for seekers in self._seekers.values():
+            seekers.pop(note.peer, None)
+        for op in [op for op, (_, peer) in self._requests.items() if peer == note.peer]:
+            blob, _ = self._requests[op]
+            self.on_fetch_failed(turn, FetchFailed(op=op, blob=blob, full=True))
+
+    def on_tick(self, turn: Turn) -> None:
+        """Repeat what is sought; forget seekers that have stopped."""
+        if self._sought_at is None or turn.now.instant - self._sought_at >= SEEK_PERIOD_MS:
+            self._sought_at = turn.now.instant
+            self._seek(turn, list(self.wants))
+            for blob, seekers in list(self._seekers.items()):
+                for peer in [peer for peer, until in seekers.items() if until < turn.now.instant]:
+                    seekers.pop(peer)
+                if not seekers:
+                    self._seekers.pop(blob)
+        self._ask(turn)
+
+    def _seek(self, turn: Turn, blobs: list[BlobId]) -> None:
+        asked: dict[PeerId, list[BlobId]] = {}
+        for blob in blobs:
+            for peer in self._to_ask(turn, blob):
+                asked.setdefault(peer, []).append(blob)
+        for peer, wanted in asked.items():
+            for at in range(0, len(wanted), _SEEK_BATCH):
+                turn.send(peer, Seek(blobs=tuple(wanted[at : at + _SEEK_BATCH])))
+
+    def _to_ask(self, turn: Turn, blob: BlobId) -> list[PeerId]:
+        connected = self._directory.all_connected()
+        if len(connected) <= _SOURCES_ASKED:
+            return connected
+        want = self.wants.get(blob)
+        first = [peer for peer in connected if want is not None and (peer in want.hints or peer in want.sources)]
+        start = turn.dice.below(len(connected))
+        others = [peer for peer in connected[start:] + connected[:start] if peer not in first]
+        return [*first, *others][:_SOURCES_ASKED]
+
+    def _ask(self, turn: Turn) -> None:
+        for blob, want in self.wants.items():
+            if len(self._requests) >= FETCHES:
+                return
+            pieces = self._pieces.get(blob)
+            if pieces is None or not pieces.total:
+                self._ask_manifest(turn, blob, want)
+            else:
+                self._ask_pieces(turn, blob, want, pieces)
+
+    def _ask_manifest(self, turn: Turn, blob: BlobId, want: Want) -> None:
+        if want.manifest_op is not None:
+            return
+        able = [peer for peer in want.sources if self._able(turn, peer)]
+        if able:
+            peer = min(able, key=lambda source: (self._busy.get(source, 0), _rank(blob, 0, source)))
+            want.manifest_op = self._request(turn, blob, peer)
+            turn.do(FetchManifest(op=want.manifest_op, peer=peer, blob=blob))
+
+    def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces) -> None:
+        under_way = {number for numbers in want.asked.values() for number in numbers}
+        wanted = [number for number in range(pieces.total) if number not in pieces.have and number not in under_way]
+        if not wanted:
+            return
+        able = [peer for peer in want.sources if self._able(turn, peer)]
+        copies = {
+            number: sum(number in source or source is ALL for source in want.sources.values()) for number in wanted
+        }
+        wanted.sort(key=lambda number: (copies[number], _rank(blob, number, self._directory.me)))
+        for peer in sorted(able, key=lambda source: self._busy.get(source, 0)):
+            has = want.sources[peer]
+            share = max(1, -(-len(wanted) // max(1, len(able))))
+            chosen = [number for number in wanted if has is ALL or number in has][: min(FETCH_PIECES, share)]
+            if not chosen or len(self._requests) >= FETCHES:
+                continue
+            op = self._request(turn, blob, peer)
+            want.asked[op] = tuple(chosen)
+            wanted = [number for number in wanted if number not in chosen]
+            turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(chosen)))
+
+    def _able(self, turn: Turn, peer: PeerId) -> bool:
+        until = self._sulking.get(peer)
+        sulks = until is not None and turn.now.instant < until
+        return not sulks and self._directory.connected(peer) and self._busy.get(peer, 0) < FETCHES_PER_PEER
+
+    def _request(self, turn: Turn, blob: BlobId, peer: PeerId) -> int:
+        op = self._ops.next()
+        self._requests[op] = (blob, peer)
+        self._busy[peer] = self._busy.get(peer, 0) + 1
+        turn.wake(FetchLate(op=op, blob=blob), FETCH_MS)
+        return op
+
+    def _done(self, op: int) -> PeerId | None:
+        request = self._requests.pop(op, None)
+        if request is None:
+            return None
+        self._busy[request[1]] = max(0, self._busy.get(request[1], 0) - 1)
+        return request[1]
+
+    def _finish(self, turn: Turn, blob: BlobId) -> None:
+        self._complete[blob] = None
+        self.wants.pop(blob, None)
+        self._pieces.pop(blob, None)
+        self._tell_seekers(turn, blob)
+        turn.tell(BlobComplete(blob=blob))
+
+    def _tell_seekers(self, turn: Turn, blob: BlobId) -> None:
+        have = self._have(blob)
+        for peer in self._seekers.get(blob, {}):
+            turn.send(peer, have)
+
+    def _have(self, blob: BlobId) -> Have:
+        if blob in self._complete:
+            return Have(blob=blob, pieces=0, bits=b"")
+        pieces = self._pieces[blob]
+        bits = bytearray((pieces.total + 7) // 8)
+        for number in sorted(pieces.have):
+            bits[number // 8] |= 1 << (number % 8)
+        return Have(blob=blob, pieces=pieces.total, bits=bytes(bits)[:MAX_BITS_BYTES])
+
+
+class _All(frozenset[int]):
+    """The pieces of a source that has the whole blob, however many they are."""
+
+
+ALL = _All()
+
+
+def _numbers(bits: bytes, pieces: int) -> list[int]:
+    return [number for number in range(pieces) if number // 8 < len(bits) and bits[number // 8] >> (number % 8) & 1]
+
+
+def _rank(blob: BlobId, number: int, peer: PeerId) -> bytes:
+    return blake3(blob + number.to_bytes(4, "big") + peer).digest(length=8)

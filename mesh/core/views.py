@@ -1,0 +1,243 @@
+"""What people see of the core: frozen views, made when somebody asks. Nothing here changes anything."""
+
+from mesh.core.claims import Claims
+from mesh.core.contacts import Directory, Known
+from mesh.core.delivery import Delivery
+from mesh.core.fold import TaskFold, result_of
+from mesh.core.holds import Holding
+from mesh.core.host import HostFacts
+from mesh.core.jobs import Jobs
+from mesh.core.keepers import Keepers
+from mesh.core.leases import Leases
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.membership import Members
+from mesh.core.slots import Slots
+from mesh.core.status import FailureView, HelperView, JobState, JobView, MeshView, PeerView, TaskState, TaskView
+from mesh.core.sync import Sync
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import Now
+from mesh.ground.limits import HEARD_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.members import Role
+from mesh.wire.messages import Address
+from mesh.wire.records import EngineId, Entry, Failed, FailureKind
+
+_PROBLEMS = 8
+
+
+class Views:
+    """Read the machines."""
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        members: Members,
+        directory: Directory,
+        host: HostFacts,
+        *,
+        keepers: Keepers,
+        leases: Leases,
+        claims: Claims,
+        slots: Slots,
+        holding: Holding,
+        delivery: Delivery,
+        jobs: Jobs,
+        sync: Sync,
+    ) -> None:
+        self._name = name
+        self._ledger = ledger
+        self._members = members
+        self._directory = directory
+        self._host = host
+        self._keepers = keepers
+        self._leases = leases
+        self._claims = claims
+        self._slots = slots
+        self._holding = holding
+        self._delivery = delivery
+        self._jobs = jobs
+        self._sync = sync
+        self.addresses: tuple[Address, ...] = ()
+
+    def mesh(self, now: Now) -> MeshView:
+        """Return all that this peer knows, in short."""
+        mine = self._members.mine
+        return MeshView(
+            peer=mine.peer,
+            mesh=self._members.mesh,
+            name=self._name,
+            wall=now.wall,
+            peers=(self._me(), *(self._peer(peer) for peer in sorted(self._directory.peers))),
+            jobs=tuple(self.job(now, job) for job in self._ledger.jobs),
+            roles=tuple(role.name.lower() for role in Role if role & mine.roles and role.name),
+            membership_expires=mine.expires,
+            draining=self._host.draining,
+        )
+
+    def job(self, now: Now, job: JobId) -> JobView:
+        """Return one job; raises `KeyError` where it is unknown."""
+        ledger = self._ledger.jobs[job]
+        told = self._claims.following[job].told if job in self._claims.following else None
+        whole = self._sync.takes_part(ledger, now)
+        docket = self._leases.dockets.get(job)
+        counting = ledger.counting if whole or told is None else max(ledger.counting, told.counting)
+        running = len(docket.leases) if docket else (told.running if told else self._slots.busy)
+        stopped = ledger.stopped if whole or told is None else max(ledger.stopped, told.stopped)
+        return JobView(
+            job=job,
+            record=ledger.job,
+            submitter=ledger.submitter,
+            mine=ledger.submitter == self._directory.me,
+            state=_state(ledger, counting, running, stopped),
+            tasks=ledger.tasks,
+            counting=counting,
+            running=0 if ledger.ended else running,
+            safe=self._holding.safe_count(job),
+            stopped=stopped,
+            delivered=self._delivery.delivered(job),
+            durable=self._jobs.durable(ledger, now),
+            scene_holders=len(self._jobs.scene_holders(ledger)),
+            may_go=self._jobs.may_go(ledger, now),
+            only_here=not self._directory.heard_within(now.wall, HEARD_MS),
+            keeping=self._keepers.marked(job, now),
+            median_ms=ledger.median_ms or (told.median_ms if told else 0),
+            problems=self._problems(ledger),
+        )
+
+    def tasks(self, job: JobId) -> tuple[TaskView, ...]:
+        """Return every task of a job; raises `KeyError` where it is unknown."""
+        ledger = self._ledger.jobs[job]
+        own = self._delivery.own(job)
+        return tuple(self._task(ledger, task, own is not None and task in own.done) for task in range(ledger.tasks))
+
+    def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
+        """Return which connected peers can render with an engine, and what the others lack."""
+        mine = HelperView(
+            peer=self._directory.me, name=self._name, lacks=_lacks(engine, self._host.engines, self._host.slots)
+        )
+        others = []
+        for peer in self._directory.all_connected():
+            known = self._directory.peers[peer]
+            offer = known.available
+            lacks = (
+                "it has not said yet what it can do" if offer is None else _lacks(engine, offer.engines, offer.slots)
+            )
+            others.append(HelperView(peer=peer, name=known.name, lacks=lacks))
+        return (mine, *others)
+
+    def _me(self) -> PeerView:
+        return PeerView(
+            peer=self._directory.me,
+            name=self._name,
+            connected=True,
+            me=True,
+            addresses=self.addresses,
+            engines=self._host.engines,
+            slots=self._host.slots,
+            busy=self._slots.busy,
+            draining=self._host.draining,
+            round_trip_ms=None,
+        )
+
+    def _peer(self, peer: PeerId) -> PeerView:
+        known = self._directory.peers[peer]
+        offer = known.available
+        return PeerView(
+            peer=peer,
+            name=known.name,
+            connected=known.connected,
+            me=False,
+            addresses=known.addresses,
+            engines=offer.engines if offer else (),
+            slots=offer.slots if offer else 0,
+            busy=offer.busy if offer else 0,
+            draining=offer.draining if offer else False,
+            round_trip_ms=_median(known),
+        )
+
+    def _problems(self, ledger: JobLedger) -> tuple[str, ...]:
+        found: list[str] = []
+        for order in self._delivery.of(ledger.id):
+            for task, reason in sorted(order.problems.items()):
+                found.append(f"frame {ledger.job.frames.frame(task)} was not written to {order.directory}: {reason}")
+        for task, entry in ledger.failures():
+            failed = entry.body.what
+            assert isinstance(failed, Failed)
+            who = self._name_of(entry.author)
+            found.append(f"frame {ledger.job.frames.frame(task)} failed on {who}: {_kind(failed)}: {failed.reason}")
+        return tuple(found[:_PROBLEMS])
+
+    def _name_of(self, peer: PeerId) -> str:
+        if peer == self._directory.me:
+            return self._name
+        known = self._directory.peers.get(peer)
+        return known.name if known and known.name else peer.hex()[:8]
+
+    def _task(self, ledger: JobLedger, task: int, delivered: bool) -> TaskView:
+        folded = ledger.task(task)
+        docket = self._leases.dockets.get(ledger.id)
+        lease = docket.leases.get(task) if docket else None
+        counting = folded.counting
+        result = result_of(counting) if counting else None
+        safe = self._holding.is_safe(ledger.id, task)
+        if counting is not None:
+            state = TaskState.SAFE if safe else TaskState.COUNTS
+        elif folded.state is TaskFold.STOPPED:
+            state = TaskState.STOPPED
+        else:
+            state = TaskState.RUNNING if lease else TaskState.OPEN
+        return TaskView(
+            task=task,
+            frame=ledger.job.frames.frame(task),
+            state=state,
+            delivered=delivered,
+            holder=counting.author if counting else (lease.holder if lease else None),
+            attempt=result.attempt if result else (lease.attempt if lease else folded.attempt),
+            render_ms=result.render_ms if result else 0,
+            holds=len(self._holding.holders(ledger.id, result.outputs[0].blob)) if result else 0,
+            result=counting.id if counting else None,
+            log=result.log if result else None,
+            failures=tuple(_failure(entry) for entry in folded.failures),
+        )
+
+
+def _state(ledger: JobLedger, counting: int, running: int, stopped: int) -> JobState:
+    if ledger.cancel is not None:
+        return JobState.CANCELLED
+    if ledger.seals:
+        return JobState.SEALED
+    if counting == ledger.tasks:
+        return JobState.RENDERED
+    if stopped and counting + stopped == ledger.tasks:
+        return JobState.STOPPED
+    return JobState.RENDERING if running else JobState.WAITING
+
+
+def _failure(entry: Signed[Entry]) -> FailureView:
+    failed = entry.body.what
+    assert isinstance(failed, Failed)
+    return FailureView(peer=entry.author, kind=_kind(failed), reason=failed.reason, log=failed.log)
+
+
+def _kind(failed: Failed) -> str:
+    try:
+        return FailureKind(failed.kind).name.lower().replace("_", " ")
+    except ValueError:
+        return f"failure {failed.kind}"
+
+
+def _lacks(engine: EngineId, engines: tuple[EngineId, ...], slots: int) -> str:
+    if slots == 0:
+        return "it does not render"
+    if engine in engines:
+        return ""
+    same = [other.version for other in engines if other.name == engine.name]
+    if engine.version in same:
+        return f"it has another build of {engine}"
+    return f"it has {engine.name} {', '.join(same)}, not {engine.version}" if same else f"it has no {engine.name}"
+
+
+def _median(known: Known) -> int | None:
+    trips = sorted(known.round_trips_ms)
+    return trips[len(trips) // 2] if trips else None
