@@ -9,8 +9,6 @@ import trio
 
 from mesh.ground.ids import Boot
 from mesh.ground.instants import WallTime
-from mesh.net.link import Link
-from mesh.net.streams import open_transport
 from mesh.ports.transport import (
     Channel,
     ChannelClosed,
@@ -22,25 +20,14 @@ from mesh.ports.transport import (
     Transport,
 )
 from mesh.wire.cipher import CONTROL_PACKET_MAX_BYTES
-from mesh.wire.handshake import ChannelKind, DatedDoor, Papers, Purpose
+from mesh.wire.handshake import ChannelKind, Papers, Purpose
 from mesh.wire.members import JoinRequest
 from mesh.wire.messages import Address
-from mesh.wire.signing import Ed25519Verifier
 from tests.support.meshes import NOW, TestMesh, seed
+from tests.support.network import over_tcp
 from tests.support.timed import timed
 
 OpenTransport = Callable[[Papers], AbstractAsyncContextManager[Transport]]
-
-
-async def no_bulk(link: Link) -> None:
-    await link.stream.aclose()
-
-
-@asynccontextmanager
-async def over_tcp(papers: Papers) -> AsyncIterator[Transport]:
-    door = DatedDoor(lambda: NOW)
-    async with open_transport(papers=papers, door=door, verifier=Ed25519Verifier(), serve_bulk=no_bulk) as transport:
-        yield transport
 
 
 NETWORKS: dict[str, OpenTransport] = {"tcp": over_tcp}

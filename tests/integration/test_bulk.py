@@ -11,15 +11,15 @@ from mesh.ground.ids import BlobId
 from mesh.net import bulk
 from mesh.net.bulk import BulkHost, BulkPieces, open_pieces
 from mesh.net.link import Link
-from mesh.net.streams import TcpTransport, open_transport
+from mesh.net.streams import TcpTransport
 from mesh.ports.storage import BlobMissing, DiskFull
 from mesh.ports.transport import DialRefused, FetchFailed
 from mesh.wire.bulk import PART_MAX_BYTES, ManifestSent, NotHere, Part, encode
-from mesh.wire.handshake import DatedDoor, Papers, Purpose
+from mesh.wire.handshake import Papers, Purpose
 from mesh.wire.manifest import MIB, Manifest, blob_id, manifest_of
 from mesh.wire.messages import Address
-from mesh.wire.signing import Ed25519Verifier
-from tests.support.meshes import NOW, TestMesh
+from tests.support.meshes import TestMesh
+from tests.support.network import over_tcp
 from tests.support.timed import timed
 
 
@@ -62,10 +62,8 @@ async def free_port() -> int:
 @asynccontextmanager
 async def opened(papers: Papers, source: Shelf) -> AsyncIterator[tuple[TcpTransport, BulkPieces]]:
     threads = trio.CapacityLimiter(2)
-    host = BulkHost(source, threads)
-    door = DatedDoor(lambda: NOW)
     async with (
-        open_transport(papers=papers, door=door, verifier=Ed25519Verifier(), serve_bulk=host.serve) as transport,
+        over_tcp(papers, serve_bulk=BulkHost(source, threads).serve) as transport,
         open_pieces(transport.link, threads) as pieces,
     ):
         yield transport, pieces
@@ -231,11 +229,8 @@ async def test_nonsense_instead_of_pieces_is_a_failed_fetch(lie: str) -> None:
             await link.stream.send_all(_liars()[lie](link))
         await link.stream.aclose()
 
-    door = DatedDoor(lambda: NOW)
     async with (
-        open_transport(
-            papers=mesh.member().papers, door=door, verifier=Ed25519Verifier(), serve_bulk=serve
-        ) as listener,
+        over_tcp(mesh.member().papers, serve_bulk=serve) as listener,
         opened(mesh.member().papers, Shelf()) as (_, pieces),
     ):
         address = Address(host="127.0.0.1", port=await listener.listen("127.0.0.1", 0))

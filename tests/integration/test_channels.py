@@ -7,37 +7,13 @@ import pytest
 import trio
 
 from mesh.net.channel import TcpChannel
-from mesh.net.link import Link
-from mesh.net.streams import Bounds, TcpTransport, open_transport
+from mesh.net.streams import Bounds
 from mesh.ports.transport import Channel, ChannelClosed, HandshakeFailed, TooManyChannels
 from mesh.wire.cipher import CONTROL_PACKET_MAX_BYTES
-from mesh.wire.handshake import DatedDoor, Papers
 from mesh.wire.messages import Address
-from mesh.wire.signing import Ed25519Verifier
-from tests.support.meshes import NOW, TestMesh
+from tests.support.meshes import TestMesh
+from tests.support.network import listening, over_tcp
 from tests.support.timed import timed, until
-
-
-async def no_bulk(link: Link) -> None:
-    await link.stream.aclose()
-
-
-@asynccontextmanager
-async def opened(papers: Papers, bounds: Bounds | None = None) -> AsyncIterator[TcpTransport]:
-    async with open_transport(
-        papers=papers,
-        door=DatedDoor(lambda: NOW),
-        verifier=Ed25519Verifier(),
-        serve_bulk=no_bulk,
-        bounds=bounds or Bounds(),
-    ) as transport:
-        yield transport
-
-
-@asynccontextmanager
-async def listening(mesh: TestMesh, bounds: Bounds | None = None) -> AsyncIterator[tuple[TcpTransport, Address]]:
-    async with opened(mesh.member().papers, bounds) as transport:
-        yield transport, Address(host="127.0.0.1", port=await transport.listen("127.0.0.1", 0))
 
 
 async def passed_on(source: trio.SocketStream, to: trio.SocketStream, change: Callable[[bytes], bytes]) -> None:
@@ -82,8 +58,8 @@ async def relayed() -> AsyncIterator[tuple[Relay, Channel, Channel]]:
     mesh = TestMesh()
     async with (
         trio.open_nursery() as nursery,
-        listening(mesh) as (listener, address),
-        opened(mesh.member().papers) as dialler,
+        listening(mesh.member().papers) as (listener, address),
+        over_tcp(mesh.member().papers) as dialler,
     ):
         relay = Relay(nursery, address)
         near = await dialler.dial(await relay.open())
@@ -138,7 +114,10 @@ async def test_a_bent_packet_ends_the_channel_and_delivers_nothing() -> None:
 @timed
 async def test_a_peer_that_takes_nothing_loses_its_channel() -> None:
     mesh = TestMesh()
-    async with listening(mesh) as (listener, address), opened(mesh.member().papers, Bounds(stall_s=0.1)) as dialler:
+    async with (
+        listening(mesh.member().papers) as (listener, address),
+        over_tcp(mesh.member().papers, bounds=Bounds(stall_s=0.1)) as dialler,
+    ):
         near = await dialler.dial(address)
         await listener.accept()  # and nobody reads it
         with pytest.raises(ChannelClosed, match="took nothing"):
@@ -147,7 +126,7 @@ async def test_a_peer_that_takes_nothing_loses_its_channel() -> None:
 
 @timed
 async def test_whoever_sits_still_is_let_go_without_a_byte() -> None:
-    async with listening(TestMesh(), Bounds(handshake_s=0.05)) as (_, address):
+    async with listening(TestMesh().member().papers, bounds=Bounds(handshake_s=0.05)) as (_, address):
         stream = await trio.open_tcp_stream(address.host, address.port)
         assert await stream.receive_some(1) == b""
         await stream.aclose()
@@ -158,7 +137,10 @@ async def test_a_listener_that_sits_still_is_a_failed_handshake() -> None:
     async def sit_still(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
 
-    async with trio.open_nursery() as nursery, opened(TestMesh().member().papers, Bounds(handshake_s=0.05)) as dialler:
+    async with (
+        trio.open_nursery() as nursery,
+        over_tcp(TestMesh().member().papers, bounds=Bounds(handshake_s=0.05)) as dialler,
+    ):
         listeners = await nursery.start(trio.serve_tcp, sit_still, 0)
         port = listeners[0].socket.getsockname()[1]
         with pytest.raises(HandshakeFailed, match="did not answer"):
@@ -179,7 +161,7 @@ async def is_let_go(stream: trio.SocketStream) -> bool:
 @timed
 async def test_one_source_has_only_so_many_handshakes_under_way() -> None:
     mesh = TestMesh()
-    async with listening(mesh, Bounds(half_open_per_source=3)) as (listener, address):
+    async with listening(mesh.member().papers, bounds=Bounds(half_open_per_source=3)) as (listener, address):
         idle = await strangers(address, 3)
         await until(lambda: len(listener._half_open) == 3)
         (fourth,) = await strangers(address, 1)
@@ -188,7 +170,7 @@ async def test_one_source_has_only_so_many_handshakes_under_way() -> None:
         # A place that becomes free is given again.
         await idle[0].aclose()
         await until(lambda: len(listener._half_open) == 2)
-        async with opened(mesh.member().papers) as dialler:
+        async with over_tcp(mesh.member().papers) as dialler:
             await dialler.dial(address)
         for stream in (*idle, fourth):
             await stream.aclose()
@@ -197,10 +179,10 @@ async def test_one_source_has_only_so_many_handshakes_under_way() -> None:
 @timed
 async def test_when_all_places_are_taken_the_oldest_goes_and_a_member_still_gets_in() -> None:
     mesh = TestMesh()
-    async with listening(mesh, Bounds(half_open=4)) as (listener, address):
+    async with listening(mesh.member().papers, bounds=Bounds(half_open=4)) as (listener, address):
         idle = await strangers(address, 4)
         await until(lambda: len(listener._half_open) == 4)
-        async with opened(mesh.member().papers) as dialler:
+        async with over_tcp(mesh.member().papers) as dialler:
             await dialler.dial(address)
             await listener.accept()
         assert await is_let_go(idle[0])
@@ -213,8 +195,8 @@ async def test_when_all_places_are_taken_the_oldest_goes_and_a_member_still_gets
 async def test_channels_are_bounded_on_both_sides_and_places_come_back() -> None:
     mesh = TestMesh()
     async with (
-        listening(mesh, Bounds(channels=2)) as (listener, address),
-        opened(mesh.member().papers, Bounds(channels=3)) as dialler,
+        listening(mesh.member().papers, bounds=Bounds(channels=2)) as (listener, address),
+        over_tcp(mesh.member().papers, bounds=Bounds(channels=3)) as dialler,
     ):
         first = await dialler.dial(address)
         await dialler.dial(address)
@@ -233,7 +215,7 @@ async def test_channels_are_bounded_on_both_sides_and_places_come_back() -> None
 @timed
 async def test_one_port_serves_both_ip_families() -> None:
     mesh = TestMesh()
-    async with opened(mesh.member().papers) as listener, opened(mesh.member().papers) as dialler:
+    async with over_tcp(mesh.member().papers) as listener, over_tcp(mesh.member().papers) as dialler:
         port = await listener.listen("", 0)
         for host in ("127.0.0.1", "::1", "localhost"):
             await dialler.dial(Address(host=host, port=port))
@@ -244,8 +226,8 @@ async def test_one_port_serves_both_ip_families() -> None:
 async def test_a_hundred_channels_talk_at_once() -> None:
     mesh = TestMesh()
     async with (
-        listening(mesh) as (listener, address),
-        opened(mesh.member().papers) as dialler,
+        listening(mesh.member().papers) as (listener, address),
+        over_tcp(mesh.member().papers) as dialler,
         trio.open_nursery() as nursery,
     ):
 

@@ -2,8 +2,7 @@
 
 import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,10 @@ import trio
 
 from mesh.ground.errors import WireError
 from mesh.ground.instants import WallTime
-from mesh.net.link import Link
-from mesh.net.streams import TcpTransport, open_transport
 from mesh.wire.handshake import (
     LENGTH_SIZE,
     MESSAGE_MAX_BYTES,
     ChannelKind,
-    DatedDoor,
     Papers,
     Preamble,
     Purpose,
@@ -25,26 +21,13 @@ from mesh.wire.handshake import (
     mesh_hint,
 )
 from mesh.wire.messages import Address
-from mesh.wire.signing import Ed25519Verifier
-from tests.support.meshes import NOW, Member, TestMesh, seed
+from tests.support.meshes import NOW, TestMesh, seed
+from tests.support.network import DOOR, VERIFIER, listening
 from tests.support.timed import timed, until
 
 RANDOM_INPUTS = 10_000
 AT_ONCE = 50
 GROWTH_MAX_BYTES = 50 * 1024 * 1024
-
-DOOR = DatedDoor(lambda: NOW)
-VERIFIER = Ed25519Verifier()
-
-
-async def no_bulk(link: Link) -> None:
-    await link.stream.aclose()
-
-
-@asynccontextmanager
-async def listening(member: Member) -> AsyncIterator[tuple[TcpTransport, Address]]:
-    async with open_transport(papers=member.papers, door=DOOR, verifier=VERIFIER, serve_bulk=no_bulk) as transport:
-        yield transport, Address(host="127.0.0.1", port=await transport.listen("127.0.0.1", 0))
 
 
 async def answered(address: Address, words: bytes, *, stay: bool = False) -> bytes:
@@ -87,7 +70,7 @@ def test_ten_thousand_random_inputs_get_no_byte_and_no_memory() -> None:
     dice = random.Random(20_261_120)
 
     async def main() -> None:
-        async with listening(mesh.member()) as (transport, address):
+        async with listening(mesh.member().papers) as (transport, address):
 
             async def knock(times: int) -> None:
                 for _ in range(times):
@@ -104,7 +87,7 @@ def test_ten_thousand_random_inputs_get_no_byte_and_no_memory() -> None:
             assert resident_bytes() - before < GROWTH_MAX_BYTES
             # Nothing of it stayed, and the peer still serves its own.
             await until(lambda: not transport._half_open)
-            async with listening(mesh.member()) as (member, _):
+            async with listening(mesh.member().papers) as (member, _):
                 assert (await member.dial(address)).kind is ChannelKind.MEMBER
 
     trio.run(main)
@@ -113,7 +96,7 @@ def test_ten_thousand_random_inputs_get_no_byte_and_no_memory() -> None:
 @timed
 async def test_an_outsider_and_another_meshs_member_get_no_byte() -> None:
     mesh = TestMesh()
-    async with listening(mesh.member()) as (_, address):
+    async with listening(mesh.member().papers) as (_, address):
         for papers in (TestMesh().member().papers, TestMesh().member().invites()):
             purpose = Purpose.CONTROL if papers.shown.NUMBER == 1 else Purpose.JOIN
             exchange = initiate(papers=papers, purpose=purpose, door=DOOR, verifier=VERIFIER, seed=seed())
@@ -146,7 +129,7 @@ async def test_one_who_knows_the_secret_without_a_proof_gets_message_2_and_no_mo
     mesh = TestMesh()
     impostor = mesh.impostor()
     papers = impostor.invites() if purpose is Purpose.JOIN else impostor.papers
-    async with listening(mesh.member()) as (_, address):
+    async with listening(mesh.member().papers) as (_, address):
         second, after = await heard_after_message_3(address, papers, purpose)
         assert len(second) == LENGTH_SIZE + int.from_bytes(second[:LENGTH_SIZE], "big")
         assert after == b""
@@ -156,7 +139,7 @@ async def test_one_who_knows_the_secret_without_a_proof_gets_message_2_and_no_mo
 async def test_an_expired_member_gets_a_channel_to_renew_and_no_pieces() -> None:
     mesh = TestMesh()
     old = mesh.member(expires=WallTime(NOW - 1))
-    async with listening(mesh.member()) as (transport, address), listening(old) as (expired, _):
+    async with listening(mesh.member().papers) as (transport, address), listening(old.papers) as (expired, _):
         channel = await expired.dial(address)
         assert channel.kind is (await transport.accept()).kind is ChannelKind.RENEW
         _, after = await heard_after_message_3(address, old.papers, Purpose.BULK)
@@ -168,7 +151,7 @@ async def test_a_recorded_handshake_said_again_earns_one_unreadable_answer() -> 
     mesh = TestMesh()
     exchange = initiate(papers=mesh.member().papers, purpose=Purpose.CONTROL, door=DOOR, verifier=VERIFIER, seed=seed())
     recorded = exchange.feed(b"")
-    async with listening(mesh.member()) as (_, address):
+    async with listening(mesh.member().papers) as (_, address):
         first, again = [await answered(address, recorded) for _ in range(2)]
         assert len(first) == len(again) == LENGTH_SIZE + int.from_bytes(first[:LENGTH_SIZE], "big")
         assert first[LENGTH_SIZE:] != again[LENGTH_SIZE:]
@@ -184,7 +167,7 @@ async def test_a_recorded_handshake_said_again_earns_one_unreadable_answer() -> 
 @timed
 async def test_a_connection_that_is_reset_at_once_does_no_harm() -> None:
     mesh = TestMesh()
-    async with listening(mesh.member()) as (_, address):
+    async with listening(mesh.member().papers) as (_, address):
         for _ in range(50):
             with socket.create_connection((address.host, address.port)) as plain:
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -23,14 +23,20 @@ class DeskServer:
         self.desk = desk
         self.port = 0
         self._up = threading.Event()
-        self._thread = threading.Thread(target=trio.run, args=(self._main,))
 
     def start(self) -> None:
+        self._up.clear()
+        self._thread = threading.Thread(target=trio.run, args=(self._main,))
         self._thread.start()
         assert self._up.wait(10)
 
+    def end(self) -> None:
+        """Begin to end, in the desk's own thread."""
+        self._scope.cancel()
+
     def stop(self) -> None:
-        self._trio.run_sync_soon(self._scope.cancel)
+        if self._thread.is_alive():
+            self._trio.run_sync_soon(self._scope.cancel)
         self._thread.join(10)
         assert not self._thread.is_alive(), "the API did not end"
 

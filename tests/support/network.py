@@ -1,0 +1,38 @@
+"""Real transports on loopback, for members of meshes made in a moment."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from mesh.net.link import Link
+from mesh.net.streams import Bounds, TcpTransport, open_transport
+from mesh.wire.handshake import DatedDoor, Papers
+from mesh.wire.messages import Address
+from mesh.wire.signing import Ed25519Verifier
+from tests.support.meshes import NOW
+
+LOOPBACK = "127.0.0.1"
+DOOR = DatedDoor(lambda: NOW)
+VERIFIER = Ed25519Verifier()
+
+
+async def no_bulk(link: Link) -> None:
+    """Serve no pieces."""
+    await link.stream.aclose()
+
+
+@asynccontextmanager
+async def over_tcp(
+    papers: Papers, *, bounds: Bounds | None = None, serve_bulk: Callable[[Link], Awaitable[None]] = no_bulk
+) -> AsyncIterator[TcpTransport]:
+    """Yield a transport at the time `NOW`."""
+    async with open_transport(
+        papers=papers, door=DOOR, verifier=VERIFIER, serve_bulk=serve_bulk, bounds=bounds or Bounds()
+    ) as transport:
+        yield transport
+
+
+@asynccontextmanager
+async def listening(papers: Papers, *, bounds: Bounds | None = None) -> AsyncIterator[tuple[TcpTransport, Address]]:
+    """Yield a transport that listens on loopback, and where."""
+    async with over_tcp(papers, bounds=bounds) as transport:
+        yield transport, Address(host=LOOPBACK, port=await transport.listen(LOOPBACK, 0))
