@@ -4,7 +4,7 @@ It keeps jobs in a dictionary and answers from them; a test changes a job and ca
 peers, records or renderers, and never waits for anything but `changed`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import trio
 
@@ -119,6 +119,8 @@ class FakeDesk:
         """What `submit` finds against the next scene."""
         self.progress: list[Progress] = []
         """What `submit` and `fetch` report on the way."""
+        self.on_watch: Callable[[], None] | None = None
+        """Called whenever somebody who watches a job has been told what there is."""
         self._change = trio.Event()
 
     def add(self, row: JobRow) -> JobRow:
@@ -316,7 +318,9 @@ class FakeDesk:
         while True:
             change = self._change
             yield JobChange(job=row, frames=changed)
-            if row["state"] in ("sealed", "cancelled", "stopped"):
+            if self.on_watch is not None:
+                self.on_watch()
+            if row["state"] in ("sealed", "cancelled", "stopped") and not change.is_set():
                 return
             await change.wait()
             now = self.tasks[row["id"]]

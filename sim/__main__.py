@@ -1,0 +1,65 @@
+"""`python -m sim run` and `python -m sim many`: run simulated meshes from seeds."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mesh.ground.errors import MeshError
+from sim.named import NAMED
+from sim.run import Order, run, run_many, run_one
+from sim.scenario import from_toml
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sim", description="Run simulated meshes over the real core.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("run", help="run one seed")
+    one.add_argument("--seed", type=int, required=True)
+    many = commands.add_parser("many", help="run many seeds in several processes")
+    many.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="the seeds A, A + 1, ... B - 1")
+    many.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    many.add_argument("--hashes", metavar="FILE", help="write each seed's trace hash to a file")
+    for command in (one, many):
+        command.add_argument("--peers", type=int, help="peers (default 20, or the scenario's)")
+        command.add_argument("--minutes", type=int, default=2, help="virtual minutes of a drawn scenario (default 2)")
+        command.add_argument("--scenario", default="", metavar="NAME", help=f"one of: {', '.join(NAMED)}")
+        command.add_argument("--wire", choices=("reference", "bytes"), default="reference")
+        command.add_argument("--signatures", choices=("stand-in", "real"), default="stand-in")
+    again = commands.add_parser("again", help="run a kept scenario file")
+    again.add_argument("file", type=Path)
+    return parser
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition(":")
+    seeds = range(int(first), int(last))
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text} holds no seed")
+    return seeds
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the command line asks for; return the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.command == "again":
+        scenario, seed = from_toml(options.file.read_text(encoding="utf-8"))
+        ran = run(scenario, seed)
+        print(f"seed {seed}", *ran.story, ran.trace, sep="\n")
+        return 0 if ran.good else 1
+    order = Order(
+        peers=options.peers,
+        minutes=options.minutes,
+        scenario=options.scenario,
+        wire=options.wire,
+        signatures=options.signatures,
+    )
+    if options.command == "run":
+        return run_one(order, options.seed)
+    return run_many(order, options.seeds, jobs=options.jobs, hashes=options.hashes)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except MeshError as error:
+        sys.exit(f"{error}")

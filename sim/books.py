@@ -1,0 +1,79 @@
+"""What each host wrote down: the world's own reading of every journal, from which checkers judge.
+
+A peer's records are what it asked its journal to keep, since its ledger and its journal take a record in one turn. At
+the start of a process the books are made anew from what the disk gave it.
+"""
+
+from typing import TYPE_CHECKING
+
+from mesh.core.effects import Append, Effect
+from mesh.core.events import Event, PageRead
+from mesh.ground.ids import BlobId, JobId, RecordId
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold
+from mesh.wire.records import Cancel, Entry, Hold, Job
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+
+class Book:
+    """What one host knows by its journal."""
+
+    def __init__(self) -> None:
+        self.heads: dict[JobId, Signed[Job]] = {}
+        self.entries: dict[JobId, dict[RecordId, Signed[Entry]]] = {}
+        self.cancels: dict[JobId, list[Signed[Entry]]] = {}
+        self.holds: dict[RecordId, Signed[Hold]] = {}
+        self.delivered: dict[tuple[str, str], RecordId] = {}
+        """By (directory, name): the result whose file lies there."""
+        self.pages: dict[BlobId, None] = {}
+        """Pages of seals that were read and said something."""
+
+    def add(self, kept: Kept) -> None:
+        """Take one entry of the journal."""
+        match kept:
+            case KeptHead(head=head):
+                self.heads[JobId(head.job.id)] = head.job
+            case KeptEntries(entries=entries):
+                for entry in entries:
+                    self.entries.setdefault(entry.body.job, {})[entry.id] = entry
+                    if isinstance(entry.body.what, Cancel):
+                        self.cancels.setdefault(entry.body.job, []).append(entry)
+            case KeptHold(hold=hold):
+                self.holds[hold.id] = hold
+            case KeptDelivery(job=job, task=task, result=result, directory=directory) if job in self.heads:
+                body = self.heads[job].body
+                self.delivered[directory, body.names.name(body.frames.frame(task))] = result
+
+
+class Books:
+    """One book for each host, and what the world has ever seen."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._books: dict[int, Book] = {}
+        self.jobs: dict[JobId, Signed[Job]] = {}
+
+    def of(self, host: "Host") -> Book:
+        """Return a host's book."""
+        return self._books.setdefault(host.index, Book())
+
+    def started(self, host: "Host", kept: tuple[Kept, ...]) -> None:
+        """Begin a host's book anew from its journal."""
+        book = self._books[host.index] = Book()
+        for entry in kept:
+            book.add(entry)
+
+    def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
+        """Read what a turn asked to keep."""
+        for effect in effects:
+            if isinstance(effect, Append):
+                book = self.of(host)
+                for entry in effect.entries:
+                    book.add(entry)
+                    if isinstance(entry, KeptHead):
+                        self.jobs.setdefault(JobId(entry.head.job.id), entry.head.job)
+        if isinstance(event, PageRead) and event.page is not None:
+            self.of(host).pages[event.blob] = None

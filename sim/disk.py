@@ -1,0 +1,121 @@
+"""A host's disk: a journal, blobs by their pieces, and a person's directories.
+
+What was written and not yet fsynced survives the death of the process and not a loss of power; after a loss of power
+some first part of it may be there, since a disk writes when it likes. Blobs have no bytes here: the world knows of
+each how many pieces it has, and a disk which of them it holds. A rotten piece is found when it is read, and is
+missing from then on.
+"""
+
+from dataclasses import dataclass
+
+from mesh.ground.dice import Dice
+from mesh.ground.ids import BlobId
+from mesh.wire.kept import Kept
+from sim.parcels import Parcels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobFacts:
+    """What the world knows of a blob: its pieces and size in bytes, and whether it is a picture as its job wants it."""
+
+    blob: BlobId
+    pieces: int
+    size: int
+    picture: bool = False
+
+
+class StoredBlob:
+    """The pieces of one blob on one disk, as bit sets: all that are here, and those that a loss of power leaves."""
+
+    __slots__ = ("bits", "count", "rotten", "synced")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.bits = 0
+        self.synced = 0
+        self.rotten = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every piece is here, as far as the store knows."""
+        return self.bits == (1 << self.count) - 1
+
+
+class Disk:
+    """One host's disk. Nothing here takes time: the host waits for what does."""
+
+    def __init__(self, parcels: Parcels) -> None:
+        self._parcels = parcels
+        self._synced: list[object] = []
+        self._unsynced: list[object] = []
+        self.blobs: dict[BlobId, StoredBlob] = {}
+        self.files: dict[tuple[str, str], BlobId] = {}
+        """What lies in people's directories, by (directory, name)."""
+        self.full = False
+
+    def write(self, entries: tuple[Kept, ...]) -> None:
+        """Write journal entries, not yet safe from a loss of power."""
+        self._unsynced.extend(self._parcels.lay_down(entry) for entry in entries)
+
+    def sync(self) -> None:
+        """Make all that was written safe."""
+        self._synced.extend(self._unsynced)
+        self._unsynced.clear()
+
+    def load(self) -> tuple[Kept, ...]:
+        """Return the journal as a process finds it at its start; it is safe from then on, since it was acted upon."""
+        self.sync()
+        return tuple(self._parcels.pick_up(stored) for stored in self._synced)
+
+    def lose_power(self, dice: Dice) -> None:
+        """Forget what was not synced, but for a first part of it that the disk had written by itself."""
+        survive = dice.below(len(self._unsynced) + 1)
+        self._synced.extend(self._unsynced[:survive])
+        self._unsynced.clear()
+        for stored in self.blobs.values():
+            stored.bits = stored.synced
+
+    def start(self, facts: BlobFacts) -> StoredBlob:
+        """Make room for a blob, or find it."""
+        return self.blobs.setdefault(facts.blob, StoredBlob(facts.pieces))
+
+    def store(self, facts: BlobFacts, numbers: tuple[int, ...]) -> bool:
+        """Store pieces and say whether the blob is whole; a whole one is on the disk."""
+        stored = self.start(facts)
+        for number in numbers:
+            stored.bits |= 1 << number
+            stored.rotten &= ~(1 << number)
+        if stored.complete:
+            stored.synced = stored.bits
+        return stored.complete
+
+    def ingest(self, facts: BlobFacts) -> None:
+        """Store a whole blob, safe when this returns."""
+        self.store(facts, tuple(range(facts.pieces)))
+        stored = self.blobs[facts.blob]
+        stored.synced = stored.bits
+
+    def has(self, blob: BlobId) -> bool:
+        """Tell whether the store believes that it holds the whole blob."""
+        stored = self.blobs.get(blob)
+        return stored is not None and stored.complete
+
+    def read(self, blob: BlobId, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """Return which of these pieces come back as they were written; rotten ones are missing from now on."""
+        stored = self.blobs.get(blob)
+        if stored is None:
+            return ()
+        found = stored.rotten
+        stored.bits &= ~found
+        stored.synced &= ~found
+        stored.rotten = 0
+        return tuple(number for number in numbers if stored.bits >> number & 1)
+
+    def intact(self, blob: BlobId) -> bool:
+        """Tell whether every byte of the blob is here and good; only checkers and readers of all of it may ask."""
+        stored = self.blobs.get(blob)
+        return stored is not None and stored.complete and not stored.rotten
+
+    def whole(self) -> tuple[BlobId, ...]:
+        """Return the blobs that the store believes whole, oldest first."""
+        return tuple(blob for blob, stored in self.blobs.items() if stored.complete)

@@ -1,0 +1,131 @@
+"""What the rendering cost, and whether every side of a split got on: the checkers of L4 and L7.
+
+A frame rendered more than once is waste, whoever was to blame; in a run that nothing disturbs there may be hardly
+any. A side that can render and can reach a scene must go on rendering during a split, once it had time to find out
+that it is alone.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.core.status import JobState
+from mesh.ground.ids import JobId
+from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, RESTARTED_KEEPER_MS
+from sim.render import Render
+from sim.violation import Violation
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+WASTE_PERCENT = 1
+"""Of the render time, in a steady run."""
+
+_FINDS_OUT_MS = KEEPERLESS_MS + LEASE_MS + RESTARTED_KEEPER_MS
+"""Until a side that lost every keeper has its own, and they heard every lease."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """One frame that somebody rendered."""
+
+    at_ms: int
+    host: int
+    job: JobId
+    task: int
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """A split: when it began, its sides, and who of them could render at all."""
+
+    since_ms: int
+    sides: tuple[tuple[int, ...], ...]
+    lives: dict[int, int]
+    cuts: int
+    """Cuts made so far, this one included: a later one spoils the judgement."""
+
+
+class Economy:
+    """The account of all rendering."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.finished: list[Finished] = []
+        self._parted: dict[int, Parted] = {}
+        self._cuts = 0
+
+    def rendered(self, host: "Host", render: Render) -> None:
+        """Book a frame."""
+        self.finished.append(
+            Finished(
+                at_ms=self._world.now_ms,
+                host=host.index,
+                job=render.job,
+                task=render.effect.task,
+                took_ms=self._world.now_ms - render.started_ms,
+            )
+        )
+
+    def waste(self) -> tuple[int, int]:
+        """Return the milliseconds spent on frames that had been rendered before, and on all."""
+        seen: dict[tuple[JobId, int], None] = {}
+        twice_ms = all_ms = 0
+        for frame in self.finished:
+            all_ms += frame.took_ms
+            if (frame.job, frame.task) in seen:
+                twice_ms += frame.took_ms
+            seen[frame.job, frame.task] = None
+        return twice_ms, all_ms
+
+    def end(self) -> None:
+        """Judge a steady run's waste."""
+        twice_ms, all_ms = self.waste()
+        if self._world.scenario.steady and twice_ms * 100 > all_ms * WASTE_PERCENT:
+            raise Violation("L4", f"{twice_ms} ms of {all_ms} ms were spent on frames rendered before")
+
+    # Splits.
+
+    def parted(self, number: int, side: tuple[int, ...], other: tuple[int, ...], both: bool) -> None:
+        """Remember a split of the whole mesh; other cuts leave ways round."""
+        self._cuts += 1
+        hosts = self._world.hosts
+        if both and len(side) + len(other) == len(hosts):
+            lives = {host.index: host.life for host in hosts}
+            self._parted[number] = Parted(
+                since_ms=self._world.now_ms, sides=(side, other), lives=lives, cuts=self._cuts
+            )
+
+    def mended(self, number: int) -> None:
+        """Judge a split that ends."""
+        split = self._parted.pop(number, None)
+        if split is None or split.cuts != self._cuts or self._world.faults.cuts_now > 1:
+            return
+        for side in split.sides:
+            self._judge_side(split, side)
+
+    def _judge_side(self, split: Parted, side: tuple[int, ...]) -> None:
+        world = self._world
+        steady = [
+            host
+            for host in (world.hosts[index] for index in side)
+            if host.running and not host.frozen and host.life == split.lives[host.index]
+        ]
+        slowest_ms = 8 * (world.scenario.frame_ms + world.scenario.stage_ms)
+        alone_ms = world.now_ms - split.since_ms
+        if len(steady) < len(side) or alone_ms < _FINDS_OUT_MS + slowest_ms:
+            return
+        for job, record in world.books.jobs.items():
+            scene = (record.body.scene, *world.trees.get(record.body.scene, ()))
+            able = [host for host in steady if host.slots]
+            reach = any(all(host.disk.intact(blob) for blob in scene) for host in steady)
+            if not able or not reach or not all(self._open(host, job) for host in steady):
+                continue
+            if not any(frame.host in side and frame.at_ms >= split.since_ms for frame in self.finished):
+                raise Violation("L7", f"side {side} rendered nothing in {alone_ms} ms of a split", job)
+
+    def _open(self, host: "Host", job: JobId) -> bool:
+        """Tell whether a host still has a task of the job to render, as far as it knows."""
+        view = host.core.job_view(host.now(), job)
+        return view is not None and view.counting + view.stopped < view.tasks and view.state is not JobState.CANCELLED

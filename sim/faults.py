@@ -1,0 +1,297 @@
+"""What goes wrong with machines and lines, and how all of it heals.
+
+Times of faults are drawn beforehand; whom they hit is drawn when they come, among those who are up. Each ends by itself
+after about the scenario's `down_ms`, or when the liveness phase begins, whichever is first.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mesh.ground.ids import BlobId
+from mesh.ground.instants import HOUR_MS, MINUTE_MS
+from sim.scenario import Act
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+_FIRST_MS = 4_000
+_FUSE_EFFECTS = 40
+_STOP_PATIENCE_MS = 2_000
+
+
+class Faults:
+    """All faults of one run."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._dice = world.dice.fork(b"faults")
+        self.core = dict.fromkeys(world.scenario.core or range(world.scenario.peers))
+        self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._cuts = 0
+        self.rotted: dict[BlobId, None] = {}
+        """Blobs of which a copy rotted: nobody promised that they survive."""
+
+    def plan_all(self) -> None:
+        """Plan the drawn faults and the script's acts."""
+        scenario = self._world.scenario
+        kinds: tuple[tuple[int, Callable[[], None]], ...] = (
+            (scenario.kills, self._kill),
+            (scenario.powers, self._power),
+            (scenario.fuses, self._fuse),
+            (scenario.freezes, self._freeze),
+            (scenario.sleeps, self._sleep),
+            (scenario.splits, self._split),
+            (scenario.one_ways, self._one_way),
+            (scenario.stops, self._stop),
+            (scenario.steps, self._step),
+            (scenario.rots, self._rot),
+            (scenario.full_disks, self._fill),
+        )
+        for per_minute, fault in kinds:
+            times = -(-per_minute * scenario.safety_ms // MINUTE_MS)
+            for _ in range(times):
+                at_ms = _FIRST_MS + self._dice.below(max(1, scenario.safety_ms - _FIRST_MS))
+                self._world.at(at_ms, self._come, fault)
+        for act in scenario.script:
+            if act.what != "submit":
+                self._world.at(act.at_ms, self._act, act)
+
+    def _come(self, fault: Callable[[], None]) -> None:
+        if self._world.faulty:
+            fault()
+
+    def _down_ms(self) -> int:
+        """Draw how long a fault lasts: mostly about the scenario's time, now and then four times that."""
+        mean_ms = self._world.scenario.down_ms
+        drawn_ms = 1 + self._dice.below(2 * mean_ms)
+        return 4 * drawn_ms if self._dice.below(8) == 0 else drawn_ms
+
+    def _victim(self) -> "Host | None":
+        up = [host for host in self._world.hosts if host.running and not host.frozen]
+        return up[self._dice.below(len(up))] if up else None
+
+    def _happened(self, host: "Host", text: str) -> None:
+        self._world.trace.happened(self._world.now_ms, host.index, text)
+
+    # Processes and machines.
+
+    def kill(self, host: "Host", *, power: bool) -> None:
+        """End a process, or its whole machine, at once."""
+        self._happened(host, "loses power" if power else "is killed")
+        host.die(power=power)
+
+    def start(self, host: "Host") -> None:
+        """Start a host again unless it runs, or is to stay away."""
+        if not host.running and (self._world.faulty or self.is_core(host)):
+            self._happened(host, "starts")
+            host.start()
+
+    def _kill(self) -> None:
+        self._end(power=False)
+
+    def _power(self) -> None:
+        self._end(power=True)
+
+    def _end(self, *, power: bool) -> None:
+        host = self._victim()
+        if host is not None:
+            self.kill(host, power=power)
+            self._world.after(self._down_ms(), self.start, host)
+
+    def _fuse(self) -> None:
+        host = self._victim()
+        if host is not None:
+            host.fuse = 1 + self._dice.below(_FUSE_EFFECTS)
+
+    def fuse_blew(self, host: "Host") -> None:
+        """End a host between two effects."""
+        self.kill(host, power=self._dice.below(2) == 0)
+        self._world.after(self._down_ms(), self.start, host)
+
+    def _freeze(self) -> None:
+        self._suspend(machine=False)
+
+    def _sleep(self) -> None:
+        self._suspend(machine=True)
+
+    def _suspend(self, *, machine: bool) -> None:
+        host = self._victim()
+        if host is not None:
+            self.suspend(host, self._down_ms(), machine=machine)
+
+    def suspend(self, host: "Host", for_ms: int, *, machine: bool) -> None:
+        """Freeze a process, or let its machine sleep, for a time."""
+        self._happened(host, "falls asleep" if machine else "is frozen")
+        host.wakes_ms = self._world.now_ms + for_ms
+        host.freeze(machine=machine)
+        self._world.after(for_ms, self._thaw, host, host.life)
+
+    def _thaw(self, host: "Host", life: int) -> None:
+        if host.life == life and host.frozen:
+            self._happened(host, "goes on")
+            host.thaw()
+
+    def _stop(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self._happened(host, "is asked to stop")
+            host.ask_to_stop()
+            self._world.after(_STOP_PATIENCE_MS + self._down_ms(), self._start_stopped, host)
+
+    def _start_stopped(self, host: "Host") -> None:
+        """Start a stopped host again, once it is done with stopping."""
+        if host.running and self._world.faulty:
+            self._world.after(_STOP_PATIENCE_MS, self._start_stopped, host)
+        else:
+            self.start(host)
+
+    # Clocks and disks.
+
+    def _step(self) -> None:
+        host = self._victim()
+        if host is not None:
+            host.clock.step(self._dice.below(2 * HOUR_MS) - HOUR_MS)
+
+    def _rot(self) -> None:
+        """Let a piece of a picture rot on one disk."""
+        host = self._victim()
+        if host is None:
+            return
+        pictures = [blob for blob in host.disk.whole() if self._world.blobs[blob].picture]
+        if pictures:
+            blob = pictures[self._dice.below(len(pictures))]
+            host.disk.blobs[blob].rotten = 1
+            self.rotted[blob] = None
+            self._happened(host, f"has a rotten piece of {blob.hex()[:8]}")
+
+    def _fill(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self._happened(host, "has a full disk")
+            host.disk.full = True
+            self._world.after(self._down_ms(), self._empty, host)
+
+    def _empty(self, host: "Host") -> None:
+        host.disk.full = False
+
+    # Lines.
+
+    def _split(self) -> None:
+        count = self._world.scenario.peers
+        side = [index for index in range(count) if self._dice.below(2)]
+        other = [index for index in range(count) if index not in side]
+        self._part(side, other, both=True, for_ms=self._down_ms() * 2)
+
+    def _one_way(self) -> None:
+        host = self._victim()
+        if host is not None:
+            deaf = [index for index in range(self._world.scenario.peers) if index != host.index and self._dice.below(3)]
+            self._part([host.index], deaf, both=False, for_ms=self._down_ms())
+
+    def _part(self, side: list[int], other: list[int], *, both: bool, for_ms: int) -> None:
+        number = self.cut(tuple(side), tuple(other), both=both)
+        self._world.after(for_ms, self.mend, number)
+
+    def cut(self, side: tuple[int, ...], other: tuple[int, ...], *, both: bool) -> int:
+        """Cut what `side` sends to `other`, and perhaps the way back; return the number of the cut."""
+        pairs = [(one, two) for one in side for two in other]
+        if both:
+            pairs += [(two, one) for one, two in pairs]
+        self._cuts += 1
+        self._mends[self._cuts] = tuple(pairs)
+        for one, two in pairs:
+            self._world.net.cut(one, two)
+        self._world.trace.happened(
+            self._world.now_ms,
+            side[0] if side else 0,
+            f"cut {self._cuts}: {side} from {other}{'' if both else ' one way'}",
+        )
+        self._world.economy.parted(self._cuts, side, other, both)
+        return self._cuts
+
+    @property
+    def cuts_now(self) -> int:
+        """How many cuts are in force."""
+        return len(self._mends)
+
+    def mend(self, number: int) -> None:
+        """Take one cut back."""
+        if number in self._mends:
+            self._world.trace.happened(self._world.now_ms, 0, f"cut {number} is mended")
+            self._world.economy.mended(number)
+            pairs = self._mends.pop(number)
+            for one, two in pairs:
+                self._world.net.mend(one, two)
+
+    # Scripts, and the end of all faults.
+
+    def _act(self, act: Act) -> None:
+        world = self._world
+        for host in (world.hosts[index] for index in act.peers):
+            match act.what:
+                case "kill" | "power":
+                    self.kill(host, power=act.what == "power")
+                case "start":
+                    self.start(host)
+                case "freeze" | "sleep":
+                    self.suspend(host, world.scenario.ends_ms, machine=act.what == "sleep")
+                case "thaw":
+                    self._thaw(host, host.life)
+                case "stop":
+                    self._happened(host, "is asked to stop")
+                    host.ask_to_stop()
+                case _:
+                    pass
+        match act.what:
+            case "cut" | "cut-one-way":
+                others = act.others or tuple(index for index in range(len(world.hosts)) if index not in act.peers)
+                self.cut(act.peers, others, both=act.what == "cut")
+            case "mend":
+                for number in list(self._mends):
+                    self.mend(number)
+            case "cancel":
+                world.people.cancel(world.people.plans[act.job])
+            case _:
+                pass
+
+    def is_core(self, host: "Host") -> bool:
+        """Tell whether the liveness phase counts on a host."""
+        return host.index in self.core
+
+    def heal(self) -> None:
+        """Mend all lines and disks, start the core set of peers, and end all others for good."""
+        world = self._world
+        self._enlarge_core()
+        for number in list(self._mends):
+            self.mend(number)
+        world.net.heal()
+        for host in world.hosts:
+            host.fuse = 0
+            host.disk.full = False
+            if not self.is_core(host):
+                self.kill(host, power=False)
+                continue
+            self._thaw(host, host.life)
+            self.start(host)
+
+    def _enlarge_core(self) -> None:
+        """See to it that the core set can do what is asked: a renderer, every submitter, and every scene.
+
+        A job whose submitter stays away is sealed by `copies` others, if it had time to spread; where the scene or the
+        record did not, the submitter has to come back.
+        """
+        world = self._world
+        if not any(world.hosts[index].slots for index in self.core):
+            self.core[0] = None
+        for plan in world.people.plans:
+            hosts = [world.hosts[index] for index in self.core]
+            known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
+            if not known or plan.job is None or plan.cancel_asked:
+                self.core[plan.submitter] = None
+                continue
+            job = world.books.jobs[plan.job].body
+            scene = (job.scene, *world.trees[job.scene])
+            whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
+            if not whole or len(hosts) < job.copies or plan.poisoned:
+                self.core[plan.submitter] = None

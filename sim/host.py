@@ -1,0 +1,271 @@
+"""One host: a machine, a process on it that runs the core, and the shell that performs the core's effects.
+
+Effects are performed in order. `Append` is a barrier: the entries of all that are queued are written and fsynced in
+one go, and only then what follows goes on. A fuse can end the process between any two effects. A frozen process
+handles nothing, and all that waited for it at once when it goes on.
+
+Invariants: `life` rises with each end of the process, and whatever was on its way to an earlier life is dropped.
+After the core said `Stopped` it is still told a few things, and must ask for nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mesh.core.effects import (
+    AnswerDoor,
+    Append,
+    CheckOutput,
+    CloseChannel,
+    CloseStage,
+    Dial,
+    Effect,
+    Export,
+    FetchManifest,
+    FetchPieces,
+    KillRender,
+    Knock,
+    OpenStage,
+    ReadPage,
+    ReadTree,
+    Reply,
+    Send,
+    SetTimer,
+    StartRender,
+    Stopped,
+    WarmEngine,
+    WritePage,
+)
+from mesh.core.events import EnginesProbed, Event, Started, StopAsked, TimerFired
+from mesh.core.status import JobView, MeshView, TaskView
+from mesh.ground.ids import BOOT_SIZE, Boot, JobId
+from mesh.ground.instants import Now
+from mesh.wire.envelope import Signed, Signer, peer_id
+from mesh.wire.members import Admission
+from mesh.wire.messages import Address
+from sim.clock import HostClock
+from sim.disk import Disk
+from sim.net import address_of
+from sim.render import Farm
+from sim.shelf import Shelf
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+_PROBE_MS = 150
+_SEEK_EVERY_MS = 3_000
+"""How often a shell tries the addresses of its command line again, at least."""
+
+
+class Core(Protocol):
+    """What the world needs of a peer: the real one, or a test's mutant of it."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]: ...
+
+    def mesh_view(self, now: Now) -> MeshView: ...
+
+    def job_view(self, now: Now, job: JobId) -> JobView | None: ...
+
+    def task_views(self, job: JobId) -> tuple[TaskView, ...]: ...
+
+
+class Host:
+    """One machine of the world and the peer on it."""
+
+    def __init__(self, world: "World", index: int, signer: Signer, chain: tuple[Signed[Admission], ...]) -> None:
+        self.world = world
+        self.index = index
+        self.name = f"p{index}"
+        self.signer = signer
+        self.chain = chain
+        self.peer_id = peer_id(signer.key)
+        self.address: Address = address_of(index)
+        self.contacts: tuple[Address, ...] = ()
+        self._dice = world.dice.fork(b"host" + index.to_bytes(4, "big"))
+        scenario = world.scenario
+        self.clock = HostClock(
+            base_ms=self._dice.below(10**9),
+            drift_ppm=self._dice.below(2 * scenario.drift_ppm + 1) - scenario.drift_ppm,
+            wall_offset_ms=self._dice.below(2 * scenario.wall_offset_ms + 1) - scenario.wall_offset_ms,
+        )
+        self.slots = scenario.slots if index < scenario.renderers else 0
+        self.disk = Disk(world.parcels)
+        self.shelf = Shelf(world, self)
+        self.farm = Farm(world, self, scenario.slowest_percent + self._dice.below(101 - scenario.slowest_percent))
+        self.boot = Boot(b"")
+        self.life = 0
+        self.powered = True
+        self.running = False
+        self.frozen = False
+        self.asleep = False
+        self.wakes_ms = 0
+        self.slept_ms = 0
+        self._slept_from_ms = 0
+        self.fuse = 0
+        """Effects after which the process dies; 0: none."""
+        self._core: Core | None = None
+        self._queue: deque[Effect] = deque()
+        self._syncing = False
+        self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._perform: dict[type, Callable[[Any], None]] = {
+            Send: self._send,
+            Dial: lambda effect: world.net.dial(self, effect.peer, effect.addresses),
+            Knock: lambda effect: world.net.knock(self, effect.address),
+            CloseChannel: lambda effect: world.net.close(self, effect.peer),
+            SetTimer: self._set_timer,
+            FetchManifest: self.shelf.fetch_manifest,
+            FetchPieces: self.shelf.fetch_pieces,
+            ReadTree: self.shelf.read_tree,
+            WritePage: self.shelf.write_page,
+            ReadPage: self.shelf.read_page,
+            CheckOutput: self.shelf.check_output,
+            Export: self.shelf.export,
+            WarmEngine: lambda _: None,
+            OpenStage: lambda _: None,
+            CloseStage: lambda effect: self.farm.close(effect.job),
+            StartRender: self.farm.start,
+            KillRender: lambda effect: self.farm.kill(effect.op),
+            Reply: lambda effect: world.people.hear(self, effect.op, effect.reply),
+            AnswerDoor: lambda _: None,
+            Stopped: self._stopped,
+        }
+
+    # The process.
+
+    @property
+    def core(self) -> Core:
+        """The running core."""
+        assert self._core is not None
+        return self._core
+
+    def start(self) -> None:
+        """Start the process from what the disk holds; nothing where it runs."""
+        if self.running:
+            return
+        self.powered = self.running = True
+        self.boot = Boot(self._dice.draw(BOOT_SIZE))
+        self._core = self.world.make_core(self, self._dice.draw(32))
+        kept = self.disk.load()
+        self.world.books.started(self, kept)
+        self.receive(Started(kept=kept, complete=self.disk.whole(), addresses=(self.address,), contacts=self.contacts))
+        self._seek(self.life)
+        self.world.tell(
+            self,
+            _PROBE_MS + self._dice.below(self.world.scenario.probe_ms + 1),
+            EnginesProbed(engines=self.world.engines, slots=self.slots, cores=8, memory_mb=16_384),
+        )
+
+    def die(self, *, power: bool) -> None:
+        """End the process by SIGKILL, or the whole machine by its plug."""
+        if self.running:
+            self._end()
+            self.world.net.drop(self, visibly=not power, clean=False)
+        if power:
+            self.powered = False
+            self.disk.lose_power(self._dice)
+
+    def _end(self) -> None:
+        self.life += 1
+        self.running = self.frozen = self.asleep = False
+        self.fuse = 0
+        self._core = None
+        self._queue.clear()
+        self._syncing = False
+        self._inbox.clear()
+        self.farm.die()
+
+    def _stopped(self, effect: Stopped) -> None:
+        self.world.safety.stopped(self, effect)
+        self._end()
+        self.world.net.drop(self, visibly=True, clean=True)
+
+    def ask_to_stop(self) -> None:
+        """Ask the process to finish what it has in hand and end."""
+        if self.running:
+            self.receive(StopAsked(now=False))
+
+    def freeze(self, *, machine: bool) -> None:
+        """Stop the process, or let the whole machine sleep, until `thaw`."""
+        self.frozen = True
+        self.asleep = machine
+        self._slept_from_ms = self.world.now_ms
+
+    def thaw(self) -> None:
+        """Go on: all that waited is handled at once."""
+        if not self.frozen:
+            return
+        if self.asleep:
+            self.slept_ms += self.world.now_ms - self._slept_from_ms
+        self.frozen = self.asleep = False
+        waiting, self._inbox = self._inbox, []
+        life = self.life
+        for action, arguments in waiting:
+            if self.life == life:
+                action(*arguments)
+
+    # Turns.
+
+    def receive(self, event: Event) -> None:
+        """Let the core handle an event and perform what it asks, now or after the thaw."""
+        if not self.running:
+            return
+        if self.frozen:
+            self._inbox.append((self.receive, (event,)))
+            return
+        effects = self.core.handle(self.clock.read(self.world.now_ms), event)
+        self.world.trace.turn(self.world.now_ms, self.index, event, effects)
+        self.world.books.turned(self, event, effects)
+        self.world.safety.turned(self, event, effects)
+        self._queue.extend(effects)
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._queue and not self._syncing and self.running:
+            if self.fuse:
+                self.fuse -= 1
+                if not self.fuse:
+                    self.world.faults.fuse_blew(self)
+                    return
+            effect = self._queue.popleft()
+            if isinstance(effect, Append):
+                self._write(effect)
+            else:
+                self._perform[type(effect)](effect)
+
+    def _write(self, first: Append) -> None:
+        """Write the entries of every queued `Append` and fsync them together."""
+        appends = [first, *(effect for effect in self._queue if isinstance(effect, Append))]
+        self._queue = deque(effect for effect in self._queue if not isinstance(effect, Append))
+        for append in appends:
+            self.disk.write(append.entries)
+        self._syncing = True
+        scenario = self.world.scenario
+        self.world.after(scenario.fsync_ms + self._dice.below(scenario.fsync_ms + 1), self._synced, self.life)
+
+    def _synced(self, life: int) -> None:
+        if self.life != life:
+            return
+        if self.frozen:
+            self._inbox.append((self._synced, (life,)))
+            return
+        self.disk.sync()
+        self._syncing = False
+        self._flush()
+
+    def _send(self, effect: Send) -> None:
+        self.world.safety.sends(self, effect)
+        self.world.net.send(self, effect.peer, effect.message)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self.world.tell_at(self, max(self.clock.when(effect.at), self.world.now_ms), TimerFired(timer=effect.timer))
+
+    def _seek(self, life: int) -> None:
+        """Dial the addresses that a person gave, for as long as the process runs: two islands must meet again."""
+        if self.life == life:
+            for address in self.contacts:
+                self.world.net.dial_anybody(self, address)
+            self.world.after(_SEEK_EVERY_MS + self._dice.below(_SEEK_EVERY_MS), self._seek, life)
+
+    def now(self) -> Now:
+        """Read the host's clocks now, as a person at its keyboard would."""
+        return self.clock.read(self.world.now_ms)

@@ -1,0 +1,81 @@
+"""The liveness checkers: after all has healed, everything that was asked for is done, and in time.
+
+L2 above all: what one capable peer can still reach is rendered; what the submitter or enough others are back for is
+sealed; files lie where people wanted them. The demands are made of the core set of peers alone.
+"""
+
+from typing import TYPE_CHECKING
+
+from mesh.core.status import JobState
+from mesh.ground.ids import JobId
+from sim.people import Plan
+from sim.violation import Violation
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+
+class Liveness:
+    """What is still to be done in the liveness phase."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def finished(self) -> bool:
+        """Tell whether nothing is left to wait for."""
+        return self._first_missing() is None
+
+    def fail(self) -> None:
+        """Raise what is missing although its time is over."""
+        missing = self._first_missing()
+        if missing is not None:
+            text, ids = missing
+            raise Violation("L2", text, *ids)
+
+    def _first_missing(self) -> tuple[str, tuple[bytes, ...]] | None:
+        hosts = [host for host in self._world.hosts if self._world.faults.is_core(host)]
+        for host in hosts:
+            if not host.running:
+                return (f"{host.name} does not run", (host.peer_id,))
+        for plan in self._world.people.plans:
+            missing = self._missing_of(plan, hosts)
+            if missing is not None:
+                return missing
+        return None
+
+    def _missing_of(self, plan: Plan, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
+        if plan.job is None:
+            return (f"{plan.name} was never accepted: {plan.declined or 'no answer'}", ())
+        for host in hosts:
+            view = host.core.job_view(host.now(), plan.job)
+            if view is None:
+                return (f"{host.name} does not know {plan.name}", (plan.job,))
+            if plan.cancelled:
+                if view.state is not JobState.CANCELLED:
+                    return (f"{host.name} shows the cancelled {plan.name} as {view.state.value}", (plan.job,))
+            elif plan.cancel_asked and view.state is JobState.CANCELLED:
+                continue
+            elif plan.poisoned:
+                if host.index == plan.submitter and view.counting + view.stopped < view.tasks:
+                    text = f"{host.name} counts {view.counting} and {view.stopped} stopped of {view.tasks}"
+                    return (f"{text} of {plan.name}", (plan.job,))
+            elif view.state is not JobState.SEALED:
+                text = f"{host.name} shows {plan.name} as {view.state.value}, {view.counting} of {view.tasks} counting"
+                return (f"{text}, {view.safe} safe, {view.delivered} delivered {view.problems}", (plan.job,))
+        if plan.cancel_asked:
+            return None
+        return self._missing_files(plan, plan.job, hosts)
+
+    def _missing_files(self, plan: Plan, job: JobId, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
+        body = self._world.books.jobs[job].body
+        stopped = len(set(plan.poisoned))
+        for host in hosts:
+            directory = plan.directory if host.index == plan.submitter else plan.fetchers.get(host.index, "")
+            if not directory:
+                continue
+            names = [body.names.name(frame) for frame in body.frames]
+            missing = [name for name in names if (directory, name) not in host.disk.files]
+            if len(missing) > stopped:
+                return (f"{host.name} lacks {len(missing)} files of {plan.name}, {missing[0]} first", (job,))
+        return None

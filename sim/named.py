@@ -1,0 +1,146 @@
+"""Scenarios with names: the walks that the mesh must never lose, each as short as it can be.
+
+Small meshes and few frames, so that each runs in about a second. What a scenario must show beyond the checkers'
+rules, such as how soon a dead peer's frame is claimed again, its test says.
+"""
+
+import dataclasses
+
+from mesh.ground.errors import UsageError
+from sim.scenario import Act, Scenario
+
+_S = 1_000
+
+_SMALL = Scenario(
+    peers=6,
+    renderers=5,
+    jobs=1,
+    frames=40,
+    frame_ms=4 * _S,
+    submitters=(5,),
+    safety_ms=60 * _S,
+    least_ms=60 * _S,
+    spread_percent=20,
+)
+
+
+def _small(name: str, **options: object) -> Scenario:
+    changed: dict[str, object] = {"name": name, **options}
+    return dataclasses.replace(_SMALL, **changed)  # type: ignore[arg-type]
+
+
+_SCENARIOS = (
+    _small("calm", steady=True),
+    _small("calm-many", peers=20, renderers=20, frames=400, steady=True, safety_ms=120 * _S, least_ms=120 * _S),
+    # Renderers die with their nodes, one of them for long.
+    _small(
+        "kill",
+        script=(Act(at_ms=15 * _S, what="kill", peers=(1, 2)), Act(at_ms=40 * _S, what="start", peers=(1,))),
+    ),
+    # Every process dies in the same millisecond: running tasks must not look open to keepers that come back.
+    _small(
+        "all-restart",
+        script=(
+            Act(at_ms=18 * _S, what="kill", peers=(0, 1, 2, 3, 4, 5)),
+            Act(at_ms=20 * _S, what="start", peers=(0, 1, 2, 3, 4, 5)),
+        ),
+    ),
+    # Every machine loses power: only what was fsynced is left.
+    _small(
+        "blackout",
+        script=(
+            Act(at_ms=18 * _S, what="power", peers=(0, 1, 2, 3, 4, 5)),
+            Act(at_ms=25 * _S, what="start", peers=(0, 1, 2, 3, 4, 5)),
+        ),
+    ),
+    # Only the keepers' processes die, the renderers of the others go on.
+    _small(
+        "keeper-restart",
+        peers=8,
+        renderers=8,
+        submitters=(7,),
+        script=(
+            Act(at_ms=16 * _S, what="kill", peers=(0, 1, 2, 3)),
+            Act(at_ms=17 * _S, what="start", peers=(0, 1, 2, 3)),
+        ),
+    ),
+    # Both sides can render and have the scene: both finish, and agree after healing.
+    _small(
+        "split",
+        frames=60,
+        safety_ms=140 * _S,
+        least_ms=150 * _S,
+        script=(Act(at_ms=15 * _S, what="cut", peers=(0, 1, 5)), Act(at_ms=135 * _S, what="mend")),
+    ),
+    # The submitter leaves for good once the scene is elsewhere; the others render and seal.
+    _small("submitter-gone", core=(0, 1, 2, 3, 4), script=(Act(at_ms=14 * _S, what="power", peers=(5,)),)),
+    # Another attempt counts once the frozen one wakes up, and its files stay as they are.
+    _small(
+        "frozen",
+        script=(Act(at_ms=15 * _S, what="freeze", peers=(1,)), Act(at_ms=45 * _S, what="thaw", peers=(1,))),
+    ),
+    # A laptop sleeps in the middle of a frame.
+    _small(
+        "sleeper",
+        script=(Act(at_ms=15 * _S, what="sleep", peers=(1,)), Act(at_ms=50 * _S, what="thaw", peers=(1,))),
+    ),
+    # The submitter is cut off with frames delivered; the others go on and seal; nothing on its disk may change.
+    _small(
+        "cut-submitter",
+        safety_ms=100 * _S,
+        least_ms=100 * _S,
+        script=(Act(at_ms=20 * _S, what="cut", peers=(5,)), Act(at_ms=95 * _S, what="mend")),
+    ),
+    # A holder cannot be heard by one keeper: its lease lives by the others'.
+    _small(
+        "one-keeper-deaf",
+        script=(
+            Act(at_ms=10 * _S, what="cut-one-way", peers=(1,), others=(0,)),
+            Act(at_ms=55 * _S, what="mend"),
+        ),
+    ),
+    _small("two-peers", peers=2, renderers=2, submitters=(0,), frames=16),
+    # Of two peers the submitter goes once it may, and the other one finishes.
+    _small(
+        "two-peers-one-goes",
+        peers=2,
+        renderers=2,
+        submitters=(0,),
+        frames=16,
+        core=(1,),
+        script=(Act(at_ms=15 * _S, what="kill", peers=(0,)),),
+    ),
+    _small("alone", peers=1, renderers=1, submitters=(0,), frames=8),
+    # One of three dies for good: what is left delivers at once, and the submitter seals.
+    _small(
+        "one-of-three-dies",
+        peers=3,
+        renderers=3,
+        submitters=(0,),
+        frames=24,
+        core=(0, 1),
+        script=(Act(at_ms=14 * _S, what="power", peers=(2,)),),
+    ),
+    # The only capable peer fails now and then, and has to try again what it failed.
+    _small("one-capable", peers=3, renderers=1, submitters=(2,), frames=10, crash_permille=200),
+    _small("cancel", cancels=1, script=(Act(at_ms=20 * _S, what="cancel", job=0),)),
+    # A hundred idle slots choose from one window: few may collide.
+    _small(
+        "crowd", peers=60, renderers=60, slots=2, frames=600, submitters=(0,), frame_ms=5 * _S, steady=True,
+        safety_ms=50 * _S, least_ms=50 * _S, probe_ms=0,
+    ),
+    # Every claim that a renderer makes hangs for a minute on one peer in six.
+    _small("hoarder", hang_permille=150, extra_ms=10 * 60 * _S),
+    _small("liars", strangers=40, liars=40, replays=60),
+    _small("bad-lines", loss_ppm=20_000, duplicate_ppm=20_000, reorder_ppm=20_000, latency_ms=20, jitter_ms=40),
+    _small("rot", rots=12, safety_ms=40 * _S),
+)  # fmt: skip
+
+NAMED: dict[str, Scenario] = {scenario.name: scenario for scenario in _SCENARIOS}
+
+
+def named(name: str) -> Scenario:
+    """Return the scenario called `name`; raises `UsageError` with the names that there are."""
+    if name not in NAMED:
+        raise UsageError(f"no scenario is called {name}; there are: {', '.join(NAMED)}")
+    return NAMED[name]

@@ -1,0 +1,276 @@
+"""The network between hosts: channels that are dialled, carry messages in order, and break.
+
+A host is reachable from another unless that direction is cut. What a cut swallows is silent: what was sent waits, as
+in the senders' buffers of a real connection, and arrives after healing if both ends still hold the channel. A process
+that dies closes its channels visibly, as its system does for it; a host without power closes nothing, and whoever
+sends to it learns so only once it is back and knows the channel no more. Beyond what a connection does, a scenario
+may lose, duplicate and reorder messages.
+
+Invariants: one channel per pair is current; an end that closed hears nothing more of it.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard
+from mesh.ground.errors import WireError
+from mesh.ground.ids import PeerId
+from mesh.wire.messages import Address, Message
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+DIAL_GIVEN_UP_MS = 5_000
+"""A dial that nothing answers ends after the handshake's time."""
+
+PORT = 7_000
+_PART = 1_000_000
+
+
+class Channel:
+    """One connection of two hosts: which ends still hold it, and what waits behind a cut."""
+
+    __slots__ = ("broken", "busy_until", "first", "held", "open", "opens_ms", "second")
+
+    def __init__(self, first: int, second: int, opens_ms: int) -> None:
+        self.first = first
+        self.second = second
+        self.open = {first: True, second: True}
+        self.opens_ms = opens_ms
+        """Nothing arrives before both ends know of the channel."""
+        self.busy_until = {first: opens_ms, second: opens_ms}
+        """When the last message to that end arrives: later ones do not overtake it."""
+        self.broken = False
+        """Something on it was lost for good."""
+        self.held: dict[int, list[object]] = {first: [], second: []}
+
+    def other(self, end: int) -> int:
+        """Return the end across from `end`."""
+        return self.second if end == self.first else self.first
+
+
+@dataclass(slots=True, kw_only=True)
+class NetFaults:
+    """How bad the network is now; rates in millionths of messages."""
+
+    loss_ppm: int = 0
+    duplicate_ppm: int = 0
+    reorder_ppm: int = 0
+
+
+def address_of(index: int) -> Address:
+    """Return where host `index` listens."""
+    return Address(host=f"10.{index >> 16}.{index >> 8 & 255}.{index & 255}", port=PORT)
+
+
+class Net:
+    """All channels of the world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._dice = world.dice.fork(b"net")
+        self._channels: dict[tuple[int, int], Channel] = {}
+        self._by_address: dict[Address, int] = {}
+        self._cuts: dict[tuple[int, int], int] = {}
+        """How many faults cut this direction now."""
+        self.faults = NetFaults()
+
+    def place(self, host: "Host") -> None:
+        """Give a host its address."""
+        self._by_address[host.address] = host.index
+
+    # Reach.
+
+    def reaches(self, source: int, target: int) -> bool:
+        """Tell whether bytes of `source` get to `target`'s machine now."""
+        return (source, target) not in self._cuts
+
+    def connects(self, one: int, other: int) -> bool:
+        """Tell whether both directions are whole."""
+        return self.reaches(one, other) and self.reaches(other, one)
+
+    def cut(self, source: int, target: int) -> None:
+        """Cut one direction."""
+        self._cuts[source, target] = self._cuts.get((source, target), 0) + 1
+
+    def mend(self, source: int, target: int) -> None:
+        """Take one cut of that direction back; what waited arrives when no cut is left."""
+        left = self._cuts.pop((source, target), 0) - 1
+        if left > 0:
+            self._cuts[source, target] = left
+            return
+        channel = self._between(source, target)
+        if channel is not None:
+            held, channel.held[target] = channel.held[target], []
+            for parcel in held:
+                self._transmit(channel, source, parcel, extra_ms=0)
+
+    def heal(self) -> None:
+        """Mend everything and lose nothing from now on; a channel that lost something is broken, as a real one is."""
+        self.faults = NetFaults()
+        for source, target in list(self._cuts):
+            self._cuts[source, target] = 1
+            self.mend(source, target)
+        for channel in self._channels.values():
+            if channel.broken:
+                for end in (channel.first, channel.second):
+                    self._end(channel, self._world.hosts[end], clean=False)
+
+    def latency_ms(self) -> int:
+        """Draw the time that one message takes."""
+        scenario = self._world.scenario
+        return scenario.latency_ms + self._dice.below(scenario.jitter_ms + 1)
+
+    # Dialling.
+
+    def dial(self, host: "Host", peer: PeerId, addresses: tuple[Address, ...]) -> None:
+        """Try the addresses for `host`: the first that is a host's is where the peer is or is not."""
+        target = next((self._by_address[address] for address in addresses if address in self._by_address), None)
+        if target is None or target == host.index:
+            self._world.tell(host, DIAL_GIVEN_UP_MS, DialFailed(peer=peer, refused=False))
+            return
+        channel = self._between(host.index, target)
+        if channel is not None and all(channel.open.values()):
+            return
+        address = self._world.hosts[target].address
+        self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, peer, address)
+
+    def dial_anybody(self, host: "Host", address: Address) -> None:
+        """Try one address for the host's shell, whoever listens there; a failure is nobody's news."""
+        target = self._by_address[address]
+        channel = self._between(host.index, target)
+        if channel is None or not all(channel.open.values()):
+            self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, None, address)
+
+    def knock(self, host: "Host", address: Address) -> None:
+        """Dial an address for `host`, whoever is there; nothing happens where nobody is."""
+        target = self._by_address.get(address)
+        if target is None or target == host.index:
+            return
+        peer = self._world.hosts[target].peer_id
+        channel = self._between(host.index, target)
+        if peer is not None and (channel is None or not all(channel.open.values())):
+            self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, peer, address)
+
+    def _arrive(self, host: "Host", life: int, peer: PeerId | None, address: Address) -> None:
+        """End a handshake: a channel at both ends, or none; `peer` None: whoever is there."""
+        if host.life != life:
+            return
+        target = self._world.hosts[self._by_address[address]]
+        if not self.connects(host.index, target.index) or not target.powered or target.frozen:
+            self._fail(host, DIAL_GIVEN_UP_MS, peer, refused=False)
+            return
+        if not target.running or peer not in (None, target.peer_id):
+            self._fail(host, 0, peer, refused=not target.running)
+            return
+        old = self._between(host.index, target.index)
+        if old is not None and all(old.open.values()):
+            return
+        if old is not None:
+            self._end(old, host, clean=False)
+            self._end(old, target, clean=False)
+        opened_ms = self.latency_ms()
+        first, second = sorted((host.index, target.index))
+        self._channels[first, second] = Channel(first, second, self._world.now_ms + opened_ms)
+        self._world.tell(target, 0, ChannelOpened(peer=host.peer_id, boot=host.boot, address=None))
+        self._world.tell(host, opened_ms, ChannelOpened(peer=target.peer_id, boot=target.boot, address=address))
+
+    def _fail(self, host: "Host", after_ms: int, peer: PeerId | None, *, refused: bool) -> None:
+        if peer is not None:
+            self._world.tell(host, after_ms, DialFailed(peer=peer, refused=refused))
+
+    def _between(self, one: int, other: int) -> Channel | None:
+        return self._channels.get((min(one, other), max(one, other)))
+
+    # Messages.
+
+    def send(self, host: "Host", peer: PeerId, message: Message) -> None:
+        """Put a message on the host's channel to `peer`, if it holds one."""
+        target = self._world.index_of(peer)
+        channel = self._between(host.index, target) if target is not None else None
+        if channel is None or target is None or not channel.open[host.index]:
+            return
+        parcel = self._world.parcels.pack(message)
+        if not channel.open[target]:
+            self._world.after(2 * self.latency_ms(), self._reset, channel, host)
+            return
+        if self._strikes(self.faults.loss_ppm):
+            channel.broken = True
+            return
+        extra_ms = 0
+        if self._strikes(self.faults.reorder_ppm):
+            extra_ms = 1 + self._dice.below(500)
+        self._transmit(channel, host.index, parcel, extra_ms)
+        if self._strikes(self.faults.duplicate_ppm):
+            self._transmit(channel, host.index, parcel, extra_ms=1 + self._dice.below(2_000))
+
+    def _strikes(self, ppm: int) -> bool:
+        return ppm > 0 and self._dice.below(_PART) < ppm
+
+    def _transmit(self, channel: Channel, source: int, parcel: object, extra_ms: int) -> None:
+        target = channel.other(source)
+        if not self.reaches(source, target):
+            channel.held[target].append(parcel)
+            return
+        arrives_ms = max(self._world.now_ms + self.latency_ms() + extra_ms, channel.opens_ms)
+        if extra_ms == 0:
+            arrives_ms = channel.busy_until[target] = max(arrives_ms, channel.busy_until[target])
+        self._world.at(arrives_ms, self._deliver, channel, target, parcel)
+
+    def _deliver(self, channel: Channel, target: int, parcel: object) -> None:
+        source = channel.other(target)
+        if not channel.open[target]:
+            return
+        if not self.reaches(source, target):
+            channel.held[target].append(parcel)
+            return
+        host = self._world.hosts[target]
+        message = self._world.parcels.unpack(parcel)
+        try:
+            self._world.checked.check(message)
+        except WireError:
+            self.close(host, self._world.hosts[source].peer_id)
+            self._world.tell(host, 0, ChannelClosed(peer=self._world.hosts[source].peer_id, clean=False))
+            return
+        sender = self._world.hosts[source].peer_id
+        self._world.adversary.overhear(host, sender, message)
+        host.receive(MessageHeard(peer=sender, message=message))
+
+    # Ends.
+
+    def close(self, host: "Host", peer: PeerId) -> None:
+        """Close the host's end with a signed word, which the other end hears if it can."""
+        target = self._world.index_of(peer)
+        channel = self._between(host.index, target) if target is not None else None
+        if channel is not None and channel.open[host.index]:
+            channel.open[host.index] = False
+            self._hang_up(channel, host.index, clean=True)
+
+    def drop(self, host: "Host", *, visibly: bool, clean: bool) -> None:
+        """End all channels of a process that stopped or died; `visibly`: its machine still says so."""
+        for channel in self._channels.values():
+            if channel.open.get(host.index):
+                channel.open[host.index] = False
+                if visibly:
+                    self._hang_up(channel, host.index, clean)
+
+    def _hang_up(self, channel: Channel, source: int, clean: bool) -> None:
+        target = channel.other(source)
+        if not channel.open[target] or not self.reaches(source, target):
+            return
+        arrives_ms = max(self._world.now_ms + self.latency_ms(), channel.busy_until[target])
+        self._world.at(arrives_ms, self._end, channel, self._world.hosts[target], clean)
+
+    def _reset(self, channel: Channel, host: "Host") -> None:
+        """Answer a message on a channel that the other end knows no more."""
+        other = self._world.hosts[channel.other(host.index)]
+        if other.powered and self.connects(host.index, other.index):
+            self._end(channel, host, clean=False)
+
+    def _end(self, channel: Channel, host: "Host", clean: bool) -> None:
+        """Let one end hear that its channel is gone."""
+        if channel.open[host.index]:
+            channel.open[host.index] = False
+            other = self._world.hosts[channel.other(host.index)]
+            self._world.tell(host, 0, ChannelClosed(peer=other.peer_id, clean=clean))

@@ -1,0 +1,131 @@
+"""How messages and journal entries travel in the simulated world: by reference, or as the bytes that real ones are.
+
+Both ways end in equal values; the second proves it with every message, and costs about three times as much. In both,
+the signatures that a message carries are checked before it is heard, as a node's shell does it; each statement once
+in the whole world, since a statement that was good stays good.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal, Protocol, TypeAlias, get_args, get_type_hints
+
+from mesh.ground.errors import WireError
+from mesh.wire import kept as kept_codec
+from mesh.wire import messages
+from mesh.wire.envelope import Signed, Verifier, message_of
+from mesh.wire.kept import Kept
+from mesh.wire.messages import Message
+
+Wire: TypeAlias = Literal["reference", "bytes"]
+
+
+class Parcels(Protocol):
+    """Pack on one side, unpack on the other."""
+
+    def pack(self, message: Message) -> object: ...
+
+    def unpack(self, parcel: object) -> Message: ...
+
+    def lay_down(self, entry: Kept) -> object: ...
+
+    def pick_up(self, stored: object) -> Kept: ...
+
+
+class ByReference:
+    """Hand over the very object, which is frozen."""
+
+    def pack(self, message: Message) -> object:
+        """Return `message`."""
+        return message
+
+    def unpack(self, parcel: object) -> Message:
+        """Return the message that `pack` was given."""
+        assert isinstance(parcel, messages.MESSAGES)
+        return parcel
+
+    def lay_down(self, entry: Kept) -> object:
+        """Return `entry`."""
+        return entry
+
+    def pick_up(self, stored: object) -> Kept:
+        """Return the entry that `lay_down` was given."""
+        assert isinstance(stored, kept_codec.KEPT)
+        return stored
+
+
+class AsBytes:
+    """Encode and decode with the real codecs; raises `WireError` where they do not fit each other."""
+
+    def pack(self, message: Message) -> object:
+        """Return the packet of `message`."""
+        return messages.encode(message)
+
+    def unpack(self, parcel: object) -> Message:
+        """Return the message in a packet."""
+        assert isinstance(parcel, bytes)
+        return messages.decode(parcel)
+
+    def lay_down(self, entry: Kept) -> object:
+        """Return the journal's bytes of `entry`."""
+        return kept_codec.encode(entry)
+
+    def pick_up(self, stored: object) -> Kept:
+        """Return the entry in the journal's bytes."""
+        assert isinstance(stored, bytes)
+        return kept_codec.decode(stored)
+
+
+def parcels_for(wire: Wire) -> Parcels:
+    """Return the way of travelling that `wire` names."""
+    return AsBytes() if wire == "bytes" else ByReference()
+
+
+class Checked:
+    """Checks what messages carry, and remembers which statements were good."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self._good: set[tuple[bytes, bytes]] = set()
+
+    def check(self, message: object) -> None:
+        """Check every signature in `message`; raises `WireError`."""
+        for signed in carried(message):
+            name = (signed.id, signed.signature)
+            if name in self._good:
+                continue
+            covered = message_of(type(signed.body).DOMAIN, signed.key, signed.data)
+            if not self._verifier.verifies(signed.key, covered, signed.signature):
+                raise WireError(f"a forged signature under a {type(signed.body).DOMAIN}")
+            self._good.add(name)
+
+
+def carried(thing: object) -> Iterator[Signed[Any]]:
+    """Yield every signed statement within `thing`; as `envelope.statements`, but it looks only where some can be."""
+    if isinstance(thing, tuple):
+        for item in thing:
+            yield from carried(item)
+        return
+    if isinstance(thing, Signed):
+        yield thing
+        yield from carried(thing.body)
+        return
+    for name in _carriers(type(thing)):
+        yield from carried(getattr(thing, name))
+
+
+@cache
+def _carriers(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a dataclass that can hold a signed statement, at any depth."""
+    if not dataclasses.is_dataclass(kind):
+        return ()
+    hints = get_type_hints(kind)
+    return tuple(field.name for field in dataclasses.fields(kind) if _may_carry(hints[field.name]))
+
+
+def _may_carry(annotation: Any) -> bool:
+    if getattr(annotation, "CODED", False) or getattr(getattr(annotation, "__origin__", None), "CODED", False):
+        return True
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return bool(_carriers(annotation))
+    return any(_may_carry(argument) for argument in get_args(annotation))

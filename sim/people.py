@@ -1,0 +1,191 @@
+"""The people of the world: they submit jobs, cancel some, and fetch files; they try again when nothing answered."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from mesh.core.effects import Accepted, Declined
+from mesh.core.events import CancelAsked, FetchAsked, JobPlanned
+from mesh.ground.ids import BlobId, JobId
+from mesh.wire.records import OutputNames, Picture
+from mesh.wire.tasks import FrameRange, Frames
+from sim.disk import BlobFacts
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+_RETRY_MS = 2_000
+_SCENE_PIECE_BYTES = 1 << 20
+_CONTEXT = "meshnode sim scene"
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """One job that somebody wants."""
+
+    number: int
+    submitter: int
+    frames: int
+    frame_ms: int
+    poisoned: tuple[int, ...]
+    job: JobId | None = None
+    """Set when the mesh accepted it."""
+    cancel_asked: bool = False
+    cancelled: bool = False
+    tries: int = 0
+    declined: str = ""
+    fetchers: dict[int, str] = field(default_factory=dict)
+    """Other hosts whose persons want the files, and whether their command was taken: '', or the directory."""
+
+    @property
+    def name(self) -> str:
+        """The job's name, by which the world knows its plan."""
+        return f"job{self.number}"
+
+    @property
+    def directory(self) -> str:
+        """Where the submitter wants the files; a submission that may have come to nothing leaves its own alone."""
+        return f"/home/p{self.submitter}/{self.name}-{self.tries}"
+
+
+class People:
+    """Everybody who types."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._dice = world.dice.fork(b"people")
+        self._op = 0
+        self._asked: dict[tuple[int, int, int], tuple[str, Plan]] = {}
+        self.plans: list[Plan] = []
+
+    def plan(self, name: str) -> Plan:
+        """Return the plan behind a job's name."""
+        return self.plans[int(name.removeprefix("job"))]
+
+    def is_poisoned(self, name: str, task: int) -> bool:
+        """Tell whether a task crashes every renderer."""
+        return task in self.plan(name).poisoned
+
+    def plan_all(self) -> None:
+        """Plan what everybody will type."""
+        scenario = self._world.scenario
+        scripted = [act for act in scenario.script if act.what == "submit"]
+        for number in range(scenario.jobs):
+            submitter = self._draw_submitter(number)
+            poisoned = tuple(self._dice.below(scenario.frames) for _ in range(scenario.poisoned))
+            plan = Plan(
+                number=number,
+                submitter=submitter,
+                frames=scenario.frames,
+                frame_ms=scenario.frame_ms,
+                poisoned=poisoned,
+            )
+            self.plans.append(plan)
+            if number >= len(scripted):
+                self._world.at(scenario.submit_at_ms + number * scenario.submit_every_ms, self.submit, plan)
+            if number < scenario.cancels:
+                at_ms = scenario.submit_at_ms + self._dice.below(scenario.safety_ms)
+                self._world.at(at_ms, self.cancel, plan)
+            for _ in range(scenario.fetches):
+                fetcher = self._dice.below(scenario.peers)
+                if fetcher != submitter:
+                    self._world.at(self._dice.below(scenario.safety_ms), self.fetch, plan, fetcher)
+
+    def _draw_submitter(self, number: int) -> int:
+        scenario = self._world.scenario
+        if scenario.submitters:
+            return scenario.submitters[number % len(scenario.submitters)]
+        return self._dice.below(scenario.peers)
+
+    # Submitting.
+
+    def submit(self, plan: Plan) -> None:
+        """Submit a job, and look again later whether that came to something."""
+        host = self._world.hosts[plan.submitter]
+        if plan.job is not None or (not self._world.faulty and not self._world.faults.is_core(host)):
+            return
+        waiting = any(what == "submit" and whose is plan for what, whose in self._asked.values())
+        if host.running and not host.frozen and not waiting:
+            plan.tries += 1
+            self._ask("submit", plan, host)
+            host.receive(self._planned(plan, host))
+        self._world.after(_RETRY_MS, self.submit, plan)
+
+    def _ask(self, what: str, plan: Plan, host: "Host") -> None:
+        self._op += 1
+        dead = [key for key in self._asked if self._world.hosts[key[0]].life != key[1]]
+        for key in dead:
+            del self._asked[key]
+        self._asked[host.index, host.life, self._op] = (what, plan)
+
+    def _planned(self, plan: Plan, host: "Host") -> JobPlanned:
+        scenario = self._world.scenario
+        root = self._scene(plan, b"root", 1)
+        blobs = [self._scene(plan, b"blob%d" % number, scenario.scene_pieces) for number in range(scenario.scene_blobs)]
+        for facts in (root, *blobs):
+            host.disk.ingest(facts)
+        names = tuple(facts.blob for facts in blobs)
+        self._world.trees[root.blob] = names
+        return JobPlanned(
+            op=self._op,
+            name=plan.name,
+            scene=root.blob,
+            scene_blobs=(root.blob, *names),
+            engine=self._world.engines[0],
+            frames=Frames(ranges=(FrameRange(first=1, last=plan.frames, step=1),)),
+            names=OutputNames(prefix="frame_", digits=4, suffix=".png"),
+            picture=Picture(format="PNG", width=1920, height=1080, color_mode="RGB", depth=8),
+            directory=plan.directory,
+            overwrite=False,
+        )
+
+    def _scene(self, plan: Plan, label: bytes, pieces: int) -> BlobFacts:
+        blob = BlobId(blake3(plan.name.encode() + label, derive_key_context=_CONTEXT).digest())
+        facts = BlobFacts(blob=blob, pieces=pieces, size=pieces * _SCENE_PIECE_BYTES)
+        self._world.blobs[blob] = facts
+        return facts
+
+    # Other commands.
+
+    def cancel(self, plan: Plan) -> None:
+        """Cancel a job at its submitter's."""
+        host = self._world.hosts[plan.submitter]
+        if plan.job is None or plan.cancelled or not self._can_ask(host):
+            if not plan.cancelled and self._world.faulty:
+                self._world.after(_RETRY_MS, self.cancel, plan)
+            return
+        plan.cancel_asked = True
+        self._ask("cancel", plan, host)
+        host.receive(CancelAsked(op=self._op, job=plan.job))
+        self._world.after(_RETRY_MS, self.cancel, plan)
+
+    def fetch(self, plan: Plan, fetcher: int) -> None:
+        """Ask for a job's files at another host."""
+        host = self._world.hosts[fetcher]
+        if plan.job is not None and not plan.fetchers.get(fetcher) and self._can_ask(host):
+            self._ask(f"fetch{fetcher}", plan, host)
+            host.receive(FetchAsked(op=self._op, job=plan.job, directory=self._fetched(plan, fetcher), overwrite=False))
+        if not plan.fetchers.get(fetcher) and self._world.faulty:
+            self._world.after(_RETRY_MS, self.fetch, plan, fetcher)
+
+    def _can_ask(self, host: "Host") -> bool:
+        return host.running and not host.frozen and (self._world.faulty or self._world.faults.is_core(host))
+
+    def _fetched(self, plan: Plan, fetcher: int) -> str:
+        return f"/home/p{fetcher}/fetched-{plan.name}"
+
+    def hear(self, host: "Host", op: int, reply: Accepted | Declined) -> None:
+        """Hear the answer to a command."""
+        what, plan = self._asked.pop((host.index, host.life, op))
+        match reply:
+            case Declined(text=text):
+                plan.declined = text
+            case Accepted(job=job) if what == "submit":
+                plan.job = job
+                self._world.trace.happened(self._world.now_ms, host.index, f"{plan.name} is {job.hex()[:8]}")
+            case Accepted() if what == "cancel":
+                plan.cancelled = True
+            case Accepted():
+                plan.fetchers[host.index] = self._fetched(plan, host.index)

@@ -1,0 +1,160 @@
+"""The renderers of one host: how long frames take, how they fail, and what pictures they leave.
+
+A frame's cost belongs to the task, a host's speed to the host, so that two peers agree on which frame is the heavy
+one. What a render leaves is a blob of its own: engines do not repeat themselves, unless the scenario says that they
+do. While the machine sleeps, its renders stand still; while only its node is stopped, they go on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
+
+from mesh.core.effects import StartRender
+from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgressed
+from mesh.ground.ids import BlobId, JobId
+from mesh.wire.records import FailureKind, Output
+from sim.disk import BlobFacts
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+PICTURE_CHECK_MS = 60
+"""Decoding, checking and storing a picture."""
+
+PROGRESS_STEPS = 3
+HUNG_MS = 60_000
+"""A shell ends a renderer that was silent for so long."""
+
+PICTURE_BYTES = 1_500_000
+PICTURE_PIECES = 2
+_CONTEXT = "meshnode sim picture"
+
+
+@dataclass(slots=True, kw_only=True)
+class Render:
+    """One frame in hand; `writing` until its file is on the disk and its slot is free for the next."""
+
+    effect: StartRender
+    started_ms: int
+    writing: bool = True
+
+    @property
+    def job(self) -> JobId:
+        """The job of the frame."""
+        return JobId(self.effect.job.id)
+
+
+class Farm:
+    """One host's renderers."""
+
+    def __init__(self, world: "World", host: "Host", speed_percent: int) -> None:
+        self._world = world
+        self._host = host
+        self._dice = world.dice.fork(b"farm" + host.index.to_bytes(4, "big"))
+        self._speed_percent = speed_percent
+        self._loaded: set[tuple[JobId, int]] = set()
+        self.renders: dict[int, Render] = {}
+
+    def start(self, effect: StartRender) -> None:
+        """Start one frame; how it ends is drawn now."""
+        self._world.safety.render_starts(self._host, effect)
+        render = Render(effect=effect, started_ms=self._world.now_ms)
+        self.renders[effect.op] = render
+        duration_ms = self._duration_ms(render)
+        fate = self._dice.below(1_000)
+        scenario = self._world.scenario
+        hangs = fate < scenario.crash_permille + scenario.hang_permille
+        if self._world.people.is_poisoned(effect.job.body.name, effect.task):
+            self._later(duration_ms // 2, effect.op, self._fail, FailureKind.CRASHED)
+        elif hangs and self._world.faulty:
+            crashes = fate < scenario.crash_permille
+            after_ms, kind = (duration_ms // 2, FailureKind.CRASHED) if crashes else (HUNG_MS, FailureKind.HUNG)
+            self._later(after_ms, effect.op, self._fail, kind)
+        else:
+            for step in range(1, PROGRESS_STEPS + 1):
+                self._later(duration_ms * step // (PROGRESS_STEPS + 1), effect.op, self._progress, step)
+            self._later(duration_ms, effect.op, self._write, duration_ms)
+
+    def _duration_ms(self, render: Render) -> int:
+        plan = self._world.people.plan(render.effect.job.body.name)
+        task = render.effect.task.to_bytes(4, "big")
+        heaviness = int.from_bytes(blake3(plan.name.encode() + task).digest(length=2), "big") % 1_000
+        spread = plan.frame_ms * self._world.scenario.spread_percent // 100
+        duration_ms = plan.frame_ms - spread + 2 * spread * heaviness // 1_000
+        stage = (render.job, render.effect.slot)
+        if stage not in self._loaded:
+            self._loaded.add(stage)
+            duration_ms += self._world.scenario.stage_ms
+        return max(1, duration_ms * 100 // self._speed_percent)
+
+    def kill(self, op: int) -> None:
+        """End one frame; nothing of it is heard any more."""
+        self.renders.pop(op, None)
+
+    def close(self, job: JobId) -> None:
+        """Forget the job's loaded stages."""
+        self._loaded = {stage for stage in self._loaded if stage[0] != job}
+
+    def die(self) -> None:
+        """End everything: the node is gone, and renderers end with it."""
+        self.renders.clear()
+        self._loaded.clear()
+
+    # What happens on the way.
+
+    def _later(self, after_ms: int, op: int, action: Callable[[int, Any], None], argument: Any) -> None:
+        due_ms = self._world.now_ms + after_ms
+        self._world.at(due_ms, self._due, self._host.life, op, (due_ms, self._host.slept_ms), (action, argument))
+
+    def _due(self, life: int, op: int, due: tuple[int, int], then: tuple[Callable[[int, Any], None], Any]) -> None:
+        """Act, or wait for as long as the machine has slept since the act was planned."""
+        host = self._host
+        if host.life != life or op not in self.renders:
+            return
+        due_ms, slept_ms = due
+        if host.asleep:
+            self._world.at(host.wakes_ms, self._due, life, op, due, then)
+            return
+        due_ms += host.slept_ms - slept_ms
+        if due_ms > self._world.now_ms:
+            self._world.at(due_ms, self._due, life, op, (due_ms, host.slept_ms), then)
+            return
+        action, argument = then
+        action(op, argument)
+
+    def _progress(self, op: int, step: int) -> None:
+        self._host.receive(RenderProgressed(op=op, progress=step))
+
+    def _write(self, op: int, duration_ms: int) -> None:
+        if self._host.disk.full:
+            self._fail(op, FailureKind.DISK_FULL)
+            return
+        self.renders[op].writing = False
+        self._later(PICTURE_CHECK_MS, op, self._finish, None)
+        self._host.receive(FrameWritten(op=op, render_ms=duration_ms))
+
+    def _finish(self, op: int, _: None) -> None:
+        render = self.renders.pop(op)
+        facts = BlobFacts(blob=self._picture(render), pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True)
+        self._world.blobs[facts.blob] = facts
+        self._host.disk.ingest(facts)
+        self._world.economy.rendered(self._host, render)
+        self._world.safety.rendered(facts.blob, render.job, render.effect.task)
+        outputs = (Output(blob=facts.blob, size=facts.size),)
+        self._host.receive(Rendered(op=op, outputs=outputs, log=None))
+
+    def _picture(self, render: Render) -> BlobId:
+        named = render.job + render.effect.task.to_bytes(4, "big")
+        if not self._world.scenario.repeatable:
+            named += self._host.boot + render.effect.op.to_bytes(8, "big")
+        return BlobId(blake3(named, derive_key_context=_CONTEXT).digest())
+
+    def _fail(self, op: int, kind: FailureKind) -> None:
+        del self.renders[op]
+        unfit = kind is FailureKind.DISK_FULL
+        self._host.receive(
+            RenderFailed(op=op, kind=kind, reason=f"simulated {kind.name.lower()}", unfit=unfit, log=None)
+        )

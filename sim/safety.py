@@ -1,0 +1,272 @@
+"""The safety checkers: what must hold at every moment, whatever the faults.
+
+Cheap ones look at each turn and at each effect as it is performed; those that compare whole folds look every few
+seconds, when the network heals and at the end. All judge from the world's own knowledge: what disks hold, what
+journals were told, and a model of the fold that shares no code with the core's. Each raises `Violation` with the
+rule's number.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mesh.core.effects import Append, Effect, Export, Send, StartRender, Stopped
+from mesh.core.events import ChannelClosed, EnginesProbed, Event, TimerFired
+from mesh.core.status import TaskState, TaskView
+from mesh.core.timers import Tick
+from mesh.ground.ids import BlobId, JobId, PeerId
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
+from mesh.wire.messages import Have, Holds
+from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
+from sim.model import Told, fold
+from sim.violation import Violation
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+
+class Safety:
+    """All safety checkers of one run."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._pictures: dict[BlobId, tuple[JobId, int]] = {}
+        self._replayed: int | None = None
+        self._turns: dict[type[Effect], Callable[[Host, Any], None]] = {
+            Append: self._keeps,
+            StartRender: self._starts,
+            Export: self._exports,
+        }
+
+    # Every turn.
+
+    def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
+        """Look at what a turn asked for."""
+        del event
+        for effect in effects:
+            check = self._turns.get(type(effect))
+            if check is not None:
+                check(host, effect)
+
+    def expect_nothing_new(self, host: "Host", deliver: Callable[[], None]) -> None:
+        """S9: a message that was heard a moment ago is heard again, and nothing is kept, started or written."""
+        self._replayed = host.index
+        deliver()
+        self._replayed = None
+
+    def _not_replayed(self, host: "Host", what: str, *ids: bytes) -> None:
+        if self._replayed == host.index:
+            raise Violation("S9", f"{host.name} {what} because of a replayed message", *ids)
+
+    def _keeps(self, host: "Host", effect: Append) -> None:
+        for kept in effect.entries:
+            match kept:
+                case KeptEntries(entries=entries):
+                    for entry in entries:
+                        self._not_replayed(host, "kept a record", entry.id)
+                        self._check_entry(host, entry)
+                case KeptHead(head=head):
+                    self._not_replayed(host, "kept a job", head.job.id)
+                    if not self._belongs(head.job.author):
+                        raise Violation("S5", f"{host.name} took a job of a stranger", head.job.id)
+                case KeptHold(hold=hold):
+                    self._check_hold(host, hold)
+                case _:
+                    pass
+
+    def _belongs(self, author: PeerId) -> bool:
+        return self._world.index_of(author) is not None or self._world.adversary.is_member(author)
+
+    def _check_entry(self, host: "Host", entry: Signed[Entry]) -> None:
+        if not self._belongs(entry.author):
+            raise Violation("S5", f"{host.name} took a record of a stranger", entry.id)
+        what = entry.body.what
+        if isinstance(what, Result):
+            if what.claim.author != entry.author or what.claim.body.job != entry.body.job:
+                raise Violation("S6", f"{host.name} took a result without its author's claim", entry.id)
+            if entry.author == host.peer_id:
+                for output in what.outputs:
+                    if not host.disk.has(output.blob):
+                        raise Violation("S2", f"{host.name} published a result without its bytes", entry.id)
+
+    def _check_hold(self, host: "Host", hold: Signed[Hold]) -> None:
+        if hold.author != host.peer_id:
+            return
+        blob = hold.body.blob
+        for needed in (blob, *self._world.trees.get(blob, ())):
+            if not host.disk.has(needed):
+                raise Violation("S1", f"{host.name} holds what it does not have", hold.id, blob)
+
+    def _starts(self, host: "Host", effect: StartRender) -> None:
+        job = JobId(effect.job.id)
+        self._not_replayed(host, "started a render", job)
+        if job in self._world.books.of(host).cancels:
+            raise Violation("S11", f"{host.name} started task {effect.task} of a cancelled job", job)
+
+    def _exports(self, host: "Host", effect: Export) -> None:
+        self._not_replayed(host, "wrote a file", effect.blob)
+
+    # Effects as they are performed.
+
+    def sends(self, host: "Host", effect: Send) -> None:
+        """S7 and S1: what is offered or held is on the disk when the word leaves."""
+        match effect.message:
+            case Have(blob=blob, pieces=pieces, bits=bits) if pieces:
+                offered = int.from_bytes(bits, "little")
+                stored = host.disk.blobs.get(blob)
+                there = stored.bits | stored.rotten if stored is not None else 0
+                if offered & ~there:
+                    raise Violation("S7", f"{host.name} offers pieces that it has not stored", blob)
+            case Holds(holds=holds):
+                for hold in holds:
+                    self._check_hold(host, hold)
+                    if hold.author == host.peer_id and hold.id not in self._world.books.of(host).holds:
+                        raise Violation("S1", f"{host.name} sent a hold that is not in its journal", hold.id)
+            case _:
+                pass
+
+    def render_starts(self, host: "Host", effect: StartRender) -> None:
+        """A slot renders one frame at a time, and only where the whole scene is."""
+        for render in host.farm.renders.values():
+            if render.writing and render.effect.slot == effect.slot:
+                raise Violation("slot", f"{host.name} renders twice in slot {effect.slot}", effect.job.id)
+        scene = effect.job.body.scene
+        for blob in (scene, *self._world.trees.get(scene, ())):
+            if not host.disk.has(blob):
+                raise Violation("scene", f"{host.name} renders without the whole scene", effect.job.id, blob)
+
+    def rendered(self, blob: BlobId, job: JobId, task: int) -> None:
+        """Learn which frame a picture shows."""
+        self._pictures[blob] = (job, task)
+
+    def export_lands(self, host: "Host", effect: Export) -> None:
+        """S3: a delivered file is replaced by nothing; and no file gets another frame's picture."""
+        place = (effect.directory, effect.name)
+        there = host.disk.files.get(place)
+        if there is not None and there != effect.blob and place in self._world.books.of(host).delivered:
+            raise Violation("S3", f"{host.name} replaces the delivered {effect.name}", effect.blob, there)
+        job, task = self._pictures.get(effect.blob, (None, 0))
+        if job is None:
+            raise Violation("S2", f"{host.name} delivers what is no picture as {effect.name}", effect.blob)
+        body = self._world.books.jobs[job].body
+        if body.names.name(body.frames.frame(task)) != effect.name:
+            raise Violation("S2", f"{host.name} delivers task {task} as {effect.name}", effect.blob, job)
+
+    def stopped(self, host: "Host", effect: Stopped) -> None:
+        """S12: after it stopped, a peer is told this and that, and asks for nothing."""
+        del effect
+        peer = self._world.hosts[0].peer_id
+        events: tuple[Event, ...] = (
+            TimerFired(timer=Tick()),
+            ChannelClosed(peer=peer, clean=False),
+            EnginesProbed(engines=self._world.engines, slots=1, cores=1, memory_mb=1),
+        )
+        for event in events:
+            effects = host.core.handle(host.now(), event)
+            if effects:
+                raise Violation("S12", f"{host.name} asked for {effects[0]} after it had stopped", host.peer_id)
+
+    # Whole folds.
+
+    def look(self) -> None:
+        """S3, S4, S6: compare what peers show with the model of their own records."""
+        for host in self._world.hosts:
+            if host.running and not host.frozen:
+                for job in self._world.books.of(host).heads:
+                    self._look_at(host, job)
+
+    def _look_at(self, host: "Host", job: JobId) -> None:
+        book = self._world.books.of(host)
+        views = host.core.task_views(job)
+        if not views:
+            return
+        entries = book.entries.get(job, {})
+        told = fold(book.heads[job].body, entries)
+        seals = [entry for entry in entries.values() if isinstance(entry.body.what, Seal)]
+        for view in views:
+            expected = told[view.task]
+            if not _agrees(view, expected) and not any(self._seal_says(seal, view) for seal in seals):
+                raise Violation(
+                    "S4",
+                    f"{host.name} shows task {view.task} as {view.state.value} by {_hex(view.result)}, but its records "
+                    f"say {'stopped' if expected.stopped else _hex(expected.result)}",
+                    job,
+                    *([view.result] if view.result else []),
+                )
+
+    def _seal_says(self, seal: Signed[Entry], view: TaskView) -> bool:
+        page = self._page(seal)
+        if page is None or view.task >= len(page.tasks):
+            return False
+        sealed = page.tasks[view.task].result
+        return (sealed.id if sealed else None) == view.result
+
+    def _page(self, seal: Signed[Entry]) -> SealPage | None:
+        what = seal.body.what
+        assert isinstance(what, Seal)
+        return self._world.pages.get(what.blob)
+
+    def end(self) -> None:
+        """S1 and S3, once all has settled: equal pictures everywhere, and every held output is somewhere whole."""
+        self.look()
+        for job in self._world.books.jobs:
+            self._settled(job)
+            self._retrievable(job)
+
+    def _settled(self, job: JobId) -> None:
+        """S3: two peers that show the job sealed show the same pictures."""
+        first: tuple[str, tuple[TaskView, ...]] | None = None
+        for host in self._world.hosts:
+            if not host.running or host.frozen:
+                continue
+            seen = host.core.job_view(host.now(), job)
+            views = host.core.task_views(job)
+            if seen is None or seen.state.value != "sealed" or not views:
+                continue
+            if first is None:
+                first = (host.name, views)
+                continue
+            for one, other in zip(first[1], views, strict=True):
+                if one.result != other.result:
+                    raise Violation(
+                        "S3",
+                        f"task {one.task} is sealed as {_hex(one.result)} at {first[0]}, "
+                        f"as {_hex(other.result)} at {host.name}",
+                        job,
+                    )
+
+    def _retrievable(self, job: JobId) -> None:
+        """S1: an output that a peer shows as safe is whole on the disk of somebody who is bound to keep it."""
+        for host in self._world.hosts:
+            if not host.running or host.frozen:
+                continue
+            for view in host.core.task_views(job):
+                if view.state is TaskState.SAFE and view.result is not None:
+                    self._check_safe(host, job, view)
+
+    def _check_safe(self, host: "Host", job: JobId, view: TaskView) -> None:
+        entry = self._world.books.of(host).entries.get(job, {}).get(view.result) if view.result else None
+        if entry is None or not isinstance(entry.body.what, Result):
+            return
+        for output in entry.body.what.outputs:
+            holders = [
+                other
+                for other in self._world.hosts
+                if any(hold.body.blob == output.blob for hold in self._world.books.of(other).holds.values())
+            ]
+            if output.blob in self._world.faults.rotted:
+                continue
+            if not any(other.disk.intact(output.blob) for other in holders):
+                raise Violation("S1", f"{host.name} calls task {view.task} safe; no holder has it", job, entry.id)
+
+
+def _agrees(view: TaskView, told: Told) -> bool:
+    if (view.state is TaskState.STOPPED) != told.stopped:
+        return False
+    counts = view.state in (TaskState.COUNTS, TaskState.SAFE)
+    return counts == (told.result is not None) and (not counts or view.result == told.result)
+
+
+def _hex(identifier: bytes | None) -> str:
+    return identifier.hex()[:8] if identifier else "nothing"

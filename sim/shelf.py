@@ -1,0 +1,154 @@
+"""What one host's shell does with blobs and files for the core: fetch, store, read, check, export.
+
+The source of a fetch answers from its store alone, so that nothing is served which was not verified and stored before.
+A blob's bytes do not exist; that a piece fits its manifest is given by the world's knowledge of the blob.
+"""
+
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from mesh.core.effects import CheckOutput, Export, FetchManifest, FetchPieces, ReadPage, ReadTree, WritePage
+from mesh.core.events import (
+    BlobStarted,
+    Exported,
+    ExportFailed,
+    FetchFailed,
+    OutputChecked,
+    PageRead,
+    PageWritten,
+    PiecesStored,
+    TreeRead,
+)
+from mesh.ground.errors import WireError
+from mesh.ground.ids import BlobId
+from mesh.wire.records import SealPage
+from sim.disk import BlobFacts
+from sim.net import DIAL_GIVEN_UP_MS
+from sim.trace import canonical
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+_READ_MS = 2
+_CHECK_MS = 40
+_EXPORT_MS = 15
+_PAGE_CONTEXT = "meshnode sim seal page"
+
+
+class Shelf:
+    """One host's shell around its store."""
+
+    def __init__(self, world: "World", host: "Host") -> None:
+        self._world = world
+        self._host = host
+        self._dice = world.dice.fork(b"shelf" + host.index.to_bytes(4, "big"))
+
+    # Fetching.
+
+    def fetch_manifest(self, effect: FetchManifest) -> None:
+        """Ask a source for a manifest; the answer takes a round trip."""
+        self._world.after(2 * self._world.net.latency_ms(), self._manifest_here, self._host.life, effect)
+
+    def _manifest_here(self, life: int, effect: FetchManifest) -> None:
+        source = self._source(life, effect)
+        if source is None:
+            return
+        facts = self._world.blobs.get(effect.blob)
+        if facts is None or effect.blob not in source.disk.blobs:
+            self._host.receive(FetchFailed(op=effect.op, blob=effect.blob, full=False))
+            return
+        stored = self._host.disk.start(facts)
+        have = tuple(number for number in range(facts.pieces) if stored.bits >> number & 1)
+        self._host.receive(BlobStarted(op=effect.op, blob=effect.blob, pieces=facts.pieces, have=have))
+
+    def fetch_pieces(self, effect: FetchPieces) -> None:
+        """Ask a source for pieces; the answer takes a round trip and the time of the bytes."""
+        takes_ms = 2 * self._world.net.latency_ms() + len(effect.numbers) * self._world.scenario.piece_ms
+        self._world.after(takes_ms, self._pieces_here, self._host.life, effect)
+
+    def _pieces_here(self, life: int, effect: FetchPieces) -> None:
+        source = self._source(life, effect)
+        if source is None:
+            return
+        facts = self._world.blobs.get(effect.blob)
+        numbers = source.disk.read(effect.blob, effect.numbers)
+        if len(numbers) > 1 and self._world.faulty and self._dice.below(50) == 0:
+            numbers = numbers[: 1 + self._dice.below(len(numbers) - 1)]
+        if facts is None or not numbers or self._host.disk.full:
+            full = self._host.disk.full
+            self._host.receive(FetchFailed(op=effect.op, blob=effect.blob, full=full))
+            return
+        complete = self._host.disk.store(facts, numbers)
+        self._host.receive(PiecesStored(op=effect.op, blob=effect.blob, numbers=numbers, complete=complete))
+
+    def _source(self, life: int, effect: FetchManifest | FetchPieces) -> "Host | None":
+        """Return the source if it answers now; else see to it that the fetch fails in its time."""
+        host, world = self._host, self._world
+        if host.life != life:
+            return None
+        index = world.index_of(effect.peer)
+        source = world.hosts[index] if index is not None else None
+        failed = FetchFailed(op=effect.op, blob=effect.blob, full=False)
+        if source is None or (source.powered and not source.running):
+            host.receive(failed)
+            return None
+        if not source.powered or source.frozen or not world.net.connects(host.index, source.index):
+            world.tell(host, DIAL_GIVEN_UP_MS, failed)
+            return None
+        return source
+
+    # Reading and writing.
+
+    def read_tree(self, effect: ReadTree) -> None:
+        """Read which blobs a scene's root names."""
+        blobs = self._world.trees.get(effect.root, ()) if self._host.disk.intact(effect.root) else ()
+        self._world.tell(self._host, _READ_MS, TreeRead(op=effect.op, root=effect.root, blobs=blobs))
+
+    def write_page(self, effect: WritePage) -> None:
+        """Store a seal's page as a blob; its name leaves signatures out, so that it is the same in every mode."""
+        blob = BlobId(blake3(canonical(effect.page), derive_key_context=_PAGE_CONTEXT).digest())
+        facts = BlobFacts(blob=blob, pieces=1, size=1_000)
+        self._world.blobs[blob] = facts
+        self._world.pages[blob] = effect.page
+        self._host.disk.ingest(facts)
+        self._world.tell(self._host, _READ_MS + self._world.scenario.fsync_ms, PageWritten(op=effect.op, blob=blob))
+
+    def read_page(self, effect: ReadPage) -> None:
+        """Read a seal's page and check its signatures."""
+        page: SealPage | None = None
+        if self._host.disk.intact(effect.blob):
+            page = self._world.pages.get(effect.blob)
+        try:
+            self._world.checked.check(page)
+        except WireError:
+            page = None
+        self._world.tell(self._host, _READ_MS, PageRead(op=effect.op, blob=effect.blob, page=page))
+
+    def check_output(self, effect: CheckOutput) -> None:
+        """Look at a blob as at a picture."""
+        facts = self._world.blobs.get(effect.blob)
+        good = facts is not None and facts.picture and self._host.disk.intact(effect.blob)
+        self._world.tell(self._host, _CHECK_MS, OutputChecked(op=effect.op, blob=effect.blob, good=good))
+
+    def export(self, effect: Export) -> None:
+        """Write a blob into a person's directory."""
+        self._world.after(_EXPORT_MS + self._dice.below(_EXPORT_MS), self._rename, self._host.life, effect)
+
+    def _rename(self, life: int, effect: Export) -> None:
+        host = self._host
+        if host.life != life:
+            return
+        place = (effect.directory, effect.name)
+        there = host.disk.files.get(place)
+        if host.disk.full or not host.disk.intact(effect.blob):
+            why = "disk full" if host.disk.full else "the blob is not whole"
+            host.receive(ExportFailed(op=effect.op, reason=why, exists=False))
+            return
+        if there is not None and there != effect.blob and not effect.overwrite:
+            host.receive(ExportFailed(op=effect.op, reason="another file is there", exists=True))
+            return
+        self._world.safety.export_lands(host, effect)
+        host.disk.files[place] = effect.blob
+        host.receive(Exported(op=effect.op))

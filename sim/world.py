@@ -1,0 +1,192 @@
+"""The world: one heap of things to come, one clock, and everything in it drawn from one seed.
+
+Two things due in the same millisecond happen in the order in which they were planned, so that a run is a function of
+its scenario and seed alone. Nothing iterates a set, nothing reads the process's clock or environment.
+
+The run has two phases. In the safety phase every fault of the scenario comes. Then all heals, the core set of peers
+is started again and nothing breaks any more: in the liveness phase all must be finished within its time.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from mesh.core.events import Event
+from mesh.core.peer import Me, Peer
+from mesh.ground.dice import Dice
+from mesh.ground.ids import BlobId, PeerId
+from mesh.ground.instants import DAY_MS, WallTime
+from mesh.wire.envelope import Signed, Signer, mesh_id, sign
+from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
+from mesh.wire.records import EngineId, SealPage
+from sim.adversary import Adversary
+from sim.books import Books
+from sim.clock import EPOCH_MS
+from sim.disk import BlobFacts
+from sim.economy import Economy
+from sim.faults import Faults
+from sim.host import Core, Host
+from sim.keys import Keyring, Signatures
+from sim.liveness import Liveness
+from sim.net import Net, NetFaults
+from sim.parcels import Checked, Wire, parcels_for
+from sim.people import People
+from sim.safety import Safety
+from sim.scenario import Scenario
+from sim.trace import Trace
+
+_CHECK_EVERY_MS = 5_000
+_WATCH_EVERY_MS = 1_000
+_ADMISSION_MS = 365 * DAY_MS
+
+
+def real_core(host: Host, seed: bytes) -> Core:
+    """Make the peer that the project ships."""
+    world = host.world
+    me = Me(signer=host.signer, chain=host.chain, mesh=world.mesh, boot=host.boot, name=host.name)
+    return Peer(me, seed)
+
+
+class World:
+    """Everything that there is in one run."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        wire: Wire = "reference",
+        signatures: Signatures = "stand-in",
+        make_core: Callable[[Host, bytes], Core] = real_core,
+    ) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.now_ms = 0
+        self.events = 0
+        self.faulty = True
+        """Whether the safety phase is on."""
+        self.finished = False
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._planned = 0
+        self.dice = Dice(b"world" + seed.to_bytes(8, "big"))
+        self.make_core = make_core
+        self.keyring = Keyring(signatures)
+        self.parcels = parcels_for(wire)
+        self.checked = Checked(self.keyring.verifier)
+        self.trace = Trace()
+        self.engines = (EngineId(name="blender", version="4.2.23", build="sim"),)
+        self.blobs: dict[BlobId, BlobFacts] = {}
+        self.trees: dict[BlobId, tuple[BlobId, ...]] = {}
+        self.pages: dict[BlobId, SealPage] = {}
+
+        self._root = self.keyring.signer(self.dice.draw(32))
+        self.mesh = mesh_id(self._root.key)
+        self.net = Net(self)
+        self.net.faults = NetFaults(
+            loss_ppm=scenario.loss_ppm, duplicate_ppm=scenario.duplicate_ppm, reorder_ppm=scenario.reorder_ppm
+        )
+        self.books = Books(self)
+        self.economy = Economy(self)
+        self.safety = Safety(self)
+        self.people = People(self)
+        self.hosts: list[Host] = []
+        self._index: dict[PeerId, int] = {}
+        for index in range(scenario.peers):
+            self._settle(index)
+        self.adversary = Adversary(self)
+        self.faults = Faults(self)
+        self.liveness = Liveness(self)
+
+    def _settle(self, index: int) -> None:
+        """Make one host, admitted by the root, that knows where the first two listen."""
+        signer = self.keyring.signer(self.dice.draw(32))
+        roles = ALL_ROLES if index == 0 else DEFAULT_ROLES
+        host = Host(self, index, signer, (self.admit(self._root, signer, roles),))
+        host.contacts = tuple(other.address for other in self.hosts[:2])
+        self.hosts.append(host)
+        self._index[host.peer_id] = index
+        self.net.place(host)
+
+    def admit(self, issuer: Signer, subject: Signer, roles: Role) -> Signed[Admission]:
+        """Admit a key to this mesh."""
+        body = Admission(
+            mesh=self.mesh,
+            subject=subject.key,
+            roles=roles,
+            issued=WallTime(EPOCH_MS - DAY_MS),
+            expires=WallTime(EPOCH_MS + _ADMISSION_MS),
+            invite=None,
+        )
+        return sign(body, issuer)
+
+    def member(self, seed: bytes) -> tuple[Signer, tuple[Signed[Admission], ...]]:
+        """Admit somebody who has no host: the adversary's identities."""
+        signer = self.keyring.signer(seed)
+        return signer, (self.admit(self._root, signer, DEFAULT_ROLES),)
+
+    # The heap.
+
+    def at(self, time_ms: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Plan an action."""
+        self._planned += 1
+        heapq.heappush(self._heap, (time_ms, self._planned, action, arguments))
+
+    def after(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Plan an action in `delay_ms` from now."""
+        self.at(self.now_ms + delay_ms, action, *arguments)
+
+    def tell(self, host: Host, delay_ms: int, event: Event) -> None:
+        """Let a host's present life hear an event in `delay_ms`."""
+        self.at(self.now_ms + delay_ms, self._tell, host, host.life, event)
+
+    def tell_at(self, host: Host, time_ms: int, event: Event) -> None:
+        """Let a host's present life hear an event at `time_ms`."""
+        self.at(time_ms, self._tell, host, host.life, event)
+
+    def _tell(self, host: Host, life: int, event: Event) -> None:
+        if host.life == life:
+            host.receive(event)
+
+    def index_of(self, peer: PeerId) -> int | None:
+        """Return which host a peer is on; None for one that has no host."""
+        return self._index.get(peer)
+
+    # The run.
+
+    def run(self) -> None:
+        """Run to the end; raises `Violation`, and lets pass what the core itself raises."""
+        scenario = self.scenario
+        for host in self.hosts:
+            self.at(self.dice.below(500), host.start)
+        self.people.plan_all()
+        self.faults.plan_all()
+        self.adversary.plan_all()
+        self.after(_CHECK_EVERY_MS, self._check)
+        self.at(scenario.safety_ms, self._heal)
+        heap = self._heap
+        while heap and not self.finished:
+            self.now_ms, _, action, arguments = heapq.heappop(heap)
+            self.events += 1
+            action(*arguments)
+        self.safety.end()
+        self.economy.end()
+
+    def _heal(self) -> None:
+        """Go from the safety phase to the liveness phase."""
+        self.faulty = False
+        self.safety.look()
+        self.faults.heal()
+        self.after(_WATCH_EVERY_MS, self._watch)
+
+    def _check(self) -> None:
+        self.safety.look()
+        self.after(_CHECK_EVERY_MS, self._check)
+
+    def _watch(self) -> None:
+        """End the run when all is finished, or fail it when that takes too long."""
+        if self.now_ms >= self.scenario.least_ms and self.liveness.finished():
+            self.finished = True
+        elif self.now_ms > self.scenario.ends_ms:
+            self.liveness.fail()
+        else:
+            self.after(_WATCH_EVERY_MS, self._watch)
