@@ -1,0 +1,113 @@
+"""Records: names that make files on other people's disks, attempts that cannot run out, pages read whole."""
+
+import pytest
+
+from mesh.ground.errors import WireError
+from mesh.ground.ids import BlobId, JobId
+from mesh.wire import cbor
+from mesh.wire.codec import from_value, to_value
+from mesh.wire.envelope import check, sign
+from mesh.wire.records import (
+    MAX_ATTEMPT,
+    MAX_COPIES,
+    MAX_PAGE_BYTES,
+    EngineId,
+    Hold,
+    OutputNames,
+    SealedTask,
+    SealPage,
+    decode_page,
+    encode_page,
+    next_attempt,
+)
+from mesh.wire.signing import Ed25519Verifier
+from tests.strategies import SIGNERS, sample
+
+
+def names(prefix: str, digits: int = 4, suffix: str = ".png") -> OutputNames:
+    return OutputNames(prefix=prefix, digits=digits, suffix=suffix)
+
+
+@pytest.mark.parametrize(
+    ("made", "frame", "name"),
+    [
+        (names("shot_"), 7, "shot_0007.png"),
+        (names("shot_"), 12_345, "shot_12345.png"),
+        (names("shot_"), -7, "shot_-0007.png"),
+        (names("", 0, ""), 0, "0"),
+        (names("5.jpg"), 12, "5.jpg0012.png"),
+        (names("Żółw ", 2, "_v2.exr"), 3, "Żółw 03_v2.exr"),
+    ],
+)
+def test_a_file_is_called_after_its_frame(made: OutputNames, frame: int, name: str) -> None:
+    assert made.name(frame) == name
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [
+        ("../", ".png"),
+        ("../../.ssh/authorized_keys", ""),
+        ("/etc/", ".png"),
+        ("sub/shot_", ".png"),
+        ("shot_", "/../../x"),
+        ("shot_", "/"),
+        ("a\\", ".png"),
+        ("C:", ".png"),
+        ("shot\n", ".png"),
+        ("shot\0", ".png"),
+        ("\x1b[2J", ".png"),
+        ("shot_", ".png "),
+        ("shot_", "."),
+        ("e\u0301", ".png"),
+        ("p" * 255, ".png"),
+    ],
+)
+def test_a_name_that_leaves_its_directory_or_fits_no_disk_is_refused(prefix: str, suffix: str) -> None:
+    with pytest.raises(ValueError, match="output name"):
+        names(prefix, suffix=suffix)
+    with pytest.raises(WireError):
+        from_value(OutputNames, [prefix, 4, suffix])
+
+
+def test_an_attempt_follows_the_highest_heard_of_for_ever() -> None:
+    assert [next_attempt(highest) for highest in (0, 1, 41)] == [1, 2, 42]
+    assert next_attempt(MAX_ATTEMPT - 1) == MAX_ATTEMPT
+    assert next_attempt(MAX_ATTEMPT) == MAX_ATTEMPT
+
+
+def test_an_engine_is_named_for_people() -> None:
+    assert str(EngineId(name="blender", version="4.2.23", build="abc")) == "blender 4.2.23"
+
+
+def test_a_page_comes_back_with_its_statements() -> None:
+    page = sample(SealPage)
+    back = decode_page(encode_page(page), tasks=len(page.tasks))
+    assert back == page
+    check(back, Ed25519Verifier())
+
+
+def test_a_page_of_the_most_holds_is_read() -> None:
+    hold = sign(Hold(job=JobId(bytes(32)), blob=BlobId(bytes(32)), nonce=bytes(16)), SIGNERS[0])
+    task = SealedTask(result=sample(SealPage).tasks[0].result, holds=(hold,) * MAX_COPIES)
+    page = SealPage(job=JobId(bytes(32)), tasks=(task,) * 3)
+    assert decode_page(encode_page(page), tasks=3) == page
+
+
+def test_a_page_of_more_tasks_than_the_job_has_is_not_built() -> None:
+    empty = SealedTask(result=None, holds=())
+    page = SealPage(job=JobId(bytes(32)), tasks=(empty,) * 1_000)
+    assert decode_page(encode_page(page), tasks=1_000) == page
+    with pytest.raises(WireError):
+        decode_page(encode_page(page), tasks=10)
+    with pytest.raises(WireError):
+        decode_page(bytes(MAX_PAGE_BYTES + 1))
+
+
+def test_a_page_is_refused_in_pieces() -> None:
+    data = encode_page(sample(SealPage))
+    for end in range(0, len(data), 11):
+        with pytest.raises(WireError):
+            decode_page(data[:end])
+    with pytest.raises(WireError):
+        decode_page(cbor.encode(to_value(sample(SealPage).tasks[0])))
