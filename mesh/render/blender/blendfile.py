@@ -36,6 +36,9 @@ PATH_FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """The structs whose path Blender may open while it loads or renders, with the field's names in the order to try."""
 
+BUILTIN = "<builtin>"
+"""The path of Blender's own font, which is in no file."""
+
 _PATH_FIELD_MIN_BYTES = 240
 """A shorter `name` is a name: paths had 240 bytes in the oldest files and 1,024 since."""
 
@@ -314,7 +317,8 @@ def _stored_paths(block: Block, body: bytes, dna: _Dna, field: Field) -> Iterato
     step = dna.size(kind)
     for start in range(0, len(body) - step + 1, step):
         part = body[start : start + step]
-        if text := dna.text(part, field):
+        text = dna.text(part, field)
+        if text and text != BUILTIN:
             yield StoredPath(
                 kind=kind,
                 user=dna.id_name(kind, part),

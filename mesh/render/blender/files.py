@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 
 from . import sequences
+from .blendfile import BUILTIN
 from .paths import resolve
 
 Frames = list[range]
@@ -38,7 +39,7 @@ def external_files(main: str, frames: Frames) -> list[File]:
 
 def is_external(datablock: Any) -> bool:
     """Say whether a datablock with a path reads it from the disk."""
-    return bool(datablock.filepath) and datablock.filepath != "<builtin>" and not _packed(datablock)
+    return bool(datablock.filepath) and datablock.filepath != BUILTIN and not _packed(datablock)
 
 
 def image_is_external(image: Any) -> bool:

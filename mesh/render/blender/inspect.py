@@ -65,9 +65,11 @@ def _directory(scene: Any, main: str) -> str:
 def frame_names(scene: Any) -> Facts:
     """Take frame names apart into prefix, digits and suffix, by what changes between three frames.
 
-    A minus sign stands right before the digits, and 1 and 2 differ only in the last of them.
+    A minus sign stands right before the digits, and 1 and 2 differ only in the last of them. A movie has one name.
     """
     one, two, minus = (frame_name(scene, frame) for frame in (1, 2, -1))
+    if one == two:
+        return {"prefix": one, "digits": 0, "suffix": ""}
     start = _first_difference(one, minus)
     last = _first_difference(one, two)
     return {"prefix": one[:start], "digits": last - start + 1, "suffix": one[last + 1 :]}

@@ -61,7 +61,7 @@ def _refused(code: str, subject: str, text: str, remedy: str) -> Refused:
 
 def _engine(scene: Any, raw_engines: Mapping[str, str]) -> Iterator[Refused]:
     wanted = raw_engines.get(scene.name, scene.render.engine)
-    installed = {engine.bl_idname for engine in bpy.types.RenderEngine.__subclasses__()}
+    installed = {getattr(engine, "bl_idname", "") for engine in bpy.types.RenderEngine.__subclasses__()}
     if wanted != scene.render.engine or wanted not in (*_BUILT_IN_ENGINES, *installed):
         text = f"scene {scene.name!r} renders with {wanted}, which this Blender does not have"
         yield _refused("absent-engine", wanted, text, "choose another render engine, or a Blender that has it")

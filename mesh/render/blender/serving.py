@@ -90,7 +90,11 @@ class Stage:
         threading.Thread(target=self._watch, daemon=True).start()
         import bpy
 
-        bpy.app.handlers.render_stats.append(self._on_stats)
+        @bpy.app.handlers.persistent  # type: ignore[untyped-decorator]
+        def on_stats(text: Any, *_: Any) -> None:
+            self._on_stats(text)
+
+        bpy.app.handlers.render_stats.append(on_stats)
         self._channel.send(**{"is": "hello"}, version=list(bpy.app.version), build=bpy.app.build_hash.decode())
 
     def serve(self) -> None:
@@ -252,18 +256,18 @@ class Stage:
             raise Refused("frame", "the picture of the test scene is empty")
         return {"is": "proven"}
 
-    def _on_stats(self, text: Any, *_: Any) -> None:
+    def _on_stats(self, text: Any) -> None:
         """Pass on Blender's own statistics: the first sample at once, others at most ten a second."""
         frame = self._frame
         if frame is None or not isinstance(text, str):
             return
         match = _SAMPLE.search(text)
-        first = match is not None and not self._sampled
+        first = match is not None and not self._sampled and match.group(1) != "0"
         now = time.monotonic()
         if not first and now - self._told < _PROGRESS_S:
             return
         self._told = now
-        self._sampled = self._sampled or match is not None
+        self._sampled = self._sampled or first
         sample, samples = (int(group) for group in match.groups()) if match else (0, 0)
         self._channel.send(**{"is": "progress"}, frame=frame, sample=sample, samples=samples, text=text[-500:])
 
