@@ -10,10 +10,10 @@ frame rendered twice, once, and only after the channel broke.
 
 from dataclasses import dataclass, field
 
-from mesh.core.effects import CloseChannel, Dial
+from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
 from mesh.core.notes import PeerDead, PeerLost, PeerReached
-from mesh.core.timers import Redial
+from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime
@@ -118,6 +118,8 @@ class Contacting:
             known.heard_wall = known.kept_wall = entry.heard
         for peer in sorted(self._directory.peers):
             self._dial(turn, peer)
+        for address in event.contacts:
+            self._knock(turn, address)
 
     def on_channel_opened(self, turn: Turn, event: ChannelOpened) -> None:
         """Say who we are and whom we know."""
@@ -169,6 +171,10 @@ class Contacting:
             turn.tell(PeerDead(peer=event.peer))
         turn.wake(Redial(peer=event.peer), turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, REDIAL_MOST_MS)
+
+    def on_knock_again(self, turn: Turn, timer: KnockAgain) -> None:
+        """Try an address that a person gave, for ever: behind it may be another part of the mesh."""
+        self._knock(turn, timer.address)
 
     def on_redial(self, turn: Turn, timer: Redial) -> None:
         """Dial a peer that is still without a channel."""
@@ -255,6 +261,12 @@ class Contacting:
         turn.do(CloseChannel(peer=peer))
         turn.tell(PeerLost(peer=peer))
         turn.wake(Redial(peer=peer), REDIAL_MS)
+
+    def _knock(self, turn: Turn, address: Address) -> None:
+        led = [known for known in self._directory.peers.values() if address in known.addresses and known.connected]
+        if address not in self._own and not led:
+            turn.do(Knock(address=address))
+        turn.wake(KnockAgain(address=address), turn.dice.jitter(REDIAL_MOST_MS if led else REDIAL_MS))
 
     def _dial(self, turn: Turn, peer: PeerId) -> None:
         known = self._known(peer)

@@ -39,6 +39,13 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """Dial an address without knowing who answers: `ChannelOpened` follows if a member does that has no channel yet."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloseChannel:
     """Close the peer's channel, cleanly; no `ChannelClosed` follows."""
 
@@ -201,6 +208,7 @@ Effect: TypeAlias = (
     Append
     | Send
     | Dial
+    | Knock
     | CloseChannel
     | SetTimer
     | FetchManifest

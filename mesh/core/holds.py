@@ -152,13 +152,9 @@ class Holding:
             self._bad[event.blob] = None
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
-        """Tell a new keeper what this peer holds; hold a scene that is here already."""
-        job = note.mark.body.job
-        ledger = self._ledger.get(job)
+        """Tell a new keeper what this peer holds."""
         if note.mark.author != self._directory.me:
-            self._tell(turn, note.mark.author, job)
-        elif ledger is not None and self._swarm.complete(ledger.job.scene):
-            turn.tell(SceneComplete(job=job))
+            self._tell(turn, note.mark.author, note.mark.body.job)
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
         """Tell a keeper or submitter what this peer holds."""

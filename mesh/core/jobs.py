@@ -16,7 +16,7 @@ from mesh.core.sync import Sync
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Now, wall_later
-from mesh.ground.limits import COPIES_DEFAULT, DURABLE, HEARD_MS, JOB_DAYS_MS, SCENE_HOLDERS, TRIES_DEFAULT
+from mesh.ground.limits import COPIES_DEFAULT, DURABLE, HEARD_MS, JOB_DAYS_MS, SCENE_HOLDERS, TRIES_DEFAULT, TRIES_LEAST
 from mesh.wire.envelope import Signer, sign
 from mesh.wire.members import Role
 from mesh.wire.messages import Head
@@ -69,7 +69,7 @@ class Jobs:
             names=event.names,
             picture=event.picture,
             copies=copies_for(self._directory, turn.now.wall, COPIES_DEFAULT),
-            tries=copies_for(self._directory, turn.now.wall, TRIES_DEFAULT),
+            tries=max(TRIES_LEAST, copies_for(self._directory, turn.now.wall, TRIES_DEFAULT)),
             submitted=turn.now.wall,
             last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
         )

@@ -316,6 +316,7 @@ class Peer:
             tm.Unanswered: self.claims.on_unanswered,
             tm.WindowDue: self.windows.on_window_due,
             tm.Redial: self.contacting.on_redial,
+            tm.KnockAgain: self.contacting.on_knock_again,
             tm.FetchLate: self.swarm.on_fetch_late,
             tm.HearingEnds: self._on_hearing_ends,
         }

@@ -60,9 +60,13 @@ class Scenes:
             self.consider(turn, ledger)
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
-        """Fetch the scene of a job that this peer now keeps."""
+        """Fetch the scene of a job that this peer now keeps, to hold it; it may be here already."""
         ledger = self._ledger.get(note.mark.body.job)
-        if ledger is not None and note.mark.author == self._me:
+        if ledger is None or note.mark.author != self._me:
+            return
+        if self.complete(ledger.id):
+            turn.tell(SceneComplete(job=ledger.id))
+        else:
             self.consider(turn, ledger)
 
     def consider_all(self, turn: Turn) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
+from mesh.wire.messages import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,13 @@ class Redial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnockAgain:
+    """An address given by a person is tried again, in case nobody was there."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLate:
     """A request to a source has had its time."""
 
@@ -57,4 +65,4 @@ class HearingEnds:
     """A peer that slept, or just started, has heard the news."""
 
 
-Timer: TypeAlias = Tick | SettleEnds | Unanswered | WindowDue | Redial | FetchLate | HearingEnds
+Timer: TypeAlias = Tick | SettleEnds | Unanswered | WindowDue | Redial | KnockAgain | FetchLate | HearingEnds

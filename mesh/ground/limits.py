@@ -98,6 +98,8 @@ FAILURES_PER_TRY = 3
 COPIES_DEFAULT = 3
 TRIES_DEFAULT = 3
 """Peers that try a task before it stops."""
+TRIES_LEAST = 2
+"""So that the only peer of a mesh tries again after a crash, as its owner would."""
 
 HEARD_MS = HOUR_MS
 """Peers heard of within the last hour count when `copies` and `tries` are set."""
