@@ -189,7 +189,7 @@ class Net:
         """Put a message on the host's channel to `peer`, if it holds one."""
         target = self._world.index_of(peer)
         channel = self._between(host.index, target) if target is not None else None
-        if channel is None or target is None or not channel.open[host.index]:
+        if target is None or channel is None or not channel.open[host.index]:
             return
         parcel = self._world.parcels.pack(message)
         if not channel.open[target]:
