@@ -29,10 +29,18 @@ class Dice:
         return int.from_bytes(self.draw(_WORD), "big") % bound
 
     def jitter(self, period_ms: int, tenths: int = 2) -> int:
-        """Draw a duration within `tenths` tenths of `period_ms`, so that periodic work of many peers spreads out."""
+        """Draw a duration within `tenths` tenths of `period_ms`, so that periodic work of many peers spreads out.
+
+        It is never negative, and may be a millisecond off however short the period.
+        """
+        assert period_ms > 0
+        assert 0 <= tenths <= 10
         reach_ms = max(1, period_ms * tenths // 10)
         return period_ms - reach_ms + self.below(2 * reach_ms + 1)
 
     def fork(self, label: bytes) -> "Dice":
-        """Return an independent stream named by `label`; it does not move this one."""
+        """Return an independent stream named by `label`: the same one however often it is asked for, and whenever.
+
+        It does not move this one.
+        """
         return Dice(self._seed + label)
