@@ -205,10 +205,14 @@ class PageRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderProgressed:
-    """The render got on; `progress` grows with each sample and each step of opening the stage."""
+    """The render got on; `progress` grows with each sample and each step of opening the stage.
+
+    `sample` is the engine's own count of samples done, 0 before the first.
+    """
 
     op: int
     progress: int
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class InHand:
     op: int
     slot: int
     progress: int = 0
+    sample: int = 0
     render_ms: int = 0
     written: bool = False
 
@@ -51,6 +52,10 @@ class Slots:
     def wanting_slots(self) -> int:
         """Return how many tasks wait for a slot or occupy one."""
         return len(self._waiting) + self.busy
+
+    def in_hand(self) -> list[InHand]:
+        """Return what is rendered now, by slot."""
+        return sorted((task for task in self._by_op.values() if not task.written), key=lambda task: task.slot)
 
     @property
     def busy(self) -> int:
@@ -84,6 +89,7 @@ class Slots:
         task = self._by_op.get(event.op)
         if task is not None:
             task.progress = max(task.progress, event.progress)
+            task.sample = max(task.sample, event.sample)
 
     def on_frame_written(self, turn: Turn, event: FrameWritten) -> None:
         """Give the slot to the next task."""

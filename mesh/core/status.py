@@ -116,6 +116,17 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenderView:
+    """One frame that this host renders now."""
+
+    job: JobId
+    frame: int
+    slot: int
+    sample: int
+    """Samples that the engine says are done; 0: it is still loading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeshView:
     """All that this peer knows, in short."""
 
@@ -125,6 +136,8 @@ class MeshView:
     wall: WallTime
     peers: tuple[PeerView, ...]
     jobs: tuple[JobView, ...]
+    renders: tuple[RenderView, ...]
+    """What this host itself renders."""
     roles: tuple[str, ...]
     membership_expires: WallTime
     draining: bool

@@ -11,8 +11,8 @@ from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.slots import Slots
-from mesh.core.status import FailureView, HelperView, JobState, JobView, MeshView, PeerView, TaskState, TaskView
+from mesh.core.slots import InHand, Slots
+from mesh.core.status import FailureView, HelperView, JobState, JobView, MeshView, PeerView, RenderView, TaskState, TaskView
 from mesh.core.sync import Sync
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Now
@@ -70,6 +70,7 @@ class Views:
             wall=now.wall,
             peers=(self._me(), *(self._peer(peer) for peer in sorted(self._directory.peers))),
             jobs=tuple(self.job(now, job) for job in self._ledger.jobs),
+            renders=tuple(self._render(task) for task in self._slots.in_hand()),
             roles=tuple(role.name.lower() for role in Role if role & mine.roles and role.name),
             membership_expires=mine.expires,
             draining=self._host.draining,
@@ -125,6 +126,11 @@ class Views:
             )
             others.append(HelperView(peer=peer, name=known.name, lacks=lacks))
         return (mine, *others)
+
+    def _render(self, task: InHand) -> RenderView:
+        body = task.claim.body
+        frame = self._ledger.jobs[body.job].job.frames.frame(body.task)
+        return RenderView(job=body.job, frame=frame, slot=task.slot, sample=task.sample)
 
     def _me(self) -> PeerView:
         return PeerView(

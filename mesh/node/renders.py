@@ -75,15 +75,17 @@ class Pace:
         text = "".join(letter for letter in progress.text if not letter.isdigit())
         self.begun = True
         if progress.sample > self._sample or text != self._text:
+            first = self._sample == 0 < progress.sample
             self._sample = max(self._sample, progress.sample)
             self._text = text
-            self.step()
+            self._steps += 1
+            self._say(now=first)
 
-    def _say(self) -> None:
+    def _say(self, *, now: bool = False) -> None:
         now_s = trio.current_time()
-        if now_s - self._told_at_s >= PROGRESS_PERIOD_S:
+        if now or now_s - self._told_at_s >= PROGRESS_PERIOD_S:
             self._told_at_s = now_s
-            self._hint(RenderProgressed(op=self._op, progress=self._steps))
+            self._hint(RenderProgressed(op=self._op, progress=self._steps, sample=self._sample))
 
 
 class Renders:

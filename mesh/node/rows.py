@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mesh.core.status import FailureView, HelperView, JobView, PeerView, TaskState, TaskView
+from mesh.core.status import FailureView, HelperView, JobView, PeerView, RenderView, TaskState, TaskView
 from mesh.ground.ids import PeerId, short
 from mesh.ports import desk
 from mesh.ports.renderer import Engine, Engines, Refusal
@@ -54,6 +54,11 @@ def peer_row(view: PeerView) -> desk.PeerRow:
         "draining": view.draining,
         "round_trip_ms": view.round_trip_ms,
     }
+
+
+def render_row(view: RenderView) -> desk.RenderRow:
+    """Return one frame that this host renders."""
+    return {"job": view.job.hex(), "frame": view.frame, "slot": view.slot, "sample": view.sample}
 
 
 def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:

@@ -241,6 +241,15 @@ class JobsAnswer(TypedDict):
     jobs: list[JobRow]
 
 
+class RenderRow(TypedDict):
+    """One frame that this host renders now; `sample` 0 until the engine has reported one."""
+
+    job: str
+    frame: int
+    slot: int
+    sample: int
+
+
 class StatusAnswer(TypedDict):
     """What this peer is and sees."""
 
@@ -258,6 +267,7 @@ class StatusAnswer(TypedDict):
     free_bytes: int
     peers: list[PeerRow]
     jobs: list[JobRow]
+    renders: list[RenderRow]
 
 
 class SubmitRequest(TypedDict):

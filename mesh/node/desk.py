@@ -1,0 +1,319 @@
+"""The desk of a running peer: commands become events, the core's views become rows.
+
+Theory: nothing here holds state of the mesh. Each answer is made anew from the core's frozen views; each command is one
+event whose reply is awaited. What takes time and needs no decision, such as reading a scene or inviting, happens beside
+the core.
+
+Invariants: a job is named by its id, by a unique beginning of it, or by its name where just one has that. The module
+must not know how programs reach it. """
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+import mesh
+from mesh.core.effects import Declined
+from mesh.core.events import CancelAsked, StopAsked
+from mesh.core.status import HelperView, JobState, JobView, MeshView, TaskView
+from mesh.ground.errors import UsageError
+from mesh.ground.ids import JobId
+from mesh.ground.instants import Now, wall_later
+from mesh.node import rows
+from mesh.node.asking import Asking, Changes
+from mesh.node.engines import EngineRack
+from mesh.node.fetching import Fetching
+from mesh.node.intake import Intake, Submitted, answer
+from mesh.node.logs import Logs
+from mesh.ports import desk
+from mesh.ports.desk import Ambiguous, DeskError, Draining, NotAllowed, NotFound, Report
+from mesh.ports.storage import BlobStore
+from mesh.ports.world import World
+from mesh.wire.envelope import Signer, sign
+from mesh.wire.invites import InviteToken, write
+from mesh.wire.members import DEFAULT_ROLES, MAX_USES, Chain, Invite, Role
+from mesh.wire.messages import MAX_ADDRESSES, Address
+from mesh.wire.records import EngineId
+from mesh.wire.signing import Ed25519Signer
+
+WATCH_S: Final = 0.5
+"""Watchers hear at most twice a second."""
+
+_SEED_BYTES: Final = 32
+_LIFE_MOST_MS: Final = 366 * 24 * 3_600_000
+_OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
+_DECLINED: Final[dict[str, type[DeskError]]] = {
+    "may-not-submit": NotAllowed,
+    "may-not-cancel": NotAllowed,
+    "unknown-job": NotFound,
+    "draining": Draining,
+}
+
+
+class Views(Protocol):
+    """What the desk reads of the core."""
+
+    def mesh_view(self, now: Now) -> MeshView: ...
+
+    def job_view(self, now: Now, job: JobId) -> JobView | None: ...
+
+    def task_views(self, job: JobId) -> tuple[TaskView, ...]: ...
+
+    def helpers(self, engine: EngineId) -> tuple[HelperView, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inviting:
+    """What an invite is made of."""
+
+    signer: Signer
+    secret: bytes
+    chain: Callable[[], Chain]
+    addresses: Callable[[], tuple[Address, ...]]
+
+
+class NodeDesk:
+    """The `Desk` of its port."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        home: str,
+        views: Views,
+        store: BlobStore,
+        rack: EngineRack,
+        intake: Intake,
+        logs: Logs,
+        fetching: Fetching,
+        asking: Asking,
+        changes: Changes,
+        inviting: Inviting,
+        directories: dict[JobId, str],
+        stop: Callable[[StopAsked, bool], None],
+    ) -> None:
+        self._world = world
+        self._home = home
+        self._views = views
+        self._store = store
+        self._rack = rack
+        self._intake = intake
+        self._logs = logs
+        self._fetching = fetching
+        self._asking = asking
+        self._changes = changes
+        self._inviting = inviting
+        self._directories = directories
+        self._stop = stop
+
+    async def status(self) -> desk.StatusAnswer:
+        """Tell what this peer is and sees."""
+        usage = await self._world.in_thread(self._store.usage)
+        view = self._view()
+        names = _names(view)
+        return {
+            "version": mesh.__version__,
+            "id": view.peer.hex(),
+            "name": view.name,
+            "mesh": view.mesh.hex(),
+            "home": self._home,
+            "roles": list(view.roles),
+            "membership_expires_at_ms": view.membership_expires,
+            "now_at_ms": view.wall,
+            "draining": view.draining,
+            "addresses": [str(address) for address in self._inviting.addresses()],
+            "stored_bytes": usage.stored,
+            "free_bytes": usage.free,
+            "peers": [rows.peer_row(peer) for peer in view.peers],
+            "renders": [rows.render_row(render) for render in view.renders],
+            "jobs": [self._job_row(job, names) for job in _newest_first(view)],
+        }
+
+    async def jobs(self) -> desk.JobsAnswer:
+        """List every job that this peer knows of, newest first."""
+        view = self._view()
+        return {"jobs": [self._job_row(job, _names(view)) for job in _newest_first(view)]}
+
+    async def job(self, job: str) -> desk.JobAnswer:
+        """Tell everything of one job."""
+        view = self._view()
+        found, names = self._find(view, job), _names(view)
+        tasks = self._views.task_views(found.job)
+        return {
+            "job": self._job_row(found, names),
+            "picture": rows.picture_row(found.record.picture),
+            "scene": found.record.scene.hex(),
+            "helpers": rows.helper_rows(self._views.helpers(found.record.engine)),
+            "frames": [rows.task_row(task, found, names) for task in tasks],
+        }
+
+    async def engines(self) -> desk.EnginesAnswer:
+        """Look anew what this peer can render with."""
+        return rows.engines_answer(await self._rack.probe())
+
+    async def submit(self, request: desk.SubmitRequest, report: Report) -> desk.SubmitAnswer:
+        """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""
+        view = self._view()
+        if "submit" not in view.roles:
+            raise NotAllowed("this peer was admitted without the role `submit`")
+        if view.draining:
+            raise Draining("this peer is about to stop")
+        submitted = await self._intake.submit(request, report)
+        if isinstance(submitted, Declined):
+            raise _declined(submitted)
+        return answer(submitted, self._submitted_row(submitted), self._views.helpers(submitted.plan.engine))
+
+    async def cancel(self, job: str) -> desk.CancelAnswer:
+        """End a job for good."""
+        found = self._find(self._view(), job)
+        reply = await self._asking.ask(lambda op: CancelAsked(op=op, job=found.job))
+        if isinstance(reply, Declined):
+            raise _declined(reply)
+        view = self._view()
+        return {"job": self._job_row(self._find(view, found.job.hex()), _names(view))}
+
+    async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> desk.FetchAnswer:
+        """Write every frame that is rendered by now into a directory of this host."""
+        found = self._find(self._view(), job)
+        fetched = await self._fetching.fetch(found, directory, overwrite=overwrite, report=report)
+        if isinstance(fetched, Declined):
+            raise _declined(fetched)
+        return fetched
+
+    async def log(self, job: str, frame: int | None) -> desk.LogAnswer:
+        """Give what the engine printed."""
+        view = self._view()
+        found = self._find(view, job)
+        tasks = self._views.task_views(found.job)
+        if frame is not None and all(task.frame != frame for task in tasks):
+            raise NotFound(f"{found.record.name} has no frame {frame}")
+        return await self._logs.read(found, tasks, frame, _names(view))
+
+    async def invite(self, roles: list[str], life_ms: int, uses: int) -> desk.InviteAnswer:
+        """Sign an invite."""
+        view = self._view()
+        if "invite" not in view.roles:
+            raise NotAllowed("this peer was admitted without the role `invite`")
+        wanted = _roles(roles, view)
+        if not 1 <= uses <= MAX_USES:
+            raise UsageError(f"an invite has 1 to {MAX_USES} uses, not {uses}")
+        if not 0 < life_ms <= _LIFE_MOST_MS:
+            raise UsageError("an invite lives for up to a year")
+        seed = self._world.entropy(_SEED_BYTES)
+        expires = wall_later(view.wall, life_ms)
+        key = Ed25519Signer(seed).key
+        invite = Invite(mesh=view.mesh, key=key, roles=int(wanted), uses=uses, expires=expires)
+        token = InviteToken(
+            invite=sign(invite, self._inviting.signer),
+            inviter=self._inviting.chain(),
+            seed=seed,
+            secret=self._inviting.secret,
+            addresses=self._inviting.addresses()[:MAX_ADDRESSES],
+        )
+        return {
+            "token": write(token),
+            "roles": rows.role_names(wanted),
+            "uses": uses,
+            "expires_at_ms": expires,
+            "addresses": [str(address) for address in token.addresses],
+        }
+
+    async def leave(self) -> None:
+        """Drain, then forget the membership and end."""
+        self._stop(StopAsked(now=False), True)
+
+    async def stop(self, now: bool) -> None:
+        """Finish the frames in hand, or with `now` not even those, then end."""
+        self._stop(StopAsked(now=now), False)
+
+    async def watch_status(self) -> AsyncIterator[desk.StatusAnswer]:
+        """Yield the status now, and whenever it changed."""
+        last: desk.StatusAnswer | None = None
+        while True:
+            status = await self.status()
+            if last is None or {**status, "now_at_ms": 0} != {**last, "now_at_ms": 0}:
+                last = status
+                yield status
+            await self._next_change()
+
+    async def watch_job(self, job: str) -> AsyncIterator[desk.JobChange]:
+        """Yield a job now, and whenever it changed; ends when the job can change no more."""
+        key = self._find(self._view(), job).job.hex()
+        before: dict[int, desk.TaskRow] = {}
+        last: desk.JobRow | None = None
+        while True:
+            view = self._view()
+            found, names = self._find(view, key), _names(view)
+            tasks = self._views.task_views(found.job)
+            now = {task.frame: rows.task_row(task, found, names) for task in tasks}
+            row = self._job_row(found, names)
+            changed = [task for frame, task in now.items() if before.get(frame) != task] if last else []
+            if last != row or changed:
+                yield {"job": row, "frames": changed}
+            if found.state in _OVER and not _still_delivers(found):
+                return
+            before, last = now, row
+            await self._next_change()
+
+    async def _next_change(self) -> None:
+        await trio.sleep(WATCH_S)
+        await self._changes.wait()
+
+    def _view(self) -> MeshView:
+        return self._views.mesh_view(self._world.now())
+
+    def _find(self, view: MeshView, named: str) -> JobView:
+        by_name = [job for job in view.jobs if job.record.name == named]
+        by_id = [job for job in view.jobs if named and job.job.hex().startswith(named.lower())]
+        exact = [job for job in by_id if job.job.hex() == named.lower()]
+        for found in (exact, by_id + [job for job in by_name if job not in by_id]):
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise Ambiguous(f"{named!r} is {len(found)} jobs: {', '.join(job.job.hex()[:12] for job in found[:8])}")
+        raise NotFound(f"no job is called {named!r}")
+
+    def _job_row(self, job: JobView, names: rows.Names) -> desk.JobRow:
+        return rows.job_row(job, names, self._directories.get(job.job, ""))
+
+    def _submitted_row(self, submitted: Submitted) -> desk.JobRow | None:
+        if submitted.job is None:
+            return None
+        self._directories[submitted.job] = submitted.plan.directory
+        view = self._view()
+        return self._job_row(self._find(view, submitted.job.hex()), _names(view))
+
+
+def _declined(reply: Declined) -> DeskError:
+    return _DECLINED.get(reply.code, DeskError)(reply.text)
+
+
+def _names(view: MeshView) -> rows.Names:
+    return {peer.peer: peer.name for peer in view.peers if peer.name}
+
+
+def _newest_first(view: MeshView) -> list[JobView]:
+    return sorted(view.jobs, key=lambda job: (-job.record.submitted, job.job))
+
+
+def _still_delivers(job: JobView) -> bool:
+    """Say whether files of a sealed job are still on their way to this host."""
+    return job.mine and job.state is JobState.SEALED and job.delivered < job.tasks - job.stopped
+
+
+def _roles(named: list[str], view: MeshView) -> Role:
+    """Return the roles of an invite: those named, or the usual ones as far as this peer has them itself."""
+    known = {role.name.lower(): role for role in Role if role.name}
+    own = [known[name] for name in view.roles if name in known]
+    if not named:
+        return Role(sum(role for role in own if role & DEFAULT_ROLES))
+    chosen = Role(0)
+    for name in named:
+        role = known.get(name.strip().lower())
+        if role is None:
+            raise UsageError(f"there is no role {name!r}; there are {', '.join(known)}")
+        if role not in own:
+            raise NotAllowed(f"this peer has not the role `{name}` itself, so it cannot give it")
+        chosen |= role
+    return chosen
