@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from sim.world import World
 
 _PROBE_MS = 150
-_SEEK_EVERY_MS = 3_000
-"""How often a shell tries the addresses of its command line again, at least."""
 
 
 class Core(Protocol):
@@ -148,7 +146,6 @@ class Host:
         kept = self.disk.load()
         self.world.books.started(self, kept)
         self.receive(Started(kept=kept, complete=self.disk.whole(), addresses=(self.address,), contacts=self.contacts))
-        self._seek(self.life)
         self.world.tell(
             self,
             _PROBE_MS + self._dice.below(self.world.scenario.probe_ms + 1),
@@ -258,13 +255,6 @@ class Host:
 
     def _set_timer(self, effect: SetTimer) -> None:
         self.world.tell_at(self, max(self.clock.when(effect.at), self.world.now_ms), TimerFired(timer=effect.timer))
-
-    def _seek(self, life: int) -> None:
-        """Dial the addresses that a person gave, for as long as the process runs: two islands must meet again."""
-        if self.life == life:
-            for address in self.contacts:
-                self.world.net.dial_anybody(self, address)
-            self.world.after(_SEEK_EVERY_MS + self._dice.below(_SEEK_EVERY_MS), self._seek, life)
 
     def now(self) -> Now:
         """Read the host's clocks now, as a person at its keyboard would."""

@@ -6,7 +6,7 @@ sealed; files lie where people wanted them. The demands are made of the core set
 
 from typing import TYPE_CHECKING
 
-from mesh.core.status import JobState
+from mesh.core.status import JobState, JobView
 from mesh.ground.ids import JobId
 from sim.people import Plan
 from sim.violation import Violation
@@ -60,12 +60,16 @@ class Liveness:
                 if host.index == plan.submitter and view.counting + view.stopped < view.tasks:
                     text = f"{host.name} counts {view.counting} and {view.stopped} stopped of {view.tasks}"
                     return (f"{text} of {plan.name}", (plan.job,))
-            elif view.state is not JobState.SEALED:
+            elif view.state is not JobState.SEALED and self._takes_part(plan, host, view):
                 text = f"{host.name} shows {plan.name} as {view.state.value}, {view.counting} of {view.tasks} counting"
                 return (f"{text}, {view.safe} safe, {view.delivered} delivered {view.problems}", (plan.job,))
         if plan.cancel_asked:
             return None
         return self._missing_files(plan, plan.job, hosts)
+
+    def _takes_part(self, plan: Plan, host: "Host", view: JobView) -> bool:
+        """Tell whether a host has to know how a job ended; who neither keeps nor wants it may learn so later."""
+        return view.keeping or host.index == plan.submitter or host.index in plan.fetchers
 
     def _missing_files(self, plan: Plan, job: JobId, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
         body = self._world.books.jobs[job].body

@@ -136,22 +136,14 @@ class Net:
         address = self._world.hosts[target].address
         self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, peer, address)
 
-    def dial_anybody(self, host: "Host", address: Address) -> None:
-        """Try one address for the host's shell, whoever listens there; a failure is nobody's news."""
-        target = self._by_address[address]
-        channel = self._between(host.index, target)
-        if channel is None or not all(channel.open.values()):
-            self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, None, address)
-
     def knock(self, host: "Host", address: Address) -> None:
         """Dial an address for `host`, whoever is there; nothing happens where nobody is."""
         target = self._by_address.get(address)
         if target is None or target == host.index:
             return
-        peer = self._world.hosts[target].peer_id
         channel = self._between(host.index, target)
-        if peer is not None and (channel is None or not all(channel.open.values())):
-            self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, peer, address)
+        if channel is None or not all(channel.open.values()):
+            self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, None, address)
 
     def _arrive(self, host: "Host", life: int, peer: PeerId | None, address: Address) -> None:
         """End a handshake: a channel at both ends, or none; `peer` None: whoever is there."""

@@ -110,7 +110,8 @@ def carried(thing: object) -> Iterator[Signed[Any]]:
         yield thing
         yield from carried(thing.body)
         return
-    for name in _carriers(type(thing)):
+    kind: Any = type(thing)
+    for name in _carriers(kind):
         yield from carried(getattr(thing, name))
 
 
