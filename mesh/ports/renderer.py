@@ -25,6 +25,8 @@ class RendererError(MeshError):
     """The renderer could not do its work. The message says which part; `meshnode logs JOB` shows what it printed."""
 
     exit_code = 30
+    log: str = ""
+    """The end of what the engine printed in the work that failed, where there is such a thing."""
 
 
 class EngineMissing(RendererError):

@@ -167,7 +167,7 @@ class _Dna:
             size = self._pointer if full.startswith(("*", "(*")) else self._sizes[kind]
             for dimension in full.split("[")[1:]:
                 count = dimension.rstrip("]")
-                size *= int(count) if count.isdigit() else 1
+                size *= int(count[:9]) if count.isdecimal() else 1
             yield full.split("[")[0], self._types[kind], Field(offset, size)
             offset += size
 
@@ -315,6 +315,8 @@ def _stored_paths(block: Block, body: bytes, dna: _Dna, field: Field) -> Iterato
     """Yield the paths of a block, which may hold several structs in a row."""
     kind = dna.struct_name(block.struct)
     step = dna.size(kind)
+    if step < field.offset + field.size:
+        raise NotABlend("its struct description contradicts itself")
     for start in range(0, len(body) - step + 1, step):
         part = body[start : start + step]
         text = dna.text(part, field)

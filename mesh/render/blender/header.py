@@ -87,7 +87,8 @@ def open_blend(path: str) -> BinaryIO:
     first = raw.read(4)
     raw.seek(0)
     if first[:2] == _GZIP:
-        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+        raw.close()
+        return cast("BinaryIO", gzip.GzipFile(path, "rb"))
     if first == _ZSTD:
         try:
             import zstandard

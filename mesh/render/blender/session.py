@@ -64,6 +64,14 @@ class Session:
 
         Raises the port's error for whatever went wrong. Whenever there is no answer, the process is killed.
         """
+        place = self.child.log.place()
+        try:
+            return await self._ask(silence_ms, heard, command)
+        except RendererError as error:
+            error.log = self.log(place)
+            raise
+
+    async def _ask(self, silence_ms: int, heard: Heard | None, command: dict[str, object]) -> Message:
         answered = False
         try:
             await self.child.channel.send(**command)

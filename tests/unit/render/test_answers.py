@@ -1,0 +1,72 @@
+"""What Blender prints and says, read without Blender."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.ports.renderer import ExternalFile, FrameNames
+from mesh.render import process
+from mesh.render.blender.inspection import missing_datablocks
+from mesh.render.blender.session import command_line
+from mesh.render.blender.stages import has_outgrown
+
+LOG_42 = """\
+Read blend: "/p/s.blend"
+Warning: LIB: Object: 'Tree' missing from '//lib/props.blend', parent '<direct>'
+LIB: Material: 'Bark's' missing from '//lib/props.blend', parent '//lib/deep.blend'
+LIB: Object: 'Gone' missing from '//lib/gone.blend', parent '<direct>'
+"""
+
+
+def library(name: str, *, missing: bool) -> ExternalFile:
+    path = Path("/p/lib") / name
+    return ExternalFile(
+        kind="library",
+        path=path,
+        stored=f"//lib/{name}",
+        owner=Path("/p/s.blend"),
+        user="",
+        files=(path,),
+        missing=(path,) if missing else (),
+    )
+
+
+def test_missing_datablocks_are_read_from_the_log_but_not_those_of_missing_libraries() -> None:
+    external = [library("props.blend", missing=False), library("gone.blend", missing=True)]
+    found = missing_datablocks(LOG_42 + LOG_42, external)
+    assert [(refusal.code, refusal.subject) for refusal in found] == [
+        ("missing-datablock", "Tree"),
+        ("missing-datablock", "Bark's"),
+    ]
+
+
+def test_a_process_is_started_afresh_above_a_third_more_memory() -> None:
+    mebibyte = 1 << 20
+    assert not has_outgrown(1000 * mebibyte, 1299 * mebibyte)
+    assert has_outgrown(1000 * mebibyte, 1301 * mebibyte)
+    assert not has_outgrown(100 * mebibyte, 160 * mebibyte), "a small process may grow by what a start would cost"
+
+
+def test_frame_names() -> None:
+    names = FrameNames(prefix="5.jpg", digits=4, suffix=".png")
+    assert [names.name(frame) for frame in (12, -3, 12345)] == ["5.jpg0012.png", "5.jpg-0003.png", "5.jpg12345.png"]
+
+
+def test_an_installed_blender_runs_no_scripts_and_no_startup_file() -> None:
+    line = command_line(Path("/usr/bin/blender"), embedded=False)
+    assert line[0] == "/usr/bin/blender"
+    assert {"-b", "--factory-startup", "--disable-autoexec"} < set(line)
+    assert line[-1] == "--"
+    assert command_line(Path("/e/python"), embedded=True)[:2] == ["/e/python", "-I"]
+
+
+@given(st.lists(st.binary(max_size=50_000), max_size=8), st.integers(min_value=0, max_value=200_000))
+def test_the_log_keeps_its_end(parts: list[bytes], place: int) -> None:
+    tail = process.LogTail()
+    for part in parts:
+        tail.add(part)
+    whole = b"".join(parts)
+    assert tail.place() == len(whole)
+    kept = max(place, len(whole) - process.LOG_TAIL_BYTES)
+    assert tail.since(place) == whole[kept:].decode("utf-8", "replace")
