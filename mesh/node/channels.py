@@ -20,7 +20,7 @@ from typing import Final
 
 import trio
 
-from mesh.core.effects import CloseChannel, Dial, Send
+from mesh.core.effects import CloseChannel, Dial, Knock, Send
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
@@ -40,6 +40,9 @@ FAREWELL: Final = b"\x02"
 
 PROVED_S: Final = 10.0
 """How long an accepted channel waits for its dialler to use it."""
+
+FAREWELL_S: Final = 3.0
+"""How long a peer that stops waits for its channels to close; the others notice anyway."""
 
 STAGGER_S: Final = 0.25
 """Between the dials of one peer's addresses: longer than a round trip, short for a person."""
@@ -84,6 +87,9 @@ class Channels:
         self._lines: dict[PeerId, Line] = {}
         self._worked: dict[PeerId, Address] = {}
         self._last: tuple[Message | None, bytes] = (None, b"")
+        self._leaving = False
+        self._using = 0
+        self._fewer = trio.Event()
 
     def connected(self) -> tuple[PeerId, ...]:
         """Return the peers with a channel."""
@@ -125,32 +131,23 @@ class Channels:
             else:
                 self._nursery.start_soon(self._doors.serve, channel)
 
-    async def knock(self, address: Address) -> bool:
-        """Dial an address without knowing who answers; return whether a member did."""
-        try:
-            channel = await self._transport.dial(address)
-        except TransportError:
-            return False
-        if channel.kind is not ChannelKind.MEMBER:
-            await self._doors.serve(channel)
-            return False
-        if channel.peer == self._me or channel.peer in self._lines:
-            await channel.aclose()
-        else:
-            self._nursery.start_soon(self._use, channel)
-        return True
-
-    def leads_to_connected(self, address: Address) -> bool:
-        """Say whether a peer with a channel is known to listen at `address`."""
-        return any(address in line.routes() for line in self._lines.values())
+    def knock(self, effect: Knock) -> None:
+        """Dial an address without knowing who answers."""
+        if not any(effect.address in line.routes() for line in self._lines.values()):
+            self._nursery.start_soon(self._knock, effect.address)
 
     async def farewell(self) -> None:
-        """Say to everybody that this peer stops, and close all channels."""
-        lines, self._lines = self._lines, {}
-        async with trio.open_nursery() as closing:
-            for line in lines.values():
-                line.channel.offer(FAREWELL)
-                closing.start_soon(line.channel.aclose)
+        """Say to everybody that this peer stops, and return when every channel is closed.
+
+        A channel that the core closed in the same turn gets its farewell too, since its task has not run yet.
+        """
+        self._leaving = True
+        for line in self._lines.values():
+            line.scope.cancel()
+        with trio.move_on_after(FAREWELL_S):
+            while self._using:
+                self._fewer = trio.Event()
+                await self._fewer.wait()
 
     async def _dial(self, effect: Dial) -> None:
         attempt = _Attempt(self._transport, effect.peer, self._worked.get(effect.peer))
@@ -165,6 +162,18 @@ class Channels:
             await self._doors.serve(channel)
             await self._tell(DialFailed(peer=effect.peer, refused=False))
 
+    async def _knock(self, address: Address) -> None:
+        try:
+            channel = await self._transport.dial(address)
+        except TransportError:
+            return  # the core knocks again
+        if channel.kind is not ChannelKind.MEMBER:
+            await self._doors.serve(channel)
+        elif channel.peer == self._me or channel.peer in self._lines:
+            await channel.aclose()
+        else:
+            await self._use(channel)
+
     async def _accepted(self, channel: Channel) -> None:
         """Wait until the dialler uses the channel, then do so too."""
         used = False
@@ -177,12 +186,20 @@ class Channels:
 
     async def _use(self, channel: Channel) -> None:
         """Use a channel for as long as it lasts, unless there is a better one."""
-        line = Line(channel)
         rival = self._lines.get(channel.peer)
-        if channel.peer == self._me or (rival is not None and not self._replaces(channel, rival.channel)):
+        unwanted = rival is not None and not self._replaces(channel, rival.channel)
+        if channel.peer == self._me or self._leaving or unwanted:
             await channel.aclose()
             return
-        self._lines[channel.peer] = line
+        self._using += 1
+        try:
+            await self._use_alone(channel, rival)
+        finally:
+            self._using -= 1
+            self._fewer.set()
+
+    async def _use_alone(self, channel: Channel, rival: Line | None) -> None:
+        line = self._lines[channel.peer] = Line(channel)
         if channel.dialled:
             channel.offer(USED)
         if rival is not None:
@@ -191,7 +208,10 @@ class Channels:
         clean = await self._hear(line)
         if self._lines.get(channel.peer) is line:
             del self._lines[channel.peer]
-            await self._tell(ChannelClosed(peer=channel.peer, clean=clean))
+            if not self._leaving:
+                await self._tell(ChannelClosed(peer=channel.peer, clean=clean))
+        if self._leaving:
+            channel.offer(FAREWELL)
         await channel.aclose()
 
     async def _hear(self, line: Line) -> bool:

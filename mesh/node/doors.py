@@ -18,7 +18,6 @@ from mesh.core.events import AdmissionAsked, Event, MessageHeard, RenewalAsked
 from mesh.ground.errors import WireError
 from mesh.node.hearing import Hearing
 from mesh.ports.transport import Channel, ChannelClosed
-from mesh.ports.world import World
 from mesh.wire import messages
 from mesh.wire.handshake import ChannelKind
 from mesh.wire.members import Credentials, JoinRequest
@@ -37,13 +36,11 @@ class Doors:
     def __init__(
         self,
         *,
-        world: World,
         hearing: Hearing,
         shown: Callable[[], Credentials],
         expired: Callable[[], bool],
         tell: Callable[[Event], Awaitable[None]],
     ) -> None:
-        self._world = world
         self._hearing = hearing
         self._shown = shown
         self._expired = expired

@@ -6,6 +6,8 @@ anything is rendered with what it found.
 
 from collections.abc import Awaitable, Callable
 
+import trio
+
 from mesh.core.events import EnginesProbed, Event
 from mesh.ports.renderer import Engine, EngineMissing, Engines, Renderer
 from mesh.ports.world import HostFacts
@@ -28,10 +30,18 @@ class EngineRack:
         self._slots = slots
         self._tell = tell
         self.found = Engines()
+        self._probed = trio.Event()
+
+    async def settled(self) -> None:
+        """Wait until the first probe is over."""
+        await self._probed.wait()
 
     async def probe(self) -> Engines:
         """Look for engines anew and tell the core."""
-        self.found = await self._renderer.probe()
+        try:
+            self.found = await self._renderer.probe()
+        finally:
+            self._probed.set()
         await self._tell(
             EnginesProbed(
                 engines=tuple(map(engine_id, self.found.usable)),

@@ -107,6 +107,7 @@ class Intake:
         scene = Path(request["scene"])
         frames = parse_frames(request["frames"], request["step"] or 1) if request["frames"] is not None else None
         saved_by = self._renderer.saved_by(scene)
+        await self._rack.settled()
         engine = self._choose(request["engine"], saved_by)
         reader = self._reader(engine, saved_by)
         self._nursery.start_soon(self._warm, engine)

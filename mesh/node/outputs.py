@@ -8,7 +8,7 @@ frames that arrive together neither fill the disk nor starve a render. """
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -25,6 +25,12 @@ from mesh.ports.world import World
 AT_ONCE: Final = 4
 
 
+class Noticed(Protocol):
+    """Whoever watches files being written."""
+
+    def __call__(self, effect: Export, answer: Exported | ExportFailed, *, written: bool) -> None: ...
+
+
 class Outputs:
     """Performs the core's effects about finished pictures."""
 
@@ -38,6 +44,7 @@ class Outputs:
         folders: Folders,
         scratch: Path,
         tell: Callable[[Event], Awaitable[None]],
+        exported: Noticed,
     ) -> None:
         self._nursery = nursery
         self._world = world
@@ -46,6 +53,7 @@ class Outputs:
         self._folders = folders
         self._scratch = scratch
         self._tell = tell
+        self._exported = exported
         self._checks = trio.CapacityLimiter(AT_ONCE)
         self._exports = trio.CapacityLimiter(AT_ONCE)
 
@@ -80,16 +88,19 @@ class Outputs:
 
     async def _export(self, effect: Export) -> None:
         answer: Exported | ExportFailed = Exported(op=effect.op)
+        written = False
         async with self._exports:
             try:
-                await self._world.in_thread(lambda: self._write(effect))
+                written = await self._world.in_thread(lambda: self._write(effect))
             except MeshError as error:
                 exists = isinstance(error, FileInTheWay)
                 answer = ExportFailed(op=effect.op, reason=f"{error}", exists=exists)
+        self._exported(effect, answer, written=written)
         await self._tell(answer)
 
-    def _write(self, effect: Export) -> None:
-        self._folders.write(effect.directory, effect.name, self._blocks(effect.blob), overwrite=effect.overwrite)
+    def _write(self, effect: Export) -> bool:
+        blocks = self._blocks(effect.blob)
+        return self._folders.write(effect.directory, effect.name, blocks, overwrite=effect.overwrite)
 
     def _blocks(self, blob: BlobId) -> Iterator[bytes]:
         for number in range(len(self._store.manifest(blob).pieces)):

@@ -1,0 +1,59 @@
+"""Asking the core what a person asked: a command goes in as an event, its `Reply` comes back to whoever waits.
+
+Invariants: a reply reaches the one who asked and nobody else; who no longer waits is forgotten. What changed in the
+core since somebody looked is told to all who watch, by one event that is renewed. """
+
+import itertools
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from mesh.core.effects import Accepted, Declined, Reply
+from mesh.core.events import Event
+
+
+class Asking:
+    """Commands under way."""
+
+    def __init__(self, tell: Callable[[Event], Awaitable[None]]) -> None:
+        self._tell = tell
+        self._ops = itertools.count(1)
+        self._waiting: dict[int, trio.MemorySendChannel[Accepted | Declined]] = {}
+
+    async def ask(self, event: Callable[[int], Event]) -> Accepted | Declined:
+        """Tell the core the event that `event` makes of an op, and return the reply."""
+        op = next(self._ops)
+        replies_in, replies = trio.open_memory_channel[Accepted | Declined](1)
+        self._waiting[op] = replies_in
+        try:
+            await self._tell(event(op))
+            return await replies.receive()
+        finally:
+            self._waiting.pop(op, None)
+
+    async def mention(self, event: Callable[[int], Event]) -> None:
+        """Tell the core an event whose answer shows elsewhere."""
+        await self._tell(event(next(self._ops)))
+
+    def reply(self, effect: Reply) -> None:
+        """Pass a reply on."""
+        waiting = self._waiting.pop(effect.op, None)
+        if waiting is not None:
+            waiting.send_nowait(effect.reply)
+
+
+class Changes:
+    """Wakes all who watch, whenever something may have changed."""
+
+    def __init__(self) -> None:
+        self._changed = trio.Event()
+
+    def note(self) -> None:
+        """Wake everybody who waits now."""
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Return at the next change after this call."""
+        if self._changed.is_set():
+            self._changed = trio.Event()
+        await self._changed.wait()

@@ -1,0 +1,126 @@
+"""Who this peer is: its keys, its place in a mesh, this start of its process; and what it remembers of that.
+
+Theory: a journal begins where the last process ended, so the chain that this peer shows is the newest that it was ever
+given: the one it joined with, or a renewal that the journal holds.
+
+Invariants: the secrets are part of no representation. Nothing here opens a connection or a file.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from mesh.core.peer import Me
+from mesh.ground.errors import WireError
+from mesh.ground.ids import Boot, MeshId, PeerId
+from mesh.ports.storage import Journal, JournalDamaged
+from mesh.wire import kept as kp
+from mesh.wire.envelope import Signer, mesh_id, peer_id, sign
+from mesh.wire.handshake import Papers
+from mesh.wire.kept import Kept
+from mesh.wire.members import Chain, Credentials, StaticKey, judge_chain
+from mesh.wire.noise import KeyPair
+
+COMPACT_BYTES: Final = 8 * 1024 * 1024
+"""A journal below this is read in a moment, whatever is in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """One start of one peer."""
+
+    signer: Signer
+    static: KeyPair
+    secret: bytes = field(repr=False)
+    """The mesh secret."""
+    chain: Chain
+    boot: Boot
+    name: str
+
+    @property
+    def mesh(self) -> MeshId:
+        """The mesh that the chain belongs to."""
+        return mesh_id(self.chain[0].key)
+
+    @property
+    def peer(self) -> PeerId:
+        """This peer's id."""
+        return peer_id(self.signer.key)
+
+    def me(self) -> Me:
+        """Return what the core needs to know."""
+        return Me(signer=self.signer, chain=self.chain, mesh=self.mesh, boot=self.boot, name=self.name)
+
+    def credentials(self, chain: Chain) -> Credentials:
+        """Return what this peer shows in handshakes while `chain` is its chain."""
+        static = sign(StaticKey(mesh=self.mesh, static=self.static.public), self.signer)
+        return Credentials(chain=chain, static=static, boot=self.boot)
+
+    def papers(self) -> Papers:
+        """Return what this peer brings to every handshake."""
+        return Papers(mesh=self.mesh, secret=self.secret, static=self.static, shown=self.credentials(self.chain))
+
+
+def load_kept(journal: Journal) -> tuple[Kept, ...]:
+    """Return what the journal holds, in its order; raise `JournalDamaged`. A long one is rewritten without what is
+    outdated.
+    """
+    kept = tuple(_decoded(journal.load()))
+    if journal.size() < COMPACT_BYTES:
+        return kept
+    compact = tuple(without_outdated(kept))
+    if len(compact) < len(kept):
+        journal.rewrite(kp.encode(entry) for entry in compact)
+    return compact
+
+
+def newest_chain(joined: Chain, kept: Iterable[Kept]) -> Chain:
+    """Return the chain that lasts longest, of that with which this peer joined and its renewals in the journal."""
+    mesh, mine = mesh_id(joined[0].key), judge_chain(joined, mesh_id(joined[0].key))
+    best, expires = joined, mine.expires
+    for entry in kept:
+        if not isinstance(entry, kp.KeptChain):
+            continue
+        try:
+            found = judge_chain(entry.chain, mesh)
+        except WireError:
+            continue
+        if found.peer == mine.peer and found.expires > expires:
+            best, expires = entry.chain, found.expires
+    return best
+
+
+def without_outdated(kept: Sequence[Kept]) -> list[Kept]:
+    """Return the entries that a later one does not replace, in their order."""
+    last = {_replaced_by(entry): place for place, entry in enumerate(kept)}
+    return [kept[place] for place in sorted(last.values())]
+
+
+def _replaced_by(entry: Kept) -> object:
+    """Return what an entry is about: of two entries about one thing the later holds."""
+    match entry:
+        case kp.KeptMark(mark=mark):
+            return kp.KeptMark, mark.author, mark.body.job
+        case kp.KeptContact(contact=contact):
+            return kp.KeptContact, contact.peer
+        case kp.KeptChain(chain=chain):
+            return kp.KeptChain, tuple(admission.id for admission in chain)
+        case kp.KeptHead(head=head):
+            return kp.KeptHead, head.job.id
+        case kp.KeptHold(hold=hold):
+            return kp.KeptHold, hold.id
+        case kp.KeptEntries(entries=entries):
+            return kp.KeptEntries, tuple(signed.id for signed in entries)
+        case kp.KeptAdmission(admission=admission):
+            return kp.KeptAdmission, admission.id
+        case _:
+            # Orders and deliveries tell a story: none of it is outdated by a later line of it.
+            return object()
+
+
+def _decoded(entries: Iterable[bytes]) -> Iterator[Kept]:
+    for number, data in enumerate(entries, start=1):
+        try:
+            yield kp.decode(data)
+        except WireError as error:
+            raise JournalDamaged(f"entry {number} says nothing that this program knows: {error}") from error

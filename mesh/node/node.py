@@ -1,0 +1,332 @@
+"""The node: a running peer. It builds the shell around a core and runs it until the core says that it has stopped.
+
+Theory: every part talks to ports and to the driver, none to another but where it was handed a function of it. The core
+is told first what the journal and the disk hold; only then are channels taken, and engines probed beside that.
+
+Invariants: whatever fails inside ends the whole node, and reaches the caller as one error with a name; when `run`
+returns, no task and no renderer of this node lives. The module must not know which adapters it was given. """
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from mesh.core import effects as ef
+from mesh.core.events import Event, Started, StopAsked
+from mesh.core.peer import Peer
+from mesh.ground.errors import BugError, MeshError
+from mesh.ground.ids import JobId
+from mesh.node.asking import Asking, Changes
+from mesh.node.bench import Tools
+from mesh.node.channels import Channels
+from mesh.node.choice import Offer, sum_offers
+from mesh.node.desk import Inviting, NodeDesk
+from mesh.node.doors import Doors
+from mesh.node.driver import Alarms, Driver, Tape
+from mesh.node.engines import EngineRack
+from mesh.node.executor import Executor, Route
+from mesh.node.fetching import Fetching
+from mesh.node.hearing import Hearing
+from mesh.node.identity import Identity
+from mesh.node.intake import Intake
+from mesh.node.logs import Logs
+from mesh.node.outputs import Outputs
+from mesh.node.pages import Pages
+from mesh.node.renders import Renders
+from mesh.node.transfers import Transfers
+from mesh.ports.desk import Desk
+from mesh.ports.folders import Folders
+from mesh.ports.renderer import Renderer, StageLimits
+from mesh.ports.storage import BlobStore, Journal, Scenes
+from mesh.ports.transport import Pieces, Transport
+from mesh.ports.world import World
+from mesh.wire.envelope import Verifier
+from mesh.wire.kept import Kept, KeptOrder
+from mesh.wire.messages import Address
+
+_SEED_BYTES: Final = 32
+
+
+class Ending(Enum):
+    """How a node ended."""
+
+    STOPPED = "stopped"
+    LEFT = "left"
+    """Its person wants the membership forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything of the world that a node needs, made by whoever composes it."""
+
+    world: World
+    store: BlobStore
+    scenes: Scenes
+    journal: Journal
+    transport: Transport
+    pieces: Pieces
+    renderer: Renderer
+    folders: Folders
+    verifier: Verifier
+    scratch: Path
+    """A private directory that was emptied before."""
+    home: str
+    """The peer's directory, for people to read."""
+    slots: int
+    """Renders at a time; 0: never."""
+    limits: StageLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What a node starts from."""
+
+    kept: tuple[Kept, ...]
+    contacts: tuple[Address, ...]
+    """Addresses to dial without knowing who answers."""
+
+
+class Node:
+    """One running peer; `run` is its life."""
+
+    def __init__(self, parts: Parts, who: Identity, beginning: Beginning, *, tape: Tape | None = None) -> None:
+        self._parts = parts
+        self._who = who
+        self._beginning = beginning
+        self._peer = Peer(who.me(), parts.world.entropy(_SEED_BYTES))
+        self._shown = who.credentials(who.chain)
+        self._changes = Changes()
+        self._directories = first_directories(beginning.kept)
+        self._stopped = trio.Event()
+        self._ending = Ending.STOPPED
+        self._driver = Driver(self._peer, world=parts.world, perform=self._perform, tape=tape)
+        self._asking = Asking(self._driver.tell)
+        self._hearing = Hearing(parts.verifier, parts.world)
+        self._rack = EngineRack(
+            renderer=parts.renderer, facts=parts.world.facts(), slots=parts.slots, tell=self._driver.tell
+        )
+
+    async def run(self, *, at_desk: Callable[[Desk], Awaitable[None]], signals: bool = False) -> Ending:
+        """Run until stopped. `at_desk` gets the desk once the node is ready, and may go on for as long as it lives.
+
+        With `signals` the first SIGTERM or SIGINT drains, a second stops at once. Raises `BugError` with its story when
+        the core broke a rule, and the error of the journal when it can be written no more.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._run_in(nursery, at_desk, signals)
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        return self._ending
+
+    async def _run_in(
+        self, nursery: trio.Nursery, at_desk: Callable[[Desk], Awaitable[None]], signals: bool
+    ) -> None:
+        channels = self._channels(nursery)
+        self._executor = Executor(
+            world=self._parts.world, journal=self._parts.journal, routes=self._routes(nursery, channels)
+        )
+        self._driver.watch(self._after_turn)
+        nursery.start_soon(self._executor.run)
+        await self._driver.tell(await self._started())
+        nursery.start_soon(self._driver.run)
+        nursery.start_soon(self._alarms.run)
+        nursery.start_soon(channels.accept)
+        nursery.start_soon(self._rack.probe)
+        if signals:
+            nursery.start_soon(self._heed_signals)
+        nursery.start_soon(at_desk, self._desk(nursery))
+        await self._stopped.wait()
+        await channels.farewell()
+
+    async def _perform(self, effects: Sequence[ef.Effect]) -> None:
+        await self._executor.take(effects)
+
+    async def _started(self) -> Event:
+        blobs = await self._parts.world.in_thread(self._parts.store.blobs)
+        return Started(
+            kept=self._beginning.kept,
+            complete=tuple(info.blob for info in blobs if info.complete),
+            addresses=self._parts.transport.addresses(),
+            contacts=self._beginning.contacts,
+        )
+
+    def _channels(self, nursery: trio.Nursery) -> Channels:
+        self._doors = Doors(
+            hearing=self._hearing, shown=lambda: self._shown, expired=self._expired, tell=self._driver.tell
+        )
+        return Channels(
+            me=self._who.peer,
+            nursery=nursery,
+            transport=self._parts.transport,
+            hearing=self._hearing,
+            doors=self._doors,
+            tell=self._driver.tell,
+        )
+
+    def _routes(self, nursery: trio.Nursery, channels: Channels) -> Mapping[type[ef.Effect], Route]:
+        """Say who performs each effect."""
+        parts, tell = self._parts, self._driver.tell
+        self._alarms = Alarms(parts.world, tell)
+        self._fetching = Fetching(
+            world=parts.world,
+            folders=parts.folders,
+            asking=self._asking,
+            tasks=self._peer.task_views,
+            own_directory=lambda job: self._directories.get(job, ""),
+        )
+        transfers = Transfers(
+            nursery=nursery,
+            world=parts.world,
+            store=parts.store,
+            pieces=parts.pieces,
+            routes=channels.routes,
+            tell=tell,
+        )
+        pages = Pages(
+            nursery=nursery,
+            world=parts.world,
+            store=parts.store,
+            scenes=parts.scenes,
+            hearing=self._hearing,
+            tell=tell,
+        )
+        tools = Tools(
+            world=parts.world,
+            store=parts.store,
+            scenes=parts.scenes,
+            renderer=parts.renderer,
+            rack=self._rack,
+            limits=parts.limits,
+        )
+        renders = Renders(nursery=nursery, tools=tools, scratch=parts.scratch, tell=tell, hint=self._driver.hint)
+        outputs = Outputs(
+            nursery=nursery,
+            world=parts.world,
+            store=parts.store,
+            renderer=parts.renderer,
+            folders=parts.folders,
+            scratch=parts.scratch,
+            tell=tell,
+            exported=self._fetching.exported,
+        )
+        return {
+            ef.Send: channels.send,
+            ef.Dial: channels.dial,
+            ef.Knock: channels.knock,
+            ef.CloseChannel: channels.close,
+            ef.SetTimer: self._alarms.set,
+            ef.FetchManifest: transfers.fetch_manifest,
+            ef.FetchPieces: transfers.fetch_pieces,
+            ef.ReadTree: pages.read_tree,
+            ef.WritePage: pages.write_page,
+            ef.ReadPage: pages.read_page,
+            ef.WarmEngine: renders.warm,
+            ef.OpenStage: renders.open_stage,
+            ef.CloseStage: renders.close_stage,
+            ef.StartRender: renders.start,
+            ef.KillRender: renders.kill,
+            ef.CheckOutput: outputs.check,
+            ef.Export: outputs.export,
+            ef.Reply: self._asking.reply,
+            ef.AnswerDoor: self._doors.answer,
+            ef.Stopped: self._on_stopped,
+        }
+
+    def _desk(self, nursery: trio.Nursery) -> NodeDesk:
+        parts = self._parts
+        intake = Intake(
+            nursery=nursery,
+            world=parts.world,
+            scenes=parts.scenes,
+            renderer=parts.renderer,
+            rack=self._rack,
+            folders=parts.folders,
+            scratch=parts.scratch,
+            offers=self._offers,
+            ask=self._asking.ask,
+        )
+        return NodeDesk(
+            world=parts.world,
+            home=parts.home,
+            views=self._peer,
+            store=parts.store,
+            rack=self._rack,
+            intake=intake,
+            logs=Logs(world=parts.world, store=parts.store, asking=self._asking, changes=self._changes),
+            fetching=self._fetching,
+            asking=self._asking,
+            changes=self._changes,
+            inviting=Inviting(
+                signer=self._who.signer,
+                secret=self._who.secret,
+                chain=lambda: self._peer.chain,
+                addresses=parts.transport.addresses,
+            ),
+            directories=self._directories,
+            stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
+        )
+
+    def _after_turn(self) -> None:
+        """Show a renewed chain from now on, and wake who watches."""
+        if self._peer.chain != self._shown.chain:
+            self._shown = self._who.credentials(self._peer.chain)
+            self._parts.transport.show(self._shown)
+        self._changes.note()
+
+    def _offers(self) -> tuple[Offer, ...]:
+        """Return which engines the connected peers have, this one included."""
+        view = self._peer.mesh_view(self._parts.world.now())
+        return sum_offers(
+            (engine, peer.slots) for peer in view.peers if peer.connected for engine in peer.engines
+        )
+
+    def _expired(self) -> bool:
+        return self._parts.world.now().wall >= min(admission.body.expires for admission in self._peer.chain)
+
+    def _ask_to_stop(self, nursery: trio.Nursery, event: StopAsked, *, leave: bool) -> None:
+        if leave:
+            self._ending = Ending.LEFT
+        nursery.start_soon(self._driver.tell, event)
+
+    def _on_stopped(self, _effect: ef.Stopped) -> None:
+        self._driver.stop()
+        self._stopped.set()
+
+    async def _heed_signals(self) -> None:
+        """Drain at the first signal, stop at once at the second."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            now = False
+            async for _ in received:
+                await self._driver.tell(StopAsked(now=now))
+                now = True
+
+
+def first_directories(kept: tuple[Kept, ...]) -> dict[JobId, str]:
+    """Return where each job's files were ordered first: for a job of this peer's that is its own output directory."""
+    found: dict[JobId, str] = {}
+    for entry in kept:
+        if isinstance(entry, KeptOrder):
+            found.setdefault(entry.job, entry.directory)
+    return found
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return the error that a person should read: a bug's story before anything else, else the first with a name."""
+    leaves = list(_leaves(group))
+    for kind in (BugError, MeshError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
