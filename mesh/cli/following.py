@@ -5,25 +5,32 @@ from collections.abc import Iterator
 
 from mesh.cli import jobrows, output, words
 from mesh.cli.caller import Caller, job_path
+from mesh.cli.client import PeerEnded
 from mesh.cli.progress import Meter, meter
 from mesh.ports.desk import JobCancelled, JobChange, JobRow, JobStopped, Progress, TaskRow
 
-_OVER = ("sealed", "cancelled", "stopped")
+
+def over(job: JobRow) -> bool:
+    """Say whether no frame will arrive any more at the submitter."""
+    return job["state"] == "cancelled" or job["delivered"] + job["stopped"] == job["tasks"]
 
 
-def changes(caller: Caller, job: str) -> Iterator[JobChange]:
-    """Yield the job's changes as the peer tells them."""
-    for name, value in caller.client().stream(job_path(job, "/watch")):
+def changes(caller: Caller, job: JobRow) -> Iterator[JobChange]:
+    """Yield the job's changes as the peer tells them, the one that ends it last; raise PeerEnded without that one."""
+    for name, value in caller.client().stream(job_path(job["id"], "/watch")):
         if name == "change":
             yield value
+        if name == "end" or (name == "change" and over(value["job"])):
+            return
+    raise PeerEnded(f"the peer ended; {job['name']} goes on elsewhere, or when it is started again")
 
 
 def until_may_go(caller: Caller, job: JobRow) -> JobRow:
     """Wait until this machine may be switched off, or until it is clear that it may not; return the job then."""
     with meter() as shown:
-        for change in changes(caller, job["id"]):
+        for change in changes(caller, job):
             job = change["job"]
-            if job["may_go"] or job["only_here"] or job["state"] in _OVER:
+            if job["may_go"] or job["only_here"]:
                 break
             done = job["scene_holders"]
             text = "handing the scene to other peers" if job["durable"] else "telling other peers"
@@ -56,19 +63,15 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
     """
     sources: Counter[str] = Counter()
     if caller.as_json:
-        for change in changes(caller, job["id"]):
+        for change in changes(caller, job):
             job = change["job"]
             for task in _arrived(change):
                 output.say_json({"event": "frame", "frame": task})
-            if job["delivered"] == job["tasks"] or job["state"] in _OVER:
-                break
     else:
         with meter() as shown:
-            for change in changes(caller, job["id"]):
+            for change in changes(caller, job):
                 job = change["job"]
                 _show(shown, change, sources)
-                if job["delivered"] == job["tasks"] or job["state"] in _OVER:
-                    break
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")
     if job["delivered"] < job["tasks"]:

@@ -1,7 +1,8 @@
 """Server-sent events of the local API: progress and then one answer, or a value whenever it changed.
 
-Theory: an event is a name and one line of JSON. The names are `progress`, `answer`, `change` and `error`; `answer`,
-`error` and the end of the stream are last words. A stream ends when its caller goes away, and with it the asking.
+Theory: an event is a name and one line of JSON. The names are `progress`, `answer`, `change`, `end` and `error`;
+`answer`, `end` and `error` are last words: a stream that ends without one was cut. A stream ends when its caller goes
+away, and with it the asking.
 
 Invariants: memory per caller is bounded, since of progress only the newest of each phase is kept until it can be sent;
 a caller that is gone is noticed within seconds, even where there is nothing to say.
@@ -132,12 +133,13 @@ def working(work: Work) -> EventStream:
 
 
 def watching(changes: AsyncIterator[Any]) -> EventStream:
-    """Stream each value as `change` until there are no more."""
+    """Stream each value as `change` until there are no more, then `end`."""
 
     async def speak(writer: Writer) -> None:
         try:
             async for change in changes:
                 await writer.event("change", change)
+            await writer.event("end", None)
         finally:
             # An iterator that is a generator holds whatever it watches until it is closed.
             if (close := getattr(changes, "aclose", None)) is not None:

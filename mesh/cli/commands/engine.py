@@ -14,6 +14,7 @@ PROBE_S = 600.0
 
 
 @click.group()
+@home_option
 def command() -> None:
     """List and install what renders."""
 

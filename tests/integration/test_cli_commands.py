@@ -1,0 +1,260 @@
+"""Every command against a made-up desk over the real API: what it prints, asks, and ends with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.cli.main import COMMANDS, run
+from mesh.ports.desk import Draining, RefusalRow
+from sim.desk import EXAMPLE_INVITE, job_row
+from tests.support.desk_server import DeskServer, running_desk
+from tests.support.typed import Typist
+
+
+@pytest.fixture
+def server() -> Iterator[DeskServer]:
+    with running_desk() as running:
+        yield running
+
+
+@pytest.fixture
+def typist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> Typist:
+    monkeypatch.setenv("COLUMNS", "80")
+    return Typist(tmp_path, capsys, server)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> str:
+    path = tmp_path / "shot.blend"
+    path.write_bytes(b"BLENDER")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("jobs",),
+        ("show", "shot"),
+        ("logs", "shot"),
+        ("logs", "shot", "3"),
+        ("fetch", "shot"),
+        ("cancel", "shot"),
+        ("engine", "list"),
+        ("invite",),
+        ("stop",),
+        ("leave",),
+    ],
+)
+def test_each_command_prints_json_for_programs_and_lines_that_fit_for_people(
+    words: tuple[str, ...], typist: Typist, server: DeskServer
+) -> None:
+    server.let(server.desk.add, job_row())
+    printed = typist.type(*words, "--json")
+    assert printed.code == 0, printed.err
+    assert isinstance(printed.json, dict)
+    printed = typist.type(*words)
+    assert printed.code == 0, printed.err
+    assert printed.out.strip()
+    assert max(map(len, printed.out.splitlines())) <= 80
+    assert "\x1b" not in printed.out, "colour is for terminals"
+
+
+def test_without_a_peer_each_command_says_what_to_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scene: str
+) -> None:
+    typist = Typist(tmp_path, capsys, None)
+    needed = {"show": ["shot"], "logs": ["shot"], "fetch": ["shot"], "cancel": ["shot"], "submit": [scene]}
+    for name in COMMANDS:
+        if name not in ("join", "engine"):
+            printed = typist.type(name, *needed.get(name, []))
+            assert printed.code == 3, name
+            assert "meshnode join" in printed.err, name
+            assert printed.out == ""
+
+
+def test_a_killed_peer_left_word_behind(typist: Typist, server: DeskServer) -> None:
+    server.stop()
+    printed = typist.type("status")
+    assert printed.code == 3
+    assert "meshnode join" in printed.err
+
+
+def test_errors_of_the_peer_keep_their_exit_code_and_remedy(typist: Typist, server: DeskServer) -> None:
+    printed = typist.type("show", "nothing")
+    assert printed.code == 11
+    assert "there is no job nothing" in printed.err
+    assert "meshnode jobs" in printed.err
+    printed = typist.type("show", "nothing", "--json")
+    assert printed.code == 11
+    assert printed.json["error"] == "NotFound"
+    for number in (1, 2):
+        server.let(server.desk.add, job_row(number))
+    assert typist.type("cancel", "shot").code == 12
+    server.desk.fails["jobs"] = Draining("it stops")
+    assert typist.type("jobs").code == 15
+
+
+@pytest.mark.parametrize(
+    "words", [["submti"], ["invite", "--uses", "0"], ["--nothing"], ["show"], ["invite", "--expires", "7"]]
+)
+def test_what_cannot_be_understood_ends_with_2(words: list[str], typist: Typist) -> None:
+    printed = typist.type(*words)
+    assert printed.code == 2
+    assert printed.err.startswith("error: ")
+
+
+def test_a_near_miss_is_named(typist: Typist) -> None:
+    assert "meshnode submit" in typist.type("submti").err
+
+
+def test_submit_describes_and_says_that_the_submitter_may_go(typist: Typist, server: DeskServer, scene: str) -> None:
+    def spread() -> None:
+        (row,) = server.desk.rows.values()
+        row["may_go"], row["scene_holders"] = True, 2
+        server.desk.changed()
+
+    server.desk.on_watch = spread
+    printed = typist.type("submit", scene)
+    assert printed.code == 0, printed.err
+    assert "saved" in printed.out
+    assert "shot_0001.png … shot_0004.png" in printed.out
+    assert "not studio: lacks blender 4.2.23" in printed.out
+    assert "submitted as shot (01010101)" in printed.out
+    assert "may be switched off" in " ".join(printed.out.split())
+    assert "startup.py" in printed.err
+    assert max(map(len, printed.out.splitlines())) <= 80
+
+
+def test_submit_says_when_the_job_is_only_here(typist: Typist, server: DeskServer, scene: str) -> None:
+    def alone() -> None:
+        (row,) = server.desk.rows.values()
+        row["only_here"] = True
+        server.desk.changed()
+
+    server.desk.on_watch = alone
+    assert "Only here" in typist.type("submit", scene).out
+
+
+def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, scene: str, tmp_path: Path) -> None:
+    typed = ["--frames", "1,5,10-20", "--step", "2", "--name", "n", "--output", "out", "--engine", "4.2", "--dry-run"]
+    printed = typist.type("submit", scene, *typed, "--allow-missing", "--overwrite")
+    assert printed.code == 0, printed.err
+    (call,) = server.desk.calls
+    assert call[1] == {
+        "scene": scene,
+        "frames": "1,5,10-20",
+        "step": 2,
+        "name": "n",
+        "output": str(Path.cwd() / "out"),
+        "engine": "4.2",
+        "dry_run": True,
+        "allow_missing": True,
+        "overwrite": True,
+    }
+    assert "Nothing was sent" in printed.out
+
+
+def test_submit_names_every_reason_against_it(typist: Typist, server: DeskServer, scene: str) -> None:
+    server.desk.refusals = [
+        RefusalRow(code="missing-image", subject=name, text=f"image /tex/{name} is missing", remedy="relink it")
+        for name in ("a.png", "b.png")
+    ]
+    printed = typist.type("submit", scene)
+    assert printed.code == 13
+    assert "/tex/a.png" in printed.err
+    assert "/tex/b.png" in printed.err
+    assert printed.out == ""
+    assert len(typist.type("submit", "--json", scene).json["refusals"]) == 2
+
+
+def test_submit_waits_for_every_frame(typist: Typist, server: DeskServer, scene: str) -> None:
+    def render() -> None:
+        (row,) = server.desk.rows.values()
+        server.desk.deliver(row, row["delivered"] + 1)
+
+    server.desk.on_watch = render
+    printed = typist.type("submit", scene, "--wait")
+    assert printed.code == 0, printed.err
+    assert [line for line in printed.err.splitlines() if line.startswith("✓")] == [
+        f"✓ shot_{frame:04d}.png  studio, 2.5 s" for frame in range(1, 5)
+    ]
+    assert "4 frames in /shots/render" in printed.out
+    server.desk.rows.clear()
+    events = typist.type("submit", scene, "--wait", "--json").events
+    assert [event["event"] for event in events] == ["submitted", "frame", "frame", "frame", "frame", "done"]
+
+
+@pytest.mark.parametrize(("state", "code"), [("stopped", 18), ("cancelled", 19)])
+def test_waiting_ends_when_the_job_cannot_be_done(
+    state: str, code: int, typist: Typist, server: DeskServer, scene: str
+) -> None:
+    def fail() -> None:
+        (row,) = server.desk.rows.values()
+        row["state"] = state  # type: ignore[typeddict-item]
+        row["problems"] = ["frame 3 failed at 3 peers"]
+        server.desk.changed()
+
+    server.desk.on_watch = fail
+    assert typist.type("submit", scene, "--wait").code == code
+
+
+def test_a_peer_that_ends_while_somebody_waits(typist: Typist, server: DeskServer, scene: str) -> None:
+    server.desk.on_watch = server.end
+    printed = typist.type("submit", scene, "--wait")
+    assert printed.code == 5
+    assert "meshnode join" in printed.err
+
+
+def test_invite_prints_the_token_alone_on_standard_output(typist: Typist, server: DeskServer) -> None:
+    printed = typist.type("invite", "--roles", "render,submit", "--expires", "7d", "--uses", "3")
+    assert printed.out == f"{EXAMPLE_INVITE}\n"
+    assert "3 times" in printed.err
+    assert server.desk.calls == [("invite", ["render", "submit"], 7 * 86_400_000, 3)]
+
+
+def test_fetch_chooses_a_place(
+    typist: Typist, server: DeskServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, other, hostile = job_row(1), job_row(2, "other"), job_row(3, "../../etc")
+    other["directory"] = hostile["directory"] = ""
+    for row in (mine, other, hostile):
+        server.let(server.desk.add, row)
+    for job, place in (("shot", "/shots/render"), ("other", f"{tmp_path}/other"), ("0303", f"{tmp_path}/03030303")):
+        assert typist.type("fetch", job).code == 0
+        assert server.desk.calls[-1] == ("fetch", job, place, False)
+    typist.type("fetch", "other", "--output", "here", "--overwrite")
+    assert server.desk.calls[-1] == ("fetch", "other", f"{tmp_path}/here", True)
+
+
+def test_show_tells_who_rendered_what_and_what_failed(typist: Typist, server: DeskServer) -> None:
+    row = server.let(server.desk.add, job_row())
+    server.let(server.desk.deliver, row, 2)
+    failure = {"peer": "b2" * 32, "peer_name": "studio", "kind": "crashed", "reason": "signal 11", "has_log": True}
+    server.desk.tasks[row["id"]][2]["failures"].append(failure)  # type: ignore[arg-type]
+    text = typist.type("show", "shot").out
+    assert "counts" in text
+    assert "1, 3-4" in text
+    assert "100 %" in text
+    assert "signal 11" in text
+    assert "shot_0002.png" in typist.type("show", "shot", "--frames").out
+
+
+def test_stop_and_leave_ask_the_peer(typist: Typist, server: DeskServer) -> None:
+    assert typist.type("stop", "--now").code == 0
+    assert typist.type("leave", "--yes").code == 0
+    assert [call for call in server.desk.calls if call[0] in ("stop", "leave")] == [("stop", True), ("leave",)]
+
+
+def test_join_refuses_what_excludes_each_other(typist: Typist) -> None:
+    assert typist.type("join", "token", "--new", "films").code == 2
+    assert typist.type("join", "--no-render", "--slots", "2").code == 2
+
+
+def test_the_home_may_stand_before_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--home", str(tmp_path), "status"]) == 3
+    assert str(tmp_path) in capsys.readouterr().err.replace("\n       ", "")

@@ -1,0 +1,74 @@
+"""What a person types, as far as it is read here: durations, addresses, the command line of a background peer."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from mesh.cli import background, main
+from mesh.cli.commands.invite import life
+from mesh.cli.commands.join import address
+from mesh.cli.commands.join import command as join
+from mesh.cli.compose import Plan
+from mesh.ground.errors import UsageError
+
+
+@pytest.mark.parametrize(("text", "ms"), [("30m", 1_800_000), ("24h", 86_400_000), (" 7d ", 604_800_000)])
+def test_durations(text: str, ms: int) -> None:
+    assert life(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "7", "0h", "-1h", "1.5h", "7w", "99999d", "h"])
+def test_wrong_durations(text: str) -> None:
+    with pytest.raises(UsageError):
+        life(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("192.168.1.5", ("192.168.1.5", 0)),
+        ("192.168.1.5:40001", ("192.168.1.5", 40001)),
+        (":40001", ("", 40001)),
+        ("::1", ("::1", 0)),
+        ("[::1]", ("::1", 0)),
+        ("[fe80::1]:7", ("fe80::1", 7)),
+    ],
+)
+def test_listen_addresses(text: str, read: tuple[str, int]) -> None:
+    assert address(text) == read
+
+
+@pytest.mark.parametrize("text", ["host:port", "host:70000", "host:", "[::1]:x"])
+def test_wrong_listen_addresses(text: str) -> None:
+    with pytest.raises(UsageError):
+        address(text)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(home=Path("/h")),
+        Plan(home=Path("/h"), found="films", name="desk", slots=0),
+        Plan(home=Path("/h"), invite="secret", slots=3, listen=("::1", 7), peers=("a:1", "b:2")),
+    ],
+)
+def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
+    typed = background.arguments(plan)
+    assert "secret" not in typed, "everybody may read the list of processes"
+    got = join.make_context("join", typed[1:]).params
+    assert got["invite"] == ("-" if plan.invite else None)
+    assert (got["found"], got["name"], got["peers"]) == (plan.found, plan.name, plan.peers)
+    assert (0 if got["no_render"] else got["slots"]) == plan.slots
+    assert (address(got["listen"]) if got["listen"] else None) == plan.listen
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_help_of_each_command_is_the_same_in_the_list_and_in_itself(name: str) -> None:
+    context = click.Context(main.meshnode)
+    command = main.meshnode.get_command(context, name)
+    assert command is not None
+    assert (command.help or "").partition("\n")[0] == main.COMMANDS[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--home" in options
+    assert "--json" in options or name == "engine"
