@@ -194,7 +194,9 @@ class Delivery:
             else:
                 coming += 1
                 self._awaited.setdefault(blob, {})[(order.job, order.directory)] = None
-                self._swarm.want(turn, blob, counting.author, *self._holding.holders(order.job, blob))
+                self._swarm.want(
+                    turn, blob, b"file" + order.job, counting.author, *self._holding.holders(order.job, blob)
+                )
 
     def _export(self, turn: Turn, ledger: JobLedger, order: Order, task: int, counting: Signed[Entry]) -> None:
         op = self._ops.next()

@@ -168,7 +168,7 @@ class Holding:
         for blob, (job, _) in list(self._wanted.items()):
             if job == note.job:
                 self._wanted.pop(blob)
-                self._swarm.drop(blob)
+                self._swarm.drop(blob, b"hold" + job)
 
     def on_tick(self, turn: Turn) -> None:
         """Take over where a holder has gone; say what is lost."""
@@ -196,7 +196,7 @@ class Holding:
             if self._swarm.complete(output.blob):
                 self.on_blob_complete(turn, BlobComplete(blob=output.blob))
             else:
-                self._swarm.want(turn, output.blob, counting.author, *holders)
+                self._swarm.want(turn, output.blob, b"hold" + ledger.id, counting.author, *holders)
 
     def _chosen(self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]]) -> list[PeerId]:
         """Return who takes the copies that are missing: the submitter first, it fetches the file anyway."""

@@ -205,7 +205,7 @@ class Peer:
             ev.JobPlanned: self.jobs.on_job_planned,
             ev.CancelAsked: self.jobs.on_cancel_asked,
             ev.FetchAsked: self.jobs.on_fetch_asked,
-            ev.BlobAsked: lambda turn, event: self.swarm.want(turn, event.blob, event.peer),
+            ev.BlobAsked: lambda turn, event: self.swarm.want(turn, event.blob, b"person", event.peer),
             ev.BlobStarted: self.swarm.on_blob_started,
             ev.PiecesStored: self.swarm.on_pieces_stored,
             ev.FetchFailed: self.swarm.on_fetch_failed,

@@ -89,7 +89,7 @@ class Scenes:
         coming.jobs[ledger.id] = None
         if renders:
             turn.do(WarmEngine(job=ledger.head.job))
-        self._swarm.want(turn, ledger.job.scene, ledger.submitter)
+        self._swarm.want(turn, ledger.job.scene, ledger.job.scene, ledger.submitter)
         self._advance(turn, ledger.job.scene, coming)
 
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
@@ -110,7 +110,7 @@ class Scenes:
             if not self._swarm.complete(blob):
                 coming.lacking[blob] = None
                 submitters = [self._ledger.jobs[job].submitter for job in coming.jobs]
-                self._swarm.want(turn, blob, *submitters)
+                self._swarm.want(turn, blob, event.root, *submitters)
         self._advance(turn, event.root, coming)
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
@@ -120,7 +120,7 @@ class Scenes:
             if not coming.jobs:
                 self._coming.pop(root)
                 for blob in (root, *coming.lacking):
-                    self._swarm.drop(blob)
+                    self._swarm.drop(blob, root)
 
     def _advance(self, turn: Turn, root: BlobId, coming: Coming) -> None:
         if not self._swarm.complete(root):

@@ -118,7 +118,7 @@ class Seals:
         if self._swarm.complete(seal.blob):
             self._read(turn, seal.blob)
         else:
-            self._swarm.want(turn, seal.blob, entry.author)
+            self._swarm.want(turn, seal.blob, b"seal" + entry.body.job, entry.author)
 
     def _read(self, turn: Turn, blob: BlobId) -> None:
         if blob not in self._reading.values():

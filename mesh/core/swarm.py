@@ -53,6 +53,8 @@ class Want:
     """Pieces under way, by the request's op."""
     manifest_op: int | None = None
     hints: dict[PeerId, None] = field(default_factory=dict)
+    reasons: dict[bytes, None] = field(default_factory=dict)
+    """For whom it comes: it is wanted until each has dropped it."""
     answered_at: Instant | None = None
     """When a source last said that it has something."""
     since: Instant = Instant(0)
@@ -93,8 +95,8 @@ class Swarm:
         if blob not in self._complete:
             self._finish(turn, blob)
 
-    def want(self, turn: Turn, blob: BlobId, *hints: PeerId) -> None:
-        """Fetch a blob; `hints` are asked first. Wanting it again only adds hints."""
+    def want(self, turn: Turn, blob: BlobId, reason: bytes, *hints: PeerId) -> None:
+        """Fetch a blob for `reason`, such as a job's id; `hints` are asked first. Wanting it again only adds hints."""
         if blob in self._complete:
             return
         want = self.wants.get(blob)
@@ -107,10 +109,15 @@ class Swarm:
                 if self._directory.connected(peer) and peer != self._directory.me:
                     turn.send(peer, Seek(blobs=(blob,)))
         want.hints.update(dict.fromkeys(new))
+        want.reasons[reason] = None
 
-    def drop(self, blob: BlobId) -> None:
-        """Want a blob no more; what came is kept."""
-        self.wants.pop(blob, None)
+    def drop(self, blob: BlobId, reason: bytes) -> None:
+        """Want a blob for `reason` no more; what came is kept."""
+        want = self.wants.get(blob)
+        if want is not None:
+            want.reasons.pop(reason, None)
+            if not want.reasons:
+                self.wants.pop(blob)
 
     def on_seek(self, turn: Turn, peer: PeerId, message: Seek) -> None:
         """Tell a seeker what is here, now and when it changes."""

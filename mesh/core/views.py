@@ -12,7 +12,17 @@ from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.slots import InHand, Slots
-from mesh.core.status import FailureView, HelperView, JobState, JobView, MeshView, PeerView, RenderView, TaskState, TaskView
+from mesh.core.status import (
+    FailureView,
+    HelperView,
+    JobState,
+    JobView,
+    MeshView,
+    PeerView,
+    RenderView,
+    TaskState,
+    TaskView,
+)
 from mesh.core.sync import Sync
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Now
