@@ -264,7 +264,7 @@ class SealedTask:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SealPage:
-    """The seal's blob, which can be judged alone: its tasks in their order, and what makes their authors members."""
+    """The seal's blob: the job's tasks in their order, with the statements that show each of them done and held."""
 
     job: JobId
     tasks: Annotated[tuple[SealedTask, ...], AtMost(MAX_TASKS)]
