@@ -24,7 +24,7 @@ from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FAILED_HERE_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import Beat, ClaimSent, Follow, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
-from mesh.wire.records import Claim
+from mesh.wire.records import Claim, next_attempt
 
 _TOLD_AGAIN_TICKS = 4
 _CLAIMS_PER_MESSAGE = 32
@@ -235,7 +235,7 @@ class Claims:
 
     def _sign(self, job: JobId, task: OpenTask) -> Signed[Claim]:
         self._number += 1
-        body = Claim(job=job, task=task.task, attempt=task.attempt + 1, boot=self._boot, number=self._number)
+        body = Claim(job=job, task=task.task, attempt=next_attempt(task.attempt), boot=self._boot, number=self._number)
         return sign(body, self._signer)
 
     def _won(self, turn: Turn, mine: Mine) -> None:

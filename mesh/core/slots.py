@@ -14,8 +14,9 @@ from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, Publish, 
 from mesh.core.ops import Ops
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, RecordId
+from mesh.wire.codec import clipped
 from mesh.wire.envelope import Signed
-from mesh.wire.records import Claim, Failed, Result
+from mesh.wire.records import MAX_REASON_BYTES, Claim, Failed, Result
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,9 +132,8 @@ class Slots:
         self._by_op.pop(event.op)
         body = task.claim.body
         if not self._ledger.counts(body.job, body.task) and not self._over(body.job):
-            what = Failed(
-                task=body.task, attempt=body.attempt, kind=event.kind, reason=event.reason[:400], log=event.log
-            )
+            reason = clipped(event.reason, MAX_REASON_BYTES)
+            what = Failed(task=body.task, attempt=body.attempt, kind=event.kind, reason=reason, log=event.log)
             turn.tell(Publish(job=body.job, what=what))
             turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
         else:

@@ -9,6 +9,7 @@ from mesh.core.events import RenderFailed
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId
 from mesh.ports import renderer, storage
+from mesh.wire.codec import clipped
 from mesh.wire.records import MAX_REASON_BYTES, FailureKind
 
 _KINDS: Final[dict[type[MeshError], tuple[FailureKind, bool]]] = {
@@ -42,5 +43,5 @@ def kind_of(error: MeshError) -> tuple[FailureKind, bool]:
 def failure_of(op: int, error: MeshError, log: BlobId | None) -> RenderFailed:
     """Return the event that answers the render `op` which ended in `error`."""
     kind, unfit = kind_of(error)
-    reason = f"{type(error).__name__}: {error}".encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+    reason = clipped(f"{type(error).__name__}: {error}", MAX_REASON_BYTES)
     return RenderFailed(op=op, kind=kind, reason=reason, unfit=unfit, log=log)
