@@ -53,9 +53,10 @@ class Following:
     window: dict[int, OpenTask] = field(default_factory=dict)
     told: Window | None = None
     keeper: PeerId | None = None
-    asked_at: Instant | None = None
-    asked: PeerId | None = None
-    unanswered: int = 0
+    asked: dict[PeerId, Instant] = field(default_factory=dict)
+    """When each keeper was last asked."""
+    heard_at: Instant | None = None
+    """When a keeper last told its window."""
     beaten: PeerId | None = None
     ticks: int = 0
     unfit_until: Instant = Instant(0)
@@ -117,7 +118,7 @@ class Claims:
             return
         following.told = message
         following.keeper = peer
-        following.unanswered = 0
+        following.heard_at = turn.now.instant
         following.window = {task.task: task for task in message.open}
         self.claim_more(turn)
 
@@ -176,7 +177,7 @@ class Claims:
         for following in self.following.values():
             following.window = {}
             following.told = None
-            following.asked_at = None
+            following.asked.clear()
             following.beaten = None
         self.follow_all(turn)
 
@@ -256,21 +257,13 @@ class Claims:
     def _follow(self, turn: Turn, ledger: JobLedger) -> None:
         following = self.following.setdefault(ledger.id, Following())
         keepers = self._keepers.of(ledger.id, turn.now)
-        if not keepers:
-            return
-        waited = FOLLOW_PERIOD_MS if following.asked_at is None else turn.now.instant - following.asked_at
-        if following.unanswered and waited >= UNANSWERED_MS:
-            following.asked_at = None
-        wanted = keepers[following.unanswered % len(keepers)]
-        if following.asked_at is not None and waited < FOLLOW_PERIOD_MS and wanted == following.asked:
-            return
         if following.keeper not in keepers:
             following.keeper = None
             following.window = {}
-        following.asked_at = turn.now.instant
-        following.asked = wanted
-        following.unanswered += 1
-        turn.send(wanted, Follow(job=ledger.id, slots=self._host.slots))
+        wanted = _whom_to_ask(following, keepers, turn.now.instant)
+        if wanted is not None:
+            following.asked[wanted] = turn.now.instant
+            turn.send(wanted, Follow(job=ledger.id, slots=self._host.slots))
 
     def _beat(self, turn: Turn) -> None:
         held: dict[JobId, list[Mine]] = {}
@@ -291,3 +284,17 @@ class Claims:
             beats = tuple(Beat(claim=mine.claim.id, progress=self._progress(mine.claim.id)) for mine in claims)
             turn.send(keepers[0], Heartbeat(job=job, beats=beats[:1024]))
             self._contacting.ask(turn, keepers[0])
+
+
+def _whom_to_ask(following: Following, keepers: list[PeerId], now: Instant) -> PeerId | None:
+    """Return the closest keeper when it is time to ask it, the next ones one by one while nobody answers."""
+    if not keepers:
+        return None
+    asked_at = following.asked.get(keepers[0])
+    if asked_at is None or now - asked_at >= FOLLOW_PERIOD_MS:
+        return keepers[0]
+    answered = following.heard_at is not None and following.heard_at >= asked_at
+    if answered or now - max(following.asked.values()) < UNANSWERED_MS:
+        return None
+    others = [peer for peer in keepers[1:] if now - following.asked.get(peer, asked_at) >= FOLLOW_PERIOD_MS]
+    return next((peer for peer in keepers[1:] if peer not in following.asked), others[0] if others else None)

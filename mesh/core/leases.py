@@ -125,6 +125,7 @@ class Leases:
             best = min(connected, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
         if best is not None:
             self._grant(turn, docket, best, direct=True)
+            self._tell_keepers(turn, ledger, {timer.task: docket.leases[timer.task]})
         for claim in claims:
             yours = claim == best or (lease is not None and lease.claim == claim.id)
             turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
@@ -208,7 +209,7 @@ class Leases:
                     while len(docket.stalled) > _STALLED_KEPT:
                         docket.stalled.pop(next(iter(docket.stalled)))
                     self._end(turn, job, docket, task)
-            self._tell_keepers(turn, ledger, docket)
+            self._tell_keepers(turn, ledger, docket.leases)
 
     def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
         """End a dead holder's leases at once."""
@@ -283,12 +284,12 @@ class Leases:
         docket.by_claim.pop(lease.claim, None)
         turn.tell(WindowChanged(job=job))
 
-    def _tell_keepers(self, turn: Turn, ledger: JobLedger, docket: Docket) -> None:
+    def _tell_keepers(self, turn: Turn, ledger: JobLedger, leases: dict[int, Lease]) -> None:
         heard = [
             LeaseHeard(
                 claim=lease.claim, holder=lease.holder, task=task, attempt=lease.attempt, progress=lease.progress
             )
-            for task, lease in docket.leases.items()
+            for task, lease in leases.items()
             if lease.direct_at is not None and turn.now.instant - lease.direct_at <= LEASE_MS
         ]
         if not heard:
