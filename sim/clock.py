@@ -16,12 +16,12 @@ _MILLION = 1_000_000
 class HostClock:
     """The clocks of one host; `drift_ppm` is the monotonic clock's error in millionths."""
 
-    __slots__ = ("_base_ms", "_drift_ppm", "_wall_offset_ms")
+    __slots__ = ("_base_ms", "_drift_ppm", "_first_offset_ms", "_wall_offset_ms")
 
     def __init__(self, *, base_ms: int, drift_ppm: int, wall_offset_ms: int) -> None:
         self._base_ms = base_ms
         self._drift_ppm = drift_ppm
-        self._wall_offset_ms = wall_offset_ms
+        self._wall_offset_ms = self._first_offset_ms = wall_offset_ms
 
     def read(self, world_ms: int) -> Now:
         """Read both clocks at `world_ms`."""
@@ -44,3 +44,7 @@ class HostClock:
     def step(self, by_ms: int) -> None:
         """Set the wall clock forward, or back, by `by_ms`."""
         self._wall_offset_ms += by_ms
+
+    def correct(self) -> None:
+        """Take all steps back, as a time server does."""
+        self._wall_offset_ms = self._first_offset_ms

@@ -174,6 +174,7 @@ class FakeDesk:
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
             peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
+            renders=[],
             jobs=list(self.rows.values()),
         )
 

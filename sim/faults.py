@@ -268,6 +268,7 @@ class Faults:
         world.net.heal()
         for host in world.hosts:
             host.fuse = 0
+            host.clock.correct()
             host.disk.full = False
             if not self.is_core(host):
                 self.kill(host, power=False)

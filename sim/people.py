@@ -106,6 +106,7 @@ class People:
         host = self._world.hosts[plan.submitter]
         if plan.job is not None or (not self._world.faulty and not self._world.faults.is_core(host)):
             return
+        self._forget_the_dead()
         waiting = any(what == "submit" and whose is plan for what, whose in self._asked.values())
         if host.running and not host.frozen and not waiting:
             plan.tries += 1
@@ -115,10 +116,12 @@ class People:
 
     def _ask(self, what: str, plan: Plan, host: "Host") -> None:
         self._op += 1
-        dead = [key for key in self._asked if self._world.hosts[key[0]].life != key[1]]
-        for key in dead:
-            del self._asked[key]
         self._asked[host.index, host.life, self._op] = (what, plan)
+
+    def _forget_the_dead(self) -> None:
+        """Give up on answers of processes that have ended."""
+        hosts = self._world.hosts
+        self._asked = {key: asked for key, asked in self._asked.items() if hosts[key[0]].life == key[1]}
 
     def _planned(self, plan: Plan, host: "Host") -> JobPlanned:
         scenario = self._world.scenario

@@ -95,7 +95,7 @@ class Safety:
             return
         blob = hold.body.blob
         for needed in (blob, *self._world.trees.get(blob, ())):
-            if not host.disk.has(needed):
+            if not host.disk.has(needed) and needed not in self._world.faults.rotted:
                 raise Violation("S1", f"{host.name} holds what it does not have", hold.id, blob)
 
     def _starts(self, host: "Host", effect: StartRender) -> None:

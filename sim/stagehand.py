@@ -1,0 +1,299 @@
+"""A renderer without an engine, for tests of the shell that have no minute to spare for a real one.
+
+A scene is a text file of `key value` lines; its pictures are a few bytes that depend on the scene's files and the
+frame, so that two hosts render alike and a missing file shows. What goes wrong is written in the scene too: `crash 3`
+ends the renderer at frame 3 on every host, `crash-once DIR` only where DIR is made by it, and so on.
+
+    frames 1 12        the scene's range          file tex.png      an external file, beside the scene
+    ms 50              time of one frame          saved-by 4.2      which version saved it
+    crash 3            ends at that frame         truncated 4       half a picture
+    unreadable         cannot be opened           refused text      the mesh cannot render it
+    once DIR           the first process to make DIR crashes, whatever the frame
+
+Invariants: it keeps every promise of the renderer's port, and starts no process.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+from blake3 import blake3
+
+from mesh.ports.renderer import (
+    CheckoutFile,
+    Engine,
+    EngineMissing,
+    Engines,
+    ExternalFile,
+    FrameNames,
+    Inspection,
+    Output,
+    OutputTruncated,
+    PathLeavesTree,
+    PictureReport,
+    Progress,
+    Refusal,
+    Rendered,
+    RendererCrashed,
+    RenderTask,
+    SceneFile,
+    SceneUnreadable,
+    StageClosed,
+    StageLimits,
+)
+
+MAGIC: Final = b"PICTURE\n"
+PICTURE: Final = Output(format="PNG", width=64, height=36, color_mode="RGB", depth=8)
+NAMES: Final = FrameNames(prefix="frame_", digits=4, suffix=".png")
+SCENE_NAME: Final = "scene.txt"
+MEMORY_BYTES: Final = 100 * 2**20
+
+
+def engine(version: str = "4.2.23", build: str = "fake") -> Engine:
+    """Return an engine of the stagehand's."""
+    return Engine(
+        name="blender", version=version, build=build, program=Path("/nowhere"), embedded=True, renders=("CYCLES",)
+    )
+
+
+def picture(files: Iterable[bytes], frame: int) -> bytes:
+    """Return what a frame of a scene with these files, sorted by name, must be."""
+    hasher = blake3(b"".join(blake3(data).digest() for data in files))
+    return MAGIC + hasher.update(frame.to_bytes(4, "big")).digest(length=2000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What a scene file says."""
+
+    first: int = 1
+    last: int = 4
+    ms: int = 5
+    saved_by: str = "4.2"
+    files: tuple[str, ...] = ()
+    crash: frozenset[int] = frozenset()
+    truncated: frozenset[int] = frozenset()
+    once: str = ""
+    unreadable: bool = False
+    refused: str = ""
+
+    @staticmethod
+    def read(path: Path) -> "Script":
+        """Read a scene; raise `SceneUnreadable`."""
+        try:
+            lines = [line.split() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise SceneUnreadable(f"{path}: {error}") from error
+        said: dict[str, list[list[str]]] = {}
+        for key, *words in lines:
+            said.setdefault(key, []).append(words)
+
+        def numbers(key: str) -> frozenset[int]:
+            return frozenset(int(words[0]) for words in said.get(key, []))
+
+        first, last = map(int, said.get("frames", [["1", "4"]])[0])
+        return Script(
+            first=first,
+            last=last,
+            ms=int(said.get("ms", [["5"]])[0][0]),
+            saved_by=said.get("saved-by", [["4.2"]])[0][0],
+            files=tuple(words[0] for words in said.get("file", [])),
+            crash=numbers("crash"),
+            truncated=numbers("truncated"),
+            once=said.get("once", [[""]])[0][0],
+            unreadable="unreadable" in said,
+            refused=" ".join(said.get("refused", [[]])[0]),
+        )
+
+
+class FakeStage:
+    """A stage that sleeps instead of rendering."""
+
+    def __init__(self, stagehand: "Stagehand", tree: Path) -> None:
+        self._stagehand = stagehand
+        self._script = Script.read(tree / SCENE_NAME)
+        self._files = [path.read_bytes() for path in sorted(tree.rglob("*")) if path.is_file()]
+        self._closed = False
+        self.memory_bytes = MEMORY_BYTES
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine that renders."""
+        return self._stagehand.engine
+
+    @property
+    def output(self) -> Output:
+        """Give what each frame must look like."""
+        return PICTURE
+
+    async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
+        """Sleep, then leave the frame's bytes."""
+        started_s = time.monotonic()
+        self._stagehand.calls.append((trio.current_time(), task.frame))
+        if self._closed:
+            raise RendererCrashed("the stage is gone")
+        for sample in (1, 2):
+            on_progress(
+                Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes)
+            )
+            await trio.sleep(self._script.ms / 2000)
+        self._fail(task.frame)
+        data = picture(self._files, task.frame)
+        path = task.directory / NAMES.name(task.frame)
+        path.write_bytes(data[: len(data) // 2] if task.frame in self._script.truncated else data)
+        return Rendered(
+            frame=task.frame,
+            files=(path,),
+            render_ms=int((time.monotonic() - started_s) * 1000),
+            memory_bytes=self.memory_bytes,
+            log=f"frame {task.frame}\n",
+        )
+
+    def _fail(self, frame: int) -> None:
+        if self._stagehand.killed:
+            raise StageClosed("killed")
+        crashes = frame in self._script.crash
+        if self._script.once and not crashes:
+            try:
+                Path(self._script.once).mkdir()
+                crashes = True
+            except FileExistsError:
+                crashes = False
+        if crashes:
+            self._closed = True
+            raise RendererCrashed(f"ended at frame {frame}")
+
+    async def aclose(self) -> None:
+        """End the stage."""
+        self._closed = True
+        self._stagehand.open.discard(self)
+        await trio.lowlevel.checkpoint()
+
+    def kill(self) -> None:
+        """End the stage at once."""
+        self._closed = True
+
+
+def _refuse_half(picture: Path) -> None:
+    data = picture.read_bytes()
+    if not data.startswith(MAGIC) or len(data) != len(MAGIC) + 2000:
+        raise OutputTruncated(f"{picture.name}: {len(data)} bytes")
+
+
+@dataclass(eq=False)
+class Stagehand:
+    """The `Renderer` of its port, without an engine."""
+
+    engine: Engine = field(default_factory=engine)
+    has_engine: bool = True
+    open_ms: int = 5
+    calls: list[tuple[float, int]] = field(default_factory=list)
+    """When each render was called, and of which frame."""
+    opened: int = 0
+    warmed: int = 0
+    open: set[FakeStage] = field(default_factory=set)
+    killed: bool = False
+
+    async def probe(self) -> Engines:
+        """Tell of the one engine."""
+        await trio.lowlevel.checkpoint()
+        return Engines(usable=(self.engine,) if self.has_engine else ())
+
+    def saved_by(self, scene: Path) -> str:
+        """Read which version the scene says saved it."""
+        return Script.read(scene).saved_by
+
+    async def inspect(
+        self,
+        scene: Path,
+        frames: Sequence[range] | None,  # noqa: ARG002 (the port's)
+        engine: Engine,
+    ) -> Inspection:
+        """Read a scene."""
+        await trio.lowlevel.checkpoint()
+        script = Script.read(scene)
+        paths = [scene.parent / name for name in script.files]
+        return Inspection(
+            scene=scene,
+            scene_name="Scene",
+            saved_by=script.saved_by,
+            saved_at_ms=0,
+            engine=engine,
+            render_engine="CYCLES",
+            first_frame=script.first,
+            last_frame=script.last,
+            frame_step=1,
+            output=PICTURE,
+            output_directory=scene.parent / "out",
+            frame_names=NAMES,
+            color_management=(),
+            external=tuple(
+                ExternalFile(
+                    kind="image",
+                    path=path,
+                    stored=f"//{path.name}",
+                    owner=scene,
+                    user=f"Image {path.name}",
+                    files=(path,),
+                    missing=() if path.exists() else (path,),
+                )
+                for path in paths
+            ),
+            files=(
+                SceneFile(name=SCENE_NAME, path=scene),
+                *(SceneFile(name=f"files/{path.name}", path=path) for path in paths if path.exists()),
+            ),
+            recipe=b"{}",
+            refusals=(Refusal(code="refused", subject=str(scene), text=script.refused),) if script.refused else (),
+        )
+
+    def check_out(self, directory: Path, files: Iterable[CheckoutFile]) -> None:
+        """Write a tree's files."""
+        directory.mkdir()
+        for file in files:
+            path = directory / file.name
+            if not path.resolve().is_relative_to(directory.resolve()):
+                raise PathLeavesTree(file.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(file.blocks))
+
+    def discard(self, directory: Path) -> None:
+        """Remove a tree."""
+        shutil.rmtree(directory, ignore_errors=True)
+
+    async def warm(self, engine: Engine) -> None:  # noqa: ARG002 (the port's)
+        """Count."""
+        self.warmed += 1
+        await trio.lowlevel.checkpoint()
+
+    async def open_stage(
+        self,
+        engine: Engine,
+        tree: Path,
+        limits: StageLimits,  # noqa: ARG002 (the port's)
+    ) -> FakeStage:
+        """Load a scene."""
+        if engine != self.engine:
+            raise EngineMissing(engine.key)
+        await trio.sleep(self.open_ms / 1000)
+        stage = FakeStage(self, tree)
+        if stage._script.unreadable:  # noqa: SLF001 (its own kind)
+            raise SceneUnreadable("it says so itself")
+        self.opened += 1
+        self.open.add(stage)
+        return stage
+
+    async def check_picture(self, picture: Path, output: Output) -> PictureReport:
+        """Look whether it is one of ours, and whole."""
+        await trio.lowlevel.checkpoint()
+        _refuse_half(picture)
+        return PictureReport(width=output.width, height=output.height, channels=("R", "G", "B"), constant=False)
+
+    async def aclose(self) -> None:
+        """End every stage."""
+        for stage in tuple(self.open):
+            await stage.aclose()
