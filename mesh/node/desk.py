@@ -150,7 +150,7 @@ class NodeDesk:
 
     async def engines(self) -> desk.EnginesAnswer:
         """Look anew what this peer can render with."""
-        return rows.engines_answer(await self._rack.probe())
+        return desk.engines_answer(await self._rack.probe())
 
     async def submit(self, request: desk.SubmitRequest, report: Report) -> desk.SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""

@@ -32,6 +32,7 @@ from mesh.ports.folders import Folders
 from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer, RendererError
 from mesh.ports.storage import Scenes, StoredTree
 from mesh.ports.world import World
+from mesh.wire.codec import clipped
 from mesh.wire.records import MAX_NAME_BYTES, EngineId, OutputNames, Picture
 from mesh.wire.tasks import FrameRange, Frames, parse_frames
 
@@ -115,18 +116,14 @@ class Intake:
         inspection = await self._renderer.inspect(scene, ranges, reader)
         frames = frames or _own_frames(inspection, request["step"])
         directory = request["output"] or str(inspection.output_directory)
-        names = OutputNames(
-            prefix=inspection.frame_names.prefix,
-            digits=inspection.frame_names.digits,
-            suffix=inspection.frame_names.suffix,
-        )
+        names = _own_names(inspection)
         look = await self._world.in_thread(lambda: self._look(directory, names, frames))
         refusals = [*_refusals(inspection, request), *_output_refusals(directory, look, request)]
         if refusals:
             raise Refused(refusals)
         output = inspection.output
         return Plan(
-            name=_job_name(request["name"] or scene.stem),
+            name=clipped(request["name"] or scene.stem, MAX_NAME_BYTES),
             engine=engine,
             frames=frames,
             names=names,
@@ -262,8 +259,13 @@ def _own_frames(inspection: Inspection, step: int | None) -> Frames:
         raise UsageError(f"the scene's own frames {inspection.first_frame}-{inspection.last_frame}: {error}") from error
 
 
-def _job_name(name: str) -> str:
-    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+def _own_names(inspection: Inspection) -> OutputNames:
+    """Return how the scene calls its frames, where every system can call a file so."""
+    own = inspection.frame_names
+    try:
+        return OutputNames(prefix=own.prefix, digits=own.digits, suffix=own.suffix)
+    except ValueError as error:
+        raise UsageError(f"the scene's own output: {error}") from error
 
 
 def _size_of(inspection: Inspection) -> int:

@@ -18,12 +18,7 @@ from mesh.ground.ids import BlobId
 from mesh.node.hearing import Hearing
 from mesh.ports.storage import BlobMissing, BlobStore, Scenes, StorageError
 from mesh.ports.world import World
-from mesh.wire import cbor
-from mesh.wire.codec import from_value, to_value
-from mesh.wire.records import SealPage
-
-PAGE_MAX_BYTES: Final = 256 * 1024 * 1024
-"""The page of the largest job: 100,000 results with three holds each are half of that."""
+from mesh.wire.records import MAX_PAGE_BYTES, SealPage, decode_page, encode_page
 
 WRITE_AGAIN_S: Final = 5.0
 """A page that did not fit the disk is tried again: a seal has time."""
@@ -81,7 +76,7 @@ class Pages:
     async def _write_page(self, effect: WritePage) -> None:
         while True:
             try:
-                blob = await self._world.in_thread(lambda: self._store.ingest(cbor.encode(to_value(effect.page))))
+                blob = await self._world.in_thread(lambda: self._store.ingest(encode_page(effect.page)))
             except StorageError:
                 await trio.sleep(WRITE_AGAIN_S)
                 continue
@@ -96,6 +91,6 @@ class Pages:
         await self._tell(PageRead(op=effect.op, blob=effect.blob, page=page))
 
     def _page(self, blob: BlobId) -> SealPage:
-        page = from_value(SealPage, cbor.decode(read_blob(self._store, blob, PAGE_MAX_BYTES), PAGE_MAX_BYTES))
+        page = decode_page(read_blob(self._store, blob, MAX_PAGE_BYTES))
         self._hearing.check(page)
         return page

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mesh.core.status import FailureView, HelperView, JobView, PeerView, RenderView, TaskState, TaskView
 from mesh.ground.ids import PeerId, short
 from mesh.ports import desk
-from mesh.ports.renderer import Engine, Engines, Refusal
+from mesh.ports.renderer import Refusal
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId, Picture
 from mesh.wire.tasks import Frames
@@ -143,23 +143,3 @@ def picture_row(picture: Picture) -> desk.PictureRow:
 def refusal_row(refusal: Refusal) -> desk.RefusalRow:
     """Return one reason of the renderer's."""
     return {"code": refusal.code, "subject": refusal.subject, "text": refusal.text, "remedy": refusal.remedy}
-
-
-def engines_answer(found: Engines) -> desk.EnginesAnswer:
-    """Return what this host can render with."""
-    return {
-        "usable": [_engine_row(engine) for engine in found.usable],
-        "broken": [
-            {"name": engine.name, "program": str(engine.program), "reason": engine.reason} for engine in found.broken
-        ],
-    }
-
-
-def _engine_row(engine: Engine) -> desk.EngineRow:
-    return {
-        "name": engine.name,
-        "version": engine.version,
-        "build": engine.build,
-        "program": str(engine.program),
-        "renders": list(engine.renders),
-    }

@@ -1,0 +1,244 @@
+"""Real nodes over real sockets and real disks, several in one process, with a renderer that only pretends."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from mesh.ground.ids import Boot
+from mesh.net.bulk import BulkHost, open_pieces
+from mesh.net.machine import Machine
+from mesh.net.streams import open_transport
+from mesh.node.identity import Identity, load_kept, newest_chain
+from mesh.node.joining import Standing, found_mesh, join_mesh, join_papers
+from mesh.node.node import Beginning, Ending, Node, Parts
+from mesh.ports.desk import Desk, JobRow, Progress, SubmitRequest
+from mesh.ports.renderer import StageLimits
+from mesh.store.blobs import FileBlobStore
+from mesh.store.folders import DiskFolders
+from mesh.store.journal import FileJournal
+from mesh.store.scenes import StoreScenes
+from mesh.wire import invites
+from mesh.wire.handshake import DatedDoor
+from mesh.wire.messages import Address
+from mesh.wire.noise import KeyPair
+from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
+from sim.stagehand import Stagehand
+
+PATIENCE_S = 30.0
+_serial = itertools.count(1)
+
+
+async def eventually(what: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
+    """Return once `what` is true; fail when it does not become so."""
+    with trio.fail_after(patience_s):
+        while not await what():
+            await trio.sleep(0.02)
+
+
+@dataclass(kw_only=True)
+class TestPeer:
+    """One peer's disk and secrets, which outlive its runs."""
+
+    __test__ = False
+
+    home: Path
+    signer: Ed25519Signer
+    static: KeyPair
+    secret: bytes
+    standing: Standing
+    name: str
+    slots: int = 1
+    stagehand: Stagehand = field(default_factory=Stagehand)
+    port: int = 0
+    desk: Desk | None = None
+    node: Node | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    ended: trio.Event = field(default_factory=trio.Event)
+    ending: Ending | None = None
+
+    @property
+    def at(self) -> Desk:
+        """The desk of the running peer."""
+        assert self.desk is not None
+        return self.desk
+
+    async def run(self, *, contacts: tuple[Address, ...] = (), task_status: trio.TaskStatus[None]) -> None:
+        """Run until stopped, or until `scope` is cancelled."""
+        self.scope, self.ended, self.ending = trio.CancelScope(), trio.Event(), None
+        try:
+            with self.scope:
+                await self._run(contacts, task_status)
+        finally:
+            self.ended.set()
+
+    async def _run(self, contacts: tuple[Address, ...], task_status: trio.TaskStatus[None]) -> None:
+        world, verifier = Machine(), Ed25519Verifier()
+        scratch = self.home / f"work-{next(_serial)}"
+        scratch.mkdir(parents=True)
+        journal = FileJournal(self.home / "journal")
+        store = FileBlobStore(self.home / "blobs", wall_ms=lambda: world.now().wall)
+        kept = load_kept(journal)
+        who = Identity(
+            signer=self.signer,
+            static=self.static,
+            secret=self.secret,
+            chain=newest_chain(self.standing.chain, kept),
+            boot=Boot(world.entropy(16)),
+            name=self.name,
+        )
+        threads = trio.CapacityLimiter(8)
+        try:
+            async with (
+                open_transport(
+                    papers=who.papers(),
+                    door=DatedDoor(lambda: world.now().wall),
+                    verifier=verifier,
+                    serve_bulk=BulkHost(store, threads).serve,
+                ) as transport,
+                open_pieces(transport.link, threads) as pieces,
+            ):
+                self.port = await transport.listen("127.0.0.1", self.port)
+                parts = Parts(
+                    world=world,
+                    store=store,
+                    scenes=StoreScenes(store),
+                    journal=journal,
+                    transport=transport,
+                    pieces=pieces,
+                    renderer=self.stagehand,
+                    folders=DiskFolders(),
+                    verifier=verifier,
+                    scratch=scratch,
+                    home=str(self.home),
+                    slots=self.slots,
+                    limits=StageLimits(),
+                )
+                beginning = Beginning(kept=kept, contacts=(*self.standing.contacts, *contacts))
+                self.node = Node(parts, who, beginning)
+
+                async def at_desk(desk: Desk) -> None:
+                    self.desk = desk
+                    task_status.started()
+
+                self.ending = await self.node.run(at_desk=at_desk)
+        finally:
+            store.close()
+            journal.close()
+
+
+def founder(home: Path, name: str = "ada", **options: object) -> TestPeer:
+    """Return the founder of a new mesh, with its disk at `home`."""
+    world = Machine()
+    signer, root = Ed25519Signer(world.entropy(32)), Ed25519Signer(world.entropy(32))
+    home.mkdir(parents=True, exist_ok=True)
+    return TestPeer(
+        home=home,
+        signer=signer,
+        static=KeyPair.of(world.entropy(32)),
+        secret=world.entropy(32),
+        standing=found_mesh(root=root, founder=signer, now=world.now().wall),
+        name=name,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+async def joiner(home: Path, token: str, name: str, **options: object) -> TestPeer:
+    """Return a peer that was admitted by the invite in `token`."""
+    world, verifier = Machine(), Ed25519Verifier()
+    home.mkdir(parents=True, exist_ok=True)
+    read = invites.read(token, verifier)
+    signer, static = Ed25519Signer(world.entropy(32)), KeyPair.of(world.entropy(32))
+    papers = join_papers(token=read, invited=Ed25519Signer(read.seed), joiner=signer, static=static)
+
+    async def serve_nobody(_link: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with open_transport(
+        papers=papers, door=DatedDoor(lambda: world.now().wall), verifier=verifier, serve_bulk=serve_nobody
+    ) as transport:
+        standing = await join_mesh(token=read, joiner=signer, name=name, transport=transport, verifier=verifier)
+    return TestPeer(
+        home=home,
+        signer=signer,
+        static=static,
+        secret=read.secret,
+        standing=standing,
+        name=name,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+@asynccontextmanager
+async def mesh_of(tmp_path: Path, *names: str, **options: object) -> AsyncIterator[list[TestPeer]]:
+    """Yield running peers that see each other; they end with the block."""
+    async with trio.open_nursery() as nursery:
+        first = founder(tmp_path / names[0], names[0], **options)
+        await nursery.start(lambda **kw: first.run(**kw))
+        peers = [first]
+        for name in names[1:]:
+            token = (await first.at.invite([], 3_600_000, 1))["token"]
+            peer = await joiner(tmp_path / name, token, name, **options)
+            await nursery.start(lambda peer=peer, **kw: peer.run(**kw))
+            peers.append(peer)
+        for peer in peers:
+            await sees(peer, len(names))
+        yield peers
+        nursery.cancel_scope.cancel()
+
+
+async def sees(peer: TestPeer, count: int) -> None:
+    """Wait until `peer` is connected with all of a mesh of `count`, and knows what they can do."""
+
+    async def all_connected() -> bool:
+        status = await peer.at.status()
+        return sum(row["connected"] and bool(row["name"]) for row in status["peers"]) == count
+
+    await eventually(all_connected)
+
+
+def write_scene(directory: Path, text: str, **files: bytes) -> Path:
+    """Write a scene for the stagehand and the files beside it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    scene = directory / "shot.txt"
+    scene.write_text(text + "".join(f"\nfile {name}" for name in files))
+    return scene
+
+
+def request(scene: Path, **changes: object) -> SubmitRequest:
+    """Return a submission of `scene` as a person types it without options."""
+    plain: SubmitRequest = {
+        "scene": str(scene),
+        "frames": None,
+        "step": None,
+        "name": None,
+        "output": None,
+        "engine": None,
+        "dry_run": False,
+        "allow_missing": False,
+        "overwrite": False,
+    }
+    return {**plain, **changes}  # type: ignore[typeddict-item]
+
+
+def unheard(_progress: Progress) -> None:
+    """Take progress and say nothing."""
+
+
+async def until(peer: TestPeer, job: str, is_so: Callable[[JobRow], bool]) -> JobRow:
+    """Wait until a job's row says what it should, and return it."""
+    row: JobRow | None = None
+
+    async def looks_right() -> bool:
+        nonlocal row
+        row = (await peer.at.job(job))["job"]
+        return is_so(row)
+
+    await eventually(looks_right)
+    assert row is not None
+    return row
