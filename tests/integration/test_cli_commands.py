@@ -195,6 +195,8 @@ def test_waiting_ends_when_the_job_cannot_be_done(
     def fail() -> None:
         (row,) = server.desk.rows.values()
         row["state"] = state  # type: ignore[typeddict-item]
+        row["stopped"] = 1
+        row["delivered"] = 3
         row["problems"] = ["frame 3 failed at 3 peers"]
         server.desk.changed()
 
