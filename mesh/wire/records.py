@@ -23,6 +23,8 @@ MAX_OUTPUTS = 16
 MAX_ATTEMPT = 2**31
 MAX_NAME_BYTES = 255
 MAX_REASON_BYTES = 600
+MAX_DIGITS = 32
+MAX_SUFFIX_BYTES = 32
 
 Task: TypeAlias = Annotated[int, Between(0, MAX_TASKS - 1)]
 Attempt: TypeAlias = Annotated[int, Between(1, MAX_ATTEMPT)]
@@ -30,8 +32,8 @@ Milliseconds: TypeAlias = Annotated[int, Between(0, 2**53)]
 ByteCount: TypeAlias = Annotated[int, Between(0, 2**53)]
 Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
 
-MAX_PAGE_BYTES = 64 * 1024 * 1024
-"""A seal's page, which is read whole: ten thousand frames with three holds each take some 10 MiB."""
+MAX_PAGE_BYTES = 256 * 1024 * 1024
+"""A seal's page: 100,000 results with three holds each are half of that."""
 
 _ITEMS_PER_SEALED_TASK = 6 + 4 * MAX_COPIES
 """A sealed task's list, its result and its holds, as the bound on what is built from bytes counts them."""
@@ -66,10 +68,12 @@ class OutputNames:
     """
 
     prefix: Name
-    digits: Annotated[int, Between(0, 32)]
-    suffix: Annotated[str, AtMost(32)]
+    digits: Annotated[int, Between(0, MAX_DIGITS)]
+    suffix: Annotated[str, AtMost(MAX_SUFFIX_BYTES)]
 
     def __post_init__(self) -> None:
+        if not 0 <= self.digits <= MAX_DIGITS or len(self.suffix.encode()) > MAX_SUFFIX_BYTES:
+            raise ValueError(f"the output name has {self.digits} digits before {self.suffix!a}")
         longest = self.name(-FRAME_LIMIT)
         if "/" in longest:
             raise ValueError(f"the output name {longest!a} leads into another directory")

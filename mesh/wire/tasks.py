@@ -18,6 +18,9 @@ MAX_RANGES = 256
 FRAME_LIMIT = 1_048_574
 """The greatest frame number that Blender knows (MAXFRAME in its DNA_scene_types.h)."""
 
+MAX_STEP = 2 * FRAME_LIMIT
+"""From the first frame that there is to the last."""
+
 _RANGE = re.compile(r"(-?[0-9]{1,7})(?:-(-?[0-9]{1,7}))?")
 
 
@@ -27,10 +30,10 @@ class FrameRange:
 
     first: Annotated[int, Between(-FRAME_LIMIT, FRAME_LIMIT)]
     last: Annotated[int, Between(-FRAME_LIMIT, FRAME_LIMIT)]
-    step: Annotated[int, Between(1, 2 * FRAME_LIMIT)]
+    step: Annotated[int, Between(1, MAX_STEP)]
 
     def __post_init__(self) -> None:
-        if not -FRAME_LIMIT <= self.first <= self.last <= FRAME_LIMIT or self.step < 1:
+        if not -FRAME_LIMIT <= self.first <= self.last <= FRAME_LIMIT or not 1 <= self.step <= MAX_STEP:
             raise ValueError(f"from frame {self.first} to {self.last} by {self.step} is no range of frames")
 
     def __len__(self) -> int:

@@ -70,6 +70,12 @@ def test_a_name_that_leaves_its_directory_or_fits_no_disk_is_refused(prefix: str
         from_value(OutputNames, [prefix, 4, suffix])
 
 
+@pytest.mark.parametrize(("digits", "suffix"), [(-1, ".png"), (33, ".png"), (4, "." + "x" * 32)])
+def test_what_cannot_be_written_is_no_name(digits: int, suffix: str) -> None:
+    with pytest.raises(ValueError, match="output name"):
+        names("shot_", digits, suffix)
+
+
 def test_an_attempt_follows_the_highest_heard_of_for_ever() -> None:
     assert [next_attempt(highest) for highest in (0, 1, 41)] == [1, 2, 42]
     assert next_attempt(MAX_ATTEMPT - 1) == MAX_ATTEMPT

@@ -101,7 +101,15 @@ def test_no_frames_are_no_job() -> None:
 
 @pytest.mark.parametrize(
     ("first", "last", "step"),
-    [(2, 1, 1), (1, 2, 0), (1, 2, -1), (0, FRAME_LIMIT + 1, 1), (-FRAME_LIMIT - 1, 0, 1), (0, 2**70, 1)],
+    [
+        (2, 1, 1),
+        (1, 2, 0),
+        (1, 2, -1),
+        (0, 1, 2 * FRAME_LIMIT + 1),
+        (0, FRAME_LIMIT + 1, 1),
+        (-FRAME_LIMIT - 1, 0, 1),
+        (0, 2**70, 1),
+    ],
 )
 def test_what_is_no_range_is_refused(first: int, last: int, step: int) -> None:
     with pytest.raises(ValueError, match="no range"):
