@@ -12,7 +12,7 @@ from mesh.core.events import Exported, ExportFailed
 from mesh.core.fold import result_of
 from mesh.core.holds import Holding
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import BlobComplete, TaskChanged, TaskDelivered
+from mesh.core.notes import BlobComplete, JobEnded, TaskChanged, TaskDelivered
 from mesh.core.ops import Ops
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
@@ -113,7 +113,7 @@ class Delivery:
         for order in self.of(note.job):
             if note.task in order.done or order.closed:
                 continue
-            if self._ledger.counts(note.job, note.task):
+            if self._ledger.jobs[note.job].standing(note.task) is not None:
                 order.todo[note.task] = None
             else:
                 order.todo.pop(note.task, None)
@@ -157,6 +157,13 @@ class Delivery:
             order.again_at[task] = later(turn.now.instant, _AGAIN_MS)
         self._advance(turn, order)
 
+    def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
+        """A seal may name results that this peer has no records of; a cancel ends every order."""
+        ledger = self._ledger.jobs[note.job]
+        for order in self.of(note.job):
+            order.todo = {} if note.cancelled else dict.fromkeys(self._countable(ledger, order))
+            self._advance(turn, order)
+
     def on_tick(self, turn: Turn) -> None:
         """Try again what failed."""
         for order in self.orders.values():
@@ -171,9 +178,7 @@ class Delivery:
         return order
 
     def _countable(self, ledger: JobLedger, order: Order) -> list[int]:
-        return [
-            task for task in range(ledger.tasks) if ledger.task(task).counting is not None and task not in order.done
-        ]
+        return [task for task in range(ledger.tasks) if ledger.standing(task) is not None and task not in order.done]
 
     def _advance(self, turn: Turn, order: Order) -> None:
         ledger = self._ledger.jobs[order.job]
@@ -185,7 +190,7 @@ class Delivery:
                 return
             if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
                 continue
-            counting = ledger.task(task).counting
+            counting = ledger.standing(task)
             if counting is None:
                 continue
             blob = result_of(counting).outputs[0].blob

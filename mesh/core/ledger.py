@@ -93,6 +93,11 @@ class JobLedger:
         """The seal that stands: the submitter's before any other, then the lowest page hash, then the lowest id."""
         return min(self.seals.values(), key=lambda seal: _seal_rank(seal[0], self.submitter), default=None)
 
+    def standing(self, task: int) -> Signed[Entry] | None:
+        """Return the result that stands: what the seal names, or before it what the fold chose."""
+        sealed = self.sealed
+        return sealed[1].tasks[task].result if sealed is not None else self.task(task).counting
+
     @property
     def ended(self) -> bool:
         """Whether no task may be started any more."""

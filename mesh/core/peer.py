@@ -286,6 +286,7 @@ class Peer:
                 self.claims.on_job_ended,
                 self.scenes.on_job_ended,
                 self.holding.on_job_ended,
+                self.delivery.on_job_ended,
             ),
             nt.WindowChanged: (self.windows.on_window_changed,),
             nt.ClaimWon: (self.slots.on_claim_won,),

@@ -92,7 +92,10 @@ class Views:
         told = self._claims.following[job].told if job in self._claims.following else None
         whole = self._sync.takes_part(ledger, now)
         docket = self._leases.dockets.get(job)
+        sealed = ledger.sealed
         counting = ledger.counting if whole or told is None else max(ledger.counting, told.counting)
+        if sealed is not None:
+            counting = sum(task.result is not None for task in sealed[1].tasks)
         running = len(docket.leases) if docket else (told.running if told else self._slots.busy)
         stopped = ledger.stopped if whole or told is None else max(ledger.stopped, told.stopped)
         return JobView(
@@ -194,7 +197,7 @@ class Views:
         folded = ledger.task(task)
         docket = self._leases.dockets.get(ledger.id)
         lease = docket.leases.get(task) if docket else None
-        counting = folded.counting
+        counting = ledger.standing(task)
         result = result_of(counting) if counting else None
         safe = self._holding.is_safe(ledger.id, task)
         if counting is not None:
