@@ -132,3 +132,27 @@ def lay_out(pytester: pytest.Pytester, folder: str) -> None:
     (tests / "conftest.py").write_text((TESTS / "conftest.py").read_text("utf-8"))
     (tests / folder).mkdir()
     (tests / folder / "test_some.py").write_text(textwrap.dedent(SKIPPING))
+
+
+@pytest.mark.parametrize(("second", "good"), [("7 ab\n8 cd\n", True), ("7 ab\n8 ce\n", False), ("7 ab\n", False)])
+def test_a_trace_that_hangs_on_the_hash_seed_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: str, good: bool
+) -> None:
+    def simulate(run: runner.Run, seeds: str, *options: str, hash_seed: str) -> int:
+        if options:
+            Path(options[1]).write_text("7 ab\n8 cd\n" if hash_seed == "1" else second)
+        return 0
+
+    monkeypatch.setattr(runner, "SIM_DRAWN", 2)
+    monkeypatch.setattr(runner, "simulate", simulate)
+    monkeypatch.setattr(runner.Run, "pytest", lambda *_: runner.Outcome(True))
+    assert runner.sim(runner.Run(60, [], tmp_path)).good is good
+    monkeypatch.setattr(runner, "simulate", lambda *_, **__: 1)
+    assert not runner.sim(runner.Run(60, [], tmp_path)).good
+
+
+def test_the_seeds_of_a_commit_are_drawn_from_it_and_never_the_fixed_ones() -> None:
+    first, _, last = runner.drawn_seeds().partition(":")
+    assert runner.drawn_seeds() == f"{first}:{last}"
+    assert int(first) >= runner.SIM_SEEDS
+    assert int(last) - int(first) == runner.SIM_DRAWN
