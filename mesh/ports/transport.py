@@ -24,43 +24,43 @@ from mesh.wire.messages import Address
 class TransportError(MeshError):
     """Another peer could not be reached, or the connection to it ended. The mesh goes on without it."""
 
-    exit_code = 40
+    exit_code = 80
 
 
 class DialRefused(TransportError):
     """The host answered that nothing listens there. The peer is not running, or the port is wrong."""
 
-    exit_code = 41
+    exit_code = 81
 
 
 class DialTimedOut(TransportError):
     """Nothing answered in time. The host is off, cut off, or a firewall drops what is sent to it."""
 
-    exit_code = 42
+    exit_code = 82
 
 
 class DialUnreachable(TransportError):
     """There is no way to that address from here, or no such host. Check the address and this machine's network."""
 
-    exit_code = 43
+    exit_code = 83
 
 
 class HandshakeFailed(TransportError):
     """What answered is no peer of this mesh that lets this one in. Check the address, or ask for a new invite."""
 
-    exit_code = 44
+    exit_code = 84
 
 
 class DialledSelf(HandshakeFailed):
     """The address leads to this very peer. Nothing is to be done."""
 
-    exit_code = 45
+    exit_code = 85
 
 
 class ChannelClosed(TransportError):
     """The connection to another peer ended. It is dialled again."""
 
-    exit_code = 46
+    exit_code = 86
 
     def __init__(self, *, clean: bool, reason: str = "") -> None:
         super().__init__(reason or ("the other peer closed the channel" if clean else "the connection broke"))
@@ -71,19 +71,19 @@ class ChannelClosed(TransportError):
 class ListenFailed(TransportError):
     """The address cannot be listened on: another program uses it, or it is not this machine's. Choose another port."""
 
-    exit_code = 47
+    exit_code = 87
 
 
 class TooManyChannels(TransportError):
     """This peer has as many connections as it can hold. Nothing is to be done: it serves those that it has."""
 
-    exit_code = 48
+    exit_code = 88
 
 
 class FetchFailed(TransportError):
     """Another peer stopped sending, or sent nonsense instead of pieces. They are fetched from somebody else."""
 
-    exit_code = 49
+    exit_code = 89
 
 
 class Channel(Protocol):
