@@ -39,11 +39,14 @@ def arguments(plan: compose.Plan) -> list[str]:
     if plan.slots is not None:
         words += ["--slots", str(plan.slots)] if plan.slots else ["--no-render"]
     if plan.listen is not None:
-        host, port = plan.listen
-        words += ["--listen", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+        words += ["--listen", _written(*plan.listen)]
     for peer in plan.peers:
-        words += ["--peer", peer]
+        words += ["--peer", _written(*peer)]
     return ["join", *words, *([] if plan.invite is None else ["-"])]
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def start(plan: compose.Plan) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def command(
         name=name,
         slots=0 if no_render else slots,
         listen=None if listen is None else address(listen),
-        peers=peers,
+        peers=tuple(map(peer_address, peers)),
     )
     if background:
         _say_ready(caller, start(plan))
@@ -78,8 +78,16 @@ def address(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     if not port.isdecimal() or int(port) > 65_535:
-        raise UsageError(f"--listen {text}: write an address, :PORT or both, such as 192.168.1.5:40001")
+        raise UsageError(f"{text}: write an address, :PORT or both, such as 192.168.1.5:40001")
     return host, int(port)
+
+
+def peer_address(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT` or `[IPV6]:PORT`; raise UsageError for anything else."""
+    host, port = address(text)
+    if not host or not port:
+        raise UsageError(f"--peer {text}: write HOST:PORT, such as 192.168.1.5:40001")
+    return host, port
 
 
 def _token(argument: str | None, path: str | None) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 
 from mesh.cli import background, main
 from mesh.cli.commands.invite import life
-from mesh.cli.commands.join import address
+from mesh.cli.commands.join import address, peer_address
 from mesh.cli.commands.join import command as join
 from mesh.cli.compose import Plan
 from mesh.ground.errors import UsageError
@@ -45,12 +45,18 @@ def test_wrong_listen_addresses(text: str) -> None:
         address(text)
 
 
+@pytest.mark.parametrize("text", ["host", ":7", "host:0", "::1"])
+def test_a_peer_to_look_for_has_host_and_port(text: str) -> None:
+    with pytest.raises(UsageError):
+        peer_address(text)
+
+
 @pytest.mark.parametrize(
     "plan",
     [
         Plan(home=Path("/h")),
         Plan(home=Path("/h"), found="films", name="desk", slots=0),
-        Plan(home=Path("/h"), invite="secret", slots=3, listen=("::1", 7), peers=("a:1", "b:2")),
+        Plan(home=Path("/h"), invite="secret", slots=3, listen=("::1", 7), peers=(("a", 1), ("::1", 2))),
     ],
 )
 def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
@@ -58,7 +64,8 @@ def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
     assert "secret" not in typed, "everybody may read the list of processes"
     got = join.make_context("join", typed[1:]).params
     assert got["invite"] == ("-" if plan.invite else None)
-    assert (got["found"], got["name"], got["peers"]) == (plan.found, plan.name, plan.peers)
+    assert (got["found"], got["name"]) == (plan.found, plan.name)
+    assert tuple(map(peer_address, got["peers"])) == plan.peers
     assert (0 if got["no_render"] else got["slots"]) == plan.slots
     assert (address(got["listen"]) if got["listen"] else None) == plan.listen
 

@@ -1,6 +1,7 @@
-"""The composition root: the only module that knows which adapter stands behind which port.
+"""The composition root: the only place that knows which adapter stands behind which port.
 
-Nothing is imported before it is needed, since every command comes through here for the peer's directory.
+Nothing is imported before it is needed, since every command comes through here for the peer's directory; a running peer
+is put together in `peer`.
 """
 
 import os
@@ -9,10 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.ports.desk import EnginesAnswer, engines_answer
+from mesh.ground.errors import MeshError
+from mesh.ports.desk import EnginesAnswer, StatusAnswer, engines_answer
 
 if TYPE_CHECKING:
     from mesh.store.home import ApiAddress
+
+
+class NoMembership(MeshError):
+    """This peer belongs to no mesh yet. Found one: `meshnode join --new NAME`; or enter one: `meshnode join INVITE`."""
+
+    exit_code = 7
+
+
+class AlreadyMember(MeshError):
+    """This peer belongs to a mesh already. `meshnode join` starts it, `--home DIR` makes another, `leave` frees it."""
+
+    exit_code = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +42,15 @@ class Plan:
     slots: int | None = None
     listen: tuple[str, int] | None = None
     """Address and port; an empty address means all, port 0 any."""
-    peers: tuple[str, ...] = ()
-    """Further `HOST:PORT` to dial."""
+    peers: tuple[tuple[str, int], ...] = ()
+    """Further addresses to dial."""
+
+
+def run_peer(plan: Plan, on_ready: Callable[[StatusAnswer], None], say: Callable[[str], None]) -> None:
+    """Run a peer until it is stopped; `on_ready` hears once that it is ready, `say` what a person should know."""
+    from mesh.cli.compose.peer import run
+
+    run(plan, on_ready, say)
 
 
 def home_directory(option: str | None) -> Path:

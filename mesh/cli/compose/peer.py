@@ -1,0 +1,271 @@
+"""A running peer, put together: which adapter stands behind each port, and what its home remembers between starts.
+
+Theory: a peer belongs to a mesh once its *standing* is kept in its home; that is the last thing that founding or
+joining writes, so that a crash before it leaves a home that may try again. Everything else is made anew at each start,
+from the home, the settings and the person's plan, and let go of in the opposite order.
+
+Invariant: the API is announced only once the desk answers; the home's lock is let go of last.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from mesh.cli.compose import AlreadyMember, NoMembership, Plan
+from mesh.ground.errors import BugError, MeshError
+from mesh.ground.ids import Boot
+from mesh.net.bulk import BulkHost, open_pieces
+from mesh.net.http import LOOPBACK, bind_api, serve_desk
+from mesh.net.link import Link
+from mesh.net.machine import Machine
+from mesh.net.streams import TcpTransport, open_transport
+from mesh.node.identity import Identity, load_kept, newest_chain
+from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
+from mesh.node.node import Beginning, Ending, Node, Parts
+from mesh.ports.desk import Desk, StatusAnswer
+from mesh.ports.renderer import StageLimits
+from mesh.ports.storage import KeyUnusable
+from mesh.ports.transport import ListenFailed
+from mesh.render.blender.adapter import BlenderRenderer
+from mesh.render.engines import cache_directory
+from mesh.store.folders import DiskFolders
+from mesh.store.home import Home
+from mesh.store.keys import KEY_BYTES, Secret
+from mesh.store.scenes import StoreScenes
+from mesh.wire import invites
+from mesh.wire.handshake import DatedDoor
+from mesh.wire.messages import Address
+from mesh.wire.noise import KeyPair
+from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
+
+BULK_THREADS: Final = 8
+"""Threads that hash, seal and read pieces: both directions of a few sources, while the event loop stays free."""
+
+MEMORY_TENTHS: Final = 9
+"""Of the machine's memory that renderers may take together, unless a setting says otherwise."""
+
+_BOOT_BYTES: Final = 16
+
+Say = Callable[[str], None]
+OnReady = Callable[[StatusAnswer], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """One start of one peer: what is known before anything of it runs."""
+
+    home: Home
+    plan: Plan
+    world: Machine
+    verifier: Ed25519Verifier
+    signer: Ed25519Signer
+    static: KeyPair
+    name: str
+    say: Say
+
+
+def run(plan: Plan, on_ready: OnReady, say: Say) -> None:
+    """Run a peer until it is stopped; an error is raised bare, whatever groups it came in."""
+    home = Home(plan.home)
+    try:
+        ending = trio.run(_live, _start(home, plan, say), on_ready)
+        if ending is Ending.LEFT:
+            _forget(home)
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    finally:
+        home.close()
+
+
+def _start(home: Home, plan: Plan, say: Say) -> _Start:
+    world = Machine()
+    if plan.name:
+        home.keep_fact("name", plan.name.encode())
+    kept_name = (home.fact("name") or b"").decode("utf-8", "replace")
+    return _Start(
+        home=home,
+        plan=plan,
+        world=world,
+        verifier=Ed25519Verifier(),
+        signer=Ed25519Signer(home.keys.identity().reveal()),
+        static=KeyPair.of(home.keys.static().reveal()),
+        name=kept_name or home.settings.name or world.facts().name,
+        say=say,
+    )
+
+
+async def _live(start: _Start, on_ready: OnReady) -> Ending:
+    home, world, plan = start.home, start.world, start.plan
+    standing = await _standing(start)
+    secret = home.keys.mesh()
+    if secret is None:
+        raise KeyUnusable(f"{home.directory}: the mesh secret is missing")
+    journal = home.open_journal()
+    store = home.open_blobs(lambda: world.now().wall)
+    renderer = BlenderRenderer(cache=cache_directory(os.environ))
+    try:
+        kept = load_kept(journal)
+        who = Identity(
+            signer=start.signer,
+            static=start.static,
+            secret=secret.reveal(),
+            chain=newest_chain(standing.chain, kept),
+            boot=Boot(world.entropy(_BOOT_BYTES)),
+            name=start.name,
+        )
+        threads = trio.CapacityLimiter(BULK_THREADS)
+        async with (
+            open_transport(
+                papers=who.papers(),
+                door=DatedDoor(lambda: world.now().wall),
+                verifier=start.verifier,
+                serve_bulk=BulkHost(store, threads).serve,
+            ) as transport,
+            open_pieces(transport.link, threads) as pieces,
+        ):
+            await _listen(home, plan, transport)
+            slots = home.settings.slots if plan.slots is None else plan.slots
+            parts = Parts(
+                world=world,
+                store=store,
+                scenes=StoreScenes(store),
+                journal=journal,
+                transport=transport,
+                pieces=pieces,
+                renderer=renderer,
+                folders=DiskFolders(),
+                verifier=start.verifier,
+                scratch=home.work,
+                home=str(home.directory),
+                slots=slots,
+                limits=_limits(home, world, slots),
+            )
+            typed = tuple(Address(host=host, port=port) for host, port in plan.peers)
+            beginning = Beginning(kept=kept, contacts=(*typed, *standing.contacts))
+            return await Node(parts, who, beginning).run(
+                at_desk=lambda desk: _serve(desk, home, on_ready, start.say), signals=True
+            )
+    finally:
+        await renderer.aclose()
+        store.close()
+        journal.close()
+
+
+async def _serve(desk: Desk, home: Home, on_ready: OnReady, say: Say) -> None:
+    """Answer this machine's programs, and say that the peer is ready."""
+    listener = bind_api()
+    address = home.announce_api(LOOPBACK, listener.getsockname()[1])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_desk, desk, address.token, listener)
+        engines = await desk.engines()
+        for broken in engines["broken"]:
+            say(f"{broken['name']} at {broken['program']} cannot be used: {broken['reason']}")
+        if not engines["usable"]:
+            say("Nothing here can render or read a scene yet. Type: meshnode engine install blender")
+        on_ready(await desk.status())
+
+
+async def _standing(start: _Start) -> Standing:
+    """Return this peer's place in a mesh, founding or joining one if the plan says so."""
+    home, plan = start.home, start.plan
+    kept = home.fact("standing")
+    standing = None if kept is None else decode_standing(kept)
+    if plan.found is not None:
+        if standing is not None:
+            raise AlreadyMember(f"this peer belongs to mesh {standing.mesh.hex()[:8]}")
+        return _found(start, plan.found)
+    if plan.invite is not None:
+        return await _join(start, plan.invite, standing)
+    if standing is None:
+        raise NoMembership(f"the peer in {home.directory} belongs to no mesh yet")
+    return standing
+
+
+def _found(start: _Start, name: str) -> Standing:
+    keys, world = start.home.keys, start.world
+    root = keys.root()
+    if root is None:
+        root = Secret(world.entropy(KEY_BYTES))
+        keys.keep_root(root)
+    keys.keep_mesh(Secret(world.entropy(KEY_BYTES)))
+    standing = found_mesh(root=Ed25519Signer(root.reveal()), founder=start.signer, now=world.now().wall)
+    start.home.keep_fact("mesh-name", name.encode())
+    start.home.keep_fact("standing", encode_standing(standing))
+    return standing
+
+
+async def _join(start: _Start, text: str, standing: Standing | None) -> Standing:
+    """Ask for admission; a member of that very mesh is one already, and only learns of more addresses."""
+    token = invites.read(text, start.verifier)
+    if standing is not None:
+        if standing.mesh != token.mesh:
+            raise AlreadyMember(f"this peer belongs to mesh {standing.mesh.hex()[:8]}, the invite leads to another")
+        contacts = tuple(dict.fromkeys((*token.addresses, *standing.contacts)))
+        return Standing(chain=standing.chain, contacts=contacts)
+    papers = join_papers(token=token, invited=Ed25519Signer(token.seed), joiner=start.signer, static=start.static)
+    async with open_transport(
+        papers=papers,
+        door=DatedDoor(lambda: start.world.now().wall),
+        verifier=start.verifier,
+        serve_bulk=_serve_nobody,
+    ) as transport:
+        standing = await join_mesh(
+            token=token, joiner=start.signer, name=start.name, transport=transport, verifier=start.verifier
+        )
+    start.home.keys.keep_mesh(Secret(token.secret))
+    start.home.keep_fact("standing", encode_standing(standing))
+    return standing
+
+
+async def _serve_nobody(_link: Link) -> None:
+    """Be the bulk server of one who is no member yet, and listens nowhere."""
+    await trio.lowlevel.checkpoint()
+
+
+async def _listen(home: Home, plan: Plan, transport: TcpTransport) -> None:
+    """Accept channels where the plan, else the settings say; a port that was only remembered may have been taken."""
+    host, port = plan.listen or (home.settings.listen_host, 0)
+    if port or home.settings.listen_port:
+        port = await transport.listen(host, port or home.settings.listen_port)
+    else:
+        try:
+            port = await transport.listen(host, home.port())
+        except ListenFailed:
+            port = await transport.listen(host, 0)
+    home.keep_port(port)
+
+
+def _limits(home: Home, world: Machine, slots: int) -> StageLimits:
+    settings, facts = home.settings, world.facts()
+    memory_mb = settings.memory_limit_mb or facts.memory_mb * MEMORY_TENTHS // 10
+    threads = settings.engine_threads or (facts.cores // slots or 1 if slots > 1 else 0)
+    return StageLimits(threads=threads, memory_bytes=memory_mb << 20)
+
+
+def _forget(home: Home) -> None:
+    """Remove what made this peer a member, first of all its standing; its own key and settings stay."""
+    home.forget_fact("standing")
+    home.forget_fact("mesh-name")
+    home.keys.forget_mesh()
+    (home.directory / "journal").unlink(missing_ok=True)
+    shutil.rmtree(home.directory / "blobs", ignore_errors=True)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that a person should read: a bug's story before anything else, then one with a name."""
+    leaves = list(_leaves(group))
+    for kind in (BugError, MeshError, KeyboardInterrupt):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
