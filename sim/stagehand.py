@@ -137,9 +137,7 @@ class FakeStage:
         if self._closed:
             raise RendererCrashed("the stage is gone")
         for sample in (1, 2):
-            on_progress(
-                Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes)
-            )
+            on_progress(Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes))
             await trio.sleep(self._script.ms / 2000)
         self._fail(task.frame)
         data = picture(self._files, task.frame)

@@ -38,19 +38,21 @@ class EngineRack:
 
     async def probe(self) -> Engines:
         """Look for engines anew and tell the core."""
-        try:
-            self.found = await self._renderer.probe()
-        finally:
-            self._probed.set()
+        self.found = await self._renderer.probe()
         await self._tell(
             EnginesProbed(
-                engines=tuple(map(engine_id, self.found.usable)),
+                engines=self.ids(),
                 slots=self._slots if self.found.usable else 0,
                 cores=self._facts.cores,
                 memory_mb=self._facts.memory_mb,
             )
         )
+        self._probed.set()
         return self.found
+
+    def ids(self) -> tuple[EngineId, ...]:
+        """Return the names of the engines that the last probe found."""
+        return tuple(map(engine_id, self.found.usable))
 
     def find(self, wanted: EngineId) -> Engine:
         """Return the engine with that very id, or raise `EngineMissing`."""

@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from mesh.core import effects as ef
 from mesh.core.events import Event, Started, StopAsked
 from mesh.core.peer import Peer
-from mesh.ground.errors import BugError, MeshError
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking, Changes
 from mesh.node.bench import Tools
@@ -36,6 +35,7 @@ from mesh.node.intake import Intake
 from mesh.node.logs import Logs
 from mesh.node.outputs import Outputs
 from mesh.node.pages import Pages
+from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
 from mesh.node.transfers import Transfers
 from mesh.ports.desk import Desk
@@ -116,12 +116,10 @@ class Node:
         With `signals` the first SIGTERM or SIGINT drains, a second stops at once. Raises `BugError` with its story when
         the core broke a rule, and the error of the journal when it can be written no more.
         """
-        try:
+        with plain_errors():
             async with trio.open_nursery() as nursery:
                 await self._run_in(nursery, at_desk, signals)
                 nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
         return self._ending
 
     async def _run_in(
@@ -140,9 +138,16 @@ class Node:
         nursery.start_soon(self._rack.probe)
         if signals:
             nursery.start_soon(self._heed_signals)
-        nursery.start_soon(at_desk, self._desk(nursery))
+        nursery.start_soon(self._open_desk, at_desk, self._desk(nursery))
         await self._stopped.wait()
         await channels.farewell()
+
+    async def _open_desk(self, at_desk: Callable[[Desk], Awaitable[None]], desk: Desk) -> None:
+        """Open the desk once the core knows what this host can do, so that the first submission finds an engine."""
+        await self._rack.settled()
+        while self._peer.host.engines != self._rack.ids():
+            await self._changes.wait()
+        await at_desk(desk)
 
     async def _perform(self, effects: Sequence[ef.Effect]) -> None:
         await self._executor.take(effects)
@@ -314,19 +319,3 @@ def first_directories(kept: tuple[Kept, ...]) -> dict[JobId, str]:
         if isinstance(entry, KeptOrder):
             found.setdefault(entry.job, entry.directory)
     return found
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """Return the error that a person should read: a bug's story before anything else, else the first with a name."""
-    leaves = list(_leaves(group))
-    for kind in (BugError, MeshError):
-        for leaf in leaves:
-            if isinstance(leaf, kind):
-                return leaf
-    return leaves[0]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]

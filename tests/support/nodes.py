@@ -15,18 +15,20 @@ from mesh.net.streams import open_transport
 from mesh.node.identity import Identity, load_kept, newest_chain
 from mesh.node.joining import Standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
-from mesh.ports.desk import Desk, JobRow, Progress, SubmitRequest
-from mesh.ports.renderer import StageLimits
+from mesh.node.plain import plain_errors
+from mesh.ports.desk import Desk, JobRow, NotFound, Progress, SubmitRequest
+from mesh.ports.renderer import RECIPE_NAME, StageLimits
 from mesh.store.blobs import FileBlobStore
 from mesh.store.folders import DiskFolders
 from mesh.store.journal import FileJournal
 from mesh.store.scenes import StoreScenes
 from mesh.wire import invites
-from mesh.wire.handshake import DatedDoor
+from mesh.wire.handshake import DatedDoor, Papers
+from mesh.wire.invites import InviteToken
 from mesh.wire.messages import Address
 from mesh.wire.noise import KeyPair
 from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
-from sim.stagehand import Stagehand
+from sim.stagehand import NAMES, SCENE_NAME, Stagehand, picture
 
 PATIENCE_S = 30.0
 _serial = itertools.count(1)
@@ -35,7 +37,7 @@ _serial = itertools.count(1)
 async def eventually(what: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
     """Return once `what` is true; fail when it does not become so."""
     with trio.fail_after(patience_s):
-        while not await what():
+        while not await what():  # noqa: ASYNC110 (what is awaited shows only by asking)
             await trio.sleep(0.02)
 
 
@@ -134,7 +136,7 @@ def founder(home: Path, name: str = "ada", **options: object) -> TestPeer:
     """Return the founder of a new mesh, with its disk at `home`."""
     world = Machine()
     signer, root = Ed25519Signer(world.entropy(32)), Ed25519Signer(world.entropy(32))
-    home.mkdir(parents=True, exist_ok=True)
+    _make(home)
     return TestPeer(
         home=home,
         signer=signer,
@@ -149,18 +151,12 @@ def founder(home: Path, name: str = "ada", **options: object) -> TestPeer:
 async def joiner(home: Path, token: str, name: str, **options: object) -> TestPeer:
     """Return a peer that was admitted by the invite in `token`."""
     world, verifier = Machine(), Ed25519Verifier()
-    home.mkdir(parents=True, exist_ok=True)
+    _make(home)
     read = invites.read(token, verifier)
     signer, static = Ed25519Signer(world.entropy(32)), KeyPair.of(world.entropy(32))
     papers = join_papers(token=read, invited=Ed25519Signer(read.seed), joiner=signer, static=static)
-
-    async def serve_nobody(_link: object) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async with open_transport(
-        papers=papers, door=DatedDoor(lambda: world.now().wall), verifier=verifier, serve_bulk=serve_nobody
-    ) as transport:
-        standing = await join_mesh(token=read, joiner=signer, name=name, transport=transport, verifier=verifier)
+    with plain_errors():
+        standing = await _admitted(papers, read, signer, name)
     return TestPeer(
         home=home,
         signer=signer,
@@ -172,17 +168,33 @@ async def joiner(home: Path, token: str, name: str, **options: object) -> TestPe
     )
 
 
+async def _admitted(papers: Papers, token: InviteToken, signer: Ed25519Signer, name: str) -> Standing:
+    world, verifier = Machine(), Ed25519Verifier()
+
+    async def serve_nobody(_link: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with open_transport(
+        papers=papers, door=DatedDoor(lambda: world.now().wall), verifier=verifier, serve_bulk=serve_nobody
+    ) as transport:
+        return await join_mesh(token=token, joiner=signer, name=name, transport=transport, verifier=verifier)
+
+
+def _make(home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+
+
 @asynccontextmanager
 async def mesh_of(tmp_path: Path, *names: str, **options: object) -> AsyncIterator[list[TestPeer]]:
     """Yield running peers that see each other; they end with the block."""
     async with trio.open_nursery() as nursery:
         first = founder(tmp_path / names[0], names[0], **options)
-        await nursery.start(lambda **kw: first.run(**kw))
+        await nursery.start(first.run)
         peers = [first]
         for name in names[1:]:
             token = (await first.at.invite([], 3_600_000, 1))["token"]
             peer = await joiner(tmp_path / name, token, name, **options)
-            await nursery.start(lambda peer=peer, **kw: peer.run(**kw))
+            await nursery.start(peer.run)
             peers.append(peer)
         for peer in peers:
             await sees(peer, len(names))
@@ -236,9 +248,29 @@ async def until(peer: TestPeer, job: str, is_so: Callable[[JobRow], bool]) -> Jo
 
     async def looks_right() -> bool:
         nonlocal row
-        row = (await peer.at.job(job))["job"]
+        try:
+            row = (await peer.at.job(job))["job"]
+        except NotFound:
+            return False  # not heard of yet
         return is_so(row)
 
     await eventually(looks_right)
     assert row is not None
     return row
+
+
+def expected(scene: Path, frame: int) -> bytes:
+    """Return what the stagehand makes of a scene, worked out from its files here."""
+    tree = {SCENE_NAME: scene.read_bytes(), RECIPE_NAME: b"{}"}
+    for path in scene.parent.iterdir():
+        if path.is_file() and path != scene:
+            tree[f"files/{path.name}"] = path.read_bytes()
+    return picture((data for _, data in sorted(tree.items())), frame)
+
+
+def refuse_wrong_frames(scene: Path, frames: range, directory: Path | None = None) -> None:
+    """Fail unless every frame lies in `directory`, byte for byte what it must be, and nothing else does."""
+    directory = directory or scene.parent / "out"
+    assert sorted(path.name for path in directory.iterdir()) == [NAMES.name(frame) for frame in frames]
+    for frame in frames:
+        assert (directory / NAMES.name(frame)).read_bytes() == expected(scene, frame), f"frame {frame}"
