@@ -30,8 +30,7 @@ def timed(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
             with trio.fail_after(PATIENCE_S):
                 await test(**arguments)
 
-        scenes.engine()
-        trio.run(bounded)
+        scenes.run(bounded)
 
     return run
 

@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 
 import pytest
-import trio
 
 from mesh.ports.renderer import RECIPE_NAME, StageLimits
 from mesh.render.blender import recipe
@@ -23,7 +22,7 @@ async def stage_frames(name: str, frames: tuple[int, ...], directory: Path) -> N
 
 @pytest.mark.parametrize("name", ["tiny", "tiny_exr", "nested", "sequence", "font"])
 def test_every_bit_is_the_same(name: str, tmp_path: Path) -> None:
-    trio.run(stage_frames, name, (3, 1, 4, 2), tmp_path)
+    scenes.run(stage_frames, name, (3, 1, 4, 2), tmp_path)
     frames = sorted((tmp_path / "out").iterdir())
     assert len(frames) == 4
     for frame in frames:
@@ -31,7 +30,7 @@ def test_every_bit_is_the_same(name: str, tmp_path: Path) -> None:
 
 
 def test_the_demo_is_the_same_and_its_frames_differ(tmp_path: Path) -> None:
-    trio.run(stage_frames, "demo_exr", (2, 1), tmp_path)
+    scenes.run(stage_frames, "demo_exr", (2, 1), tmp_path)
     one, two = sorted((tmp_path / "out").iterdir())
     known = scenes.reference("demo_exr", 1, 2)
     assert scenes.changed_part(one, known / one.name) == 0.0
@@ -50,7 +49,7 @@ def test_each_file_of_the_demo_shows_in_its_pictures(name: str, tmp_path: Path) 
             stage = await scenes.opened(renderer, own, tmp_path / "tree")
             return (await scenes.rendered(stage, 1, tmp_path / "out")).files[0]
 
-    frame = trio.run(render_without)
+    frame = scenes.run(render_without)
     assert scenes.changed_part(frame, scenes.reference("demo", 1, 1) / frame.name) > 0.01
 
 
@@ -67,7 +66,7 @@ def test_a_stage_that_starts_afresh_goes_on_the_same(tmp_path: Path) -> None:
             assert stage._session.child.pid != before
             assert not scenes.is_alive(before)
 
-    trio.run(outgrow)
+    scenes.run(outgrow)
     for frame in sorted((tmp_path / "out").iterdir()):
         assert scenes.changed_part(frame, scenes.reference("tiny_exr", 1, 4) / frame.name) == 0.0
 
@@ -92,5 +91,5 @@ def test_files_from_anywhere_find_their_place(tmp_path: Path) -> None:
             stage = await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits(threads=2))
             return (await scenes.rendered(stage, 2, tmp_path / "out")).files[0]
 
-    frame = trio.run(functools.partial(scattered))
+    frame = scenes.run(functools.partial(scattered))
     assert scenes.changed_part(frame, scenes.reference("nested", 1, 4) / frame.name) == 0.0

@@ -7,8 +7,6 @@ import functools
 import sys
 from pathlib import Path
 
-import trio
-
 from mesh.ports.renderer import Progress, RenderTask
 from mesh.render.blender.stages import BlenderStage
 from tests.support import scenes
@@ -29,4 +27,4 @@ async def main(scene: Path, tree: Path) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(functools.partial(main, *map(Path, sys.argv[1:])))
+    scenes.run(functools.partial(main, *map(Path, sys.argv[1:])))

@@ -7,9 +7,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import OpenImageIO
@@ -31,6 +32,8 @@ from mesh.render import engines, install
 from mesh.render.blender.adapter import BlenderRenderer
 from tools import scenes
 
+Result = TypeVar("Result")
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = engines.cache_directory(os.environ)
 
@@ -49,6 +52,12 @@ def engine() -> Engine:
     """Give the embedded engine, proven."""
     python()
     return trio.run(functools.partial(engines.find, CACHE, thorough=False)).usable[0]
+
+
+def run(main: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
+    """Run an async test with an engine at hand; engines start from the main thread, before trio does."""
+    engine()
+    return trio.run(main, *arguments)
 
 
 @functools.cache

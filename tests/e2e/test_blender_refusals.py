@@ -1,0 +1,159 @@
+"""Scenes that would render wrong elsewhere, or reach out of their tree, are refused by name, twice."""
+
+import os
+from pathlib import Path
+
+import pytest
+import trio
+
+from mesh.ports.renderer import (
+    EngineTooOld,
+    PathLeavesTree,
+    RendererError,
+    SceneRefused,
+    StageLimits,
+)
+from mesh.render.blender import blendfile, recipe
+from tests.support import scenes
+
+REFUSED = {
+    "python_driver": {"python-driver"},
+    "undefined_node": {"undefined-node"},
+    "absent_engine": {"absent-engine"},
+    "unbaked_cloth": {"unbaked-simulation"},
+    "many_refusals": {"no-camera", "movie-output", "file-output-node", "udim", "movie-clip"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_at_submit_and_again_on_the_peer(name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene(name), None, scenes.engine())
+            assert {refusal.code for refusal in found.refusals} == REFUSED[name]
+            assert all(refusal.subject and refusal.text and refusal.remedy for refusal in found.refusals)
+            renderer.check_out(tmp_path / "tree", scenes.tree_files(found))
+            with pytest.raises(SceneRefused) as raised:
+                await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
+            assert REFUSED[name] <= {refusal.code for refusal in raised.value.refusals}
+
+    scenes.run(main)
+
+
+def test_a_simple_driver_is_no_python(tmp_path: Path) -> None:
+    """The refused scene has a second driver, which Blender evaluates by itself."""
+
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene("python_driver"), None, scenes.engine())
+        (refusal,) = found.refusals
+        assert "sin(" not in refusal.text
+
+    scenes.run(main)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "user"),
+    [
+        ("missing_texture", "textures/checks.png", "material 'Floor'"),
+        ("missing_library", "deep/inner.blend", "object 'Inner'"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_user(name: str, missing: str, user: str) -> None:
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene(name), None, scenes.engine())
+        (refusal,) = found.missing
+        assert refusal.subject == str(scenes.scene(name).parent / missing)
+        assert user in refusal.text
+
+    scenes.run(main)
+
+
+def test_a_peer_never_renders_with_a_file_missing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene("nested"), None, scenes.engine())
+            for name in ("far/floor.png", "deep/inner.blend", "deep/inner.png"):
+                files = [file for file in scenes.tree_files(found) if file.name != name]
+                renderer.check_out(tmp_path / "tree", files)
+                with pytest.raises(SceneRefused, match=name):
+                    await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
+
+    scenes.run(main)
+
+
+@pytest.mark.parametrize("name", ["nested.blend", "deep/inner.blend"])
+def test_a_file_of_a_newer_blender_is_refused_before_any_launch(name: str, tmp_path: Path) -> None:
+    own = scenes.own_scene("nested", tmp_path)
+    path = own.parent / name
+    path.write_bytes(path.read_bytes().replace(b"BLENDER-v402", b"BLENDER-v405", 1))
+
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            with pytest.raises(EngineTooOld, match=r"4\.5"):
+                await renderer.inspect(own, None, scenes.engine())
+            good = await renderer.inspect(scenes.scene("nested"), None, scenes.engine())
+            files = [
+                scenes.CheckoutFile(name=file.name, size=file.size, blocks=[(own.parent / file.name).read_bytes()])
+                if file.name.endswith(".blend")
+                else file
+                for file in scenes.tree_files(good)
+            ]
+            renderer.check_out(tmp_path / "tree", files)
+            with pytest.raises(EngineTooOld, match=r"4\.5"):
+                await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
+
+    scenes.run(main)
+
+
+def test_a_registered_script_warns_and_does_not_run(tmp_path: Path) -> None:
+    path = scenes.scene("canary")
+
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(path, None, scenes.engine())
+            assert any("spy.py" in warning for warning in found.warnings)
+            stage = await scenes.opened(renderer, path, tmp_path / "tree")
+            await scenes.rendered(stage, 1, tmp_path / "out")
+
+    scenes.run(main)
+    assert sorted(file.name for file in (path.parent.parent / "beyond").iterdir()) == ["canary.png"]
+
+
+@pytest.mark.parametrize("kind", ["Image", "VFont", "Library"])
+def test_nothing_outside_the_tree_is_opened(kind: str, tmp_path: Path) -> None:
+    """The path outside is a named pipe: a renderer that opened it would wait there for ever."""
+    pipe = tmp_path / "canary"
+    os.mkfifo(pipe)
+    name = {"Image": "tiny", "VFont": "font", "Library": "nested"}[kind]
+
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene(name), None, scenes.engine())
+            old = recipe.parse(found.recipe)
+            document = {"version": 1, "main": old.main, "links": [], "absent": list(old.absent)}
+            renderer.check_out(tmp_path / "tree", scenes.tree_files(found, scenes.as_json(document)))
+            main_file = tmp_path / "tree" / old.main
+            stored = next(each for each in blendfile.scan(str(main_file)).paths if each.kind == kind)
+            blendfile.rewrite(str(main_file), {stored.offset: (stored.size, str(pipe))})
+            with trio.fail_after(60), pytest.raises(RendererError) as raised:
+                await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
+            assert isinstance(raised.value, PathLeavesTree), raised.value
+            assert str(pipe) in str(raised.value)
+
+    scenes.run(main)
+
+
+@pytest.mark.parametrize("target", ["../canary", "/etc/passwd", "a/../../canary"])
+def test_a_recipe_cannot_lead_out_of_the_tree(target: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene("tiny"), None, scenes.engine())
+            links = [["tiny.blend", "//textures/checks.png", target]]
+            document = {"version": 1, "main": "tiny.blend", "links": links, "absent": []}
+            renderer.check_out(tmp_path / "tree", scenes.tree_files(found, scenes.as_json(document)))
+            with pytest.raises(PathLeavesTree):
+                await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
+
+    scenes.run(main)
