@@ -260,6 +260,8 @@ class Claims:
         if following.keeper not in keepers:
             following.keeper = None
             following.window = {}
+        elif following.keeper is not None:
+            self._contacting.probe(turn, following.keeper)
         wanted = _whom_to_ask(following, keepers, turn.now.instant)
         if wanted is not None:
             following.asked[wanted] = turn.now.instant

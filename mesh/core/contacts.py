@@ -17,12 +17,18 @@ from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime
-from mesh.ground.limits import HEARD_MS, PING_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES, SILENT_MS
+from mesh.ground.limits import HEARD_MS, LEASE_MS, PING_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES, SILENT_MS
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong
 
 MUTE_MS = 2_500
 """A question unanswered for so long: this peer does not answer now. Two lost heartbeats and a half."""
+
+QUIET_MS = 2_000
+"""A followed keeper that said nothing for so long is asked whether it is there: with `MUTE_MS` it is given up before
+the leases that only it hears would end elsewhere."""
+
+assert QUIET_MS + MUTE_MS < LEASE_MS
 
 _KEPT_AGAIN_MS = 10 * MINUTE_MS
 _CONTACTS_PER_MESSAGE = 64
@@ -238,6 +244,12 @@ class Contacting:
         if known.asked_at is None:
             known.asked_at = turn.now.instant
         turn.send(peer, Ping(number=self._number))
+
+    def probe(self, turn: Turn, peer: PeerId) -> None:
+        """Ping a peer that much depends on, such as a keeper, if it has been quiet for a while."""
+        known = self._directory.peers.get(peer)
+        if known is not None and known.asked_at is None and turn.now.instant - known.heard_at >= QUIET_MS:
+            self.ask(turn, peer)
 
     def announce(self, turn: Turn, available: Available) -> None:
         """Tell everybody what this host can render with, where that changed."""
