@@ -187,7 +187,7 @@ class FakeDesk:
         """Tell of one job."""
         self._asked("job", job)
         row = self._find(job)
-        helpers = [{"id": ME, "name": "desk", "lacks": ""}, {"id": OTHER, "name": "studio", "lacks": "blender 4.2.23"}]
+        helpers = [{"id": ME, "name": "desk", "lacks": ""}, {"id": OTHER, "name": "studio", "lacks": "it lacks blender 4.2.23"}]
         return JobAnswer(
             job=row,
             picture=PICTURE,
@@ -237,7 +237,7 @@ class FakeDesk:
             files=3,
             scene_bytes=12_345_678,
             existing=["shot_0001.png"] if request["overwrite"] else [],
-            helpers=[{"id": OTHER, "name": "studio", "lacks": "blender 4.2.23"}],
+            helpers=[{"id": OTHER, "name": "studio", "lacks": "it lacks blender 4.2.23"}],
             warnings=["the script startup.py does not run"],
         )
 

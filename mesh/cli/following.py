@@ -1,6 +1,5 @@
 """Following a job: until the submitter may go, or until every frame is on this disk."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from mesh.cli import jobrows, output, words
@@ -61,17 +60,17 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
 
     Raises JobStopped when what is left failed too often, and JobCancelled.
     """
-    sources: Counter[str] = Counter()
+    arrivals = _Arrivals()
     if caller.as_json:
         for change in changes(caller, job):
             job = change["job"]
-            for task in _arrived(change):
+            for task in arrivals.of(change):
                 output.say_json({"event": "frame", "frame": task})
     else:
         with meter() as shown:
             for change in changes(caller, job):
                 job = change["job"]
-                _show(shown, change, sources)
+                _show(shown, change, arrivals)
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")
     if job["delivered"] < job["tasks"]:
@@ -81,14 +80,22 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
     return job
 
 
-def _arrived(change: JobChange) -> list[TaskRow]:
-    return [task for task in change["frames"] if task["delivered"]]
+class _Arrivals:
+    """Which frames were told of already: a frame goes on changing after it was delivered."""
+
+    def __init__(self) -> None:
+        self._told: set[int] = set()
+
+    def of(self, change: JobChange) -> list[TaskRow]:
+        """Return the frames that were delivered since the change before."""
+        arrived = [task for task in change["frames"] if task["delivered"] and task["frame"] not in self._told]
+        self._told.update(task["frame"] for task in arrived)
+        return arrived
 
 
-def _show(shown: Meter, change: JobChange, sources: Counter[str]) -> None:
+def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
     job = change["job"]
-    for task in _arrived(change):
-        sources[task["holder_name"]] += 1
+    for task in arrivals.of(change):
         by = f"{task['holder_name']}, {words.span(task['render_ms'])}"
         shown.tell(f"{output.good('✓')} {task['file']}  {output.dim(by)}")
     for task in change["frames"]:

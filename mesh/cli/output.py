@@ -5,6 +5,7 @@ Nothing here knows what it prints about.
 """
 
 import json
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,9 @@ WIDTH_MOST = 110
 WIDTH_LEAST = 40
 
 GAP = "  "
+
+_SPEAK_FOR_THEMSELVES = frozenset({"UsageError", "Misused", "NotRunningError", "NotFound", "NoMembership"})
+"""Errors whose message alone says what kind of error it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +148,7 @@ def error_lines(error: MeshError) -> list[str]:
     """Say what happened and what to do, each refusal by name."""
     refusals = getattr(error, "refusals", ())
     if not refusals:
-        head, *rest = paragraph(str(error) or type(error).__name__, "       ")
+        head, *rest = paragraph(named(error), "       ")
         lines = [click.style("error: ", fg="red", bold=True) + head.strip(), *rest]
         return [*lines, *(dim(line) for line in paragraph(remedy(error), "       "))]
     reasons = "one thing stands" if len(refusals) == 1 else f"{len(refusals)} things stand"
@@ -157,6 +161,15 @@ def error_lines(error: MeshError) -> list[str]:
         if refusal["remedy"] != following:
             lines += [dim(line) for line in paragraph(refusal["remedy"], "    ")]
     return lines
+
+
+def named(error: MeshError) -> str:
+    """Return an error's name, in words, and its message: `disk full: /home has 3 MiB left`."""
+    kind = type(error).__name__
+    if kind in _SPEAK_FOR_THEMSELVES:
+        return str(error)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.removesuffix("Error")).lower()
+    return f"{words}: {error}" if str(error) else words
 
 
 def remedy(error: MeshError) -> str:

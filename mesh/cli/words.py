@@ -25,7 +25,9 @@ def size(count: int) -> str:
 
 
 def span(ms: float) -> str:
-    """Return a duration with its two greatest units, such as `14 min 3 s`; below a minute as `3.2 s`."""
+    """Return a duration with its two greatest units, such as `14 min 3 s`; below a minute as `3.2 s` or `34 ms`."""
+    if ms < 1_000:
+        return f"{ms:.0f} ms"
     if ms < 60_000:
         return f"{ms / 1000:.1f} s"
     seconds = round(ms / 1000)

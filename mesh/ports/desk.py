@@ -208,7 +208,7 @@ class TaskRow(TypedDict):
 
 
 class HelperRow(TypedDict):
-    """Whether a peer can help with a job; `lacks` is empty where it can, and else says what is missing there."""
+    """Whether a peer can help with a job; `lacks` is empty where it can, and else says in a few words why not."""
 
     id: str
     name: str

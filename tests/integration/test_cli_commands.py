@@ -122,7 +122,7 @@ def test_submit_describes_and_says_that_the_submitter_may_go(typist: Typist, ser
     assert printed.code == 0, printed.err
     assert "saved" in printed.out
     assert "shot_0001.png … shot_0004.png" in printed.out
-    assert "not studio: lacks blender 4.2.23" in printed.out
+    assert "not studio: it lacks blender 4.2.23" in printed.out
     assert "submitted as shot (01010101)" in printed.out
     assert "may be switched off" in " ".join(printed.out.split())
     assert "startup.py" in printed.err

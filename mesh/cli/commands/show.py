@@ -35,7 +35,7 @@ def _head(answer: JobAnswer) -> list[str]:
     for task in answer["frames"]:
         by_state[task["state"]].append(task["frame"])
     left = jobrows.left_ms(job)
-    lacking = [f"{one['name']} lacks {one['lacks']}" for one in answer["helpers"] if one["lacks"]]
+    lacking = [f"{one['name']}: {one['lacks']}" for one in answer["helpers"] if one["lacks"]]
     look = f"{picture['width']}×{picture['height']} {picture['format']} {picture['color_mode']}, {picture['depth']} bit"
     return [
         f"{output.bold(job['name'])}  {output.dim(words.short(job['id']))}  {jobrows.state(job)}",

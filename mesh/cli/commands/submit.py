@@ -121,7 +121,7 @@ def _describe(answer: SubmitAnswer) -> None:
             ("overwrites", _some(answer["existing"])),
             ("helpers", ", ".join(can) or output.bad("nobody can render this yet")),
             *(
-                ("", f"not {helper['name']}: lacks {helper['lacks']}")
+                ("", f"not {helper['name']}: {helper['lacks']}")
                 for helper in answer["helpers"]
                 if helper["lacks"]
             ),
