@@ -137,6 +137,14 @@ def test_the_worst_packet_takes_memory_in_proportion() -> None:
         tracemalloc.stop()
 
 
+def test_references_unfold_into_nothing() -> None:
+    """Ten references to the list before, in each of eight lists: 10**8 values if anybody followed them."""
+    lists = [hexed("d81c8a") + bytes(10)]
+    lists += [hexed("d81c8a") + (hexed("d81d") + bytes([at])) * 10 for at in range(8)]
+    with pytest.raises(WireError):
+        cbor.decode(b"\x89" + b"".join(lists), LIMIT)
+
+
 def test_items_are_bounded_beside_bytes() -> None:
     data = cbor.encode([[1, 2], [3, 4]])
     assert cbor.decode(data, LIMIT, items=6) == [[1, 2], [3, 4]]
