@@ -246,3 +246,10 @@ async def test_a_hundred_channels_talk_at_once() -> None:
             nursery.start_soon(ask, number)
         for _ in range(100):
             nursery.start_soon(echo, await listener.accept())
+
+
+@timed
+async def test_a_peer_that_listens_on_one_address_names_no_other() -> None:
+    """Who dials another one is refused, and would take that for the peer's death."""
+    async with listening(TestMesh().member().papers) as (listener, address):
+        assert listener.addresses() == (address,)
