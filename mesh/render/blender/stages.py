@@ -32,6 +32,9 @@ _GROWTH_PERCENT = 130
 _GROWTH_FLOOR_BYTES = 64 << 20
 """Below this growth a fresh start costs more than it frees."""
 
+_FREE_MIN_BYTES = 64 << 10
+"""A file system with less than this free has cut off the frame, or will cut off the next."""
+
 Launch = Callable[[], Awaitable[Session]]
 
 
@@ -116,7 +119,9 @@ class BlenderStage:
             raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return self._rendered(task, answer, session.log(place))
+        done = self._rendered(task, answer, session.log(place))
+        _refuse_if_full(done)
+        return done
 
     async def aclose(self) -> None:
         """End the process and wait until none of its tree is left."""
@@ -168,6 +173,15 @@ def read_output(value: object) -> Output:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise SceneUnreadable(f"the stage does not say what the scene writes: {error}") from error
+
+
+def _refuse_if_full(done: Rendered) -> None:
+    """Raise OutputUnwritable where the disk had no room for a frame: Blender says `Saved` then, and exits with 0."""
+    for file in done.files:
+        empty = file.stat().st_size == 0
+        if empty or "No space left on device" in done.log or shutil.disk_usage(file.parent).free < _FREE_MIN_BYTES:
+            file.unlink()
+            raise OutputUnwritable(f"{file.name} is not whole: the disk of {file.parent} is full")
 
 
 def _make(directory: Path) -> None:
