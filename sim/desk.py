@@ -187,7 +187,10 @@ class FakeDesk:
         """Tell of one job."""
         self._asked("job", job)
         row = self._find(job)
-        helpers = [{"id": ME, "name": "desk", "lacks": ""}, {"id": OTHER, "name": "studio", "lacks": "it lacks blender 4.2.23"}]
+        helpers = [
+            {"id": ME, "name": "desk", "lacks": ""},
+            {"id": OTHER, "name": "studio", "lacks": "it lacks blender 4.2.23"},
+        ]
         return JobAnswer(
             job=row,
             picture=PICTURE,

@@ -1,8 +1,12 @@
 """Keys of simulated peers: real Ed25519, or a stand-in that costs a hundredth and still rejects forgeries.
 
-A stand-in signature is a BLAKE3 of the message keyed with the author's secret. The verifier belongs to the world,
-which knows every secret, so it can tell a forgery as surely as mathematics could. Public keys are the real ones in
-both modes: ids leave signatures out, so nothing that is named by a hash differs between the modes.
+A stand-in signature is a BLAKE3 of the message keyed with the author's secret. The verifier belongs to the world, which
+knows every secret, so it can tell a forgery as surely as mathematics could. Public keys are the real ones in both
+modes.
+
+A statement that carries another one carries its signature too, so that ids, and with them every tie that ids break,
+depend on signatures. That both modes may give one trace, the real mode lets the stand-in's bytes travel as a token for
+the real signature, which is made and verified all the same.
 """
 
 from typing import Literal, TypeAlias
@@ -32,17 +36,31 @@ class StandInSigner:
         return blake3(message, key=self._secret).digest(length=SIGNATURE_SIZE)
 
 
+class RealSigner:
+    """Sign with Ed25519, and let a stand-in's bytes travel for the signature."""
+
+    __slots__ = ("_real", "_signed", "_token", "key")
+
+    def __init__(self, real: Ed25519Signer, token: StandInSigner, signed: dict[bytes, bytes]) -> None:
+        self._real = real
+        self._token = token
+        self._signed = signed
+        self.key = real.key
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign `message` and return the token of the signature."""
+        token = self._token.sign(message)
+        self._signed[token] = self._real.sign(message)
+        return token
+
+
 class StandInVerifier:
     """Verify stand-in signatures by making them again."""
 
     __slots__ = ("_signers",)
 
-    def __init__(self) -> None:
-        self._signers: dict[PublicKey, StandInSigner] = {}
-
-    def enrol(self, signer: StandInSigner) -> None:
-        """Learn a signer's secret."""
-        self._signers[signer.key] = signer
+    def __init__(self, signers: dict[PublicKey, StandInSigner]) -> None:
+        self._signers = signers
 
     def verifies(self, key: PublicKey, message: bytes, signature: bytes) -> bool:
         """Tell whether `signature` is `key`'s over `message`; nothing verifies under a key that nobody enrolled."""
@@ -50,20 +68,35 @@ class StandInVerifier:
         return signer is not None and signer.sign(message) == signature
 
 
+class RealVerifier:
+    """Verify the Ed25519 signature behind a token."""
+
+    __slots__ = ("_ed25519", "_signed")
+
+    def __init__(self, signed: dict[bytes, bytes]) -> None:
+        self._signed = signed
+        self._ed25519 = Ed25519Verifier()
+
+    def verifies(self, key: PublicKey, message: bytes, signature: bytes) -> bool:
+        """Tell whether the signature that `signature` stands for is `key`'s over `message`."""
+        real = self._signed.get(signature)
+        return real is not None and self._ed25519.verifies(key, message, real)
+
+
 class Keyring:
     """Makes the world's signers, and holds the one verifier that everybody's shell uses."""
 
-    __slots__ = ("_stand_in", "verifier")
+    __slots__ = ("_enrolled", "_real", "_signed", "verifier")
 
     def __init__(self, mode: Signatures) -> None:
-        self._stand_in = StandInVerifier() if mode == "stand-in" else None
-        self.verifier: Verifier = self._stand_in or Ed25519Verifier()
+        self._enrolled: dict[PublicKey, StandInSigner] = {}
+        self._signed: dict[bytes, bytes] = {}
+        self._real = mode == "real"
+        self.verifier: Verifier = RealVerifier(self._signed) if self._real else StandInVerifier(self._enrolled)
 
     def signer(self, seed: bytes) -> Signer:
         """Return the signer whose real key pair comes from 32 bytes of `seed`."""
         real = Ed25519Signer(seed)
-        if self._stand_in is None:
-            return real
-        signer = StandInSigner(blake3(seed, derive_key_context=_CONTEXT).digest(), real.key)
-        self._stand_in.enrol(signer)
-        return signer
+        stand_in = StandInSigner(blake3(seed, derive_key_context=_CONTEXT).digest(), real.key)
+        self._enrolled[real.key] = stand_in
+        return RealSigner(real, stand_in, self._signed) if self._real else stand_in

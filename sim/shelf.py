@@ -108,7 +108,7 @@ class Shelf:
 
     def write_page(self, effect: WritePage) -> None:
         """Store a seal's page as a blob; its name leaves signatures out, so that it is the same in every mode."""
-        blob = BlobId(blake3(canonical(effect.page), derive_key_context=_PAGE_CONTEXT).digest())
+        blob = BlobId(blake3(canonical(effect.page).encode(), derive_key_context=_PAGE_CONTEXT).digest())
         facts = BlobFacts(blob=blob, pieces=1, size=1_000)
         self._world.blobs[blob] = facts
         self._world.pages[blob] = effect.page

@@ -1,18 +1,17 @@
 """The trace of a run: a running hash that two equal runs share, and the last of it as a story for people.
 
-A turn is hashed as (time, host, event, effects) in CBOR, every signed statement by its id: ids leave signatures out,
-so that the hash is the same with real signatures and with stand-ins, and it is made of values alone, so that it is
-the same whether messages went by reference or as bytes.
+A turn is hashed as (time, host, event, effects) in plain text, every signed statement by its id: ids leave signatures
+out, so that the hash is the same with real signatures and with stand-ins, and it is made of values alone, so that it
+is the same whether messages went by reference or as bytes.
 """
 
 import dataclasses
-import enum
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from types import NoneType, UnionType
+from typing import Any, NewType, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-import cbor2
 from blake3 import blake3
 
 from mesh.core.effects import Effect, Send
@@ -23,33 +22,48 @@ from mesh.wire.messages import Message
 
 STORY_LINES = 40
 _KEPT_TURNS = 60_000
+_TOLD_LATELY = 4_096
 
 Turn: TypeAlias = tuple[int, int, Event | str, tuple[Effect, ...]]
+Teller: TypeAlias = Callable[[Any], str]
 
-_GETTERS: dict[type, Callable[[Any], Any]] = {}
-
-
-def canonical(value: object) -> bytes:
-    """Return bytes that name `value`: dataclasses by type and fields, signed statements by id."""
-    return cbor2.dumps(value, default=_encode_other)
+_TELLERS: dict[type, Teller] = {}
 
 
-def _encode_other(encoder: Any, value: Any) -> None:
-    kind = type(value)
+def canonical(value: object) -> str:
+    """Return text that names `value`: dataclasses by type and fields, signed statements by id."""
+    teller = _TELLERS.get(type(value))
+    if teller is None:
+        teller = _TELLERS[type(value)] = _teller(type(value))
+    return teller(value)
+
+
+def _teller(kind: type[Any]) -> Teller:
     if kind is Signed:
-        encoder.encode(value.id)
-        return
-    getter = _GETTERS.get(kind)
-    if getter is None:
-        getter = _GETTERS[kind] = _getter(kind)
-    encoder.encode((kind.__name__, getter(value)))
-
-
-def _getter(kind: type[Any]) -> Callable[[Any], Any]:
-    if issubclass(kind, enum.Enum):
-        return operator.attrgetter("value")
+        return lambda signed: repr(signed.id)
+    if kind in (tuple, list):
+        return lambda items: f"({','.join(map(canonical, items))})"
+    if not dataclasses.is_dataclass(kind):
+        return repr
+    hints = get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
-    return operator.attrgetter(*names) if names else lambda _: None
+    plain = [name for name in names if _is_plain(hints[name])]
+    nested = [name for name in names if name not in plain]
+    head = kind.__name__
+    # One call in C reads all plain fields; the others are told one by one.
+    read_plain: Callable[[Any], Any] = operator.attrgetter(*plain) if plain else lambda _: ""
+    if not nested:
+        return lambda thing: f"{head}{read_plain(thing)!r}"
+    getters = [operator.attrgetter(name) for name in nested]
+    return lambda thing: f"{head}{read_plain(thing)!r}{[canonical(get(thing)) for get in getters]}"
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Tell whether the text that Python itself has for values of this annotation names them wholly."""
+    if annotation in (int, str, bytes, bool, NoneType) or annotation is Ellipsis or isinstance(annotation, NewType):
+        return True
+    arguments = get_args(annotation)
+    return bool(arguments) and get_origin(annotation) in (tuple, Union, UnionType) and all(map(_is_plain, arguments))
 
 
 class Trace:
@@ -58,34 +72,40 @@ class Trace:
     def __init__(self) -> None:
         self._hash = blake3()
         self._turns: deque[Turn] = deque(maxlen=_KEPT_TURNS)
-        self._last_message: Message | None = None
-        self._last_digest = b""
+        self._told: dict[int, tuple[Message, bytes]] = {}
+        """Messages told lately, by identity: one goes to many peers, and is heard soon after it was sent."""
         self.turns = 0
 
     def turn(self, time_ms: int, host: int, event: Event, effects: list[Effect]) -> None:
         """Add one turn of a host."""
         self.turns += 1
         self._turns.append((time_ms, host, event, tuple(effects)))
-        heard: object = event
-        if isinstance(event, MessageHeard):
-            heard = ("MessageHeard", event.peer, self._message(event.message))
-        asked: list[object] = [
-            ("Send", effect.peer, self._message(effect.message)) if type(effect) is Send else effect
-            for effect in effects
-        ]
-        self._hash.update(canonical((time_ms, host, heard, asked)))
+        told = [f"{time_ms} {host} "]
+        if type(event) is MessageHeard:
+            told.append(f"heard {event.peer.hex()} {self._message(event.message).hex()}")
+        else:
+            told.append(canonical(event))
+        for effect in effects:
+            if type(effect) is Send:
+                told.append(f"send {effect.peer.hex()} {self._message(effect.message).hex()}")
+            else:
+                told.append(canonical(effect))
+        self._hash.update(" ".join(told).encode())
 
     def happened(self, time_ms: int, host: int, text: str) -> None:
         """Add something that the world did to a host."""
         self._turns.append((time_ms, host, text, ()))
-        self._hash.update(canonical((time_ms, host, text)))
+        self._hash.update(f"{time_ms} {host} {text}".encode())
 
     def _message(self, message: Message) -> bytes:
-        # One message often goes to many peers in a row.
-        if message is not self._last_message:
-            self._last_message = message
-            self._last_digest = canonical(message)
-        return self._last_digest
+        told = self._told.get(id(message))
+        if told is not None and told[0] is message:
+            return told[1]
+        if len(self._told) >= _TOLD_LATELY:
+            self._told.clear()
+        digest = blake3(canonical(message).encode()).digest()
+        self._told[id(message)] = (message, digest)
+        return digest
 
     def hexdigest(self) -> str:
         """Return the hash of the whole run so far."""

@@ -31,11 +31,11 @@ from sim.liveness import Liveness
 from sim.net import Net, NetFaults
 from sim.parcels import Checked, Wire, parcels_for
 from sim.people import People
-from sim.safety import Safety
+from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.trace import Trace
 
-_CHECK_EVERY_MS = 5_000
+_CHECK_EVERY_MS = 3_000
 _WATCH_EVERY_MS = 1_000
 _ADMISSION_MS = 365 * DAY_MS
 
@@ -66,6 +66,7 @@ class World:
         self.faulty = True
         """Whether the safety phase is on."""
         self.finished = False
+        self._part = 0
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._planned = 0
         self.dice = Dice(b"world" + seed.to_bytes(8, "big"))
@@ -179,7 +180,8 @@ class World:
         self.after(_WATCH_EVERY_MS, self._watch)
 
     def _check(self) -> None:
-        self.safety.look()
+        self.safety.look(self._part)
+        self._part = (self._part + 1) % PARTS
         self.after(_CHECK_EVERY_MS, self._check)
 
     def _watch(self) -> None:
