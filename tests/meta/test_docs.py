@@ -14,7 +14,8 @@ import pytest
 from tools import tidy
 from tools.sources import ROOT, files
 
-INLINE = re.compile(r"`((?:meshnode|python3) [^`\n]+)`")
+# A word or an option follows: `meshnode 1 mesh id` is a context of a hash.
+INLINE = re.compile(r"`((?:meshnode|python3) [a-z-][^`\n]*)`")
 # In prose a line may show alternatives or what is optional: `submit [--wait]`, `jobs|show JOB`.
 NOTATION = re.compile(r"[\[\]|<>…]")
 # Commands that have commands of their own.
