@@ -159,7 +159,8 @@ def error_lines(error: MeshError) -> list[str]:
         # A remedy that several in a row share is said once, after the last of them.
         following = refusals[place + 1]["remedy"] if place + 1 < len(refusals) else ""
         if refusal["remedy"] != following:
-            lines += [dim(line) for line in paragraph(refusal["remedy"], "    ")]
+            first, *rest = paragraph(refusal["remedy"], "      ")
+            lines += [dim(f"    → {first.strip()}"), *(dim(line) for line in rest)]
     return lines
 
 

@@ -120,11 +120,7 @@ def _describe(answer: SubmitAnswer) -> None:
             ("", names),
             ("overwrites", _some(answer["existing"])),
             ("helpers", ", ".join(can) or output.bad("nobody can render this yet")),
-            *(
-                ("", f"not {helper['name']}: {helper['lacks']}")
-                for helper in answer["helpers"]
-                if helper["lacks"]
-            ),
+            *(("", f"not {helper['name']}: {helper['lacks']}") for helper in answer["helpers"] if helper["lacks"]),
         ]
     ):
         output.say(line)

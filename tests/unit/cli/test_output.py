@@ -51,7 +51,7 @@ def test_refusals_share_a_remedy_that_is_the_same() -> None:
     rows = [RefusalRow(code="c", subject=name, text=f"{name} is missing", remedy="relink it") for name in "ab"]
     rows.append(RefusalRow(code="d", subject="e", text="cloth is not baked", remedy="bake it"))
     lines = [click.unstyle(line).strip() for line in output.error_lines(Refused(rows))]
-    assert lines[1:] == ["✗ a is missing", "✗ b is missing", "relink it", "✗ cloth is not baked", "bake it"]
+    assert lines[1:] == ["✗ a is missing", "✗ b is missing", "→ relink it", "✗ cloth is not baked", "→ bake it"]
     assert "3 things" in lines[0]
 
 
