@@ -209,7 +209,7 @@ def page() -> str:
     lines += [
         "## Codes",
         "",
-        "Only ever appended. A reason that a reader does not know is a reason all the same; an unknown role is refused.",
+        "Only ever appended. A reason that a reader does not know is still a reason; an unknown role is refused.",
         "",
     ]
     for where, codes in CODES:
