@@ -108,8 +108,8 @@ class JobLedger:
         return self._folded.get(task, NOTHING)
 
     def is_open(self, task: int) -> bool:
-        """Whether the task still needs a result."""
-        return not self.ended and self.task(task).state is TaskFold.OPEN
+        """Whether there is such a task and it still needs a result."""
+        return 0 <= task < self.tasks and not self.ended and self.task(task).state is TaskFold.OPEN
 
     def open_tasks(self) -> Iterator[int]:
         """Yield the open tasks in the job's order."""

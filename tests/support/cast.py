@@ -1,0 +1,174 @@
+"""People of the core's tests: a mesh's keys, and statements that its members sign.
+
+Signatures are the simulator's stand-ins, checked by nobody here: what reaches the core was verified before.
+"""
+
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, RecordId
+from mesh.ground.instants import DAY_MS, HOUR_MS, Instant, Now, WallTime
+from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
+from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
+from mesh.wire.messages import Head
+from mesh.wire.records import (
+    Claim,
+    EngineId,
+    Entry,
+    Failed,
+    FailureKind,
+    Hold,
+    Job,
+    Lost,
+    Mark,
+    Output,
+    OutputNames,
+    Picture,
+    Result,
+    Statement,
+)
+from mesh.wire.tasks import FrameRange, Frames
+from sim.keys import Keyring
+
+WALL = WallTime(1_790_000_000_000)
+NOW = Now(instant=Instant(1_000_000), wall=WALL)
+ENGINE = EngineId(name="blender", version="4.2.23", build="test")
+PICTURE = Picture(format="PNG", width=64, height=48, color_mode="RGB", depth=8)
+NAMES = OutputNames(prefix="shot_", digits=4, suffix=".png")
+
+Chain = tuple[Signed[Admission], ...]
+
+
+def blob(label: str) -> BlobId:
+    """Return the id of a blob that exists by name alone."""
+    return BlobId(blake3(label.encode(), derive_key_context="meshnode test blob").digest())
+
+
+def boot(label: str) -> Boot:
+    """Return the boot that `label` names."""
+    return Boot(blake3(label.encode(), derive_key_context="meshnode test boot").digest(length=16))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """One member: its key and its chain."""
+
+    name: str
+    signer: Signer
+    chain: Chain
+
+    @property
+    def id(self) -> PeerId:
+        return peer_id(self.signer.key)
+
+
+class Cast:
+    """One mesh and whoever belongs to it."""
+
+    def __init__(self, label: str = "a mesh") -> None:
+        self.label = label
+        self.keyring = Keyring("stand-in")
+        self.root = self.signer("root")
+        self.mesh: MeshId = mesh_id(self.root.key)
+        self._numbers: dict[tuple[PeerId, Boot], int] = {}
+        self._claims = 0
+
+    def signer(self, name: str) -> Signer:
+        """Return the key that `name` has in this mesh."""
+        return self.keyring.signer(blake3(f"{self.label}/{name}".encode()).digest())
+
+    def admit(
+        self, issuer: Signer, subject: Signer, roles: Role = DEFAULT_ROLES, *, expires: int = WALL + 30 * DAY_MS
+    ) -> Signed[Admission]:
+        """Admit one key in another's name."""
+        body = Admission(
+            mesh=self.mesh,
+            subject=subject.key,
+            roles=int(roles),
+            issued=WallTime(WALL - HOUR_MS),
+            expires=WallTime(expires),
+            invite=None,
+        )
+        return sign(body, issuer)
+
+    def actor(
+        self, name: str, roles: Role = DEFAULT_ROLES, *, by: Actor | None = None, expires: int = WALL + 30 * DAY_MS
+    ) -> Actor:
+        """Return a member admitted by the root, or by another member."""
+        signer = self.signer(name)
+        issuer = self.root if by is None else by.signer
+        before = () if by is None else by.chain
+        return Actor(name=name, signer=signer, chain=(*before, self.admit(issuer, signer, roles, expires=expires)))
+
+    def founder(self) -> Actor:
+        """Return the member that may do everything."""
+        return self.actor("founder", ALL_ROLES)
+
+    def head(
+        self,
+        author: Actor,
+        *,
+        frames: int = 4,
+        copies: int = 2,
+        tries: int = 3,
+        number: int = 1,
+        scene: BlobId | None = None,
+        last_day: int = WALL + 90 * DAY_MS,
+    ) -> Head:
+        """Return a signed job and its submitter's chain."""
+        body = Job(
+            number=number,
+            name="shot",
+            scene=scene or blob("scene"),
+            engine=ENGINE,
+            frames=Frames(ranges=(FrameRange(first=1, last=frames, step=1),)),
+            names=NAMES,
+            picture=PICTURE,
+            copies=copies,
+            tries=tries,
+            submitted=WALL,
+            last_day=WallTime(last_day),
+        )
+        return Head(job=sign(body, author.signer), chain=author.chain)
+
+    def entry(self, author: Actor, head: Head, what: Statement, *, boot_label: str = "") -> Signed[Entry]:
+        """Return the next record of an author's stream."""
+        life = boot(author.name + boot_label)
+        number = self._numbers[author.id, life] = self._numbers.get((author.id, life), 0) + 1
+        return sign(Entry(job=JobId(head.job.id), boot=life, number=number, what=what), author.signer)
+
+    def claim(self, author: Actor, head: Head, task: int, attempt: int = 1) -> Signed[Claim]:
+        """Return a claim; never the same one twice."""
+        self._claims += 1
+        body = Claim(
+            job=JobId(head.job.id), task=task, attempt=attempt, boot=boot(author.name), number=1 + self._claims
+        )
+        return sign(body, author.signer)
+
+    def result(
+        self, author: Actor, head: Head, task: int, attempt: int = 1, *, picture: BlobId | None = None, label: str = ""
+    ) -> Signed[Entry]:
+        """Return a record that a task is rendered, under the author's own claim."""
+        claim = self.claim(author, head, task, attempt)
+        found = picture or BlobId(blob(f"{author.name} {task} {attempt} {label}"))
+        what = Result(claim=claim, outputs=(Output(blob=found, size=1_000),), render_ms=1_000, log=None)
+        return self.entry(author, head, what)
+
+    def failed(self, author: Actor, head: Head, task: int, attempt: int = 1) -> Signed[Entry]:
+        """Return a record that a task could not be rendered."""
+        what = Failed(task=task, attempt=attempt, kind=FailureKind.CRASHED, reason="signal 11", log=None)
+        return self.entry(author, head, what)
+
+    def lost(self, author: Actor, head: Head, of: Signed[Entry]) -> Signed[Entry]:
+        """Return a record that nobody has a result's output."""
+        assert isinstance(of.body.what, Result)
+        return self.entry(author, head, Lost(task=of.body.what.task, result=RecordId(of.id)))
+
+    def hold(self, author: Actor, head: Head, held: BlobId, nonce: bytes = bytes(16)) -> Signed[Hold]:
+        """Return an author's promise to keep a blob."""
+        return sign(Hold(job=JobId(head.job.id), blob=held, nonce=nonce), author.signer)
+
+    def mark(self, author: Actor, head: Head, expires: int = WALL + HOUR_MS) -> Signed[Mark]:
+        """Return an author's mark that it keeps a job."""
+        return sign(Mark(job=JobId(head.job.id), expires=WallTime(expires)), author.signer)
