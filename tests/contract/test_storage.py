@@ -26,6 +26,7 @@ from mesh.ports.storage import (
 from mesh.store.blobs import FileBlobStore
 from mesh.store.journal import FileJournal
 from mesh.wire.manifest import MIB, Manifest, PieceSet, blob_id, manifest_of
+from sim.fakes import MemoryBlobStore, MemoryJournal, Shelves
 
 
 class BlobMaker(Protocol):
@@ -85,8 +86,35 @@ class FileJournals:
         return FileJournal(self.path)
 
 
-BLOB_MAKERS: list[type[BlobMaker]] = [FileBlobs]
-JOURNAL_MAKERS: list[type[JournalMaker]] = [FileJournals]
+class MemoryBlobs:
+    """Makes the fake in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        del directory
+        self.shelves = Shelves()
+
+    def open(self, *, reserve_bytes: int = 0) -> MemoryBlobStore:
+        if reserve_bytes:
+            self.shelves.capacity_bytes = 0
+        return MemoryBlobStore(self.shelves)
+
+    def rot(self, blob: BlobId, offset: int) -> None:
+        self.shelves.rot(blob, offset)
+
+
+class MemoryJournals:
+    """Makes the fake in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        del directory
+        self.entries: list[bytes] = []
+
+    def open(self) -> MemoryJournal:
+        return MemoryJournal(self.entries)
+
+
+BLOB_MAKERS: list[type[BlobMaker]] = [FileBlobs, MemoryBlobs]
+JOURNAL_MAKERS: list[type[JournalMaker]] = [FileJournals, MemoryJournals]
 
 CONTENT = bytes(range(256)) * 4096 + b"b" * MIB + b"the end"
 
