@@ -1,0 +1,181 @@
+"""What a stranger types, with real peers as processes of their own, none of which can render."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE_S = 60.0
+FORBIDDEN = ("trio", "starlette", "hypercorn", "OpenImageIO", "numpy", "nacl", "rich", "mesh.node", "mesh.core")
+
+
+class Shell:
+    """Types `meshnode` for peers whose homes lie side by side; ends all that it started."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        nowhere = root / "nowhere"
+        nowhere.mkdir()
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MESHNODE_")}
+        # No engine is found with these: peers start at once, and tests do not depend on one.
+        self.environment = environment | {"MESHNODE_CACHE": str(root / "cache"), "PATH": str(nowhere), "COLUMNS": "80"}
+        self.processes: list[int] = []
+
+    def type(self, home: str, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mesh.cli", words[0], "--home", str(self.root / home), *words[1:]]
+        return subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=PATIENCE_S, env=self.environment, check=False
+        )
+
+    def join(self, home: str, *words: str, given: str = "") -> dict[str, Any]:
+        """Start a peer in the background and return what it said."""
+        done = self.type(home, "join", *words, "--listen", "127.0.0.1", "--background", "--json", given=given)
+        assert done.returncode == 0, done.stderr
+        ready: dict[str, Any] = json.loads(done.stdout)
+        self.processes.append(ready["process"])
+        return ready
+
+    def ask(self, home: str, *words: str) -> Any:
+        done = self.type(home, *words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def end_all(self) -> None:
+        for process in self.processes:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    typed = Shell(tmp_path)
+    yield typed
+    typed.end_all()
+
+
+def connected(shell: Shell, home: str, names: set[str]) -> None:
+    """Wait until a peer is connected with exactly these; `status` itself takes a tenth of a second."""
+    seen: set[str] = set()
+    for _ in range(200):
+        seen = {peer["name"] for peer in shell.ask(home, "status")["peers"] if peer["connected"]}
+        if seen == names:
+            return
+    raise AssertionError(f"{home} sees {seen}, not {names}")
+
+
+def test_found_invite_join_stop_come_back_and_leave(shell: Shell) -> None:
+    """Slow: it starts Python a few dozen times."""
+    ada = shell.join("a", "--new", "films", "--name", "ada")
+    assert ada["event"] == "ready"
+    token = shell.type("a", "invite").stdout
+    bob = shell.join("b", "-", "--name", "bob", given=token)
+    assert bob["mesh"] == ada["mesh"]
+    shell.join("c", "-", "--name", "cy", "--no-render", given=token)
+    for home in ("a", "b", "c"):
+        connected(shell, home, {"ada", "bob", "cy"})
+
+    stopped = shell.type("b", "stop")
+    assert stopped.returncode == 0
+    assert "bob has stopped" in stopped.stdout
+    assert shell.type("b", "status").returncode == 3
+    again = shell.join("b")
+    assert (again["id"], again["name"]) == (bob["id"], "bob")
+    assert again["addresses"][0] == bob["addresses"][0], "the port is kept, so that others find the peer again"
+    connected(shell, "b", {"ada", "bob", "cy"})
+
+    assert shell.type("c", "leave").returncode == 0
+    gone = shell.type("c", "join")
+    assert gone.returncode == 7
+    assert "meshnode join INVITE" in re.sub(r"\s+", " ", gone.stderr)
+    connected(shell, "a", {"ada", "bob"})
+
+
+def test_a_killed_peer_comes_back(shell: Shell) -> None:
+    ada = shell.join("a", "--new", "films")
+    os.kill(ada["process"], signal.SIGKILL)
+    for _ in range(100):
+        if shell.type("a", "status").returncode == 3:
+            break
+    assert shell.type("a", "status").returncode == 3
+    assert shell.join("a")["id"] == ada["id"]
+    assert shell.ask("a", "status")["mesh"] == ada["mesh"]
+
+
+def test_one_home_has_one_peer(shell: Shell) -> None:
+    shell.join("a", "--new", "films")
+    second = shell.type("a", "join", "--background")
+    assert second.returncode == 27
+    assert "home in use" in second.stderr
+    assert shell.type("a", "status").returncode == 0, "the first one runs on"
+
+
+def test_what_is_no_invite_is_named(shell: Shell) -> None:
+    shell.join("a", "--new", "films")
+    token = shell.type("a", "invite").stdout.strip()
+    for text in ("", "hello", token[:-5], token.replace("1_", "1_A", 1)):
+        done = shell.type("b", "join", "-", given=text)
+        assert done.returncode == 2, text
+        assert "invite" in done.stderr
+
+
+def test_a_used_up_invite_and_a_mesh_that_is_off(shell: Shell) -> None:
+    ada = shell.join("a", "--new", "films")
+    token = shell.type("a", "invite", "--uses", "1").stdout
+    shell.join("b", "-", given=token)
+    used_up = shell.type("c", "join", "-", given=token)
+    assert used_up.returncode == 52, used_up.stderr
+    for process in shell.processes:
+        os.kill(process, signal.SIGKILL)
+    off = shell.type("d", "join", "-", given=token)
+    assert off.returncode == 53, off.stderr
+    assert ada["addresses"][0] in off.stderr, "it says where it asked"
+
+
+def test_in_the_foreground_one_line_is_printed_and_a_signal_drains(shell: Shell) -> None:
+    command = [sys.executable, "-m", "mesh.cli", "join", "--home", str(shell.root / "a"), "--new", "films"]
+    peer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=shell.environment)
+    shell.processes.append(peer.pid)
+    assert peer.stdout is not None
+    assert peer.stdout.readline().startswith("ready: ")
+    assert shell.type("a", "status").returncode == 0
+    peer.send_signal(signal.SIGTERM)
+    rest, _ = peer.communicate(timeout=PATIENCE_S)
+    assert (peer.returncode, rest) == (0, "")
+    assert shell.type("a", "status").returncode == 3
+
+
+@pytest.mark.parametrize("words", [["--help"], ["submit", "--help"], ["join", "--help"]])
+def test_help_needs_nothing_of_what_a_peer_is_made_of(words: list[str]) -> None:
+    assert _imported(words) == []
+
+
+def test_a_question_needs_nothing_of_what_a_peer_is_made_of(shell: Shell) -> None:
+    shell.join("a", "--new", "films")
+    assert _imported(["status", "--home", str(shell.root / "a")]) == []
+
+
+def _imported(words: list[str]) -> list[str]:
+    """Type a command in a fresh Python and return what it imported of the forbidden."""
+    look = f"print([m for m in {FORBIDDEN!r} if m in sys.modules])"
+    code = f"import sys; from mesh.cli.main import run; run({words!r}); {look}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    found: list[str] = json.loads(done.stdout.splitlines()[-1].replace("'", '"'))
+    return found
+
+
+def test_a_job_cannot_be_submitted_where_nothing_reads_scenes(shell: Shell, tmp_path: Path) -> None:
+    shell.join("a", "--new", "films")
+    scene = tmp_path / "shot.blend"
+    scene.write_bytes(b"no Blender file")
+    done = shell.type("a", "submit", str(scene))
+    assert done.returncode in range(30, 46), done.stderr
+    assert done.stdout == ""
