@@ -67,6 +67,8 @@ class Delivery:
         for entry in kept:
             order = self.orders.get((entry.job, entry.directory))
             match entry:
+                case KeptOrder() if order is not None:
+                    self._reopen(self._ledger.jobs[entry.job], order, overwrite=entry.overwrite)
                 case KeptOrder():
                     ledger = self._ledger.get(entry.job)
                     if ledger is not None:
@@ -86,13 +88,7 @@ class Delivery:
         if order is None:
             order = self._open(ledger, directory, overwrite=overwrite)
         else:
-            order.overwrite = overwrite
-            order.closed = False
-            if not order.own:
-                order.done.clear()
-            order.problems.clear()
-            order.again_at.clear()
-            order.todo = dict.fromkeys(self._countable(ledger, order))
+            self._reopen(ledger, order, overwrite=overwrite)
         self._advance(turn, order)
 
     def own(self, job: JobId) -> Order | None:
@@ -176,6 +172,16 @@ class Delivery:
         order.todo = dict.fromkeys(self._countable(ledger, order))
         self.orders[(ledger.id, directory)] = order
         return order
+
+    def _reopen(self, ledger: JobLedger, order: Order, *, overwrite: bool) -> None:
+        """Start an order over; what a submitter's own order has delivered stays delivered."""
+        order.overwrite = overwrite
+        order.closed = False
+        if not order.own:
+            order.done.clear()
+        order.problems.clear()
+        order.again_at.clear()
+        order.todo = dict.fromkeys(self._countable(ledger, order))
 
     def _countable(self, ledger: JobLedger, order: Order) -> list[int]:
         return [task for task in range(ledger.tasks) if ledger.standing(task) is not None and task not in order.done]

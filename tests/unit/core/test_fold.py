@@ -124,7 +124,7 @@ def test_there_is_no_open_task_beyond_the_last(cast: Cast) -> None:
 
 
 def sealed(cast: Cast, author: object, head: object, label: str) -> tuple[Signed[Entry], SealPage]:
-    page = SealPage(job=head.job.id, tasks=(SealedTask(result=None, holds=()),))  # type: ignore[attr-defined]
+    page = SealPage(job=head.job.id, tasks=(SealedTask(result=None, holds=()),), chains=())  # type: ignore[attr-defined]
     return cast.entry(author, head, Seal(blob=blob(label))), page  # type: ignore[arg-type]
 
 
