@@ -217,10 +217,12 @@ class Claims:
         assert following.keeper is not None
         told, slots = following.told, self._host.slots
         in_hand = self._in_hand() + sum(mine.stand is Stand.PENDING for mine in self.mine.values())
-        lacking = wanted_claims(slots, told.median_ms, told.unclaimed, told.slots) - in_hand
+        everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+        excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
+        unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
+        lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
         if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
             return
-        excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
         for failed, failed_at in following.failed.items():
             if turn.now.instant - failed_at < FAILED_HERE_MS:
                 excluded[failed] = None

@@ -20,6 +20,7 @@ from mesh.ground.instants import MINUTE_MS, Instant, WallTime
 from mesh.ground.limits import HEARD_MS, LEASE_MS, PING_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES, SILENT_MS
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong
+from mesh.wire.records import EngineId
 
 MUTE_MS = 2_500
 """A question unanswered for so long: this peer does not answer now. Two lost heartbeats and a half."""
@@ -87,6 +88,11 @@ class Directory:
         return sorted(
             peer for peer, known in self.peers.items() if known.connected or wall - known.heard_wall <= span_ms
         )
+
+    def slots_for(self, engine: EngineId) -> int:
+        """Return how many slots of connected peers could render with `engine`."""
+        offers = [known.available for known in self.peers.values() if known.connected and known.available is not None]
+        return sum(offer.slots for offer in offers if engine in offer.engines and not offer.draining)
 
     def contacts(self) -> tuple[Contact, ...]:
         """Return where connected peers can be reached."""

@@ -32,13 +32,15 @@ def run_length(median_ms: int) -> int:
     return min(RUN_MOST, max(1, -(-period_ms // median_ms)))
 
 
-def wanted_claims(slots: int, median_ms: int, unclaimed: int, mesh_slots: int) -> int:
+def wanted_claims(slots: int, median_ms: int, unclaimed: int, mesh_slots: int, in_hand: int) -> int:
     """Return how many claims a peer wants in hand: one for each slot, and a run ahead of it so that no slot waits.
 
-    Nothing is claimed ahead when fewer open tasks than slots of the mesh remain: somebody idle could take it at once.
+    Nothing is claimed ahead when fewer open tasks would remain than the mesh has slots: somebody idle could take them
+    at once, and whoever claims ahead of a long render would keep them waiting.
     """
     everybody = max(mesh_slots, slots)
-    if unclaimed < everybody:
+    remaining = unclaimed - max(0, slots - in_hand)
+    if remaining < everybody:
         return slots
     ahead = min(run_length(median_ms), max(1, unclaimed // (2 * everybody)))
     return slots * (1 + ahead)
