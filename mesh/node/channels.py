@@ -51,11 +51,13 @@ STAGGER_S: Final = 0.25
 class Line:
     """A channel in use."""
 
-    __slots__ = ("channel", "listens", "scope")
+    __slots__ = ("channel", "listens", "scope", "told")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.scope = trio.CancelScope()
+        self.told = False
+        """Whether the core knows of it."""
         self.listens: tuple[Address, ...] = ()
 
     def routes(self) -> tuple[Address, ...]:
@@ -204,11 +206,12 @@ class Channels:
             channel.offer(USED)
         if rival is not None:
             rival.scope.cancel()
-            await self._tell(ChannelClosed(peer=channel.peer, clean=False))
+            if rival.told:
+                await self._tell(ChannelClosed(peer=channel.peer, clean=False))
         clean = await self._hear(line)
         if self._lines.get(channel.peer) is line:
             del self._lines[channel.peer]
-            if not self._leaving:
+            if line.told and not self._leaving:
                 await self._tell(ChannelClosed(peer=channel.peer, clean=clean))
         if self._leaving:
             channel.offer(FAREWELL)
@@ -221,6 +224,7 @@ class Channels:
         with line.scope:
             address = channel.remote if channel.dialled else None
             await self._tell(ChannelOpened(peer=channel.peer, boot=channel.boot, address=address))
+            line.told = True
             with suppress(ports.ChannelClosed, WireError):
                 while True:
                     packet = await channel.receive()

@@ -18,7 +18,7 @@ from mesh.ground.ids import BlobId
 from mesh.node.hearing import Hearing
 from mesh.ports.storage import BlobMissing, BlobStore, Scenes, StorageError
 from mesh.ports.world import World
-from mesh.wire.records import MAX_PAGE_BYTES, SealPage, decode_page, encode_page
+from mesh.wire.records import SealPage, decode_page, encode_page, page_bytes
 
 WRITE_AGAIN_S: Final = 5.0
 """A page that did not fit the disk is tried again: a seal has time."""
@@ -85,12 +85,12 @@ class Pages:
 
     async def _read_page(self, effect: ReadPage) -> None:
         try:
-            page = await self._world.in_thread(lambda: self._page(effect.blob))
+            page = await self._world.in_thread(lambda: self._page(effect.blob, effect.tasks))
         except MeshError:
             page = None
         await self._tell(PageRead(op=effect.op, blob=effect.blob, page=page))
 
-    def _page(self, blob: BlobId) -> SealPage:
-        page = decode_page(read_blob(self._store, blob, MAX_PAGE_BYTES))
+    def _page(self, blob: BlobId, tasks: int) -> SealPage:
+        page = decode_page(read_blob(self._store, blob, page_bytes(tasks)), tasks)
         self._hearing.check(page)
         return page

@@ -24,13 +24,13 @@ from mesh.wire.handshake import ChannelKind, Papers, Purpose
 from mesh.wire.members import JoinRequest
 from mesh.wire.messages import Address
 from tests.support.meshes import NOW, TestMesh, seed
-from tests.support.network import over_tcp
+from tests.support.network import over_memory, over_tcp
 from tests.support.timed import timed
 
 OpenTransport = Callable[[Papers], AbstractAsyncContextManager[Transport]]
 
 
-NETWORKS: dict[str, OpenTransport] = {"tcp": over_tcp}
+NETWORKS: dict[str, OpenTransport] = {"tcp": over_tcp, "memory": over_memory}
 
 networks = pytest.mark.parametrize("opened", NETWORKS.values(), ids=NETWORKS.keys())
 

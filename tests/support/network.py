@@ -8,7 +8,8 @@ from mesh.net.streams import Bounds, TcpTransport, open_transport
 from mesh.wire.handshake import DatedDoor, Papers
 from mesh.wire.messages import Address
 from mesh.wire.signing import Ed25519Verifier
-from tests.support.meshes import NOW
+from sim.wires import MemoryTransport, Wires
+from tests.support.meshes import NOW, seed
 
 LOOPBACK = "127.0.0.1"
 DOOR = DatedDoor(lambda: NOW)
@@ -28,6 +29,16 @@ async def over_tcp(
     async with open_transport(
         papers=papers, door=DOOR, verifier=VERIFIER, serve_bulk=serve_bulk, bounds=bounds or Bounds()
     ) as transport:
+        yield transport
+
+
+_wires = Wires()
+
+
+@asynccontextmanager
+async def over_memory(papers: Papers) -> AsyncIterator[MemoryTransport]:
+    """Yield a transport of the same promises that needs no socket."""
+    async with _wires.attach(papers, door=DOOR, verifier=VERIFIER, entropy=seed) as transport:
         yield transport
 
 

@@ -1,0 +1,275 @@
+"""One channel to each member, whoever dialled; what ends one, and what that says."""
+
+from dataclasses import replace
+
+import pytest
+import trio
+
+from mesh.core.effects import AnswerDoor, CloseChannel, Dial, Knock, Send
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard
+from mesh.ground.ids import Boot, JobId, PeerId
+from mesh.ground.instants import WallTime
+from mesh.node.channels import USED, is_loopback
+from mesh.wire import messages
+from mesh.wire.envelope import Signed, sign
+from mesh.wire.handshake import Purpose
+from mesh.wire.messages import Address, AdmitAsk, Admitted, ClaimSent, Hello, Message, Ping, RefusalCode, Refused
+from mesh.wire.records import Claim
+from mesh.wire.signing import Ed25519Verifier
+from sim.wires import QUEUE_MAX_BYTES, Wires
+from tests.support.meshes import NOW, TestMesh, seed
+from tests.support.parties import DOOR, party, quiet
+from tests.support.worlds import virtual
+
+
+@virtual
+async def test_a_dialled_channel_opens_at_both_ends_and_carries_messages() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        ann.dial(bob)
+        await quiet()
+        assert ann.heard == [ChannelOpened(peer=bob.member.id, boot=bob.member.boot, address=bob.address)]
+        assert bob.heard == [ChannelOpened(peer=ann.member.id, boot=ann.member.boot, address=None)]
+        ann.say(bob, 1)
+        bob.say(ann, 2)
+        ann.dial(bob)
+        await quiet()
+        assert bob.heard[1:] == [MessageHeard(peer=ann.member.id, message=Ping(number=1))]
+        assert ann.heard[1:] == [MessageHeard(peer=bob.member.id, message=Ping(number=2))]
+
+
+@pytest.mark.parametrize("lower_first", [True, False])
+@virtual
+async def test_of_two_simultaneous_dials_both_ends_keep_the_same(*, lower_first: bool) -> None:
+    mesh, wires = TestMesh(), Wires()
+    low, high = sorted((mesh.member(), mesh.member()), key=lambda member: member.id)
+    async with party(wires, low) as ann, party(wires, high) as bob:
+        first, second = (ann, bob) if lower_first else (bob, ann)
+        first.dial(second)
+        second.dial(first)
+        await quiet()
+        for number in range(3):
+            ann.say(bob, number)
+            bob.say(ann, number)
+        await quiet()
+        for side in (ann, bob):
+            assert side.messages() == [Ping(number=number) for number in range(3)]
+            assert [type(event) for event in side.openings()] in (
+                [ChannelOpened],
+                [ChannelOpened, ChannelClosed, ChannelOpened],
+            )
+            assert not any(event.clean for event in side.openings() if isinstance(event, ChannelClosed))
+        # The one that the lower dialled stays.
+        assert bob.channels.routes(low.id) == ()
+        assert ann.channels.routes(high.id) == (bob.address,)
+
+
+@virtual
+async def test_an_accepted_channel_is_none_until_its_dialler_uses_it() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann:
+        stranger = mesh.member()
+        async with wires.attach(stranger.papers, door=DOOR, verifier=Ed25519Verifier(), entropy=seed) as transport:
+            silent = await transport.dial(ann.address)
+            used = await transport.dial(ann.address)
+            await used.send(USED)
+            await quiet()
+            assert len(ann.openings()) == 1
+            with trio.fail_after(60):
+                with pytest.raises(Exception, match="closed"):
+                    await silent.receive()
+            assert len(ann.openings()) == 1
+
+
+@virtual
+async def test_a_farewell_is_clean_and_any_other_end_is_not() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann:
+        async with party(wires, mesh.member()) as bob:
+            ann.dial(bob)
+            await quiet()
+            bob.channels.close(CloseChannel(peer=ann.member.id))
+            await quiet()
+            assert ann.openings()[-1] == ChannelClosed(peer=bob.member.id, clean=False)
+            assert bob.openings() == bob.openings()[:1]
+            ann.dial(bob)
+            await quiet()
+            # As the core stops: it closes every channel, and the farewell follows in the same turn.
+            bob.channels.close(CloseChannel(peer=ann.member.id))
+            await bob.channels.farewell()
+            await quiet()
+            assert ann.openings()[-1] == ChannelClosed(peer=bob.member.id, clean=True)
+        async with party(wires, mesh.member()) as cy:
+            ann.dial(cy)
+            await quiet()
+        await quiet()
+        assert ann.openings()[-1] == ChannelClosed(peer=cy.member.id, clean=False)
+
+
+@virtual
+async def test_a_new_boot_ends_what_the_old_one_had() -> None:
+    mesh, wires = TestMesh(), Wires()
+    old = mesh.member()
+    new = replace(old, boot=Boot(seed()[:16]))
+    async with party(wires, mesh.member()) as ann, party(wires, old) as before, party(wires, new) as after:
+        before.dial(ann)
+        await quiet()
+        after.dial(ann)
+        await quiet()
+        boots = [event.boot for event in ann.openings() if isinstance(event, ChannelOpened)]
+        assert boots == [old.boot, new.boot]
+        assert [type(event) for event in ann.openings()] == [ChannelOpened, ChannelClosed, ChannelOpened]
+        ann.say(after, 7)
+        await quiet()
+        assert after.messages() == [Ping(number=7)]
+
+
+@virtual
+async def test_a_peer_that_takes_nothing_loses_its_channel_and_delays_nobody() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        mute = mesh.member()
+        async with wires.attach(mute.papers, door=DOOR, verifier=Ed25519Verifier(), entropy=seed) as transport:
+            held = await transport.dial(ann.address)
+            await held.send(USED)
+            ann.dial(bob)
+            await quiet()
+            packet = messages.encode(Ping(number=1))
+            ann.heard.clear()
+            for _ in range(QUEUE_MAX_BYTES // len(packet) + 2):
+                ann.channels.send(_ping(mute.id))
+            ann.say(bob, 5)
+            await quiet()
+            assert ann.openings() == [ChannelClosed(peer=mute.id, clean=False)]
+            assert bob.messages() == [Ping(number=5)]
+
+
+@virtual
+async def test_what_cannot_be_read_or_verified_ends_the_channel() -> None:
+    mesh, wires = TestMesh(), Wires()
+    claim = _claim(mesh)
+    forged = replace(claim, signature=bytes(64))
+    for packet in (b"", b"\x82", b"\xff" * 100, messages.encode(ClaimSent(claims=(forged,)))):
+        async with party(wires, mesh.member()) as ann:
+            liar = mesh.member()
+            async with wires.attach(liar.papers, door=DOOR, verifier=Ed25519Verifier(), entropy=seed) as transport:
+                held = await transport.dial(ann.address)
+                await held.send(USED)
+                # Known to be good: its id, which the forged copy has too, must not vouch for another signature.
+                await held.send(messages.encode(ClaimSent(claims=(claim,))))
+                await held.send(packet)
+                await held.send(messages.encode(Ping(number=9)))
+                await quiet()
+                assert ann.messages() == [ClaimSent(claims=(claim,))]
+                assert ann.openings()[-1] == ChannelClosed(peer=liar.id, clean=False)
+
+
+@virtual
+async def test_a_dial_that_fails_says_whether_it_was_refused() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann:
+        gone = mesh.member().id
+        nowhere = (Address(host="127.0.0.1", port=1),)
+        ann.channels.dial(Dial(peer=gone, addresses=nowhere))
+        await quiet()
+        assert ann.heard == [DialFailed(peer=gone, refused=True)]
+        # This very host refuses, which says nothing of one that could not be asked.
+        ann.channels.dial(Dial(peer=gone, addresses=(*nowhere, Address(host="far.invalid", port=1))))
+        await trio.sleep(5)
+        assert ann.heard[1:] == [DialFailed(peer=gone, refused=False)]
+        wires.cut = True
+        ann.channels.dial(Dial(peer=gone, addresses=nowhere))
+        await trio.sleep(60)
+        assert ann.heard[2:] == [DialFailed(peer=gone, refused=False)]
+
+
+@virtual
+async def test_whoever_answers_at_an_address_is_no_other_peer() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        other = mesh.member().id
+        ann.channels.dial(Dial(peer=other, addresses=(bob.address,)))
+        await trio.sleep(5)
+        assert ann.heard == [DialFailed(peer=other, refused=False)]
+        assert bob.heard == []
+
+
+@virtual
+async def test_a_knock_opens_a_channel_to_whoever_is_there_once() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        for address in (bob.address, bob.address, ann.address, Address(host="127.0.0.1", port=1)):
+            ann.channels.knock(Knock(address=address))
+            await quiet()
+        assert ann.heard == [ChannelOpened(peer=bob.member.id, boot=bob.member.boot, address=bob.address)]
+        assert len(bob.heard) == 1
+
+
+@virtual
+async def test_a_peer_that_dialled_is_reached_where_it_says_it_listens() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        bob.dial(ann)
+        await quiet()
+        assert ann.channels.routes(bob.member.id) == ()
+        named = (Address(host="10.1.2.3", port=bob.address.port),)
+        hello = Hello(name="bob", program="test", addresses=named, wall=NOW, chain=bob.member.chain)
+        bob.channels.send(_to(ann.member.id, hello))
+        await quiet()
+        assert ann.channels.routes(bob.member.id) == (bob.address, *named)
+
+
+@virtual
+async def test_a_joiner_is_answered_what_the_core_says() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann:
+        papers = ann.member.invites()
+        async with wires.attach(papers, door=DOOR, verifier=Ed25519Verifier(), entropy=seed) as joiner:
+            for answer in (Refused(code=RefusalCode.USED_UP), Admitted(chain=ann.member.chain, contacts=())):
+                channel = await joiner.dial(ann.address, Purpose.JOIN)
+                await channel.send(messages.encode(AdmitAsk(name="new")))
+                await quiet()
+                asked = ann.asked()[-1]
+                ann.doors.answer(AnswerDoor(op=asked.op, answer=answer))
+                assert messages.decode(await channel.receive()) == answer
+            rude = await joiner.dial(ann.address, Purpose.JOIN)
+            await rude.send(messages.encode(Ping(number=1)))
+            with pytest.raises(Exception, match="closed"):
+                await rude.receive()
+        assert len(ann.asked()) == 2
+
+
+@virtual
+async def test_an_expired_peer_is_renewed_and_hears_its_new_chain() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member(expires=WallTime(NOW - 1))) as old, party(wires, mesh.member()) as ann:
+        old.expired = True
+        old.dial(ann)
+        await quiet()
+        (asked,) = ann.asked()
+        renewed = Admitted(chain=ann.member.chain, contacts=())
+        ann.doors.answer(AnswerDoor(op=asked.op, answer=renewed))
+        await quiet()
+        assert old.heard == [
+            MessageHeard(peer=ann.member.id, message=renewed),
+            DialFailed(peer=ann.member.id, refused=False),
+        ]
+        assert ann.openings() == []
+
+
+def test_loopback_is_whoever_dials_it() -> None:
+    hosts = {"127.0.0.1": True, "::1": True, "localhost": True, "10.0.0.1": False, "studio.example": False}
+    assert {host: is_loopback(Address(host=host, port=1)) for host in hosts} == hosts
+
+
+def _to(peer: PeerId, message: Message) -> Send:
+    return Send(peer=peer, message=message)
+
+
+def _ping(peer: PeerId) -> Send:
+    return _to(peer, Ping(number=1))
+
+
+def _claim(mesh: TestMesh) -> Signed[Claim]:
+    member = mesh.member()
+    return sign(Claim(job=JobId(seed()), task=0, attempt=1, boot=member.boot, number=1), member.signer)
