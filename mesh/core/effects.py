@@ -97,10 +97,11 @@ class WritePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPage:
-    """Read and check a seal's page: `PageRead`."""
+    """Read and check the page of a seal of a job of `tasks` tasks: `PageRead`."""
 
     op: int
     blob: BlobId
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

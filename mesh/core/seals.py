@@ -21,7 +21,7 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant
 from mesh.wire.envelope import Signed
-from mesh.wire.records import Cancel, Entry, Hold, Seal, SealedTask, SealPage
+from mesh.wire.records import MAX_PAGE_AUTHORS, Cancel, Entry, Hold, Seal, SealedTask, SealPage
 
 _KEEPER_WAIT_MS = 5_000
 _SUBMITTER_WAIT_MS = 15_000
@@ -102,6 +102,8 @@ class Seals:
     def on_page_read(self, turn: Turn, event: PageRead) -> None:
         """Take the seals of a page that proves them."""
         self._reading.pop(event.op, None)
+        for chain in event.page.chains if event.page else ():
+            self._members.learn(chain)
         for entry in self._unread.pop(event.blob, {}).values():
             ledger = self._ledger.get(entry.body.job)
             if ledger is None or event.page is None or not valid_page(entry, event.page, ledger, self._members):
@@ -124,7 +126,8 @@ class Seals:
         if blob not in self._reading.values():
             op = self._ops.next()
             self._reading[op] = blob
-            turn.do(ReadPage(op=op, blob=blob))
+            most = max(self._ledger.jobs[entry.body.job].tasks for entry in self._unread[blob].values())
+            turn.do(ReadPage(op=op, blob=blob, tasks=most))
 
     def _consider(self, turn: Turn, job: JobId) -> None:
         ledger = self._ledger.jobs[job]
@@ -171,10 +174,10 @@ class Seals:
         return self._page(ledger, [ledger.task(task).counting for task in range(ledger.tasks)])
 
     def _page(self, ledger: JobLedger, results: list[Signed[Entry] | None]) -> SealPage:
-        return SealPage(
-            job=ledger.id,
-            tasks=tuple(SealedTask(result=result, holds=self._holds(ledger, result)) for result in results),
-        )
+        tasks = tuple(SealedTask(result=result, holds=self._holds(ledger, result)) for result in results)
+        said = [statement.author for task in tasks for statement in (task.result, *task.holds) if statement]
+        chains = [chain for author in dict.fromkeys(said) if (chain := self._members.chain(author)) is not None]
+        return SealPage(job=ledger.id, tasks=tasks, chains=tuple(chains[:MAX_PAGE_AUTHORS]))
 
     def _holds(self, ledger: JobLedger, result: Signed[Entry] | None) -> tuple[Signed[Hold], ...]:
         if result is None:

@@ -24,9 +24,14 @@ from mesh.wire.records import Entry
 
 _SHORT_ID = 8
 _ENTRIES_PER_MESSAGE = 16
-_CHAINS_PER_MESSAGE = 8
+_CHAINS_PER_MESSAGE = 16
 _STREAMS_PER_MESSAGE = 512
-_IDS_PER_MESSAGE = 4_096
+_IDS_PER_MESSAGE = 2_048
+"""On average: half of what a message may hold, since the parts of a stream are not quite equal."""
+
+_PARTS_MOST = 256
+_STREAMS_PER_ANSWER = 32
+"""Streams compared further in answer to one message, so that a false one draws little; the next goes on from there."""
 _ENDED_FACTOR = 6
 """Jobs that have ended are compared that much more seldom: only their seals can still differ."""
 
@@ -159,11 +164,14 @@ class Sync:
         ledger = self._ledger.get(message.job)
         if ledger is None:
             return
+        told = 0
         for theirs in message.streams:
             mine = ledger.streams.get((theirs.author, theirs.boot), Stream())
             if (len(mine.ids), mine.digest()) != (theirs.count, theirs.digest):
-                ids = tuple(identifier[:_SHORT_ID] for identifier in list(mine.ids)[-_IDS_PER_MESSAGE:])
-                turn.send(peer, StreamIds(job=ledger.id, author=theirs.author, boot=theirs.boot, ids=ids))
+                self._tell_ids(turn, peer, ledger.id, theirs)
+                told += 1
+            if told >= _STREAMS_PER_ANSWER:
+                break
         if message.asked and ledger.streams:
             turn.send(peer, _streams(ledger, asked=False))
 
@@ -174,9 +182,30 @@ class Sync:
         if ledger is None or stream is None:
             return
         theirs = frozenset(message.ids)
-        lacking = [ledger.entries[identifier] for identifier in stream.ids if identifier[:_SHORT_ID] not in theirs]
+        lacking = [
+            ledger.entries[identifier]
+            for identifier in stream.ids
+            if identifier[1] % message.parts == message.part and identifier[:_SHORT_ID] not in theirs
+        ]
         for at in range(0, min(len(lacking), _SENT_PER_ANSWER), _ENTRIES_PER_MESSAGE):
             turn.send(peer, self._message(ledger.id, lacking[at : at + _ENTRIES_PER_MESSAGE]))
+
+    def _tell_ids(self, turn: Turn, peer: PeerId, job: JobId, stream: StreamDigest) -> None:
+        mine = self._ledger.jobs[job].streams.get((stream.author, stream.boot), Stream())
+        parts = min(_PARTS_MOST, 1 + len(mine.ids) // _IDS_PER_MESSAGE)
+        for part in range(parts):
+            ids = tuple(identifier[:_SHORT_ID] for identifier in mine.ids if identifier[1] % parts == part)
+            turn.send(
+                peer,
+                StreamIds(
+                    job=job,
+                    author=stream.author,
+                    boot=stream.boot,
+                    ids=ids,
+                    part=part,
+                    parts=parts,
+                ),
+            )
 
     def _compare(self, turn: Turn, ledger: JobLedger, peer: PeerId) -> None:
         turn.send(peer, LedgerDigest(job=ledger.id, count=len(ledger.entries), digest=ledger.digest()))

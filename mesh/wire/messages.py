@@ -283,7 +283,10 @@ class StreamDigests:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamIds:
-    """The first eight bytes of each record's id that the sender has of one stream; answered with what is missing."""
+    """The first eight bytes of each record's id that the sender has of one stream; answered with what is missing.
+
+    A long stream is told in parts: part p of n has the records whose id's second byte gives p when divided by n.
+    """
 
     NUMBER: ClassVar[int] = 16
 
@@ -291,6 +294,8 @@ class StreamIds:
     author: PeerId
     boot: Boot
     ids: Annotated[tuple[Annotated[bytes, Size(8)], ...], AtMost(4096)]
+    part: Annotated[int, Between(0, 255)]
+    parts: Annotated[int, Between(1, 256)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

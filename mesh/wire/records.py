@@ -14,6 +14,7 @@ from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
 from mesh.wire.envelope import Signed
+from mesh.wire.members import MAX_CHAIN, Chain
 from mesh.wire.tasks import FRAME_LIMIT, MAX_TASKS, Frames
 from mesh.wire.tree import name_problem
 
@@ -32,11 +33,21 @@ Milliseconds: TypeAlias = Annotated[int, Between(0, 2**53)]
 ByteCount: TypeAlias = Annotated[int, Between(0, 2**53)]
 Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
 
-MAX_PAGE_BYTES = 256 * 1024 * 1024
-"""A seal's page: 100,000 results with three holds each are half of that."""
+MAX_PAGE_AUTHORS = 2_048
+"""Authors of one job's results and holds: a job uses at most a thousand peers, some of them in two boots or keys."""
+
+_PAGE_BYTES_PER_TASK = 8 * 1024
+"""A result of sixteen outputs with sixteen holds of one of them is under 7 KiB."""
+
+_PAGE_BYTES_PER_AUTHOR = 2 * 1024
+"""A chain of four admissions is under 1.2 KiB."""
 
 _ITEMS_PER_SEALED_TASK = 6 + 4 * MAX_COPIES
 """A sealed task's list, its result and its holds, as the bound on what is built from bytes counts them."""
+
+
+_ITEMS_PER_CHAIN = 2 + 4 * MAX_CHAIN
+"""A chain's list and its admissions, counted likewise."""
 
 
 def next_attempt(highest: int) -> int:
@@ -268,10 +279,14 @@ class SealedTask:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SealPage:
-    """The seal's blob: the job's tasks in their order, with the statements that show each of them done and held."""
+    """The seal's blob: the job's tasks in their order, with the statements that show each of them done and held.
+
+    With the chains of their authors it can be judged by whoever knows the job and the mesh, and nobody else.
+    """
 
     job: JobId
     tasks: Annotated[tuple[SealedTask, ...], AtMost(MAX_TASKS)]
+    chains: Annotated[tuple[Chain, ...], AtMost(MAX_PAGE_AUTHORS)]
 
 
 def encode_page(page: SealPage) -> bytes:
@@ -279,6 +294,12 @@ def encode_page(page: SealPage) -> bytes:
     return cbor.encode(to_value(page))
 
 
+def page_bytes(tasks: int) -> int:
+    """Return the most bytes that the page of a job of `tasks` tasks may have."""
+    return tasks * _PAGE_BYTES_PER_TASK + MAX_PAGE_AUTHORS * _PAGE_BYTES_PER_AUTHOR
+
+
 def decode_page(data: bytes, tasks: int = MAX_TASKS) -> SealPage:
     """Return the page in `data` of a job of at most `tasks` tasks, no signature checked yet; raises `WireError`."""
-    return from_value(SealPage, cbor.decode(data, MAX_PAGE_BYTES, items=2 + tasks * (1 + _ITEMS_PER_SEALED_TASK)))
+    items = 3 + tasks * (1 + _ITEMS_PER_SEALED_TASK) + MAX_PAGE_AUTHORS * _ITEMS_PER_CHAIN
+    return from_value(SealPage, cbor.decode(data, page_bytes(tasks), items=items))

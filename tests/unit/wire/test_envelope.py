@@ -196,7 +196,9 @@ def test_one_forged_signature_anywhere_is_found(place: str) -> None:
 def test_a_page_is_checked_with_all_its_holds() -> None:
     hold = sign(Hold(job=JOB, blob=BlobId(bytes(32)), nonce=bytes(16)), BOB)
     page = SealPage(
-        job=JOB, tasks=(SealedTask(result=None, holds=()), SealedTask(result=result(claim()), holds=(hold,)))
+        job=JOB,
+        tasks=(SealedTask(result=None, holds=()), SealedTask(result=result(claim()), holds=(hold,))),
+        chains=(sample(Head).chain,),
     )
     check(page, VERIFIER)
     tasks = (page.tasks[0], dataclasses.replace(page.tasks[1], holds=(forged(hold),)))

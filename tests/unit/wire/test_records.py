@@ -10,7 +10,6 @@ from mesh.wire.envelope import check, sign
 from mesh.wire.records import (
     MAX_ATTEMPT,
     MAX_COPIES,
-    MAX_PAGE_BYTES,
     EngineId,
     Hold,
     OutputNames,
@@ -19,6 +18,7 @@ from mesh.wire.records import (
     decode_page,
     encode_page,
     next_attempt,
+    page_bytes,
 )
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import SIGNERS, sample
@@ -96,18 +96,18 @@ def test_a_page_comes_back_with_its_statements() -> None:
 def test_a_page_of_the_most_holds_is_read() -> None:
     hold = sign(Hold(job=JobId(bytes(32)), blob=BlobId(bytes(32)), nonce=bytes(16)), SIGNERS[0])
     task = SealedTask(result=sample(SealPage).tasks[0].result, holds=(hold,) * MAX_COPIES)
-    page = SealPage(job=JobId(bytes(32)), tasks=(task,) * 3)
+    page = SealPage(job=JobId(bytes(32)), tasks=(task,) * 3, chains=())
     assert decode_page(encode_page(page), tasks=3) == page
 
 
 def test_a_page_of_more_tasks_than_the_job_has_is_not_built() -> None:
     empty = SealedTask(result=None, holds=())
-    page = SealPage(job=JobId(bytes(32)), tasks=(empty,) * 1_000)
+    page = SealPage(job=JobId(bytes(32)), tasks=(empty,) * 1_000, chains=())
     assert decode_page(encode_page(page), tasks=1_000) == page
     with pytest.raises(WireError):
         decode_page(encode_page(page), tasks=10)
     with pytest.raises(WireError):
-        decode_page(bytes(MAX_PAGE_BYTES + 1))
+        decode_page(bytes(page_bytes(1) + 1), tasks=1)
 
 
 def test_a_page_is_refused_in_pieces() -> None:
