@@ -9,6 +9,7 @@ import dataclasses
 import enum
 from typing import Annotated, ClassVar, TypeAlias
 
+from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId, Boot, JobId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import cbor
@@ -302,4 +303,7 @@ def page_bytes(tasks: int) -> int:
 def decode_page(data: bytes, tasks: int = MAX_TASKS) -> SealPage:
     """Return the page in `data` of a job of at most `tasks` tasks, no signature checked yet; raises `WireError`."""
     items = 3 + tasks * (1 + _ITEMS_PER_SEALED_TASK) + MAX_PAGE_AUTHORS * _ITEMS_PER_CHAIN
-    return from_value(SealPage, cbor.decode(data, page_bytes(tasks), items=items))
+    page = from_value(SealPage, cbor.decode(data, page_bytes(tasks), items=items))
+    if len(page.tasks) > tasks:
+        raise WireError(f"a page of {len(page.tasks)} tasks for a job of at most {tasks}")
+    return page
