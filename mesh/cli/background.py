@@ -42,6 +42,8 @@ def arguments(plan: compose.Plan) -> list[str]:
         words += ["--listen", _written(*plan.listen)]
     for peer in plan.peers:
         words += ["--peer", _written(*peer)]
+    if plan.timings is not None:
+        words += ["--timings", str(plan.timings)]
     return ["join", *words, *([] if plan.invite is None else ["-"])]
 
 

@@ -36,11 +36,11 @@ class WrongHost(ApiError):
 
 
 class BodyTooLarge(ApiError):
-    """The request's body is larger than any that the API takes."""
+    """The request's body is larger than any that the API takes. Check what was sent; the bound is in the reference."""
 
 
 class NoSuchPath(ApiError):
-    """The API has no such path, or not with that method."""
+    """The API has no such path, or not with that method. The reference lists them all."""
 
 
 _STATUS: Final[Mapping[type[MeshError], int]] = {

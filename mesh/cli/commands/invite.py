@@ -33,7 +33,12 @@ def life(text: str) -> int:
 )
 @click.option("--expires", metavar="TIME", default="24h", show_default=True, help="How long it lets in: 30m, 24h, 7d.")
 @click.option(
-    "--uses", type=click.IntRange(1, 1000), default=USES, show_default=True, help="How many peers it lets in."
+    "--uses",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=USES,
+    show_default=True,
+    help="How many peers it lets in.",
 )
 @home_option
 @json_option

@@ -29,6 +29,12 @@ TOKEN_MAX_BYTES = 64 * 1024
     "--listen", metavar="ADDR[:PORT]", help="Where to accept peers.  [default: everywhere, one port for good]"
 )
 @click.option("--peer", "peers", metavar="HOST:PORT", multiple=True, help="A peer to look for; may be repeated.")
+@click.option(
+    "--timings",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Add a line to FILE whenever a step of a job was done, for measurements.",
+)
 @home_option
 @json_option
 @pass_caller
@@ -44,6 +50,7 @@ def command(
     name: str | None,
     listen: str | None,
     peers: tuple[str, ...],
+    timings: str | None,
 ) -> None:
     """Found a mesh, enter one, or start this peer again.
 
@@ -63,6 +70,7 @@ def command(
         slots=0 if no_render else slots,
         listen=None if listen is None else address(listen),
         peers=tuple(map(peer_address, peers)),
+        timings=None if timings is None else Path(timings).absolute(),
     )
     if background:
         _say_ready(caller, start(plan))

@@ -44,6 +44,8 @@ class Plan:
     """Address and port; an empty address means all, port 0 any."""
     peers: tuple[tuple[str, int], ...] = ()
     """Further addresses to dial."""
+    timings: Path | None = None
+    """File that gets a line for each step of a job's way, for measurements."""
 
 
 def run_peer(plan: Plan, on_ready: Callable[[StatusAnswer], None], say: Callable[[str], None]) -> None:

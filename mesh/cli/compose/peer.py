@@ -107,6 +107,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
     journal = home.open_journal()
     store = home.open_blobs(lambda: world.now().wall)
     renderer = BlenderRenderer(cache=cache_directory(os.environ))
+    timings = None if plan.timings is None else plan.timings.open("a", buffering=1, encoding="utf-8")
     try:
         kept = load_kept(journal)
         who = Identity(
@@ -143,6 +144,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 home=str(home.directory),
                 slots=slots,
                 limits=_limits(home, world, slots),
+                timings=None if timings is None else timings.write,
             )
             typed = tuple(Address(host=host, port=port) for host, port in plan.peers)
             beginning = Beginning(kept=kept, contacts=(*typed, *standing.contacts))
@@ -153,6 +155,8 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
         await renderer.aclose()
         store.close()
         journal.close()
+        if timings is not None:
+            timings.close()
 
 
 async def _serve(desk: Desk, home: Home, on_ready: OnReady, say: Say) -> None:
