@@ -21,9 +21,11 @@ import trio
 
 from mesh.ground.errors import MeshError
 from mesh.node.engines import EngineRack
+from mesh.node.timings import Mark, Step, unmarked
 from mesh.ports.renderer import CheckoutFile, Renderer, Stage, StageLimits
 from mesh.ports.storage import BlobStore, Scenes
 from mesh.ports.world import World
+from mesh.wire.envelope import Signed
 from mesh.wire.records import Job
 from mesh.wire.tree import Tree
 
@@ -47,6 +49,7 @@ class Tools:
     renderer: Renderer
     rack: EngineRack
     limits: StageLimits
+    mark: Mark = unmarked
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -80,7 +83,7 @@ class _Lying:
 class Bench:
     """One job on this host; `run` is its life."""
 
-    def __init__(self, job: Job, directory: Path, tools: Tools) -> None:
+    def __init__(self, job: Signed[Job], directory: Path, tools: Tools) -> None:
         self._job = job
         self._directory = directory
         self._tools = tools
@@ -136,8 +139,10 @@ class Bench:
     async def open(self) -> Seat:
         """Open a fresh stage. Raises what `take` raises."""
         await self._check_out()
-        engine = self._tools.rack.find(self._job.engine)
+        engine = self._tools.rack.find(self._job.body.engine)
+        self._tools.mark(Step.OPENING, self._job.id)
         seat = Seat(stage=await self._tools.renderer.open_stage(engine, self._tree, self._tools.limits))
+        self._tools.mark(Step.OPENED, self._job.id)
         self._open.append(seat)
         return seat
 
@@ -181,7 +186,7 @@ class Bench:
                 self._checked_out = True
 
     def _check_out_now(self) -> None:
-        tree = self._tools.scenes.open_tree(self._job.scene)
+        tree = self._tools.scenes.open_tree(self._job.body.scene)
         self._directory.mkdir(parents=True, exist_ok=True)
         self._tools.renderer.check_out(self._tree, self._files(tree))
 

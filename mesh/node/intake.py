@@ -26,6 +26,7 @@ from mesh.ground.ids import JobId
 from mesh.node.choice import Offer, choose, version_key
 from mesh.node.engines import EngineRack, engine_id
 from mesh.node.rows import engine_text, frames_text, helper_rows, picture_row, refusal_row
+from mesh.node.timings import Mark, Step, unmarked
 from mesh.ports import desk
 from mesh.ports.desk import Refused, Report, SubmitAnswer, SubmitRequest
 from mesh.ports.folders import Folders
@@ -79,6 +80,7 @@ class Intake:
         scratch: Path,
         offers: Callable[[], Sequence[Offer]],
         ask: Callable[[Callable[[int], JobPlanned]], Awaitable[Accepted | Declined]],
+        mark: Mark = unmarked,
     ) -> None:
         self._nursery = nursery
         self._world = world
@@ -89,16 +91,20 @@ class Intake:
         self._scratch = scratch
         self._offers = offers
         self._ask = ask
+        self._mark = mark
         self._numbers = itertools.count(1)
 
     async def submit(self, request: SubmitRequest, report: Report) -> Submitted | Declined:
         """Inspect, store and announce a scene, or only inspect it. Raises what `Desk.submit` raises."""
         report({"phase": "inspect", "text": "reading the scene", "done": 0, "total": 0, "unit": ""})
+        self._mark(Step.ASKED)
         plan = await self._planned(request)
+        self._mark(Step.INSPECTED)
         size = await self._world.in_thread(lambda: _size_of(plan.inspection))
         if request["dry_run"]:
             return Submitted(job=None, plan=plan, size=size)
         stored = await self._stored(plan, size, report)
+        self._mark(Step.PLANNED)
         reply = await self._ask(lambda op: _event(op, plan, stored))
         if isinstance(reply, Declined):
             return reply

@@ -37,6 +37,7 @@ from mesh.node.outputs import Outputs
 from mesh.node.pages import Pages
 from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
+from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
 from mesh.ports.desk import Desk
 from mesh.ports.folders import Folders
@@ -79,6 +80,8 @@ class Parts:
     slots: int
     """Renders at a time; 0: never."""
     limits: StageLimits
+    timings: Write | None = None
+    """Takes a line whenever a step of a job's way was done; for measurements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class Node:
         self._peer = Peer(who.me(), parts.world.entropy(_SEED_BYTES))
         self._shown = who.credentials(who.chain)
         self._changes = Changes()
+        self._mark = marks(parts.world, parts.timings)
         self._directories = first_directories(beginning.kept)
         self._stopped = trio.Event()
         self._ending = Ending.STOPPED
@@ -208,6 +212,7 @@ class Node:
             renderer=parts.renderer,
             rack=self._rack,
             limits=parts.limits,
+            mark=self._mark,
         )
         renders = Renders(nursery=nursery, tools=tools, scratch=parts.scratch, tell=tell, hint=self._driver.hint)
         outputs = Outputs(
@@ -255,6 +260,7 @@ class Node:
             scratch=parts.scratch,
             offers=self._offers,
             ask=self._asking.ask,
+            mark=self._mark,
         )
         return NodeDesk(
             world=parts.world,

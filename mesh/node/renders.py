@@ -23,6 +23,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId, JobId
 from mesh.node.bench import Bench, Seat, Tools
 from mesh.node.failures import failure_of
+from mesh.node.timings import Step, unmarked
 from mesh.ports import renderer as ports
 from mesh.ports.renderer import Progress, RendererCrashed, RendererError, RenderTask
 from mesh.wire.envelope import Signed
@@ -55,9 +56,10 @@ def wanted_output(picture: Picture) -> ports.Output:
 class Pace:
     """One render's progress as a number that grows only when something was done."""
 
-    def __init__(self, op: int, hint: _Hint) -> None:
+    def __init__(self, op: int, hint: _Hint, mark: Callable[[Step], None] = unmarked) -> None:
         self._op = op
         self._hint = hint
+        self.mark = mark
         self._steps = 0
         self._sample = 0
         self._text = ""
@@ -76,6 +78,8 @@ class Pace:
         self.begun = True
         if progress.sample > self._sample or text != self._text:
             first = self._sample == 0 < progress.sample
+            if first:
+                self.mark(Step.SAMPLED)
             self._sample = max(self._sample, progress.sample)
             self._text = text
             self._steps += 1
@@ -118,6 +122,7 @@ class Renders:
 
     def start(self, effect: StartRender) -> None:
         """Begin a render."""
+        self._mark(Step.CLAIMED, effect)
         scope = self._scopes[effect.op] = trio.CancelScope()
         bench = self._bench(effect.job)
         bench.order(lambda: self._render(scope, bench, effect))
@@ -134,9 +139,13 @@ class Renders:
             # A number of its own: the directory of an older bench of this job may not be gone yet.
             self._bench_count += 1
             directory = self._scratch / f"{job.id.hex()[:16]}-{self._bench_count}"
-            bench = self._benches[key] = Bench(job.body, directory, self._tools)
+            bench = self._benches[key] = Bench(job, directory, self._tools)
             self._nursery.start_soon(bench.run)
         return self._benches[key]
+
+    def _mark(self, step: Step, effect: StartRender) -> None:
+        frame = effect.job.body.frames.frame(effect.task)
+        self._tools.mark(step, effect.job.id, frame)
 
     async def _warm(self, job: Signed[Job]) -> None:
         # A stage that needs the engine meets the same reason, and tells it.
@@ -151,7 +160,7 @@ class Renders:
             self._scopes.pop(effect.op, None)
 
     async def _answer(self, bench: Bench, effect: StartRender) -> Rendered | RenderFailed:
-        pace = Pace(effect.op, self._hint)
+        pace = Pace(effect.op, self._hint, lambda step: self._mark(step, effect))
         job = effect.job.body
         log = ""
         directory: Path | None = None
@@ -159,13 +168,16 @@ class Renders:
             directory = await bench.new_directory()
             task = RenderTask(frame=job.frames.frame(effect.task), directory=directory)
             seat, done = await self._written(bench, task, pace)
+            pace.mark(Step.WRITTEN)
             log = done.log
             async with self._later_parts:
                 bench.put_back(seat)
                 await self._tell(FrameWritten(op=effect.op, render_ms=done.render_ms))
                 for picture in done.files:
                     await self._tools.renderer.check_picture(picture, wanted_output(job.picture))
-                return await self._tools.world.in_thread(lambda: self._stored(effect.op, done))
+                stored = await self._tools.world.in_thread(lambda: self._stored(effect.op, done))
+                pace.mark(Step.STORED)
+                return stored
         except MeshError as error:
             return failure_of(effect.op, error, await self._keep_log(log or getattr(error, "log", "")))
         finally:
@@ -185,6 +197,7 @@ class Renders:
         return seat, await self._written_by(bench, seat, task, pace)
 
     async def _written_by(self, bench: Bench, seat: Seat, task: RenderTask, pace: Pace) -> ports.Rendered:
+        pace.mark(Step.CALLED)
         try:
             done = await seat.stage.render(task, pace.heard)
         except ports.FrameFailed:

@@ -7,14 +7,13 @@ it is written to a file, and nothing waits for a disk.
 Invariants: nothing is decided by a mark, and without a file none is made. Each mark is one line of JSON: `at_ms`, the
 monotonic clock in milliseconds; `step`; and, where they are known, `job`, in hexadecimal, and `frame`.
 
-The module must not know what any step means. """
+The module must not know what any step means."""
 
 import json
 from collections.abc import Callable
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from mesh.ground.ids import JobId
 from mesh.ports.world import World
 
 Write: TypeAlias = Callable[[str], object]
@@ -46,20 +45,27 @@ class Step(Enum):
     """The frame was checked and is in the store; what follows publishes the result."""
 
 
-class Timings:
-    """Writes marks, or nothing."""
+class Mark(Protocol):
+    """Notes that a step happened now."""
 
-    def __init__(self, world: World, write: Write | None) -> None:
-        self._world = world
-        self._write = write
+    def __call__(self, step: Step, job: bytes | None = None, frame: int | None = None) -> None: ...
 
-    def mark(self, step: Step, job: bytes | None = None, frame: int | None = None) -> None:
-        """Note that a step happened now."""
-        if self._write is None:
-            return
-        said: dict[str, int | str] = {"at_ms": self._world.now().instant, "step": step.value}
+
+def unmarked(step: Step, job: bytes | None = None, frame: int | None = None) -> None:
+    """Note nothing: nobody measures."""
+
+
+def marks(world: World, write: Write | None) -> Mark:
+    """Return what writes marks, or nothing where there is nothing to write to."""
+    if write is None:
+        return unmarked
+
+    def mark(step: Step, job: bytes | None = None, frame: int | None = None) -> None:
+        said: dict[str, int | str] = {"at_ms": world.now().instant, "step": step.value}
         if job is not None:
-            said["job"] = JobId(job).hex()
+            said["job"] = job.hex()
         if frame is not None:
             said["frame"] = frame
-        self._write(json.dumps(said) + "\n")
+        write(json.dumps(said) + "\n")
+
+    return mark

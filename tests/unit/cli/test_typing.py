@@ -57,6 +57,7 @@ def test_a_peer_to_look_for_has_host_and_port(text: str) -> None:
         Plan(home=Path("/h")),
         Plan(home=Path("/h"), found="films", name="desk", slots=0),
         Plan(home=Path("/h"), invite="secret", slots=3, listen=("::1", 7), peers=(("a", 1), ("::1", 2))),
+        Plan(home=Path("/h"), timings=Path("/timings")),
     ],
 )
 def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
@@ -68,6 +69,7 @@ def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
     assert tuple(map(peer_address, got["peers"])) == plan.peers
     assert (0 if got["no_render"] else got["slots"]) == plan.slots
     assert (address(got["listen"]) if got["listen"] else None) == plan.listen
+    assert (Path(got["timings"]) if got["timings"] else None) == plan.timings
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
