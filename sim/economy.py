@@ -122,7 +122,8 @@ class Economy:
             reach = any(all(host.disk.intact(blob) for blob in scene) for host in steady)
             if not able or not reach or not all(self._open(host, job) for host in steady):
                 continue
-            if not any(frame.host in side and frame.at_ms >= split.since_ms for frame in self.finished):
+            found_out_ms = split.since_ms + _FINDS_OUT_MS
+            if not any(frame.host in side and frame.at_ms >= found_out_ms for frame in self.finished):
                 raise Violation("L7", f"side {side} rendered nothing in {alone_ms} ms of a split", job)
 
     def _open(self, host: "Host", job: JobId) -> bool:
