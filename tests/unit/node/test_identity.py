@@ -1,0 +1,96 @@
+"""What a peer remembers of itself: its newest chain, and a journal without what is outdated."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pytest
+
+from mesh.ground.ids import JobId
+from mesh.ground.instants import WallTime
+from mesh.node.identity import COMPACT_BYTES, load_kept, newest_chain, without_outdated
+from mesh.ports.storage import JournalDamaged
+from mesh.wire import kept as kp
+from mesh.wire.envelope import sign
+from mesh.wire.kept import Kept, KeptChain, KeptContact, KeptDelivery, KeptDone, KeptMark, KeptOrder
+from mesh.wire.messages import Address, Contact
+from mesh.wire.records import Mark
+from mesh.wire.signing import Ed25519Signer
+from sim.fakes import MemoryJournal
+from tests.support.meshes import LONG_AFTER, Member, TestMesh, seed
+
+
+def renewed(member: Member, mesh: TestMesh, expires: int) -> KeptChain:
+    return KeptChain(chain=(sign(mesh.admission(member.signer.key, expires=WallTime(expires)), mesh.root),))
+
+
+def test_a_peer_shows_the_chain_that_lasts_longest_and_is_its_own() -> None:
+    mesh, other = TestMesh(), TestMesh()
+    me = mesh.member()
+    longest = renewed(me, mesh, LONG_AFTER + 2)
+    kept = [
+        renewed(me, mesh, LONG_AFTER + 1),
+        longest,
+        renewed(mesh.member(), mesh, LONG_AFTER + 9),
+        renewed(me, other, LONG_AFTER + 9),
+        KeptChain(chain=()),
+    ]
+    assert newest_chain(me.chain, kept) == longest.chain
+    assert newest_chain(me.chain, kept[2:]) == me.chain
+
+
+def test_a_later_entry_about_the_same_thing_replaces_the_earlier() -> None:
+    signer, job = Ed25519Signer(seed()), JobId(seed())
+    marks = [KeptMark(mark=sign(Mark(job=job, expires=WallTime(at)), signer)) for at in (1, 2)]
+    contacts = [
+        KeptContact(
+            contact=Contact(peer=TestMesh().member().id, addresses=(Address(host="h", port=port),)), heard=WallTime(1)
+        )
+        for port in (1, 2)
+    ]
+    order = KeptOrder(job=job, directory="/d", overwrite=False)
+    done = KeptDone(job=job, directory="/d")
+    story: list[Kept] = [marks[0], order, contacts[0], done, marks[1], order, contacts[1]]
+    assert without_outdated(story) == [order, contacts[0], done, marks[1], order, contacts[1]]
+
+
+class LongJournal(MemoryJournal):
+    """A journal that says it is long, and counts how often it was rewritten."""
+
+    rewritten = 0
+
+    def size(self) -> int:
+        return COMPACT_BYTES
+
+    def rewrite(self, entries: Iterable[bytes]) -> None:
+        self.rewritten += 1
+        super().rewrite(entries)
+
+
+def test_a_long_journal_is_rewritten_once_without_what_is_outdated() -> None:
+    signer, job = Ed25519Signer(seed()), JobId(seed())
+    marks = [KeptMark(mark=sign(Mark(job=job, expires=WallTime(at)), signer)) for at in range(5)]
+    journal = LongJournal([])
+    journal.append([kp.encode(mark) for mark in marks])
+    assert load_kept(journal) == (marks[-1],)
+    assert load_kept(journal) == (marks[-1],)
+    assert journal.rewritten == 1
+
+
+def test_a_journal_that_says_nonsense_is_named() -> None:
+    class Nonsense(MemoryJournal):
+        def load(self) -> Iterator[bytes]:
+            return iter([b"\x82\x18\xff\x80"])
+
+        def append(self, entries: Sequence[bytes]) -> None:
+            raise AssertionError
+
+    with pytest.raises(JournalDamaged, match="entry 1"):
+        load_kept(Nonsense([]))
+
+
+def test_deliveries_are_a_story_of_which_nothing_is_outdated() -> None:
+    delivery = KeptDelivery(job=JobId(seed()), task=1, result=sign_id(), directory="/d")
+    assert without_outdated([delivery, delivery]) == [delivery, delivery]
+
+
+def sign_id():  # type: ignore[no-untyped-def]
+    return sign(Mark(job=JobId(seed()), expires=WallTime(1)), Ed25519Signer(seed())).id
