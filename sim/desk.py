@@ -174,7 +174,7 @@ class FakeDesk:
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
             peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
-            renders=[],
+            renders=[{"job": row["id"], "frame": 2, "slot": 0, "sample": 7} for row in self.rows.values()],
             jobs=list(self.rows.values()),
         )
 

@@ -105,6 +105,9 @@ def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
                 shown.tell(f"{output.bad('✗')} {where}: {failure['kind']}: {failure['reason']}")
     text = job["name"] if job["state"] != "waiting" else f"{job['name']}, waiting for a peer that can render it"
     done, total = job["delivered"], job["tasks"]
+    if done < 2 and (left := jobrows.left_ms(job)) is not None:
+        # A rate takes two frames to show; until then the renderers' own times tell.
+        text += f", about {words.rough(left)} left"
     shown.update(Progress(phase="frames", text=text, done=done, total=total, unit="frames"))
 
 

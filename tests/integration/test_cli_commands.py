@@ -246,6 +246,12 @@ def test_show_tells_who_rendered_what_and_what_failed(typist: Typist, server: De
     assert "shot_0002.png" in typist.type("show", "shot", "--frames").out
 
 
+def test_status_tells_what_renders_here(typist: Typist, server: DeskServer) -> None:
+    assert "renders" not in typist.type("status").out
+    server.let(server.desk.add, job_row())
+    assert "renders    shot frame 2, sample 7" in typist.type("status").out
+
+
 def test_stop_and_leave_ask_the_peer(typist: Typist, server: DeskServer) -> None:
     assert typist.type("stop", "--now").code == 0
     assert typist.type("leave", "--yes").code == 0

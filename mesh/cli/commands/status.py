@@ -39,8 +39,19 @@ def _head(status: StatusAnswer) -> list[str]:
                 ("listening", ", ".join(status["addresses"])),
                 ("store", f"{words.size(status['stored_bytes'])}; {words.size(status['free_bytes'])} free"),
                 ("home", status["home"]),
+                ("renders", "; ".join(_renders(status))),
             ]
         ),
+    ]
+
+
+def _renders(status: StatusAnswer) -> list[str]:
+    """Say what this host renders now."""
+    names = {job["id"]: job["name"] for job in status["jobs"]}
+    return [
+        f"{names.get(one['job'], words.short(one['job']))} frame {one['frame']}"
+        + (f", sample {one['sample']}" if one["sample"] else "")
+        for one in status["renders"]
     ]
 
 
