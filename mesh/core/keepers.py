@@ -44,7 +44,12 @@ class Keepers:
 
     def marked(self, job: JobId, now: Now) -> bool:
         """Whether this peer keeps the job's records."""
-        return self._directory.me in self._meshset.live_marks(job, now.wall)
+        return self.keeps(self._directory.me, job, now)
+
+    def keeps(self, peer: PeerId, job: JobId, now: Now) -> bool:
+        """Whether `peer` has said that it keeps the job."""
+        mark = self._meshset.marks.get(job, {}).get(peer)
+        return mark is not None and mark.body.expires >= now.wall
 
     def of(self, job: JobId, now: Now) -> list[PeerId]:
         """Return the peers that claims and records go to, closest first; this peer may be one."""

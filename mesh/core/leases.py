@@ -96,7 +96,8 @@ class Leases:
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Begin to keep a job."""
-        if note.mark.author == self._directory.me:
+        ledger = self._ledger.get(note.mark.body.job)
+        if note.mark.author == self._directory.me and ledger is not None and not ledger.ended:
             self._docket(turn, note.mark.body.job)
 
     def on_claim_sent(self, turn: Turn, peer: PeerId, message: ClaimSent) -> None:
@@ -105,7 +106,9 @@ class Leases:
             ledger = self._ledger.get(claim.body.job)
             if ledger is None or claim.author != peer or claim.body.task >= ledger.tasks:
                 continue
-            if self._keepers.acting(ledger.id, turn.now):
+            if ledger.ended:
+                turn.send(peer, Verdict(claim=claim.id, yours=False))
+            elif self._keepers.acting(ledger.id, turn.now):
                 docket = self._docket(turn, ledger.id)
                 if docket.ready_at <= turn.now.instant:
                     self._consider(turn, ledger, docket, claim)
@@ -136,12 +139,18 @@ class Leases:
         docket = self.dockets.get(message.job)
         if docket is None:
             return
-        for claim in message.claims:
+        withdrawn = dict.fromkeys(message.claims)
+        for claim in withdrawn:
             task = docket.by_claim.get(claim)
             if task is not None and docket.leases[task].holder == peer:
-                self._end(turn, message.job, docket, task)
+                _end(docket, task)
         for task, claims in list(docket.pending.items()):
-            docket.pending[task] = [claim for claim in claims if claim.id not in message.claims or claim.author != peer]
+            left = [claim for claim in claims if claim.id not in withdrawn or claim.author != peer]
+            if left:
+                docket.pending[task] = left
+            else:
+                docket.pending.pop(task)
+        turn.tell(WindowChanged(job=message.job))
 
     def on_heartbeat(self, turn: Turn, peer: PeerId, message: Heartbeat) -> None:
         """Note which leases live."""
@@ -159,8 +168,10 @@ class Leases:
             ledger = self._ledger.get(claim.body.job)
             if ledger is None or claim.author != peer or not self._keepers.marked(ledger.id, turn.now):
                 continue
+            if not ledger.is_open(claim.body.task):
+                continue
             docket = self._docket(turn, ledger.id)
-            if claim.id in docket.stalled or not ledger.is_open(claim.body.task):
+            if claim.id in docket.stalled:
                 continue
             lease = docket.leases.get(claim.body.task)
             if lease is None:
@@ -169,12 +180,13 @@ class Leases:
             elif lease.claim == claim.id:
                 _hear(lease, turn, lease.progress, direct=True)
 
-    def on_leases_heard(self, turn: Turn, message: LeasesHeard) -> None:
+    def on_leases_heard(self, turn: Turn, peer: PeerId, message: LeasesHeard) -> None:
         """Take another keeper's word for what it hears."""
         ledger = self._ledger.get(message.job)
         docket = self.dockets.get(message.job)
-        if ledger is None or docket is None:
+        if ledger is None or docket is None or not self._keepers.keeps(peer, message.job, turn.now):
             return
+        changed = False
         for heard in message.leases:
             if heard.task >= ledger.tasks or heard.claim in docket.stalled:
                 continue
@@ -193,7 +205,9 @@ class Leases:
                 )
                 docket.by_claim[heard.claim] = heard.task
                 docket.attempts[heard.task] = max(heard.attempt, docket.attempts.get(heard.task, 0))
-                turn.tell(WindowChanged(job=message.job))
+                changed = True
+        if changed:
+            turn.tell(WindowChanged(job=message.job))
 
     def on_tick(self, turn: Turn) -> None:
         """End silent and stalled leases; tell the other keepers what is heard here."""
@@ -201,22 +215,27 @@ class Leases:
             ledger = self._ledger.get(job)
             if ledger is None:
                 continue
+            before, patience_ms = len(docket.leases), _patience_ms(ledger)
             for task, lease in list(docket.leases.items()):
                 if turn.now.instant - lease.heard_at > LEASE_MS:
-                    self._end(turn, job, docket, task)
-                elif turn.now.instant - lease.progressed_at > _patience_ms(ledger):
+                    _end(docket, task)
+                elif turn.now.instant - lease.progressed_at > patience_ms:
                     docket.stalled[lease.claim] = None
                     while len(docket.stalled) > _STALLED_KEPT:
                         docket.stalled.pop(next(iter(docket.stalled)))
-                    self._end(turn, job, docket, task)
+                    _end(docket, task)
+            if len(docket.leases) < before:
+                turn.tell(WindowChanged(job=job))
             self._tell_keepers(turn, ledger, docket.leases)
 
     def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
         """End a dead holder's leases at once."""
         for job, docket in self.dockets.items():
-            for task, lease in list(docket.leases.items()):
-                if lease.holder == note.peer:
-                    self._end(turn, job, docket, task)
+            orphaned = [task for task, lease in docket.leases.items() if lease.holder == note.peer]
+            for task in orphaned:
+                _end(docket, task)
+            if orphaned:
+                turn.tell(WindowChanged(job=job))
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """A task that has its result, or is stopped, needs no lease."""
@@ -230,7 +249,7 @@ class Leases:
         if note.task in docket.leases and (
             folded.state is TaskFold.COUNTS or _holder_failed(ledger, docket, note.task)
         ):
-            self._end(turn, note.job, docket, note.task)
+            _end(docket, note.task)
         turn.tell(WindowChanged(job=note.job))
 
     def on_slept(self, turn: Turn) -> None:
@@ -258,8 +277,9 @@ class Leases:
                 docket.pending[task] = [claim]
                 turn.wake(SettleEnds(job=ledger.id, task=task), self._settle_ms())
                 turn.tell(WindowChanged(job=ledger.id))
-            elif claim not in waiting:
-                waiting.append(claim)
+            else:
+                others = [other for other in waiting if other.author != claim.author]
+                docket.pending[task] = [*others, claim]
 
     def _settle_ms(self) -> int:
         measured = self._directory.round_trip_p99_ms()
@@ -278,11 +298,6 @@ class Leases:
         )
         docket.by_claim[claim.id] = claim.body.task
         docket.attempts[claim.body.task] = max(claim.body.attempt, docket.attempts.get(claim.body.task, 0))
-
-    def _end(self, turn: Turn, job: JobId, docket: Docket, task: int) -> None:
-        lease = docket.leases.pop(task)
-        docket.by_claim.pop(lease.claim, None)
-        turn.tell(WindowChanged(job=job))
 
     def _tell_keepers(self, turn: Turn, ledger: JobLedger, leases: dict[int, Lease]) -> None:
         heard = [
@@ -307,6 +322,11 @@ class Leases:
             docket = self.dockets[job] = Docket(ready_at=later(turn.now.instant, wait_ms))
             turn.tell(WindowChanged(job=job))
         return docket
+
+
+def _end(docket: Docket, task: int) -> None:
+    lease = docket.leases.pop(task)
+    docket.by_claim.pop(lease.claim, None)
 
 
 def _hear(lease: Lease, turn: Turn, progress: int, *, direct: bool) -> None:

@@ -235,7 +235,7 @@ class Peer:
             ms.Withdraw: self.leases.on_withdraw,
             ms.Heartbeat: self.leases.on_heartbeat,
             ms.Running: self.leases.on_running,
-            ms.LeasesHeard: lambda turn, _peer, message: self.leases.on_leases_heard(turn, message),
+            ms.LeasesHeard: self.leases.on_leases_heard,
             ms.LedgerDigest: self.sync.on_ledger_digest,
             ms.StreamDigests: self.sync.on_stream_digests,
             ms.StreamIds: self.sync.on_stream_ids,

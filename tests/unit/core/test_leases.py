@@ -1,0 +1,248 @@
+"""A keeper's claims and leases: who gets a task, and when it is free again."""
+
+import pytest
+
+from mesh.core.events import ChannelClosed, DialFailed
+from mesh.core.leases import Docket
+from mesh.core.placement import rank
+from mesh.ground.ids import JobId
+from mesh.ground.instants import MINUTE_MS, SECOND_MS
+from mesh.ground.limits import LEASE_MS, NOTES_PER_TURN, RESTARTED_KEEPER_MS, SETTLE_LEAST_MS, STALLED_LEAST_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.messages import (
+    Beat,
+    ClaimSent,
+    Follow,
+    Head,
+    Heartbeat,
+    LeaseHeard,
+    LeasesHeard,
+    Running,
+    Verdict,
+    Window,
+    Withdraw,
+)
+from mesh.wire.records import Cancel, Claim
+from tests.support.cast import Actor, Cast
+from tests.support.rig import Rig, sent
+
+
+class Court:
+    """A keeper with two claimants, and another keeper."""
+
+    def __init__(self, cast: Cast, *, frames: int = 8, fresh: bool = True) -> None:
+        self.cast = cast
+        self.rig = Rig(cast, slots=0)
+        self.ann, self.bob, self.other = cast.actor("ann"), cast.actor("bob"), cast.actor("other keeper")
+        self.stranger = cast.actor("no keeper")
+        self.rig.meet(self.ann, self.bob, self.other, self.stranger)
+        self.head: Head = cast.head(self.ann, frames=frames)
+        self.job: JobId = self.rig.keep(self.head, self.other, by=self.ann, fresh=fresh)
+
+    @property
+    def docket(self) -> Docket:
+        return self.rig.peer.leases.dockets[self.job]
+
+    def claim(self, actor: Actor, task: int = 0, attempt: int = 1) -> Signed[Claim]:
+        claim = self.cast.claim(actor, self.head, task, attempt)
+        self.rig.hear(actor, ClaimSent(claims=(claim,)))
+        return claim
+
+    def verdicts(self) -> dict[bytes, bool]:
+        return {verdict.claim: verdict.yours for _, verdict in sent(self.rig.effects, Verdict)}
+
+    def granted(self, actor: Actor, task: int = 0) -> Signed[Claim]:
+        claim = self.claim(actor, task)
+        self.rig.wait(SETTLE_LEAST_MS)
+        assert self.verdicts()[claim.id]
+        return claim
+
+    def beat(self, actor: Actor, claim: Signed[Claim], progress: int = 0) -> None:
+        self.rig.hear(actor, Heartbeat(job=self.job, beats=(Beat(claim=claim.id, progress=progress),)))
+
+
+@pytest.fixture
+def court(cast: Cast) -> Court:
+    return Court(cast)
+
+
+def test_nothing_is_decided_before_the_settle_time_and_then_one_claim_wins(court: Court) -> None:
+    claims = [court.claim(actor) for actor in (court.ann, court.bob)]
+    court.rig.wait(SETTLE_LEAST_MS - 1)
+    assert court.verdicts() == {}
+    court.rig.wait(1)
+    best = min(claims, key=lambda claim: (rank(court.job, 0, claim.author), claim.id))
+    assert court.verdicts() == {claim.id: claim == best for claim in claims}
+
+
+def test_a_keepers_word_does_not_change_while_the_lease_lives(court: Court) -> None:
+    first = court.granted(court.bob)
+    second = court.claim(court.ann)
+    assert court.verdicts()[second.id] is False
+    court.rig.hear(court.bob, ClaimSent(claims=(first,)))
+    assert court.verdicts()[first.id] is True
+
+
+def test_who_claims_twice_while_it_waits_has_one_claim(court: Court) -> None:
+    for _ in range(50):
+        court.claim(court.ann)
+    assert [len(waiting) for waiting in court.docket.pending.values()] == [1]
+
+
+def test_a_claim_in_anothers_name_is_not_heard(court: Court) -> None:
+    claim = court.cast.claim(court.ann, court.head, 0)
+    court.rig.hear(court.bob, ClaimSent(claims=(claim,)))
+    assert court.docket.pending == {}
+
+
+def test_a_task_that_has_its_result_is_taken(court: Court) -> None:
+    court.rig.take(court.head, court.cast.result(court.ann, court.head, 0), by=court.ann)
+    claim = court.claim(court.bob)
+    assert court.verdicts()[claim.id] is False
+
+
+def test_silence_ends_a_lease_and_a_heartbeat_keeps_it(court: Court) -> None:
+    claim = court.granted(court.bob)
+    for _ in range(5):
+        court.rig.wait(LEASE_MS - SECOND_MS)
+        court.beat(court.bob, claim)
+    assert 0 in court.docket.leases
+    court.rig.wait(LEASE_MS + SECOND_MS)
+    assert court.docket.leases == {}
+
+
+def test_another_keepers_word_keeps_a_lease_but_no_strangers(court: Court) -> None:
+    claim = court.granted(court.bob)
+    heard = LeaseHeard(claim=claim.id, holder=court.bob.id, task=0, attempt=1, progress=0)
+    for _ in range(4):
+        court.rig.wait(LEASE_MS - SECOND_MS, court.other)
+        court.rig.hear(court.other, LeasesHeard(job=court.job, leases=(heard,)))
+    assert 0 in court.docket.leases
+    for _ in range(2):
+        court.rig.wait(LEASE_MS - SECOND_MS, court.other)
+        court.rig.hear(court.stranger, LeasesHeard(job=court.job, leases=(heard,)))
+    assert court.docket.leases == {}
+
+
+def test_who_keeps_no_job_cannot_occupy_its_tasks(court: Court) -> None:
+    heard = LeaseHeard(claim=court.job, holder=court.stranger.id, task=3, attempt=1, progress=0)  # type: ignore[arg-type]
+    court.rig.hear(court.stranger, LeasesHeard(job=court.job, leases=(heard,)))
+    assert court.docket.leases == {}
+
+
+def test_what_other_keepers_say_is_not_told_on(court: Court) -> None:
+    claim = court.cast.claim(court.bob, court.head, 2)
+    heard = LeaseHeard(claim=claim.id, holder=court.bob.id, task=2, attempt=1, progress=0)
+    court.rig.hear(court.other, LeasesHeard(job=court.job, leases=(heard,)))
+    assert 2 in court.docket.leases
+    court.rig.clear()
+    court.rig.wait(3 * SECOND_MS, court.other)
+    assert sent(court.rig.effects, LeasesHeard) == []
+
+
+def test_own_leases_are_told_the_other_keepers_each_second(court: Court) -> None:
+    claim = court.granted(court.bob)
+    court.rig.clear()
+    court.rig.wait(3 * SECOND_MS, court.other)
+    told = sent(court.rig.effects, LeasesHeard)
+    assert {peer for peer, _ in told} == {court.other.id}
+    assert [[lease.claim for lease in message.leases] for _, message in told] == [[claim.id]] * 3
+
+
+def test_a_refused_dial_frees_a_dead_peers_tasks_at_once(court: Court) -> None:
+    court.granted(court.bob)
+    court.rig.tell(ChannelClosed(peer=court.bob.id, clean=False))
+    assert 0 in court.docket.leases
+    court.rig.tell(DialFailed(peer=court.bob.id, refused=True))
+    assert court.docket.leases == {}
+
+
+def test_a_new_boot_frees_the_old_ones_tasks_at_once(court: Court) -> None:
+    court.granted(court.bob)
+    court.rig.tell(ChannelClosed(peer=court.bob.id, clean=False))
+    court.rig.meet(court.bob, life="another")
+    assert court.docket.leases == {}
+
+
+def test_a_withdrawn_task_is_told_the_followers_as_free(court: Court) -> None:
+    court.rig.hear(court.ann, Follow(job=court.job, slots=1))
+    court.rig.wait(2 * SECOND_MS, court.ann)
+    claim = court.claim(court.bob, 0)
+    court.rig.hear(court.bob, Withdraw(job=court.job, claims=(claim.id,)))
+    court.rig.clear()
+    court.rig.wait(SECOND_MS, court.ann, court.bob)
+    windows = [message for peer, message in sent(court.rig.effects, Window) if peer == court.ann.id]
+    assert windows
+    assert 0 in [task.task for task in windows[-1].open]
+
+
+def test_nobody_withdraws_anothers_claim(court: Court) -> None:
+    claim = court.granted(court.bob)
+    court.rig.hear(court.ann, Withdraw(job=court.job, claims=(claim.id,)))
+    assert 0 in court.docket.leases
+
+
+def test_a_render_without_progress_loses_its_lease_and_the_task_is_another_attempt(court: Court) -> None:
+    claim = court.granted(court.bob)
+    for _ in range(STALLED_LEAST_MS // (5 * SECOND_MS)):
+        court.rig.wait(5 * SECOND_MS, court.bob, court.ann, court.other)
+        court.beat(court.bob, claim, progress=7)
+    court.rig.wait(5 * SECOND_MS, court.bob)
+    court.beat(court.bob, claim, progress=7)
+    court.rig.wait(5 * SECOND_MS, court.bob)
+    assert court.docket.leases == {}
+    court.rig.hear(court.bob, Running(claims=(claim,)))
+    assert court.docket.leases == {}
+    assert court.rig.peer.leases.attempt(court.job, 0) == 1
+
+
+def test_a_render_that_gets_on_keeps_its_lease_for_hours(court: Court) -> None:
+    claim = court.granted(court.bob)
+    for turn in range(60):
+        court.rig.wait(5 * SECOND_MS, court.bob, court.other)
+        court.beat(court.bob, claim, progress=turn)
+    assert 0 in court.docket.leases
+
+
+def test_a_keeper_that_did_not_see_the_submission_waits_for_the_leases_that_live(cast: Cast) -> None:
+    court = Court(cast, fresh=False)
+    court.rig.hear(court.bob, Follow(job=court.job, slots=1))
+    assert sent(court.rig.effects, Window) == []
+    early = court.claim(court.bob, 0)
+    running = court.cast.claim(court.ann, court.head, 1)
+    court.rig.hear(court.ann, Running(claims=(running,)))
+    court.rig.wait(SECOND_MS, court.ann)
+    assert early.id not in court.verdicts()
+    for _ in range(RESTARTED_KEEPER_MS // SECOND_MS):
+        court.beat(court.ann, running)
+        court.rig.wait(SECOND_MS, court.ann, court.bob)
+    windows = [message for _, message in sent(court.rig.effects, Window)]
+    assert [task.task for task in windows[-1].open] == [0, 2, 3, 4]
+    late = court.claim(court.bob, 1)
+    assert court.verdicts()[late.id] is False
+
+
+def test_the_leases_of_a_peer_with_thousands_of_tasks_end_in_one_turn(cast: Cast) -> None:
+    court = Court(cast, frames=NOTES_PER_TURN + 100)
+    claims = [court.cast.claim(court.bob, court.head, task) for task in range(NOTES_PER_TURN + 50)]
+    for at in range(0, len(claims), 32):
+        court.rig.hear(court.bob, Running(claims=tuple(claims[at : at + 32])))
+    assert len(court.docket.leases) == len(claims)
+    court.rig.wait(LEASE_MS + 2 * SECOND_MS)
+    assert court.docket.leases == {}
+
+
+def test_a_lease_of_a_task_that_does_not_exist_is_not_heard(court: Court) -> None:
+    claim = court.cast.claim(court.bob, court.head, 8)
+    court.rig.hear(court.bob, Running(claims=(claim,)), ClaimSent(claims=(claim,)))
+    assert court.docket.leases == {}
+    assert court.docket.pending == {}
+
+
+def test_a_cancelled_or_sealed_job_has_no_docket(court: Court) -> None:
+    court.granted(court.bob)
+    court.rig.take(court.head, court.cast.entry(court.ann, court.head, Cancel()), by=court.ann)
+    assert court.job not in court.rig.peer.leases.dockets
+    court.claim(court.bob, 1)
+    court.rig.wait(MINUTE_MS)
+    assert court.job not in court.rig.peer.leases.dockets
