@@ -144,17 +144,27 @@ class Peer:
         """Have the peer do something."""
         return Client(compose.endpoint(self.home)).post(path, body)
 
-    def command(self, *words: str, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
-        """Type a command of `meshnode` at this peer, and return what it printed and its exit code."""
-        return subprocess.run(
-            [*self._beside(), *_MESHNODE, words[0], "--home", str(self.home), *words[1:]],
+    def typing(self, *words: str) -> "subprocess.Popen[str]":
+        """Type a command at this peer and do not wait for its end."""
+        return subprocess.Popen(
+            [*_with_us(), *self._beside(), *_MESHNODE, words[0], "--home", str(self.home), *words[1:]],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env=self._environment,
-            timeout=timeout_s,
-            check=False,
+            start_new_session=True,
         )
+
+    def command(self, *words: str, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
+        """Type a command of `meshnode` at this peer, and return what it printed and its exit code."""
+        with self.typing(*words) as typing:
+            try:
+                out, errors = typing.communicate(timeout=timeout_s)
+            except BaseException:
+                typing.kill()
+                raise
+        return subprocess.CompletedProcess(typing.args, typing.returncode, out, errors)
 
     def typed(self, *words: str, timeout_s: float = 120.0) -> list[dict[str, Any]]:
         """Type a command with `--json` and return its values. Raises PeerFailed when its exit code is not 0."""

@@ -170,6 +170,12 @@ def test_other_headers_may_not(name: str) -> None:
     assert compare([left], [part(R=gradient(), headers={})]).structure
 
 
+def test_the_frames_number_may_be_padded() -> None:
+    left, right = part(R=gradient(), headers={"Frame": "1"}), part(R=gradient(), headers={"Frame": "001"})
+    assert compare([left], [right]).none
+    assert not compare([left], [part(R=gradient(), headers={"Frame": "10"})]).none
+
+
 def test_colours_behind_alpha_are_compared_as_they_are_stored(tmp_path: Path) -> None:
     """Else a difference in a nearly transparent pixel would be multiplied away."""
     samples = np.full((2, 2, 4), 200, np.uint8)
