@@ -23,3 +23,5 @@ class Settings:
     """Ceiling of one renderer's memory in MiB; 0: nine tenths of the machine's."""
     engine_threads: int = 0
     """Threads of one renderer; 0: all processors, divided by the slots."""
+    engine_silence_s: int = 60
+    """Seconds in which a renderer neither reports progress nor computes before it counts as hung and is killed."""

@@ -247,7 +247,8 @@ def _limits(home: Home, world: Machine, slots: int) -> StageLimits:
     settings, facts = home.settings, world.facts()
     memory_mb = settings.memory_limit_mb or facts.memory_mb * MEMORY_TENTHS // 10
     threads = settings.engine_threads or (facts.cores // slots or 1 if slots > 1 else 0)
-    return StageLimits(threads=threads, memory_bytes=memory_mb << 20)
+    silence_ms = max(1, settings.engine_silence_s) * 1000
+    return StageLimits(threads=threads, memory_bytes=memory_mb << 20, silence_ms=silence_ms)
 
 
 def _forget(home: Home) -> None:
