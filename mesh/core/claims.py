@@ -111,15 +111,18 @@ class Claims:
     def on_window(self, turn: Turn, peer: PeerId, message: Window) -> None:
         """Learn what can be claimed."""
         following = self.following.get(message.job)
-        if following is None:
-            return
+        ledger = self._ledger.get(message.job)
         closest = self._keepers.of(message.job, turn.now)
-        if following.keeper in closest and peer in closest and closest.index(peer) > closest.index(following.keeper):
+        if following is None or ledger is None or peer not in closest:
+            return
+        before = following.keeper
+        farther = before in closest and closest.index(peer) > closest.index(before)
+        if farther and before is not None and not _overdue(following, before, turn.now.instant):
             return
         following.told = message
         following.keeper = peer
         following.heard_at = turn.now.instant
-        following.window = {task.task: task for task in message.open}
+        following.window = {task.task: task for task in message.open if task.task < ledger.tasks}
         self.claim_more(turn)
 
     def on_verdict(self, turn: Turn, peer: PeerId, message: Verdict) -> None:
@@ -147,10 +150,11 @@ class Claims:
         self.claim_more(turn)
 
     def on_claim_ended(self, turn: Turn, note: ClaimEnded) -> None:
-        """Forget a claim; tell its keeper where no record will."""
-        mine = self.mine.pop(note.claim.id, None)
+        """Forget a claim; tell the keepers where no record will."""
+        mine = self.mine.get(note.claim.id)
         if mine is not None and note.gave_up:
-            turn.send(mine.keeper, Withdraw(job=mine.claim.body.job, claims=(note.claim.id,)))
+            self._withdraw(turn, mine)
+        self.mine.pop(note.claim.id, None)
 
     def on_frame_written(self, _turn: Turn, event: FrameWritten, job: JobId) -> None:
         """Count the time that the job was given."""
@@ -247,14 +251,21 @@ class Claims:
             turn.tell(ClaimWon(claim=mine.claim))
 
     def _lost(self, turn: Turn, mine: Mine) -> None:
-        self.mine.pop(mine.claim.id, None)
         if mine.stand is Stand.HELD:
+            self._withdraw(turn, mine)
             turn.tell(ClaimLost(claim=mine.claim))
+        self.mine.pop(mine.claim.id, None)
         self.claim_more(turn)
 
     def _withdraw(self, turn: Turn, mine: Mine) -> None:
+        """Give up a claim at whoever may have a lease of it: a held one was told to every keeper met since."""
         self.mine.pop(mine.claim.id, None)
-        turn.send(mine.keeper, Withdraw(job=mine.claim.body.job, claims=(mine.claim.id,)))
+        job = mine.claim.body.job
+        told = [mine.keeper]
+        if mine.stand is Stand.HELD:
+            told += self._keepers.of(job, turn.now)
+        for keeper in dict.fromkeys(told):
+            turn.send(keeper, Withdraw(job=job, claims=(mine.claim.id,)))
 
     def _follow(self, turn: Turn, ledger: JobLedger) -> None:
         following = self.following.setdefault(ledger.id, Following())
@@ -290,6 +301,14 @@ class Claims:
             self._contacting.ask(turn, keepers[0])
 
 
+def _overdue(following: Following, keeper: PeerId, now: Instant) -> bool:
+    """Whether `keeper` was asked for its window and has not told it."""
+    asked_at = following.asked.get(keeper)
+    if asked_at is None or now - asked_at < UNANSWERED_MS:
+        return False
+    return following.heard_at is None or following.heard_at < asked_at
+
+
 def _whom_to_ask(following: Following, keepers: list[PeerId], now: Instant) -> PeerId | None:
     """Return the closest keeper when it is time to ask it, the next ones one by one while nobody answers."""
     if not keepers:
@@ -297,8 +316,7 @@ def _whom_to_ask(following: Following, keepers: list[PeerId], now: Instant) -> P
     asked_at = following.asked.get(keepers[0])
     if asked_at is None or now - asked_at >= FOLLOW_PERIOD_MS:
         return keepers[0]
-    answered = following.heard_at is not None and following.heard_at >= asked_at
-    if answered or now - max(following.asked.values()) < UNANSWERED_MS:
+    if not _overdue(following, keepers[0], now) or now - max(following.asked.values()) < UNANSWERED_MS:
         return None
     others = [peer for peer in keepers[1:] if now - following.asked.get(peer, asked_at) >= FOLLOW_PERIOD_MS]
     return next((peer for peer in keepers[1:] if peer not in following.asked), others[0] if others else None)

@@ -140,17 +140,21 @@ class Leases:
         if docket is None:
             return
         withdrawn = dict.fromkeys(message.claims)
+        changed = False
         for claim in withdrawn:
             task = docket.by_claim.get(claim)
             if task is not None and docket.leases[task].holder == peer:
                 _end(docket, task)
+                changed = True
         for task, claims in list(docket.pending.items()):
             left = [claim for claim in claims if claim.id not in withdrawn or claim.author != peer]
             if left:
                 docket.pending[task] = left
             else:
                 docket.pending.pop(task)
-        turn.tell(WindowChanged(job=message.job))
+                changed = True
+        if changed:
+            turn.tell(WindowChanged(job=message.job))
 
     def on_heartbeat(self, turn: Turn, peer: PeerId, message: Heartbeat) -> None:
         """Note which leases live."""

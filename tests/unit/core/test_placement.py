@@ -48,24 +48,23 @@ def test_short_tasks_go_in_runs_so_that_a_slot_claims_twice_a_second(median_ms: 
 
 
 @pytest.mark.parametrize(
-    ("slots", "median_ms", "unclaimed", "mesh_slots", "in_hand", "wanted"),
+    ("case", "wanted"),
     [
-        (1, 10_000, 100, 10, 0, 2),  # one in hand, one ahead
-        (4, 10_000, 100, 10, 4, 8),
-        (1, 10_000, 9, 10, 1, 1),  # fewer open tasks than slots: nothing ahead
-        (1, 10_000, 0, 10, 1, 1),
-        (1, 10_000, 3, 3, 0, 1),  # three peers, three frames: one each
-        (1, 10_000, 4, 3, 0, 2),
-        (1, 10_000, 3, 3, 1, 2),
-        (2, 50, 1_000, 2, 0, 22),  # frame runs of ten
-        (1, 50, 30, 10, 1, 2),  # short tasks, but few are left for each
-        (8, 10_000, 5, 0, 0, 8),  # a keeper that counts no slots yet
+        # slots, median, unclaimed, slots of the mesh, in hand
+        ((1, 10_000, 100, 10, 0), 2),  # one in hand, one ahead
+        ((4, 10_000, 100, 10, 4), 8),
+        ((1, 10_000, 9, 10, 1), 1),  # fewer open tasks than slots: nothing ahead
+        ((1, 10_000, 0, 10, 1), 1),
+        ((1, 10_000, 3, 3, 0), 1),  # three peers, three frames: one each
+        ((1, 10_000, 4, 3, 0), 2),
+        ((1, 10_000, 3, 3, 1), 2),
+        ((2, 50, 1_000, 2, 0), 22),  # frame runs of ten
+        ((1, 50, 30, 10, 1), 2),  # short tasks, but few are left for each
+        ((8, 10_000, 5, 0, 0), 8),  # a keeper that counts no slots yet
     ],
 )
-def test_claims_wanted_in_hand(
-    slots: int, median_ms: int, unclaimed: int, mesh_slots: int, in_hand: int, wanted: int
-) -> None:
-    assert wanted_claims(slots, median_ms, unclaimed, mesh_slots, in_hand) == wanted
+def test_claims_wanted_in_hand(case: tuple[int, int, int, int, int], wanted: int) -> None:
+    assert wanted_claims(*case) == wanted
 
 
 def test_the_job_that_was_given_least_goes_first_and_of_equals_the_lowest_id() -> None:

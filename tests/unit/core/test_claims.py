@@ -1,0 +1,236 @@
+"""The claimant's side: whom it believes, what it claims, what it does with a verdict."""
+
+import pytest
+
+from mesh.core.effects import KillRender, StartRender
+from mesh.core.events import FrameWritten, RenderFailed, RenderProgressed
+from mesh.ground.ids import JobId
+from mesh.ground.instants import SECOND_MS
+from mesh.ground.limits import FAILED_HERE_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.wire.messages import ClaimSent, Follow, Head, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
+from mesh.wire.records import MAX_ATTEMPT, Cancel, FailureKind
+from tests.support.cast import Actor, Cast
+from tests.support.rig import Rig, of, sent
+
+
+class Claimant:
+    """A peer with one slot and a job's scene, that two others keep the job for."""
+
+    def __init__(self, cast: Cast, *, frames: int = 20, slots: int = 1) -> None:
+        self.cast = cast
+        self.rig = Rig(cast, slots=slots)
+        keepers = [cast.actor("ann"), cast.actor("bob")]
+        self.liar = cast.actor("liar")
+        self.rig.meet(*keepers, self.liar)
+        self.head: Head = cast.head(keepers[0], frames=frames)
+        self.job: JobId = self.rig.learn(self.head, *keepers, by=keepers[0])
+        self.rig.peer.scenes._whole[self.head.job.body.scene] = None
+        order = self.rig.peer.keepers.of(self.job, self.rig.now)
+        self.first, self.second = sorted(keepers, key=lambda keeper: order.index(keeper.id))
+        self.rig.wait(SECOND_MS, self.first, self.second)
+
+    def window(self, *tasks: int, attempt: int = 0, slots: int = 1, unclaimed: int | None = None) -> Window:
+        return Window(
+            job=self.job,
+            open=tuple(OpenTask(task=task, attempt=attempt) for task in tasks),
+            slots=slots,
+            unclaimed=len(tasks) if unclaimed is None else unclaimed,
+            running=0,
+            counting=0,
+            stopped=0,
+            safe=0,
+            median_ms=0,
+            ended=False,
+        )
+
+    def claimed(self) -> list[tuple[bytes, int]]:
+        return [(peer, claim.body.task) for peer, said in sent(self.rig.effects, ClaimSent) for claim in said.claims]
+
+    def answer(self, keeper: Actor, *, yours: bool) -> None:
+        for mine in list(self.rig.peer.claims.mine.values()):
+            if mine.keeper == keeper.id:
+                self.rig.hear(keeper, Verdict(claim=mine.claim.id, yours=yours))
+
+    def rendered(self) -> list[int]:
+        return [effect.task for effect in of(self.rig.effects, StartRender)]
+
+
+@pytest.fixture
+def claimant(cast: Cast) -> Claimant:
+    return Claimant(cast)
+
+
+def test_the_closest_keeper_is_followed(claimant: Claimant) -> None:
+    assert next(peer for peer, _ in sent(claimant.rig.effects, Follow)) == claimant.first.id
+
+
+def test_a_claim_goes_to_whom_the_window_came_from_and_is_rendered_on_yours(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    assert claimant.claimed() == [(claimant.first.id, 5)]
+    assert claimant.rendered() == []
+    claimant.answer(claimant.first, yours=True)
+    assert claimant.rendered() == [5]
+
+
+def test_a_claim_told_taken_is_given_up_without_a_render_and_never_beats(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=False)
+    claimant.rig.clear()
+    claimant.rig.wait(5 * SECOND_MS, claimant.first, claimant.second)
+    assert claimant.rendered() == []
+    assert sent(claimant.rig.effects, Heartbeat) == []
+    assert claimant.rig.peer.claims.mine == {}
+
+
+def test_what_nobody_answers_is_rendered_after_two_seconds(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.rig.wait(UNANSWERED_MS - 1)
+    assert claimant.rendered() == []
+    claimant.rig.wait(1)
+    assert claimant.rendered() == [5]
+
+
+def test_a_late_taken_ends_the_render_and_is_withdrawn_at_every_keeper(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.rig.wait(UNANSWERED_MS)
+    claimant.rig.clear()
+    claimant.answer(claimant.first, yours=False)
+    assert len(of(claimant.rig.effects, KillRender)) == 1
+    assert {peer for peer, _ in sent(claimant.rig.effects, Withdraw)} >= {claimant.second.id}
+
+
+def test_only_the_keeper_that_was_asked_decides(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=True)
+    for keeper in (claimant.second, claimant.liar):
+        for mine in list(claimant.rig.peer.claims.mine.values()):
+            claimant.rig.hear(keeper, Verdict(claim=mine.claim.id, yours=False))
+    assert of(claimant.rig.effects, KillRender) == []
+
+
+def test_a_window_of_somebody_who_keeps_no_job_is_not_believed(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.liar, claimant.window(5))
+    assert claimant.claimed() == []
+
+
+def test_tasks_that_do_not_exist_are_not_claimed(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(20, 21, 99_999))
+    assert claimant.claimed() == []
+
+
+def test_an_attempt_announced_as_the_last_there_is_can_still_be_claimed(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5, attempt=MAX_ATTEMPT))
+    (mine,) = claimant.rig.peer.claims.mine.values()
+    assert mine.claim.body.attempt == MAX_ATTEMPT
+
+
+def test_a_claim_is_one_attempt_after_the_highest_heard_of(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5, attempt=3))
+    (mine,) = claimant.rig.peer.claims.mine.values()
+    assert mine.claim.body.attempt == 4
+
+
+def test_a_running_claim_beats_each_second_at_the_closest_keeper_with_its_progress(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=True)
+    (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(RenderProgressed(op=effect.op, progress=17))
+    claimant.rig.clear()
+    claimant.rig.wait(4 * SECOND_MS, claimant.first, claimant.second)
+    beats = sent(claimant.rig.effects, Heartbeat)
+    assert [peer for peer, _ in beats] == [claimant.first.id] * 4
+    assert {beat.progress for _, message in beats for beat in message.beats} == {17}
+
+
+def test_a_new_closest_keeper_is_told_the_running_claims_in_full(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=True)
+    claimant.rig.wait(2 * SECOND_MS, claimant.first, claimant.second)
+    claimant.rig.clear()
+    claimant.rig.wait(10 * SECOND_MS, claimant.second)
+    running = [message for peer, message in sent(claimant.rig.effects, Running) if peer == claimant.second.id]
+    assert running
+    assert [claim.body.task for claim in running[0].claims] == [5]
+
+
+def test_a_mute_keepers_window_is_not_waited_for(claimant: Claimant) -> None:
+    claimant.rig.clear()
+    claimant.rig.wait(FOLLOW_PERIOD_MS + UNANSWERED_MS + 2 * SECOND_MS, claimant.first, claimant.second)
+    assert claimant.second.id in [peer for peer, _ in sent(claimant.rig.effects, Follow)]
+    claimant.rig.hear(claimant.second, claimant.window(5))
+    assert claimant.claimed() == [(claimant.second.id, 5)]
+
+
+def test_a_closer_keeper_that_stopped_telling_does_not_stand_in_the_next_ones_way(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window())
+    claimant.rig.hear(claimant.second, claimant.window(5))
+    assert claimant.claimed() == []
+    claimant.rig.wait(2 * FOLLOW_PERIOD_MS + UNANSWERED_MS, claimant.first, claimant.second)
+    claimant.rig.hear(claimant.second, claimant.window(5))
+    assert claimant.claimed() == [(claimant.second.id, 5)]
+
+
+def test_nothing_is_claimed_without_the_whole_scene(cast: Cast) -> None:
+    claimant = Claimant(cast)
+    claimant.rig.peer.scenes._whole.clear()
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    assert claimant.claimed() == []
+
+
+def test_the_next_task_is_claimed_ahead_and_starts_when_the_frame_is_written(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(*range(20)))
+    claimant.answer(claimant.first, yours=True)
+    assert len(claimant.claimed()) == 2
+    assert len(claimant.rendered()) == 1
+    (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(FrameWritten(op=effect.op, render_ms=1_000))
+    assert len(claimant.rendered()) == 2
+    assert len(claimant.claimed()) == 3
+
+
+def test_a_task_that_failed_here_is_left_to_others_for_a_while(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=True)
+    (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    claimant.rig.clear()
+    claimant.rig.hear(claimant.first, claimant.window(5, attempt=1))
+    assert claimant.claimed() == []
+    claimant.rig.wait(FAILED_HERE_MS, claimant.first, claimant.second)
+    claimant.rig.hear(claimant.first, claimant.window(5, attempt=1))
+    assert claimant.claimed() == [(claimant.first.id, 5)]
+
+
+def test_a_host_that_is_unfit_leaves_the_whole_job(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=True)
+    (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.DISK_FULL, reason="", unfit=True, log=None))
+    claimant.rig.clear()
+    claimant.rig.hear(claimant.first, claimant.window(6, 7))
+    assert claimant.claimed() == []
+    claimant.rig.wait(UNFIT_MS, claimant.first, claimant.second)
+    claimant.rig.hear(claimant.first, claimant.window(6, 7))
+    assert claimant.claimed() != []
+
+
+def test_nothing_of_a_cancelled_job_is_claimed_or_rendered_on_a_verdict_that_comes_late(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claims = list(claimant.rig.peer.claims.mine)
+    author = next(actor for actor in (claimant.first, claimant.second) if actor.name == "ann")
+    claimant.rig.take(claimant.head, claimant.cast.entry(author, claimant.head, Cancel()), by=author)
+    for claim in claims:
+        claimant.rig.hear(claimant.first, Verdict(claim=claim, yours=True))
+    claimant.rig.hear(claimant.first, claimant.window(6))
+    claimant.rig.wait(10 * SECOND_MS, claimant.first, claimant.second)
+    assert claimant.rendered() == []
+
+
+def test_what_waits_for_a_verdict_when_the_host_slept_is_withdrawn(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.rig.jump(3_600 * SECOND_MS)
+    claimant.rig.clear()
+    claimant.rig.wait(0)
+    assert [peer for peer, _ in sent(claimant.rig.effects, Withdraw)] == [claimant.first.id]
+    assert claimant.rig.peer.claims.mine == {}
+    assert claimant.rendered() == []
