@@ -97,7 +97,8 @@ class Jobs:
             turn.do(Reply(op=event.op, reply=Declined(code="may-not-cancel", text=text)))
         else:
             if ledger.cancel is None:
-                turn.tell(Publish(job=event.job, what=Cancel()))
+                # Not by a note: the cancel goes to the disk before its person hears that it was taken.
+                self._sync.on_publish(turn, Publish(job=event.job, what=Cancel()))
             turn.do(Reply(op=event.op, reply=Accepted(job=event.job)))
 
     def on_fetch_asked(self, turn: Turn, event: FetchAsked) -> None:

@@ -13,10 +13,10 @@ from mesh.core.membership import Door, Members
 from mesh.core.notes import EntryAdded, HeadHeard, MarkHeard, PeerReached
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import MINUTE_MS, WallTime
+from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
 from mesh.ground.limits import JOB_DAYS_MS, MARK_LIFE_MS, MAX_JOBS
 from mesh.wire.envelope import Signed
-from mesh.wire.kept import KeptHead, KeptMark
+from mesh.wire.kept import KeptEntries, KeptHead, KeptMark
 from mesh.wire.members import Admission, Role
 from mesh.wire.messages import Head, News
 from mesh.wire.records import Cancel, Entry, Mark
@@ -26,7 +26,10 @@ _MARKS_PER_NEWS = 64
 _CANCELS_PER_NEWS = 8
 _ADMISSIONS_PER_NEWS = 32
 _SKEW_MS = 10 * MINUTE_MS
-"""How far others' calendars may be ahead of ours before a mark or a job is refused."""
+"""How far others' calendars may be ahead of ours before a mark is refused."""
+
+_HEAD_SKEW_MS = DAY_MS
+"""The same for a job: a clock in the wrong time zone is common, and a job refused once is not offered again."""
 
 
 class MeshSet:
@@ -104,7 +107,7 @@ class MeshSet:
             return False
         if membership is None or membership.peer != head.job.author or not membership.roles & Role.SUBMIT:
             return False
-        if not turn.now.wall <= body.last_day <= turn.now.wall + JOB_DAYS_MS + _SKEW_MS:
+        if not turn.now.wall <= body.last_day <= turn.now.wall + JOB_DAYS_MS + _HEAD_SKEW_MS:
             return False
         self._ledger.open(head)
         turn.keep(KeptHead(head=head))
@@ -135,6 +138,7 @@ class MeshSet:
             return False
         if ledger.add(cancel) is None:
             return False
+        turn.keep(KeptEntries(entries=(cancel,)))
         turn.tell(EntryAdded(entry=cancel, own=False))
         return True
 
