@@ -134,6 +134,7 @@ class FakeStage:
         """Sleep, then leave the frame's bytes."""
         started_s = time.monotonic()
         self._stagehand.calls.append((trio.current_time(), task.frame))
+        self._stagehand.note(task.frame)
         if self._closed:
             raise RendererCrashed("the stage is gone")
         for sample in (1, 2):
@@ -195,6 +196,8 @@ class Stagehand:
     warmed: int = 0
     open: set[FakeStage] = field(default_factory=set)
     killed: bool = False
+    note: Callable[[int], None] = lambda _frame: None
+    """Hears of each frame as it begins."""
 
     async def probe(self) -> Engines:
         """Tell of the one engine."""

@@ -1,6 +1,7 @@
 """Real nodes over real sockets and real disks, several in one process, with a renderer that only pretends."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class TestPeer:
 
     async def _run(self, contacts: tuple[Address, ...], task_status: trio.TaskStatus[None]) -> None:
         world, verifier = Machine(), Ed25519Verifier()
-        scratch = self.home / f"work-{next(_serial)}"
+        scratch = self.home / f"work-{os.getpid()}-{next(_serial)}"
         scratch.mkdir(parents=True)
         journal = FileJournal(self.home / "journal")
         store = FileBlobStore(self.home / "blobs", wall_ms=lambda: world.now().wall)
