@@ -94,7 +94,9 @@ def open_blend(path: str) -> BinaryIO:
             import zstandard
         except ImportError:
             raw.close()
-            raise NotABlend("it is compressed with zstd and this Python has no `zstandard`") from None
+            raise NotABlend(
+                "it is compressed with zstd, and Blender's Python lacks `zstandard` (Debian: python3-zstandard)"
+            ) from None
         decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX_BYTES)
         return cast("BinaryIO", io.BufferedReader(decompressor.stream_reader(raw, read_across_frames=True), 1 << 20))
     return raw

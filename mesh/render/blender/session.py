@@ -8,6 +8,7 @@ Must not know scenes or recipes: it only carries messages and turns failures int
 """
 
 import platform
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,7 @@ HELLO_MS = 120_000
 _BUSY_MS_PER_BEAT = 10
 """Showing life costs a stage 1 ms a second; one that computes uses more than this, even on a crowded machine."""
 
+_SAMPLE = re.compile(r"Sample (\d{1,9})/(\d{1,9})")
 _LOG_CHARACTERS = 16 * 1024
 _EXCERPT_LINES = 6
 _MEMORY_WORDS = ("std::bad_alloc", "Malloc returns null", "Calloc returns null", "out of memory", "MemoryError")
@@ -88,6 +90,7 @@ class Session:
 
     async def _answer(self, silence_ms: int, heard: Heard | None) -> Message:
         alive, computed = trio.current_time(), 0
+        place, told = self.child.log.place(), False
         while True:
             message: Message | None = None
             with trio.move_on_at(alive + silence_ms / 1000):
@@ -101,8 +104,12 @@ class Session:
                     if now - computed >= _BUSY_MS_PER_BEAT:
                         alive = trio.current_time()
                     computed = now
+                    if heard is not None and not told and (printed := printed_progress(self.child.log.since(place))):
+                        alive = trio.current_time()
+                        heard({**printed, "memory_bytes": self._memory_bytes})
+                        place = self.child.log.place()
                 case "progress":
-                    alive = trio.current_time()
+                    alive, told = trio.current_time(), True
                     if heard is not None:
                         heard({**message, "memory_bytes": self._memory_bytes})
                 case _:
@@ -188,6 +195,15 @@ def command_line(program: Path, *, embedded: bool) -> list[str]:
 def build_name(build: str, *, embedded: bool) -> str:
     """Name a build: its commit, and what else makes pictures differ between two builds of it."""
     return ".".join([build, sys.platform, platform.machine(), "bpy" if embedded else "app"])
+
+
+def printed_progress(log: str) -> Message | None:
+    """Read the last progress that Blender printed; old ones print it and tell the stage's handler nothing."""
+    line = next((line for line in reversed(log.splitlines()) if line.startswith("Fra:")), None)
+    if line is None:
+        return None
+    sample, samples = (int(number) for number in match.groups()) if (match := _SAMPLE.search(line)) else (0, 0)
+    return {"is": "progress", "sample": sample, "samples": samples, "text": line}
 
 
 def title(engine: Engine) -> str:

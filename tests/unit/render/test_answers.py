@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mesh.ports.renderer import ExternalFile, FrameNames
 from mesh.render import process
 from mesh.render.blender.inspection import missing_datablocks
-from mesh.render.blender.session import command_line
+from mesh.render.blender.session import command_line, printed_progress
 from mesh.render.blender.stages import has_outgrown
 
 LOG_42 = """\
@@ -39,6 +39,23 @@ def test_missing_datablocks_are_read_from_the_log_but_not_those_of_missing_libra
         ("missing-datablock", "Tree"),
         ("missing-datablock", "Bark's"),
     ]
+
+
+LOG_34 = """\
+Fra:7 Mem:13.27M (Peak 13.27M) | Time:00:00.00 | Mem:0.20M, Peak:0.20M | Scene, ViewLayer | Updating Lights
+Fra:7 Mem:13.27M (Peak 13.27M) | Time:00:02.10 | Remaining:00:08.00 | Mem:0.20M | Scene, ViewLayer | Sample 12/64
+Saved: '/p/frame_0007.png'
+"""
+
+
+def test_progress_is_read_from_what_old_blenders_print() -> None:
+    found = printed_progress(LOG_34)
+    assert found is not None
+    assert (found["sample"], found["samples"]) == (12, 64)
+    first = printed_progress(LOG_34.splitlines()[0])
+    assert first is not None
+    assert (first["sample"], first["samples"]) == (0, 0)
+    assert printed_progress("Saved: 'Fra:1 Sample 1/2'") is None
 
 
 def test_a_process_is_started_afresh_above_a_third_more_memory() -> None:
