@@ -29,6 +29,8 @@ class EngineRack:
         self._facts = facts
         self._slots = slots
         self._tell = tell
+        self.renders = slots > 0
+        """Whether this host renders at all, or only reads scenes."""
         self.found = Engines()
         self._probed = trio.Event()
 

@@ -117,7 +117,8 @@ class Intake:
         await self._rack.settled()
         engine = self._choose(request["engine"], saved_by)
         reader = self._reader(engine, saved_by)
-        self._nursery.start_soon(self._warm, engine)
+        if self._rack.renders:
+            self._nursery.start_soon(self._warm, engine)
         ranges = [range(part.first, part.last + 1, part.step) for part in frames.ranges] if frames else None
         inspection = await self._renderer.inspect(scene, ranges, reader)
         frames = frames or _own_frames(inspection, request["step"])
