@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from mesh.core.contacts import Directory
 from mesh.core.effects import CheckOutput
-from mesh.core.events import OutputChecked
+from mesh.core.events import BlobDamaged, OutputChecked
 from mesh.core.fold import result_of
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -24,7 +24,7 @@ from mesh.core.notes import (
     Publish,
     SceneComplete,
     TaskChanged,
-    TaskSafe,
+    TasksSafe,
 )
 from mesh.core.ops import Ops
 from mesh.core.placement import rank
@@ -32,14 +32,21 @@ from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS
+from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptHold
 from mesh.wire.messages import Holds
-from mesh.wire.records import Hold, Lost, Result
+from mesh.wire.records import Entry, Hold, Lost, Result
 
 _HOLDS_PER_MESSAGE = 64
 _NONCE_SIZE = 16
+_HOLDS_PER_TASK = 2
+_HOLDS_LEAST = 64
+"""Holds that one peer may give in a job, most of them of results that are not here yet: twice its tasks and some."""
+
+_SAFE_EACH_MS = 30_000
+"""How often outputs that are safe are looked for: their holders mostly come back."""
+
 _LOST_STAGGER_MS = 5_000
 """Keepers say that an output is lost one after the other, the closest first: one word is enough."""
 
@@ -63,16 +70,29 @@ class Holding:
         self._safe: dict[JobId, dict[int, None]] = {}
         self._unsafe: dict[JobId, dict[int, None]] = {}
         """Tasks that count and lack holds."""
+        self._given: dict[JobId, dict[PeerId, int]] = {}
+        """How many holds of each job a peer has given."""
         self._gone_since: dict[RecordId, Instant] = {}
+        self._safe_seen_at: dict[JobId, Instant] = {}
 
     def restore(self, holds: Iterable[Signed[Hold]]) -> None:
-        """Take this peer's own holds from the journal."""
+        """Take this peer's own holds from the journal; one whose blob is gone from the disk promises too much."""
         for hold in holds:
-            if hold.body.job in self._ledger.jobs:
-                self._note(hold)
+            ledger = self._ledger.get(hold.body.job)
+            if ledger is not None and self._swarm.complete(hold.body.blob):
+                self._note(ledger, hold)
         for ledger in self._ledger.jobs.values():
             for task in range(ledger.tasks):
                 self._sort(ledger, task)
+
+    def on_started(self, turn: Turn) -> None:
+        """Hold what this peer rendered and had no time to hold before it ended."""
+        for ledger in self._ledger.jobs.values():
+            for entry in list(ledger.entries.values()):
+                if entry.author == self._directory.me and isinstance(entry.body.what, Result) and not ledger.ended:
+                    for output in entry.body.what.outputs:
+                        if self._swarm.complete(output.blob):
+                            self._hold(turn, ledger.id, output.blob)
 
     def holders(self, job: JobId, blob: BlobId) -> dict[PeerId, Signed[Hold]]:
         """Return who holds a blob, as far as this peer knows."""
@@ -107,7 +127,7 @@ class Holding:
         """Look whether this peer should take a copy of what counts now."""
         ledger = self._ledger.get(note.job)
         if ledger is not None:
-            self._judge(turn, ledger, note.task)
+            self._judge(turn, ledger, [note.task])
             self._consider(turn, ledger, note.task)
 
     def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
@@ -116,11 +136,13 @@ class Holding:
         if ledger is not None and self._keepers.marked(note.job, turn.now):
             self._hold(turn, note.job, ledger.job.scene)
 
-    def on_holds(self, turn: Turn, message: Holds) -> None:
-        """Learn of others' holds."""
+    def on_holds(self, turn: Turn, peer: PeerId, message: Holds) -> None:
+        """Learn of the holds that a member gave; nobody speaks for another."""
         for hold in message.holds:
             ledger = self._ledger.get(hold.body.job)
-            if ledger is not None and self._keepers_want(ledger, turn) and self._note(hold):
+            if ledger is None or hold.author != peer or not self._keepers_want(ledger, turn):
+                continue
+            if self._note(ledger, hold):
                 turn.tell(HoldHeard(hold=hold))
 
     def on_hold_heard(self, turn: Turn, note: HoldHeard) -> None:
@@ -128,8 +150,7 @@ class Holding:
         ledger = self._ledger.get(note.hold.body.job)
         if ledger is None:
             return
-        for task in self._tasks_of(ledger, note.hold.body.blob):
-            self._judge(turn, ledger, task)
+        self._judge(turn, ledger, ledger.by_output.get(note.hold.body.blob, {}))
 
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Check an output that came, before promising to keep it."""
@@ -140,6 +161,16 @@ class Holding:
         op = self._ops.next()
         self._checking[op] = (wanted[0], note.blob)
         turn.do(CheckOutput(op=op, job=ledger.head.job, blob=note.blob))
+
+    def on_blob_damaged(self, turn: Turn, event: BlobDamaged) -> None:
+        """Fetch again what this peer promised to keep."""
+        for job, by_blob in self._holds.items():
+            ledger = self._ledger.jobs[job]
+            if self._directory.me not in by_blob.get(event.blob, {}):
+                continue
+            for task in ledger.by_output.get(event.blob, {}):
+                self._wanted[event.blob] = (job, task)
+                self._swarm.want(turn, event.blob, b"hold" + job, *by_blob[event.blob])
 
     def on_output_checked(self, turn: Turn, event: OutputChecked) -> None:
         """Hold what is good."""
@@ -175,9 +206,16 @@ class Holding:
         for job, ledger in self._ledger.jobs.items():
             if ledger.ended or not self._keepers_want(ledger, turn):
                 continue
+            gone: list[Signed[Entry]] = []
             for task in list(self._unsafe.get(job, {})):
                 self._consider(turn, ledger, task)
-                self._look_for_loss(turn, ledger, task)
+                gone += self._gone(turn, ledger, task)
+            seen_at = self._safe_seen_at.setdefault(job, turn.now.instant)
+            if turn.now.instant - seen_at >= _SAFE_EACH_MS:
+                self._safe_seen_at[job] = turn.now.instant
+                for task in self._safe.get(job, {}):
+                    gone += self._gone(turn, ledger, task)
+            self._say_lost(turn, ledger, gone)
 
     def _keepers_want(self, ledger: JobLedger, turn: Turn) -> bool:
         return ledger.submitter == self._directory.me or self._keepers.marked(ledger.id, turn.now)
@@ -200,9 +238,11 @@ class Holding:
 
     def _chosen(self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]]) -> list[PeerId]:
         """Return who takes the copies that are missing: the submitter first, it fetches the file anyway."""
-        author = ledger.task(task).counting
-        assert author is not None
-        known = dict.fromkeys((*holders, author.author))
+        counting = ledger.task(task).counting
+        assert counting is not None
+        known = dict.fromkeys(holders)
+        if self._directory.connected(counting.author):
+            known[counting.author] = None  # its hold is on its way
         missing = ledger.job.copies - len(known)
         able = [peer for peer in self._keepers.of(ledger.id, turn.now) if peer not in known]
         if ledger.submitter not in known and self._directory.connected(ledger.submitter):
@@ -216,17 +256,21 @@ class Holding:
             return
         hold = sign(Hold(job=job, blob=blob, nonce=turn.dice.draw(_NONCE_SIZE)), self._signer)
         turn.keep(KeptHold(hold=hold))
-        self._note(hold)
-        turn.tell(HoldHeard(hold=hold))
         ledger = self._ledger.jobs[job]
+        self._note(ledger, hold)
+        turn.tell(HoldHeard(hold=hold))
         for peer in self._keepers.parties(ledger, turn.now):
             turn.send(peer, Holds(holds=(hold,)))
 
-    def _note(self, hold: Signed[Hold]) -> bool:
-        by_blob = self._holds.setdefault(hold.body.job, {}).setdefault(hold.body.blob, {})
-        if hold.author in by_blob:
+    def _note(self, ledger: JobLedger, hold: Signed[Hold]) -> bool:
+        if hold.author in self.holders(ledger.id, hold.body.blob):
             return False
-        by_blob[hold.author] = hold
+        given = self._given.setdefault(ledger.id, {})
+        count = given.get(hold.author, 0)
+        if count >= _HOLDS_LEAST + _HOLDS_PER_TASK * ledger.tasks:
+            return False
+        given[hold.author] = count + 1
+        self._holds.setdefault(ledger.id, {}).setdefault(hold.body.blob, {})[hold.author] = hold
         return True
 
     def _tell(self, turn: Turn, peer: PeerId, job: JobId) -> None:
@@ -237,15 +281,12 @@ class Holding:
     def _own(self, job: JobId) -> list[dict[PeerId, Signed[Hold]]]:
         return [by_peer for by_peer in self._holds.get(job, {}).values() if self._directory.me in by_peer]
 
-    def _tasks_of(self, ledger: JobLedger, blob: BlobId) -> list[int]:
-        found = ledger.by_output.get(blob)
-        return [] if found is None else list(found)
-
-    def _judge(self, turn: Turn, ledger: JobLedger, task: int) -> None:
-        was_safe = self.is_safe(ledger.id, task)
-        self._sort(ledger, task)
-        if self.is_safe(ledger.id, task) and not was_safe:
-            turn.tell(TaskSafe(job=ledger.id, task=task))
+    def _judge(self, turn: Turn, ledger: JobLedger, tasks: Iterable[int]) -> None:
+        before = self.safe_count(ledger.id)
+        for task in tasks:
+            self._sort(ledger, task)
+        if self.safe_count(ledger.id) > before:
+            turn.tell(TasksSafe(job=ledger.id))
 
     def _sort(self, ledger: JobLedger, task: int) -> None:
         counting = ledger.task(task).counting
@@ -259,8 +300,8 @@ class Holding:
             )
             (safe if enough else unsafe)[task] = None
 
-    def _look_for_loss(self, turn: Turn, ledger: JobLedger, task: int) -> None:
-        """An output that nobody who could have it answers for is lost; the closest keeper says so first."""
+    def _gone(self, turn: Turn, ledger: JobLedger, task: int) -> list[Signed[Entry]]:
+        """Return the task's result if nobody who could have its output has answered for it for long enough."""
         counting = ledger.task(task).counting
         assert counting is not None
         output = result_of(counting).outputs[0].blob
@@ -269,14 +310,18 @@ class Holding:
         answered = any(self._directory.connected(peer) for peer in able) and not self._sought_in_vain(turn, output)
         if answered or self._swarm.complete(output):
             self._gone_since.pop(counting.id, None)
-            return
+            return []
         since = self._gone_since.setdefault(counting.id, turn.now.instant)
         keepers = self._keepers.of(ledger.id, turn.now)
         place = keepers.index(self._directory.me) if self._directory.me in keepers else len(keepers)
-        patience = LOST_AFTER_SAFE_MS if len(holders) >= ledger.job.copies else LOST_AFTER_MS
-        if turn.now.instant - since >= patience + place * _LOST_STAGGER_MS:
-            self._gone_since.pop(counting.id)
-            turn.tell(Publish(job=ledger.id, what=Lost(task=task, result=RecordId(counting.id))))
+        patience_ms = LOST_AFTER_SAFE_MS if len(holders) >= ledger.job.copies else LOST_AFTER_MS
+        return [counting] if turn.now.instant - since >= patience_ms + place * _LOST_STAGGER_MS else []
+
+    def _say_lost(self, turn: Turn, ledger: JobLedger, gone: list[Signed[Entry]]) -> None:
+        """Say what is lost; no more often than it would act, so that a peer that was cut off fills no ledger."""
+        for entry in gone[: max(0, LOST_PER_AUTHOR - ledger.losses_told(self._directory.me))]:
+            self._gone_since.pop(entry.id, None)
+            turn.tell(Publish(job=ledger.id, what=Lost(task=result_of(entry).task, result=RecordId(entry.id))))
 
     def _sought_in_vain(self, turn: Turn, blob: BlobId) -> bool:
         since = self._swarm.silent_since(blob)

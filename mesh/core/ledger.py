@@ -130,6 +130,10 @@ class JobLedger:
         """Return the median render time of the latest results; 0: none yet."""
         return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
 
+    def losses_told(self, author: PeerId) -> int:
+        """Return how many outputs `author` has said are lost."""
+        return len(self._lost_by.get(author, []))
+
     def failures(self) -> Iterator[tuple[int, Signed[Entry]]]:
         """Yield the failures of tasks that still lack a result."""
         for task, folded in sorted(self._folded.items()):

@@ -131,11 +131,10 @@ class HoldHeard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSafe:
-    """A task's output has as many holds as its job asks."""
+class TasksSafe:
+    """More outputs of a job have as many holds as it asks."""
 
     job: JobId
-    task: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,7 @@ Note: TypeAlias = (
     | SceneComplete
     | BlobComplete
     | HoldHeard
-    | TaskSafe
+    | TasksSafe
     | TaskDelivered
     | Publish
 )

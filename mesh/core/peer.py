@@ -209,6 +209,7 @@ class Peer:
             ev.BlobStarted: self.swarm.on_blob_started,
             ev.PiecesStored: self.swarm.on_pieces_stored,
             ev.FetchFailed: self.swarm.on_fetch_failed,
+            ev.BlobDamaged: self._on_blob_damaged,
             ev.TreeRead: self.scenes.on_tree_read,
             ev.PageWritten: self.seals.on_page_written,
             ev.PageRead: self.seals.on_page_read,
@@ -241,7 +242,7 @@ class Peer:
             ms.StreamIds: self.sync.on_stream_ids,
             ms.Entries: self.sync.on_entries,
             ms.Stored: lambda _turn, peer, message: self.sync.on_stored(peer, message),
-            ms.Holds: lambda turn, _peer, message: self.holding.on_holds(turn, message),
+            ms.Holds: self.holding.on_holds,
             ms.Seek: self.swarm.on_seek,
             ms.Have: self.swarm.on_have,
             ms.Ping: self.contacting.on_ping,
@@ -305,7 +306,7 @@ class Peer:
                 self.seals.on_blob_complete,
             ),
             nt.HoldHeard: (self.holding.on_hold_heard,),
-            nt.TaskSafe: (self._on_task_safe,),
+            nt.TasksSafe: (self._on_tasks_safe,),
             nt.TaskDelivered: (self.seals.on_task_delivered,),
             nt.Publish: (self.sync.on_publish,),
         }
@@ -366,6 +367,7 @@ class Peer:
         self.contacting.on_started(turn, event, by_kind.get(kp.KeptContact, []))
         self.keepers.on_started(turn)
         self.leases.on_started(turn)
+        self.holding.on_started(turn)
         self.seals.restore(turn)
         for order in self.delivery.orders.values():
             if not order.closed:
@@ -420,9 +422,14 @@ class Peer:
             self.claims.on_render_failed(turn, event, claim)
             self.slots.on_render_failed(turn, event)
 
-    def _on_task_safe(self, turn: Turn, note: nt.TaskSafe) -> None:
+    def _on_blob_damaged(self, turn: Turn, event: ev.BlobDamaged) -> None:
+        self.swarm.on_blob_damaged(event)
+        self.scenes.on_blob_damaged(turn, event)
+        self.holding.on_blob_damaged(turn, event)
+
+    def _on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
         self.windows.safe[note.job] = self.holding.safe_count(note.job)
-        self.seals.on_task_safe(turn, note)
+        self.seals.on_tasks_safe(turn, note)
 
     def _follow_all(self, turn: Turn, _note: object) -> None:
         self.claims.follow_all(turn)

@@ -14,7 +14,7 @@ from mesh.core.judge import valid_page
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import BlobComplete, EntryAdded, JobEnded, Publish, TaskDelivered, TaskSafe
+from mesh.core.notes import BlobComplete, EntryAdded, JobEnded, Publish, TaskDelivered, TasksSafe
 from mesh.core.ops import Ops
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
@@ -75,7 +75,7 @@ class Seals:
         """Seal what is delivered whole."""
         self._consider(turn, note.job)
 
-    def on_task_safe(self, turn: Turn, note: TaskSafe) -> None:
+    def on_tasks_safe(self, turn: Turn, note: TasksSafe) -> None:
         """See whether all of a job is safe."""
         self._consider(turn, note.job)
 

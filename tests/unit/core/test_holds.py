@@ -1,0 +1,229 @@
+"""Copies that outlive their author: whose word counts, when a task is safe, when an output is lost."""
+
+import pytest
+
+from mesh.core.effects import Append, CheckOutput, FetchManifest, FetchPieces, Send
+from mesh.core.events import BlobStarted, ChannelClosed, FrameWritten, OutputChecked, PiecesStored, Rendered
+from mesh.core.notes import ClaimWon
+from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId, JobId
+from mesh.ground.instants import MINUTE_MS, SECOND_MS
+from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR, NOTES_PER_TURN
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptEntries, KeptHold
+from mesh.wire.messages import Entries, Have, Head, Holds
+from mesh.wire.records import Entry, Lost, Output, Result
+from tests.support.cast import Actor, Cast, blob
+from tests.support.rig import Rig, kept, of, sent
+
+
+class Keeper:
+    """A keeper of ann's job, which bob renders; `copies` holds make a frame safe."""
+
+    def __init__(self, cast: Cast, *, copies: int = 2, frames: int = 4) -> None:
+        self.cast = cast
+        self.rig = Rig(cast, slots=0)
+        self.ann, self.bob, self.cid = cast.actor("ann"), cast.actor("bob"), cast.actor("cid")
+        self.rig.meet(self.ann, self.bob, self.cid)
+        self.head: Head = cast.head(self.ann, frames=frames, copies=copies)
+        self.job: JobId = self.rig.keep(self.head, by=self.ann)
+
+    def result(self, task: int = 0, author: Actor | None = None) -> tuple[Signed[Entry], BlobId]:
+        found = self.cast.result(author or self.bob, self.head, task)
+        self.rig.take(self.head, found, by=author or self.bob)
+        assert isinstance(found.body.what, Result)
+        return found, found.body.what.outputs[0].blob
+
+    def holds(self, actor: Actor, held: BlobId, *, said_by: Actor | None = None) -> None:
+        self.rig.hear(said_by or actor, Holds(holds=(self.cast.hold(actor, self.head, held),)))
+
+    def safe(self) -> int:
+        return self.rig.peer.job_view(self.rig.now, self.job).safe  # type: ignore[union-attr]
+
+    def brings(self, picture: BlobId, source: Actor) -> None:
+        """Let the peer fetch a picture from whoever has it."""
+        self.rig.hear(source, Have(blob=picture, pieces=0, bits=b""))
+        (manifest,) = of(self.rig.effects, FetchManifest)
+        self.rig.tell(BlobStarted(op=manifest.op, blob=picture, pieces=1, have=()))
+        (pieces,) = of(self.rig.effects, FetchPieces)
+        self.rig.tell(PiecesStored(op=pieces.op, blob=picture, numbers=(0,), complete=True))
+
+
+@pytest.fixture
+def keeper(cast: Cast) -> Keeper:
+    return Keeper(cast)
+
+
+def test_a_task_is_safe_with_holds_of_as_many_peers_as_the_job_asks(keeper: Keeper) -> None:
+    _, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    keeper.holds(keeper.bob, picture)
+    assert keeper.safe() == 0
+    keeper.holds(keeper.cid, picture)
+    assert keeper.safe() == 1
+
+
+def test_a_strangers_holds_make_nothing_safe(keeper: Keeper) -> None:
+    _, picture = keeper.result()
+    stranger = Cast("another mesh").actor("stranger")
+    for actor in (stranger, keeper.cast.actor("nobody has met")):
+        keeper.holds(actor, picture, said_by=keeper.bob)
+    keeper.holds(keeper.bob, picture)
+    assert keeper.safe() == 0
+
+
+def test_a_hold_before_its_result_counts_once_the_result_is_here(keeper: Keeper) -> None:
+    found = keeper.cast.result(keeper.bob, keeper.head, 0)
+    assert isinstance(found.body.what, Result)
+    for actor in (keeper.bob, keeper.cid):
+        keeper.holds(actor, found.body.what.outputs[0].blob)
+    keeper.rig.take(keeper.head, found, by=keeper.bob)
+    assert keeper.safe() == 1
+
+
+def test_holds_of_what_nobody_rendered_are_bounded(keeper: Keeper) -> None:
+    for number in range(2_000):
+        keeper.holds(keeper.bob, blob(f"made up {number}"))
+    assert len(keeper.rig.peer.holding._holds[keeper.job]) < 200
+
+
+def test_a_keeper_takes_a_copy_checks_it_and_only_then_holds_it(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=3)
+    _, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    keeper.holds(keeper.ann, picture)
+    keeper.brings(picture, keeper.bob)
+    assert kept(keeper.rig.effects, KeptHold) == []
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=True))
+    (entry,) = kept(keeper.rig.effects, KeptHold)
+    assert entry.hold.body.blob == picture
+    assert keeper.safe() == 1
+
+
+def test_a_picture_that_is_none_is_not_held(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=3)
+    _, picture = keeper.result()
+    keeper.brings(picture, keeper.bob)
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=False))
+    keeper.rig.wait(10 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    assert kept(keeper.rig.effects, KeptHold) == []
+    assert len(of(keeper.rig.effects, CheckOutput)) == 1
+
+
+def test_a_hold_is_on_the_disk_before_anybody_hears_of_it(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=3)
+    _, picture = keeper.result()
+    keeper.brings(picture, keeper.bob)
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    effects = keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=True))
+    written = next(at for at, effect in enumerate(effects) if isinstance(effect, Append))
+    told = [at for at, effect in enumerate(effects) if isinstance(effect, Send) and isinstance(effect.message, Holds)]
+    assert told
+    assert written < min(told)
+
+
+def test_thousands_of_frames_that_look_alike_are_safe_in_one_turn(cast: Cast) -> None:
+    keeper = Keeper(cast, frames=NOTES_PER_TURN + 100)
+    black = blob("a black frame")
+    entries = [
+        cast.result(keeper.bob, keeper.head, task, picture=black) for task in range(len(keeper.head.job.body.frames))
+    ]
+    for at in range(0, len(entries), 16):
+        keeper.rig.take(keeper.head, *entries[at : at + 16], by=keeper.bob)
+    keeper.holds(keeper.bob, black)
+    keeper.holds(keeper.cid, black)
+    assert keeper.safe() == len(entries)
+
+
+def losses(keeper: Keeper) -> list[bytes]:
+    return [
+        entry.body.what.result
+        for message in kept(keeper.rig.effects, KeptEntries)
+        for entry in message.entries
+        if isinstance(entry.body.what, Lost)
+    ]
+
+
+def test_an_output_that_nobody_answers_for_is_lost_after_half_a_minute_and_its_task_open(keeper: Keeper) -> None:
+    found, _ = keeper.result()
+    keeper.rig.tell(ChannelClosed(peer=keeper.bob.id, clean=False))
+    keeper.rig.wait(LOST_AFTER_MS - SECOND_MS, keeper.ann, keeper.cid)
+    assert losses(keeper) == []
+    keeper.rig.wait(30 * SECOND_MS, keeper.ann, keeper.cid)
+    assert losses(keeper) == [found.id]
+    assert list(keeper.rig.peer.ledger.jobs[keeper.job].open_tasks()) == [0, 1, 2, 3]
+
+
+def test_an_output_whose_author_comes_back_in_time_is_not_lost(keeper: Keeper) -> None:
+    _, picture = keeper.result()
+    for _ in range(5):
+        keeper.rig.tell(ChannelClosed(peer=keeper.bob.id, clean=False))
+        keeper.rig.wait(LOST_AFTER_MS // 2, keeper.ann, keeper.cid)
+        keeper.rig.meet(keeper.bob)
+        keeper.rig.hear(keeper.bob, Have(blob=picture, pieces=2, bits=b"\x01"))
+        keeper.rig.wait(SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    assert losses(keeper) == []
+
+
+def test_a_safe_output_whose_holders_are_all_gone_is_lost_after_ten_minutes(keeper: Keeper) -> None:
+    found, picture = keeper.result()
+    keeper.rig.peer.holding._bad[picture] = None  # this keeper takes no copy itself
+    keeper.holds(keeper.bob, picture)
+    keeper.holds(keeper.cid, picture)
+    assert keeper.safe() == 1
+    for actor in (keeper.bob, keeper.cid):
+        keeper.rig.tell(ChannelClosed(peer=actor.id, clean=False))
+    keeper.rig.wait(LOST_AFTER_SAFE_MS - MINUTE_MS, keeper.ann)
+    assert losses(keeper) == []
+    keeper.rig.wait(3 * MINUTE_MS, keeper.ann)
+    assert losses(keeper) == [found.id]
+
+
+def test_a_keeper_that_is_cut_off_says_of_three_outputs_that_they_are_lost_and_then_is_quiet(cast: Cast) -> None:
+    keeper = Keeper(cast, frames=40)
+    for task in range(40):
+        keeper.result(task)
+    for actor in (keeper.ann, keeper.bob, keeper.cid):
+        keeper.rig.tell(ChannelClosed(peer=actor.id, clean=False))
+    keeper.rig.wait(5 * MINUTE_MS)
+    assert len(losses(keeper)) == LOST_PER_AUTHOR
+
+
+def test_who_crashed_between_its_result_and_its_hold_holds_when_it_starts_again(cast: Cast) -> None:
+    ann = cast.actor("ann")
+    head = cast.head(ann)
+    rig = Rig(cast, "bob")
+    rig.meet(ann)
+    job = rig.learn(head, ann, by=ann)
+    claim = cast.claim(rig.me, head, 0)
+    picture = blob("bob's picture")
+    rig.peer.claims.mine.clear()
+    turn = Turn(rig.now, rig.peer._dice, rig.me.id)
+    rig.peer.slots.on_claim_won(turn, ClaimWon(claim=claim))
+    (op,) = rig.peer.slots._by_op
+    rig.tell(FrameWritten(op=op, render_ms=5))
+    effects = rig.tell(Rendered(op=op, outputs=(Output(blob=picture, size=9),), log=None))
+    assert sent(effects, Entries)
+    before_the_hold = tuple(
+        entry
+        for effect in rig.effects
+        if isinstance(effect, Append)
+        for entry in effect.entries
+        if not isinstance(entry, KeptHold)
+    )
+    again = Rig(cast, "bob", kept=before_the_hold, complete=(picture,), actor=rig.me)
+    assert [entry.hold.body.blob for entry in kept(again.effects, KeptHold)] == [picture]
+    assert job in again.peer.ledger.jobs
+
+
+def test_an_author_that_is_gone_and_never_held_counts_for_no_copy(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=1)
+    _, picture = keeper.result()
+    keeper.rig.clear()
+    keeper.rig.hear(keeper.cid, Have(blob=picture, pieces=0, bits=b""))
+    for actor in (keeper.ann, keeper.bob):
+        keeper.rig.tell(ChannelClosed(peer=actor.id, clean=False))
+    keeper.rig.wait(10 * SECOND_MS, keeper.cid)
+    assert picture in keeper.rig.peer.swarm.wants
