@@ -11,6 +11,7 @@ disk or renderer delays nobody else. At most `EFFECTS_MAX` effects wait; the dri
 The module must not know what any effect but `Append` does: that is in the routes it was given.
 """
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, get_args
@@ -18,12 +19,16 @@ from typing import Any, Final, TypeAlias, get_args
 import trio
 
 from mesh.core.effects import Append, Effect
+from mesh.ground.errors import BugError
 from mesh.ports.storage import Journal
 from mesh.ports.world import World
 from mesh.wire import kept
 
 EFFECTS_MAX: Final = 4_096
 """Effects that wait for the disk: what the busiest keeper's core asks for in some seconds."""
+
+STORY_MAX: Final = 2_000
+"""Characters of an effect in a bug's story."""
 
 Route: TypeAlias = Callable[[Any], None]
 """Performs, or starts to perform, one effect; it never waits."""
@@ -57,10 +62,6 @@ class Executor:
             self._work = trio.Event()
             await self._round()
 
-    async def drain(self) -> None:
-        """Perform what still waits; for the end, when `run` was cancelled."""
-        await self._round()
-
     async def _round(self) -> None:
         """Perform all that waits now."""
         self._perform_up_to_append()
@@ -72,13 +73,19 @@ class Executor:
         for _ in effects:
             effect = self._waiting.popleft()
             if not isinstance(effect, Append):
-                self._routes[type(effect)](effect)
+                self._do(effect)
         self._room.set()
         if self._waiting:
             self._work.set()
 
     def _perform_up_to_append(self) -> None:
         while self._waiting and not isinstance(self._waiting[0], Append):
-            effect = self._waiting.popleft()
-            self._routes[type(effect)](effect)
+            self._do(self._waiting.popleft())
         self._room.set()
+
+    def _do(self, effect: Effect) -> None:
+        try:
+            self._routes[type(effect)](effect)
+        except Exception as error:
+            # A route starts something and waits for nothing, so that whatever it raises is a fault of ours.
+            raise BugError(f"performing {effect!r}"[:STORY_MAX] + f"\n{traceback.format_exc()}") from error

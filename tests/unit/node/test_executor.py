@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from mesh.core.effects import Append, Effect, Send, Stopped
+from mesh.ground.errors import BugError
 from mesh.ground.ids import JobId, PeerId
 from mesh.node.executor import EFFECTS_MAX, Executor
 from mesh.ports.storage import DiskFull
@@ -112,6 +113,18 @@ async def test_the_driver_waits_while_too_much_waits_for_the_disk() -> None:
         bench.world.hold.set()
         await bench.executor.take([send(3)])
         nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_a_route_that_raises_is_a_bug_with_a_story() -> None:
+    def fail(_effect: Effect) -> None:
+        raise KeyError("nobody")
+
+    kinds = [kind for kind in get_args(Effect) if kind is not Append]
+    executor = Executor(world=VirtualWorld(), journal=ListJournal(), routes=dict.fromkeys(kinds, fail))
+    await executor.take([send(7)])
+    with pytest.raises(BugError, match=r"(?s)Ping\(number=7\).*nobody"):
+        await executor.run()
 
 
 @virtual
