@@ -100,16 +100,20 @@ class Disk:
         stored = self.blobs.get(blob)
         return stored is not None and stored.complete
 
-    def read(self, blob: BlobId, numbers: tuple[int, ...]) -> tuple[int, ...]:
-        """Return which of these pieces come back as they were written; rotten ones are missing from now on."""
+    def find_rot(self, blob: BlobId) -> bool:
+        """Read a blob; its rotten pieces are missing from now on. Tell whether there were any."""
         stored = self.blobs.get(blob)
-        if stored is None:
-            return ()
-        found = stored.rotten
-        stored.bits &= ~found
-        stored.synced &= ~found
+        if stored is None or not stored.rotten:
+            return False
+        stored.bits &= ~stored.rotten
+        stored.synced &= ~stored.rotten
         stored.rotten = 0
-        return tuple(number for number in numbers if stored.bits >> number & 1)
+        return True
+
+    def pick(self, blob: BlobId, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """Return which of these pieces are here."""
+        stored = self.blobs.get(blob)
+        return tuple(number for number in numbers if stored is not None and stored.bits >> number & 1)
 
     def intact(self, blob: BlobId) -> bool:
         """Tell whether every byte of the blob is here and good; only checkers and readers of all of it may ask."""

@@ -116,11 +116,11 @@ class Safety:
     def sends(self, host: "Host", effect: Send) -> None:
         """S7 and S1: what is offered or held is on the disk when the word leaves."""
         match effect.message:
-            case Have(blob=blob, pieces=pieces, bits=bits) if pieces:
-                offered = int.from_bytes(bits, "little")
+            case Have(blob=blob, pieces=pieces, bits=bits) if blob not in self._world.faults.rotted:
                 stored = host.disk.blobs.get(blob)
-                there = stored.bits | stored.rotten if stored is not None else 0
-                if offered & ~there:
+                offered = int.from_bytes(bits, "little")
+                whole = stored is not None and stored.complete
+                if not whole and (not pieces or stored is None or offered & ~stored.bits):
                     raise Violation("S7", f"{host.name} offers pieces that it has not stored", blob)
             case Holds(holds=holds):
                 for hold in holds:

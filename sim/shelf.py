@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from mesh.core.effects import CheckOutput, Export, FetchManifest, FetchPieces, ReadPage, ReadTree, WritePage
 from mesh.core.events import (
+    BlobDamaged,
     BlobStarted,
     Exported,
     ExportFailed,
@@ -73,7 +74,8 @@ class Shelf:
         if source is None:
             return
         facts = self._world.blobs.get(effect.blob)
-        numbers = source.disk.read(effect.blob, effect.numbers)
+        source.shelf.read(effect.blob)
+        numbers = source.disk.pick(effect.blob, effect.numbers)
         if len(numbers) > 1 and self._world.faulty and self._dice.below(50) == 0:
             numbers = numbers[: 1 + self._dice.below(len(numbers) - 1)]
         if facts is None or not numbers or self._host.disk.full:
@@ -101,9 +103,15 @@ class Shelf:
 
     # Reading and writing.
 
+    def read(self, blob: BlobId) -> bool:
+        """Read a blob and tell whether it is whole; the core is told when that shows a rotten piece."""
+        if self._host.disk.find_rot(blob):
+            self._world.tell(self._host, 0, BlobDamaged(blob=blob))
+        return self._host.disk.has(blob)
+
     def read_tree(self, effect: ReadTree) -> None:
         """Read which blobs a scene's root names."""
-        blobs = self._world.trees.get(effect.root, ()) if self._host.disk.intact(effect.root) else ()
+        blobs = self._world.trees.get(effect.root, ()) if self.read(effect.root) else ()
         self._world.tell(self._host, _READ_MS, TreeRead(op=effect.op, root=effect.root, blobs=blobs))
 
     def write_page(self, effect: WritePage) -> None:
@@ -118,7 +126,7 @@ class Shelf:
     def read_page(self, effect: ReadPage) -> None:
         """Read a seal's page and check its signatures."""
         page: SealPage | None = None
-        if self._host.disk.intact(effect.blob):
+        if self.read(effect.blob):
             page = self._world.pages.get(effect.blob)
         try:
             self._world.checked.check(page)
@@ -129,7 +137,7 @@ class Shelf:
     def check_output(self, effect: CheckOutput) -> None:
         """Look at a blob as at a picture."""
         facts = self._world.blobs.get(effect.blob)
-        good = facts is not None and facts.picture and self._host.disk.intact(effect.blob)
+        good = facts is not None and facts.picture and self.read(effect.blob)
         self._world.tell(self._host, _CHECK_MS, OutputChecked(op=effect.op, blob=effect.blob, good=good))
 
     def export(self, effect: Export) -> None:
@@ -142,7 +150,7 @@ class Shelf:
             return
         place = (effect.directory, effect.name)
         there = host.disk.files.get(place)
-        if host.disk.full or not host.disk.intact(effect.blob):
+        if host.disk.full or not self.read(effect.blob):
             why = "disk full" if host.disk.full else "the blob is not whole"
             host.receive(ExportFailed(op=effect.op, reason=why, exists=False))
             return

@@ -178,6 +178,13 @@ class FetchFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlobDamaged:
+    """A blob that was whole here has lost a piece, to rot or to somebody's hand: found when it was read."""
+
+    blob: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TreeRead:
     """What a scene's root names; no blobs where it is no tree."""
 
@@ -286,6 +293,7 @@ Event: TypeAlias = (
     | BlobStarted
     | PiecesStored
     | FetchFailed
+    | BlobDamaged
     | TreeRead
     | PageWritten
     | PageRead

@@ -6,7 +6,7 @@ A scene is a tree: its root names all its blobs. A peer claims nothing of a job 
 from dataclasses import dataclass, field
 
 from mesh.core.effects import OpenStage, ReadTree, WarmEngine
-from mesh.core.events import TreeRead
+from mesh.core.events import BlobDamaged, TreeRead
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -98,6 +98,11 @@ class Scenes:
             if note.blob == root or note.blob in coming.lacking:
                 coming.lacking.pop(note.blob, None)
                 self._advance(turn, root, coming)
+
+    def on_blob_damaged(self, turn: Turn, _event: BlobDamaged) -> None:
+        """Look at every scene again: which of them the blob belonged to is not kept."""
+        self._whole.clear()
+        self.consider_all(turn)
 
     def on_tree_read(self, turn: Turn, event: TreeRead) -> None:
         """Fetch all that the root names."""

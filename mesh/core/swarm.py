@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from mesh.core.contacts import Directory
 from mesh.core.effects import FetchManifest, FetchPieces
-from mesh.core.events import BlobStarted, FetchFailed, PiecesStored
+from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
 from mesh.core.notes import BlobComplete, PeerLost, PeerReached
 from mesh.core.ops import Ops
 from mesh.core.timers import FetchLate
@@ -183,6 +183,11 @@ class Swarm:
         if peer is not None and not event.full:
             self._sulking[peer] = later(turn.now.instant, _SULK_MS)
         self._ask(turn)
+
+    def on_blob_damaged(self, event: BlobDamaged) -> None:
+        """Believe no more that a blob is here; whoever needs it wants it again, and its manifest says what is left."""
+        self._complete.pop(event.blob, None)
+        self._pieces.pop(event.blob, None)
 
     def on_fetch_late(self, turn: Turn, timer: FetchLate) -> None:
         """Give up on a request."""
