@@ -12,7 +12,7 @@ from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
 from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime, wall_later
-from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, RENEW_BEFORE_MS
+from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
 from mesh.wire.envelope import Signed, Signer, peer_id, sign
 from mesh.wire.kept import KeptAdmission, KeptChain
 from mesh.wire.members import MAX_CHAIN, Admission, Membership, Role, judge_chain
@@ -37,14 +37,19 @@ class Members:
         except WireError:
             return None
         before = self._known.get(membership.peer)
+        if before is None and len(self._known) >= MAX_MEMBERS:
+            return None
         if before is None or _better(membership, before[1]):
             self._known[membership.peer] = (chain, membership)
         return membership
 
-    def learns_new(self, chain: Chain) -> bool:
-        """Take a chain, and tell whether its peer was unknown before."""
+    def take(self, turn: Turn, chain: Chain) -> Membership | None:
+        """Take a chain like `learn`, and keep that of a peer that is new: records in the journal must still act."""
         before = len(self._known)
-        return self.learn(chain) is not None and len(self._known) > before
+        membership = self.learn(chain)
+        if len(self._known) > before:
+            turn.keep(KeptChain(chain=chain))
+        return membership
 
     def renew(self, chain: Chain) -> None:
         """Make `chain` this peer's own."""
@@ -111,6 +116,10 @@ class Door:
             turn.do(AnswerDoor(op=event.op, answer=Refused(code=refusal)))
             return None
         roles = Role(invite.body.roles) & self._members.mine.roles
+        given = self._still_good(turn, again)
+        if given is not None:
+            self._answer(turn, event.op, given)
+            return None
         admission = self._admit(turn, event.subject, roles, RecordId(invite.id))
         until = wall_later(invite.body.expires, MINUTE_MS)
         self.admissions[admission.id] = (admission, until)
@@ -124,7 +133,7 @@ class Door:
 
     def renewed(self, turn: Turn, peer: PeerId, chain: Chain) -> Admitted | Refused:
         """Return the answer to a member that asks on its ordinary channel."""
-        membership = self._members.learn(chain)
+        membership = self._members.take(turn, chain)
         if membership is None or membership.peer != peer:
             return Refused(code=RefusalCode.MAY_NOT_INVITE)
         refusal = self._refusal()
@@ -143,7 +152,9 @@ class Door:
             turn.keep(KeptChain(chain=chain))
 
     def on_tick(self, turn: Turn) -> None:
-        """Ask one connected member for a renewal when it is time."""
+        """Ask one connected member for a renewal when it is time; forget admissions by invites that have ended."""
+        for identifier in [one for one, (_, until) in self.admissions.items() if until < turn.now.wall]:
+            self.admissions.pop(identifier)
         expires = self._members.mine.expires
         if expires - turn.now.wall > RENEW_BEFORE_MS:
             return
@@ -162,7 +173,7 @@ class Door:
             return False
         if not self._members.may(admission.author, Role.INVITE):
             return False
-        until = wall_later(admission.body.issued, 2 * ADMISSION_MS)
+        until = wall_later(min(admission.body.issued, turn.now.wall), 2 * ADMISSION_MS)
         if until < turn.now.wall:
             return False
         self.admissions[admission.id] = (admission, until)
@@ -176,8 +187,13 @@ class Door:
             return RefusalCode.CHAIN_TOO_LONG
         return None
 
+    def _still_good(self, turn: Turn, given: list[Signed[Admission]]) -> Signed[Admission] | None:
+        """Return an admission that this peer gave before and need not give again."""
+        me, least = self._members.mine.peer, turn.now.wall + RENEW_BEFORE_MS
+        return next((one for one in given if one.author == me and one.body.expires > least), None)
+
     def _answer_renewal(self, turn: Turn, op: int, chain: Chain) -> None:
-        membership = self._members.learn(chain)
+        membership = self._members.take(turn, chain)
         refusal = RefusalCode.MAY_NOT_INVITE if membership is None else self._refusal()
         if membership is None or refusal is not None:
             turn.do(AnswerDoor(op=op, answer=Refused(code=refusal or RefusalCode.MAY_NOT_INVITE)))
@@ -197,7 +213,7 @@ class Door:
             ),
             self._signer,
         )
-        self._members.learn((*self._members.my_chain, admission))
+        self._members.take(turn, (*self._members.my_chain, admission))
         return admission
 
     def _answer(self, turn: Turn, op: int, admission: Signed[Admission]) -> None:

@@ -102,7 +102,7 @@ class MeshSet:
     def _take_head(self, turn: Turn, head: Head) -> bool:
         job = JobId(head.job.id)
         body = head.job.body
-        membership = self._members.learn(head.chain)
+        membership = self._members.take(turn, head.chain)
         if job in self._ledger.jobs or len(self._ledger.jobs) >= MAX_JOBS:
             return False
         if membership is None or membership.peer != head.job.author or not membership.roles & Role.SUBMIT:

@@ -397,8 +397,7 @@ class Peer:
             self.meshset.add_admission(turn, admission)
 
     def _on_hello(self, turn: Turn, peer: PeerId, hello: ms.Hello) -> None:
-        if self.members.learns_new(hello.chain):
-            turn.keep(kp.KeptChain(chain=hello.chain))
+        self.members.take(turn, hello.chain)
         self.contacting.on_hello(turn, peer, hello)
 
     def _on_frame_written(self, turn: Turn, event: ev.FrameWritten) -> None:

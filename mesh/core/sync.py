@@ -18,7 +18,7 @@ from mesh.ground.ids import Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import DURABLE, SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed, Signer, sign
-from mesh.wire.kept import KeptChain, KeptEntries
+from mesh.wire.kept import KeptEntries
 from mesh.wire.messages import Entries, LedgerDigest, Stored, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Entry
 
@@ -105,8 +105,7 @@ class Sync:
         if ledger is None:
             return
         for chain in message.chains:
-            if self._members.learns_new(chain):
-                turn.keep(KeptChain(chain=chain))
+            self._members.take(turn, chain)
         judged = [entry for entry in message.entries if acts(entry, ledger, self._members)]
         self._add(turn, ledger, [entry for entry in judged if entry.id not in ledger.entries], own=False)
         stored = tuple(entry.id for entry in judged if entry.id in ledger.entries)

@@ -133,6 +133,9 @@ INVITE_MS = DAY_MS
 MAX_ADMISSIONS_KEPT = 4_096
 """Admissions by open invites that the mesh set holds."""
 
+MAX_MEMBERS = 65_536
+"""Chains that a peer knows: far more than any mesh has members, far less than an inviter gone mad can sign."""
+
 # Connections.
 
 MAX_CHANNELS = 2_048

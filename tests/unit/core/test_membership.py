@@ -1,0 +1,184 @@
+"""Whom this peer takes for members, whom it lets in, and how it stays in itself."""
+
+from mesh.core.effects import AnswerDoor
+from mesh.core.events import AdmissionAsked, RenewalAsked
+from mesh.ground.ids import RecordId
+from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
+from mesh.ground.limits import RENEW_BEFORE_MS
+from mesh.wire.envelope import Signed, sign
+from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries
+from mesh.wire.members import ALL_ROLES, MAX_CHAIN, Admission, Invite, Role, judge_chain
+from mesh.wire.messages import Admitted, News, RefusalCode, Refused, RenewAsk
+from tests.support.cast import WALL, Actor, Cast
+from tests.support.rig import Rig, kept, of, sent
+
+RENDER_ONLY = Role.RENDER
+
+
+def invite(
+    cast: Cast, by: Actor, *, uses: int = 1, expires: int = WALL + DAY_MS, roles: Role = ALL_ROLES
+) -> Signed[Invite]:
+    key = cast.signer(f"invite of {by.name} for {uses}").key
+    return sign(Invite(mesh=cast.mesh, key=key, roles=int(roles), uses=uses, expires=WallTime(expires)), by.signer)
+
+
+def ask(rig: Rig, given: Signed[Invite], name: str, op: int = 1) -> Admitted | Refused:
+    subject = rig.cast.signer(name).key
+    (answer,) = of(rig.tell(AdmissionAsked(op=op, invite=given, subject=subject)), AnswerDoor)
+    assert answer.op == op
+    return answer.answer
+
+
+def test_a_joiner_is_admitted_with_no_more_roles_than_the_admitting_member_has(cast: Cast) -> None:
+    rig = Rig(cast)
+    answer = ask(rig, invite(cast, rig.me), "joiner")
+    assert isinstance(answer, Admitted)
+    membership = judge_chain(answer.chain, cast.mesh)
+    assert membership.key == cast.signer("joiner").key
+    assert membership.roles == rig.peer.members.mine.roles
+    assert answer.chain[:-1] == rig.me.chain
+
+
+def test_an_invite_is_good_for_so_many_peers_and_again_for_the_same(cast: Cast) -> None:
+    rig = Rig(cast)
+    given = invite(cast, rig.me, uses=2)
+    for name in ("one", "two", "one"):
+        assert isinstance(ask(rig, given, name), Admitted)
+    assert ask(rig, given, "three") == Refused(code=RefusalCode.USED_UP)
+
+
+def test_who_asks_again_and_again_fills_nobodys_journal(cast: Cast) -> None:
+    rig = Rig(cast)
+    other = cast.actor("other")
+    rig.meet(other)
+    given = invite(cast, rig.me)
+    rig.clear()
+    chains = {ask(rig, given, "joiner").chain for _ in range(50)}  # type: ignore[union-attr]
+    assert len(chains) == 1
+    assert len(kept(rig.effects, KeptAdmission)) == 1
+    assert len(sent(rig.effects, News)) == 1
+
+
+def test_the_uses_that_others_granted_count_too(cast: Cast) -> None:
+    rig = Rig(cast)
+    other = cast.actor("other")
+    rig.meet(other)
+    given = invite(cast, rig.me)
+    body = Admission(
+        mesh=cast.mesh,
+        subject=cast.signer("one").key,
+        roles=int(RENDER_ONLY),
+        issued=WALL,
+        expires=WallTime(WALL + DAY_MS),
+        invite=RecordId(given.id),
+    )
+    news = News(heads=(), marks=(), cancels=(), admissions=(sign(body, other.signer),))
+    rig.hear(other, news)
+    assert ask(rig, given, "two") == Refused(code=RefusalCode.USED_UP)
+
+
+def test_an_expired_invite_lets_nobody_in(cast: Cast) -> None:
+    rig = Rig(cast)
+    assert ask(rig, invite(cast, rig.me, expires=WALL - 1), "joiner") == Refused(code=RefusalCode.EXPIRED)
+
+
+def test_who_may_not_invite_admits_nobody(cast: Cast) -> None:
+    rig = Rig(cast, roles=RENDER_ONLY)
+    assert ask(rig, invite(cast, rig.me), "joiner") == Refused(code=RefusalCode.MAY_NOT_INVITE)
+
+
+def test_who_is_at_the_end_of_the_longest_chain_admits_nobody(cast: Cast) -> None:
+    actor = None
+    for depth in range(MAX_CHAIN):
+        actor = cast.actor(f"member {depth}", by=actor)
+    rig = Rig(cast, actor=actor)
+    assert ask(rig, invite(cast, rig.me), "joiner") == Refused(code=RefusalCode.CHAIN_TOO_LONG)
+
+
+def test_an_admission_is_on_the_disk_before_its_answer_leaves(cast: Cast) -> None:
+    rig = Rig(cast)
+    subject = cast.signer("joiner").key
+    effects = rig.tell(AdmissionAsked(op=1, invite=invite(cast, rig.me), subject=subject))
+    answered = next(at for at, effect in enumerate(effects) if isinstance(effect, AnswerDoor))
+    assert kept(effects[:answered], KeptAdmission)
+
+
+def test_the_records_of_somebody_admitted_here_are_known_after_a_restart(cast: Cast) -> None:
+    rig = Rig(cast)
+    answer = ask(rig, invite(cast, rig.me), "joiner")
+    assert isinstance(answer, Admitted)
+    joiner = Actor(name="joiner", signer=cast.signer("joiner"), chain=answer.chain)
+    rig.meet(joiner)
+    head = cast.head(rig.me)
+    job = rig.keep(head, rig.me, by=rig.me)
+    rig.take(head, cast.result(joiner, head, 0), by=joiner)
+    assert kept(rig.effects, KeptEntries)
+    entries = tuple(entry for effect in rig.effects if hasattr(effect, "entries") for entry in effect.entries)
+    again = Rig(cast, kept=entries, actor=rig.me)
+    assert again.peer.ledger.jobs[job].counting == 1
+
+
+def test_a_chain_is_journalled_once_however_often_it_is_heard(cast: Cast) -> None:
+    rig = Rig(cast)
+    other = cast.actor("other")
+    for life in range(5):
+        rig.meet(other, life=str(life))
+    assert len(kept(rig.effects, KeptChain)) == 1
+
+
+def test_a_chain_of_another_mesh_makes_nobody_a_member(cast: Cast) -> None:
+    rig = Rig(cast)
+    stranger = Cast("another").actor("stranger")
+    assert rig.peer.members.learn(stranger.chain) is None
+    assert not rig.peer.members.is_member(stranger.id)
+
+
+def test_a_member_is_renewed_on_its_channel_under_its_own_chain_alone(cast: Cast) -> None:
+    rig = Rig(cast)
+    other, thief = cast.actor("other"), cast.actor("thief")
+    rig.meet(other, thief)
+    ((_, answer),) = sent(rig.hear(other, RenewAsk(chain=other.chain)), Admitted)
+    assert judge_chain(answer.chain, cast.mesh).peer == other.id
+    ((_, refused),) = sent(rig.hear(thief, RenewAsk(chain=other.chain)), Refused)
+    assert refused.code == RefusalCode.MAY_NOT_INVITE
+
+
+def test_a_renewal_gives_no_role_that_was_not_there(cast: Cast) -> None:
+    rig = Rig(cast, roles=ALL_ROLES)
+    other = cast.actor("other", RENDER_ONLY)
+    rig.meet(other)
+    ((_, answer),) = sent(rig.hear(other, RenewAsk(chain=other.chain)), Admitted)
+    assert judge_chain(answer.chain, cast.mesh).roles == RENDER_ONLY
+
+
+def test_an_expired_member_is_renewed_at_the_door_even_by_an_expired_one(cast: Cast) -> None:
+    rig = Rig(cast, actor=cast.actor("me", expires=WALL - DAY_MS))
+    late = cast.actor("late", expires=WALL - DAY_MS)
+    (answer,) = of(rig.tell(RenewalAsked(op=3, chain=late.chain)), AnswerDoor)
+    assert isinstance(answer.answer, Admitted)
+    assert judge_chain(answer.answer.chain, cast.mesh).peer == late.id
+
+
+def test_a_renewal_is_asked_for_in_time_and_once_a_minute(cast: Cast) -> None:
+    rig = Rig(cast, actor=cast.actor("me", expires=WALL + RENEW_BEFORE_MS + 10 * MINUTE_MS))
+    other = cast.actor("other")
+    rig.meet(other)
+    rig.wait(9 * MINUTE_MS, other)
+    assert sent(rig.effects, RenewAsk) == []
+    rig.wait(4 * MINUTE_MS, other)
+    assert 2 <= len(sent(rig.effects, RenewAsk)) <= 4
+
+
+def test_a_renewed_chain_is_kept_and_no_other_is_taken(cast: Cast) -> None:
+    rig = Rig(cast, actor=cast.actor("me", expires=WALL + DAY_MS))
+    other = cast.actor("other")
+    rig.meet(other)
+    rig.clear()
+    longer = cast.actor("me", expires=WALL + 20 * DAY_MS).chain
+    fewer = cast.actor("me", RENDER_ONLY, expires=WALL + 25 * DAY_MS).chain
+    for chain in (other.chain, fewer, rig.me.chain):
+        rig.hear(other, Admitted(chain=chain, contacts=()))
+    assert rig.peer.chain == rig.me.chain
+    rig.hear(other, Admitted(chain=longer, contacts=()))
+    assert rig.peer.chain == longer
+    assert [entry.chain for entry in kept(rig.effects, KeptChain)] == [longer]
