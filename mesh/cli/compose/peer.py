@@ -27,7 +27,7 @@ from mesh.node.identity import Identity, load_kept, newest_chain
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.ports.desk import Desk, StatusAnswer
-from mesh.ports.renderer import StageLimits
+from mesh.ports.renderer import Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
 from mesh.ports.transport import ListenFailed
 from mesh.render.blender.adapter import BlenderRenderer
@@ -52,6 +52,7 @@ _BOOT_BYTES: Final = 16
 
 Say = Callable[[str], None]
 OnReady = Callable[[StatusAnswer], None]
+MakeRenderer = Callable[[], Renderer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,18 @@ class _Start:
     static: KeyPair
     name: str
     say: Say
+    make_renderer: MakeRenderer
 
 
-def run(plan: Plan, on_ready: OnReady, say: Say) -> None:
+def _blender() -> Renderer:
+    return BlenderRenderer(cache=cache_directory(os.environ))
+
+
+def run(plan: Plan, on_ready: OnReady, say: Say, *, make_renderer: MakeRenderer = _blender) -> None:
     """Run a peer until it is stopped; an error is raised bare, whatever groups it came in."""
     home = Home(plan.home)
     try:
-        ending = trio.run(_live, _start(home, plan, say), on_ready)
+        ending = trio.run(_live, _start(home, plan, say, make_renderer), on_ready)
         if ending is Ending.LEFT:
             _forget(home)
     except BaseExceptionGroup as group:
@@ -81,7 +87,7 @@ def run(plan: Plan, on_ready: OnReady, say: Say) -> None:
         home.close()
 
 
-def _start(home: Home, plan: Plan, say: Say) -> _Start:
+def _start(home: Home, plan: Plan, say: Say, make_renderer: MakeRenderer) -> _Start:
     world = Machine()
     if plan.name:
         home.keep_fact("name", plan.name.encode())
@@ -95,6 +101,7 @@ def _start(home: Home, plan: Plan, say: Say) -> _Start:
         static=KeyPair.of(home.keys.static().reveal()),
         name=kept_name or home.settings.name or world.facts().name,
         say=say,
+        make_renderer=make_renderer,
     )
 
 
@@ -106,7 +113,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
         raise KeyUnusable(f"{home.directory}: the mesh secret is missing")
     journal = home.open_journal()
     store = home.open_blobs(lambda: world.now().wall)
-    renderer = BlenderRenderer(cache=cache_directory(os.environ))
+    renderer = start.make_renderer()
     timings = None if plan.timings is None else plan.timings.open("a", buffering=1, encoding="utf-8")
     try:
         kept = load_kept(journal)
