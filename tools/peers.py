@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -143,6 +143,10 @@ class Peer:
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Have the peer do something."""
         return Client(compose.endpoint(self.home)).post(path, body)
+
+    def stream(self, path: str, body: dict[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
+        """Have the peer do something that takes time, or tell of changes: yield its events."""
+        return Client(compose.endpoint(self.home)).stream(path, body)
 
     def typing(self, *words: str) -> "subprocess.Popen[str]":
         """Type a command at this peer and do not wait for its end."""

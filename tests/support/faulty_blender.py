@@ -1,0 +1,62 @@
+"""Be Blender, with a fault: FAULT and then what Blender is started with. Runs in the embedded engine's environment.
+
+The stage script runs unchanged, in a real Blender; the fault strikes in handlers that Blender calls, and only while a
+job's scene is loaded, so that the engine passes its proof. `mesh` is not imported, as little as the stage does.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import time
+
+GREED_BYTES = 64 * 1024 * 1024
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def memory() -> None:
+    """Take more and more, until somebody ends it."""
+    held = []
+    while True:
+        held.append(os.urandom(GREED_BYTES))
+        time.sleep(0.02)
+
+
+def truncated() -> None:
+    """Cut what was just written."""
+    import bpy
+
+    path = bpy.context.scene.render.filepath
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
+BEFORE = {"crash": crash, "hang": hang, "memory": memory}
+AFTER = {"truncated": truncated}
+
+
+def main(fault: str, arguments: list[str]) -> None:
+    import bpy
+
+    @bpy.app.handlers.persistent
+    def strike(*_: object) -> None:
+        if bpy.data.filepath:
+            (BEFORE | AFTER)[fault]()
+
+    if fault in BEFORE:
+        bpy.app.handlers.render_pre.append(strike)
+    if fault in AFTER:
+        bpy.app.handlers.render_write.append(strike)
+    script = arguments[arguments.index("--python") + 1]
+    sys.argv = [script, *arguments[arguments.index("--") :]]
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
