@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mesh.ports.renderer import EngineNotInstalled
@@ -83,9 +83,9 @@ def install(cache: Path, say: Say) -> Path:
         if (python := embedded_python(cache)) is not None:
             say(f"bpy {VERSION} is installed in {place}")
             return python
-        _check_libraries()
-        _check_space(place)
-        base = find_python()
+        check_libraries(LIBRARIES)
+        check_space(place.parent, NEEDED_BYTES)
+        base = find_python(pythons())
         say(f"making an environment for bpy {VERSION} with {base} in {place}")
         shutil.rmtree(place, ignore_errors=True)
         pip = _make_environment(base, place)
@@ -99,9 +99,9 @@ def install(cache: Path, say: Say) -> Path:
         return python
 
 
-def find_python() -> Path:
-    """Find a Python 3.11 that can make environments. Raises EngineNotInstalled with what to install."""
-    for candidate in _pythons():
+def find_python(candidates: Iterable[Path]) -> Path:
+    """Choose the first Python 3.11 that can make environments. Raises EngineNotInstalled with what to install."""
+    for candidate in candidates:
         if _python_works(candidate):
             return candidate
     name = ".".join(map(str, PYTHON))
@@ -112,14 +112,25 @@ def find_python() -> Path:
     )
 
 
-def missing_packages() -> list[str]:
-    """List the Debian packages of the shared libraries that are missing here."""
-    if sys.platform != "linux":
-        return []
-    return [package for library, package in LIBRARIES.items() if not _loads(library)]
+def check_libraries(libraries: Mapping[str, str]) -> None:
+    """Raise EngineNotInstalled with the line to type if shared libraries are missing here."""
+    missing = [package for library, package in libraries.items() if not _loads(library)]
+    if missing and sys.platform == "linux":
+        raise EngineNotInstalled(f"system libraries are missing; type: apt-get install -y {' '.join(missing)}")
 
 
-def _pythons() -> Iterator[Path]:
+def check_space(place: Path, needed_bytes: int) -> None:
+    """Raise EngineNotInstalled if there is no room below a directory."""
+    place.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place).free
+    if free < needed_bytes:
+        raise EngineNotInstalled(
+            f"{place} has {free >> 20} MiB free and {needed_bytes >> 20} MiB are needed; free some space, "
+            f"or choose another directory with MESHNODE_CACHE"
+        )
+
+
+def pythons() -> Iterator[Path]:
     """Yield Pythons that may be the right one, nearest first."""
     name = "python" + ".".join(map(str, PYTHON))
     yield Path(sys.executable)
@@ -155,21 +166,6 @@ def _loads(library: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _check_libraries() -> None:
-    if missing := missing_packages():
-        raise EngineNotInstalled(f"system libraries are missing; type: apt-get install -y {' '.join(missing)}")
-
-
-def _check_space(place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(place.parent).free
-    if free < NEEDED_BYTES:
-        raise EngineNotInstalled(
-            f"{place.parent} has {free >> 20} MiB free and {NEEDED_BYTES >> 20} MiB are needed; free some space, "
-            f"or choose another directory with MESHNODE_CACHE"
-        )
 
 
 def _make_environment(base: Path, place: Path) -> list[str]:

@@ -31,6 +31,7 @@ PATH_FIELDS: Mapping[str, tuple[str, ...]] = {
     "OceanModifierData": ("cachepath",),
     "FluidDomainSettings": ("cache_directory",),
     "PointCache": ("path",),
+    "CustomDataExternal": ("filename",),
     "NodeShaderScript": ("filepath",),
     "NodeShaderTexIES": ("filepath",),
 }

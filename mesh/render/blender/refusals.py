@@ -28,6 +28,7 @@ def find(scene: Any, raw_engines: Mapping[str, str]) -> list[Refused]:
         _camera(scene),
         _output(scene),
         _sequencer(scene),
+        _freestyle(scene),
         _nodes(),
         _drivers(),
         _simulations(),
@@ -83,12 +84,24 @@ def _output(scene: Any) -> Iterator[Refused]:
 
 
 def _sequencer(scene: Any) -> Iterator[Refused]:
-    if scene.sequence_editor is None:
-        return
-    for strip in scene.sequence_editor.sequences_all:
+    strips = _strips(scene)
+    if any(strip.type == "SCENE" for strip in strips):
+        strips = [strip for each in bpy.data.scenes for strip in _strips(each)]
+    for strip in strips:
         if strip.type in ("MOVIE", "SOUND", "IMAGE", "MOVIECLIP", "MASK"):
             text = f"sequencer strip {strip.name!r} is a {strip.type.lower()}"
             yield _refused("sequencer-strip", strip.name, text, "remove the strip; the mesh renders scenes, not edits")
+
+
+def _strips(scene: Any) -> list[Any]:
+    return list(scene.sequence_editor.sequences_all) if scene.sequence_editor is not None else []
+
+
+def _freestyle(scene: Any) -> Iterator[Refused]:
+    for layer in scene.view_layers if scene.render.use_freestyle else ():
+        if layer.use_freestyle and layer.freestyle_settings.mode == "SCRIPT":
+            text = f"view layer {layer.name!r} draws its lines with Python scripts"
+            yield _refused("freestyle-script", layer.name, text, "choose Freestyle's parameter editor")
 
 
 def _nodes() -> Iterator[Refused]:
@@ -111,6 +124,9 @@ def _nodes() -> Iterator[Refused]:
             elif node.bl_idname == "GeometryNodeSimulationOutput":
                 text = f"{where} has a simulation zone ({node.name!r})"
                 yield _refused("simulation-nodes", subject, text, "apply the result, or render on one machine")
+            elif node.bl_idname.startswith("GeometryNodeImport"):
+                text = f"{where} reads a file of its own ({node.name!r})"
+                yield _refused("import-node", subject, text, "apply the result")
             elif node.bl_idname == "GeometryNodeBake":
                 text = f"{where} has a bake node ({node.name!r})"
                 yield _refused("bake-node", subject, text, "apply the result, or render on one machine")
@@ -206,5 +222,7 @@ def _modifiers() -> Iterator[Refused]:
             where = f"object {thing.name!r}, modifier {modifier.name!r}"
             if modifier.type == "MESH_CACHE" and modifier.filepath:
                 yield _refused("mesh-cache", where, f"{where} reads {modifier.filepath}", _LATER)
+            elif modifier.type == "MULTIRES" and modifier.is_external:
+                yield _refused("multires-file", where, f"{where} keeps its shape in {modifier.filepath}", "pack it")
             elif modifier.type == "OCEAN" and modifier.is_cached:
                 yield _refused("ocean-cache", where, f"{where} reads a cache of the ocean", "delete the ocean's bake")

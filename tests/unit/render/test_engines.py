@@ -89,21 +89,22 @@ def test_an_installed_engine_is_not_installed_again(tmp_path: Path) -> None:
     assert len(said) == 1
 
 
-def test_without_space_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "NEEDED_BYTES", 1 << 60)
-    monkeypatch.setattr(install, "LIBRARIES", {})
+def test_without_space_the_remedy_is_named(tmp_path: Path) -> None:
+    install.check_space(tmp_path / "cache", 1)
     with pytest.raises(EngineNotInstalled, match="MESHNODE_CACHE"):
-        install.install(tmp_path, str)
+        install.check_space(tmp_path / "cache", 1 << 60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux leaves these libraries to the user")
-def test_missing_libraries_are_named_as_one_line_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "LIBRARIES", {"libc.so.6": "libc6", "libnowhere.so.1": "libnowhere1"})
-    with pytest.raises(EngineNotInstalled, match="apt-get install -y libnowhere1$"):
-        install.install(tmp_path, str)
+def test_missing_libraries_are_named_as_one_line_to_type() -> None:
+    install.check_libraries({"libc.so.6": "libc6"})
+    with pytest.raises(EngineNotInstalled, match=r"apt-get install -y libnowhere1$"):
+        install.check_libraries({"libc.so.6": "libc6", "libnowhere.so.1": "libnowhere1"})
 
 
-def test_a_python_that_fits_is_found_or_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "_pythons", lambda: iter([Path("/nowhere/python3.11"), Path("/bin/false")]))
+def test_a_python_that_fits_is_found_or_what_to_install_is_said() -> None:
+    unfit = [Path("/nowhere/python3.11"), Path("/bin/false")]
     with pytest.raises(EngineNotInstalled, match=r"apt-get install python3\.11 python3\.11-venv"):
-        install.find_python()
+        install.find_python(unfit)
+    if sys.version_info[:2] == install.PYTHON:
+        assert install.find_python([*unfit, Path(sys.executable)]) == Path(sys.executable)
