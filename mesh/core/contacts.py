@@ -16,8 +16,17 @@ from mesh.core.notes import PeerDead, PeerLost, PeerReached
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
-from mesh.ground.instants import MINUTE_MS, Instant, WallTime
-from mesh.ground.limits import HEARD_MS, LEASE_MS, PING_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES, SILENT_MS
+from mesh.ground.instants import MINUTE_MS, Instant, WallTime, later
+from mesh.ground.limits import (
+    HEARD_MS,
+    LEASE_MS,
+    MAX_CONTACTS,
+    PING_MS,
+    REDIAL_MOST_MS,
+    REDIAL_MS,
+    SETTLE_SAMPLES,
+    SILENT_MS,
+)
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong
 from mesh.wire.records import EngineId
@@ -31,7 +40,9 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
-_KEPT_AGAIN_MS = 10 * MINUTE_MS
+_KEPT_AGAIN_MS = 20 * MINUTE_MS
+"""A third of the time for which a peer counts as heard of: so much of it a restart may forget."""
+
 _CONTACTS_PER_MESSAGE = 64
 
 
@@ -51,6 +62,8 @@ class Known:
     round_trips_ms: list[int] = field(default_factory=list)
     redial_ms: int = REDIAL_MS
     dialling: bool = False
+    redial_at: Instant | None = None
+    """When it is dialled again; one timer acts, however many were set."""
     heard_wall: WallTime = WallTime(0)
     kept_wall: WallTime = WallTime(0)
     available: Available | None = None
@@ -168,7 +181,7 @@ class Contacting:
         turn.tell(PeerLost(peer=event.peer))
         if event.clean:
             turn.tell(PeerDead(peer=event.peer))
-            turn.wake(Redial(peer=event.peer), REDIAL_MOST_MS)
+            self._dial_later(turn, event.peer, known, REDIAL_MOST_MS)
         else:
             self._dial(turn, event.peer)
 
@@ -181,7 +194,7 @@ class Contacting:
         if event.refused and known.boot is not None:
             known.boot = None
             turn.tell(PeerDead(peer=event.peer))
-        turn.wake(Redial(peer=event.peer), turn.dice.jitter(known.redial_ms))
+        self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, REDIAL_MOST_MS)
 
     def on_knock_again(self, turn: Turn, timer: KnockAgain) -> None:
@@ -190,7 +203,10 @@ class Contacting:
 
     def on_redial(self, turn: Turn, timer: Redial) -> None:
         """Dial a peer that is still without a channel."""
-        self._dial(turn, timer.peer)
+        known = self._known(timer.peer)
+        if known.redial_at is not None and known.redial_at <= turn.now.instant:
+            known.redial_at = None
+            self._dial(turn, timer.peer)
 
     def on_hello(self, turn: Turn, peer: PeerId, hello: Hello) -> None:
         """Learn a peer's name and addresses."""
@@ -200,13 +216,14 @@ class Contacting:
         self._keep(turn, peer, known)
 
     def on_contacts(self, turn: Turn, contacts: Contacts) -> None:
-        """Dial whomever we did not know."""
+        """Dial whomever we did not know. What others say of addresses leaves room for what the peer said itself."""
         for contact in contacts.contacts:
-            if contact.peer == self._directory.me:
-                continue
             new = contact.peer not in self._directory.peers
+            if contact.peer == self._directory.me or (new and len(self._directory.peers) >= MAX_CONTACTS):
+                continue
             known = self._known(contact.peer)
-            self._remember(known, contact.addresses)
+            first_hand = known.addresses[: MAX_ADDRESSES // 2]
+            self._remember(known, (*first_hand, *contact.addresses))
             if new or known.left:
                 self._dial(turn, contact.peer)
 
@@ -233,6 +250,7 @@ class Contacting:
         """Ask those that were not heard lately; give up channels that stay silent."""
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
+            self._keep(turn, peer, known)
             if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
             elif known.asked_at is not None or turn.now.instant - known.heard_at >= PING_MS or not known.round_trips_ms:
@@ -278,13 +296,19 @@ class Contacting:
         known.asked_at = None
         turn.do(CloseChannel(peer=peer))
         turn.tell(PeerLost(peer=peer))
-        turn.wake(Redial(peer=peer), REDIAL_MS)
+        self._dial_later(turn, peer, known, REDIAL_MS)
 
     def _knock(self, turn: Turn, address: Address) -> None:
         led = [known for known in self._directory.peers.values() if address in known.addresses and known.connected]
         if address not in self._own and not led:
             turn.do(Knock(address=address))
         turn.wake(KnockAgain(address=address), turn.dice.jitter(REDIAL_MOST_MS if led else REDIAL_MS))
+
+    def _dial_later(self, turn: Turn, peer: PeerId, known: Known, after_ms: int) -> None:
+        due = later(turn.now.instant, after_ms)
+        if known.redial_at is None or not turn.now.instant < known.redial_at <= due:
+            known.redial_at = due
+            turn.wake(Redial(peer=peer), after_ms)
 
     def _dial(self, turn: Turn, peer: PeerId) -> None:
         known = self._known(peer)
@@ -308,7 +332,7 @@ class Contacting:
     def _keep(self, turn: Turn, peer: PeerId, known: Known) -> None:
         if known.addresses and turn.now.wall - known.kept_wall > _KEPT_AGAIN_MS:
             known.kept_wall = turn.now.wall
-            turn.keep(KeptContact(contact=Contact(peer=peer, addresses=known.addresses), heard=turn.now.wall))
+            turn.keep(KeptContact(contact=Contact(peer=peer, addresses=known.addresses), heard=known.heard_wall))
 
 
 def copies_for(directory: Directory, wall: WallTime, most: int) -> int:

@@ -133,6 +133,9 @@ INVITE_MS = DAY_MS
 MAX_ADMISSIONS_KEPT = 4_096
 """Admissions by open invites that the mesh set holds."""
 
+MAX_CONTACTS = 8_192
+"""Peers that are known by name and address: those met, and as many again by hearsay."""
+
 MAX_MEMBERS = 65_536
 """Chains that a peer knows: far more than any mesh has members, far less than an inviter gone mad can sign."""
 

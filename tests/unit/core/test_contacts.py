@@ -1,0 +1,198 @@
+"""Channels, dials, round trips, and who is surely gone."""
+
+import pytest
+
+from mesh.core.contacts import MUTE_MS, copies_for
+from mesh.core.effects import CloseChannel, Dial
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
+from mesh.core.peer import Me, Peer
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
+from mesh.ground.limits import MAX_CONTACTS, REDIAL_MOST_MS, SETTLE_SAMPLES, SILENT_MS
+from mesh.wire.kept import KeptContact
+from mesh.wire.messages import MAX_ADDRESSES, Address, Contact, Contacts, Hello, LeasesHeard, Ping, Pong
+from tests.support.cast import Actor, Cast, blob, boot
+from tests.support.rig import Rig, kept, of, sent
+
+
+def address(number: int) -> Address:
+    return Address(host=f"host-{number}", port=7_000)
+
+
+def contact(actor: Actor, *numbers: int) -> Contact:
+    return Contact(peer=actor.id, addresses=tuple(address(number) for number in numbers))
+
+
+@pytest.fixture
+def rig(cast: Cast) -> Rig:
+    return Rig(cast)
+
+
+def hello(rig: Rig, actor: Actor, *numbers: int) -> None:
+    rig.hear(
+        actor,
+        Hello(
+            name=actor.name,
+            program="meshnode",
+            addresses=tuple(address(number) for number in numbers),
+            wall=rig.now.wall,
+            chain=actor.chain,
+        ),
+    )
+
+
+def test_who_is_told_of_a_peer_dials_it_once(rig: Rig, cast: Cast) -> None:
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann)
+    for _ in range(3):
+        rig.hear(ann, Contacts(contacts=(contact(bob, 1),)))
+    assert of(rig.effects, Dial) == [Dial(peer=bob.id, addresses=(address(1),))]
+
+
+def test_a_broken_channel_is_dialled_back_at_once_and_then_ever_more_seldom(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    hello(rig, ann, 1)
+    assert of(rig.tell(ChannelClosed(peer=ann.id, clean=False)), Dial)
+    times = []
+    for _ in range(10):
+        rig.tell(DialFailed(peer=ann.id, refused=False))
+        before = rig.now.instant
+        while not of(rig.wait(100), Dial):
+            pass
+        times.append(rig.now.instant - before)
+    assert times[0] < 3 * SECOND_MS
+    assert REDIAL_MOST_MS * 0.7 < times[-1] < REDIAL_MOST_MS * 1.3
+
+
+def test_a_peer_that_comes_and_goes_a_hundred_times_is_dialled_no_oftener_afterwards(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    for life in range(100):
+        rig.meet(ann, life=str(life))
+        hello(rig, ann, 1)
+        rig.tell(ChannelClosed(peer=ann.id, clean=True))
+        rig.jump(137)
+    rig.clear()
+    for _ in range(300):
+        for dial in of(rig.wait(SECOND_MS), Dial):
+            rig.tell(DialFailed(peer=dial.peer, refused=False))
+    assert len(of(rig.effects, Dial)) < 300 * SECOND_MS / REDIAL_MOST_MS * 1.5 + 5
+
+
+def test_the_addresses_that_a_peer_gave_itself_are_not_pushed_out_by_others(rig: Rig, cast: Cast) -> None:
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann, bob)
+    hello(rig, bob, 1)
+    for round_ in range(5):
+        rig.hear(ann, Contacts(contacts=(contact(bob, *(100 + 10 * round_ + number for number in range(8))),)))
+    dial = of(rig.tell(ChannelClosed(peer=bob.id, clean=False)), Dial)[0]
+    assert address(1) in dial.addresses
+    assert len(dial.addresses) <= MAX_ADDRESSES
+
+
+def test_a_flood_of_contacts_is_bounded(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    for batch in range(200):
+        made_up = tuple(
+            Contact(peer=PeerId(blob(f"{batch} {number}")), addresses=(address(number),)) for number in range(64)
+        )
+        rig.hear(ann, Contacts(contacts=made_up))
+    assert len(rig.peer.directory.peers) <= MAX_CONTACTS
+
+
+def test_a_member_that_comes_itself_is_taken_however_many_contacts_there_are(rig: Rig, cast: Cast) -> None:
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann)
+    for batch in range(1 + MAX_CONTACTS // 64):
+        made_up = tuple(
+            Contact(peer=PeerId(blob(f"{batch} {number}")), addresses=(address(number),)) for number in range(64)
+        )
+        rig.hear(ann, Contacts(contacts=made_up))
+    rig.meet(bob)
+    assert rig.peer.directory.connected(bob.id)
+
+
+def test_a_question_without_an_answer_makes_a_peer_mute_and_any_word_makes_it_answer(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    rig.wait(MUTE_MS + SECOND_MS)
+    assert not rig.peer.directory.answers(ann.id, rig.now.instant)
+    rig.hear(ann, LeasesHeard(job=blob("no job"), leases=()))  # type: ignore[arg-type]
+    assert rig.peer.directory.answers(ann.id, rig.now.instant)
+
+
+def test_a_channel_that_stays_silent_is_given_up_and_dialled_anew(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    hello(rig, ann, 1)
+    rig.clear()
+    rig.wait(2 * SILENT_MS + 8 * SECOND_MS)
+    assert of(rig.effects, CloseChannel) == [CloseChannel(peer=ann.id)]
+    assert of(rig.effects, Dial)
+    assert not rig.peer.directory.connected(ann.id)
+
+
+def test_a_ping_is_answered_and_an_answer_measured(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    assert sent(rig.hear(ann, Ping(number=7)), Pong) == [(ann.id, Pong(number=7))]
+    assert rig.peer.directory.round_trip_p99_ms() is None
+    for _ in range(SETTLE_SAMPLES):
+        rig.clear()
+        rig.wait(6 * SECOND_MS)
+        ping = sent(rig.effects, Ping)[-1][1]
+        rig.jump(40)
+        rig.hear(ann, Pong(number=ping.number))
+    assert rig.peer.directory.round_trip_p99_ms() is not None
+
+
+def test_a_pong_that_nobody_asked_for_is_no_measurement(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    for number in range(1_000, 1_100):
+        rig.hear(ann, Pong(number=number))
+    assert rig.peer.directory.peers[ann.id].round_trips_ms == []
+
+
+def test_copies_are_as_many_as_peers_were_heard_of_in_the_last_hour(rig: Rig, cast: Cast) -> None:
+    people = [cast.actor(name) for name in ("ann", "bob", "cid", "dan")]
+    assert copies_for(rig.peer.directory, rig.now.wall, 3) == 1
+    rig.meet(people[0])
+    assert copies_for(rig.peer.directory, rig.now.wall, 3) == 2
+    rig.meet(*people[1:])
+    assert copies_for(rig.peer.directory, rig.now.wall, 3) == 3
+    for actor in people:
+        rig.tell(ChannelClosed(peer=actor.id, clean=True))
+    assert copies_for(rig.peer.directory, WallTime(rig.now.wall + HOUR_MS), 3) == 3
+    assert copies_for(rig.peer.directory, WallTime(rig.now.wall + HOUR_MS + 1), 3) == 1
+
+
+def test_a_peer_that_stays_for_hours_is_known_to_have_been_heard_after_a_restart(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    hello(rig, ann, 1)
+    for _ in range(180):
+        rig.wait(MINUTE_MS, ann)
+    entries = kept(rig.effects, KeptContact)
+    assert rig.now.wall - entries[-1].heard < HOUR_MS
+    assert len(entries) <= 3 * 3 + 2
+
+
+def test_who_the_journal_names_is_dialled_at_the_start(cast: Cast) -> None:
+    ann, me = cast.actor("ann"), cast.actor("me")
+    peer = Peer(Me(signer=me.signer, chain=me.chain, mesh=cast.mesh, boot=boot("me"), name="me"), b"seed")
+    rig = Rig(cast)
+    remembered = KeptContact(contact=contact(ann, 3), heard=rig.now.wall)
+    effects = peer.handle(rig.now, Started(kept=(remembered,), complete=(), addresses=(), contacts=()))
+    assert of(effects, Dial) == [Dial(peer=ann.id, addresses=(address(3),))]
+
+
+def test_a_boot_that_is_still_the_same_is_no_death(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    before = rig.peer.directory.peers[ann.id].boot
+    rig.tell(ChannelClosed(peer=ann.id, clean=False))
+    rig.tell(ChannelOpened(peer=ann.id, boot=boot("ann"), address=address(9)))
+    assert rig.peer.directory.peers[ann.id].boot == before
+    assert rig.peer.directory.peers[ann.id].addresses == (address(9),)
