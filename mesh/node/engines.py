@@ -5,13 +5,18 @@ anything is rendered with what it found.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
 
 import trio
 
 from mesh.core.events import EnginesProbed, Event
-from mesh.ports.renderer import Engine, EngineMissing, Engines, Renderer
+from mesh.ports.renderer import Engine, EngineMissing, Engines, Renderer, RendererError
 from mesh.ports.world import HostFacts
 from mesh.wire.records import EngineId
+
+WARM_S: Final = 60.0
+"""How long an engine waits for a scene: it saves half a second and takes 190 MB."""
 
 
 def engine_id(engine: Engine) -> EngineId:
@@ -29,8 +34,6 @@ class EngineRack:
         self._facts = facts
         self._slots = slots
         self._tell = tell
-        self.renders = slots > 0
-        """Whether this host renders at all, or only reads scenes."""
         self.found = Engines()
         self._probed = trio.Event()
 
@@ -51,6 +54,15 @@ class EngineRack:
         )
         self._probed.set()
         return self.found
+
+    async def warm(self, wanted: EngineId) -> None:
+        """Hold an engine that waits for a scene until a stage takes it, for a while at most, where this host renders.
+
+        A host without the engine, or with a broken one, holds none: the stage meets the reason itself, and tells it.
+        """
+        if self._slots:
+            with suppress(RendererError), trio.move_on_after(WARM_S):
+                await self._renderer.warm(self.find(wanted))
 
     def ids(self) -> tuple[EngineId, ...]:
         """Return the names of the engines that the last probe found."""

@@ -30,7 +30,7 @@ from mesh.node.timings import Mark, Step, unmarked
 from mesh.ports import desk
 from mesh.ports.desk import Refused, Report, SubmitAnswer, SubmitRequest
 from mesh.ports.folders import Folders
-from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer, RendererError
+from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer
 from mesh.ports.storage import Scenes, StoredTree
 from mesh.ports.world import World
 from mesh.wire.codec import clipped
@@ -117,8 +117,8 @@ class Intake:
         await self._rack.settled()
         engine = self._choose(request["engine"], saved_by)
         reader = self._reader(engine, saved_by)
-        if self._rack.renders:
-            self._nursery.start_soon(self._warm, engine)
+        if not request["dry_run"]:
+            self._nursery.start_soon(self._rack.warm, engine)
         ranges = [range(part.first, part.last + 1, part.step) for part in frames.ranges] if frames else None
         inspection = await self._renderer.inspect(scene, ranges, reader)
         frames = frames or _own_frames(inspection, request["step"])
@@ -166,11 +166,6 @@ class Intake:
         if chosen is None:
             raise EngineMissing(f"no engine of this host reads a scene saved by version {saved_by}")
         return here[chosen]
-
-    async def _warm(self, engine: EngineId) -> None:
-        # A host without the engine, or with a broken one, submits all the same.
-        with suppress(RendererError):
-            await self._renderer.warm(self._rack.find(engine))
 
     def _look(self, directory: str, names: OutputNames, frames: Frames) -> "_Look":
         """Look at the output directory; runs in a thread."""

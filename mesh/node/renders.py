@@ -11,7 +11,6 @@ closed. The module must not know which frame comes next, nor what becomes of the
 
 import shutil
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +24,7 @@ from mesh.node.bench import Bench, Seat, Tools
 from mesh.node.failures import failure_of
 from mesh.node.timings import Step, unmarked
 from mesh.ports import renderer as ports
-from mesh.ports.renderer import Progress, RendererCrashed, RendererError, RenderTask
+from mesh.ports.renderer import Progress, RendererCrashed, RenderTask
 from mesh.wire.envelope import Signed
 from mesh.wire.records import MAX_OUTPUTS, Job, Output, Picture
 
@@ -103,12 +102,14 @@ class Renders:
         self._hint = hint
         self._benches: dict[JobId, Bench] = {}
         self._bench_count = 0
+        self._warming: dict[JobId, trio.CancelScope] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         self._later_parts = trio.Semaphore(LATER_PARTS)
 
     def warm(self, effect: WarmEngine) -> None:
         """Start the job's engine, so that its stage opens fast."""
-        self._nursery.start_soon(self._warm, effect.job)
+        scope = self._warming[JobId(effect.job.id)] = trio.CancelScope()
+        self._nursery.start_soon(self._warm, scope, effect.job)
 
     def open_stage(self, effect: OpenStage) -> None:
         """Check the scene out and open a stage ahead."""
@@ -119,6 +120,9 @@ class Renders:
         bench = self._benches.pop(effect.job, None)
         if bench is not None:
             bench.close()
+        warming = self._warming.pop(effect.job, None)
+        if warming is not None:
+            warming.cancel()
 
     def start(self, effect: StartRender) -> None:
         """Begin a render."""
@@ -147,10 +151,11 @@ class Renders:
         frame = effect.job.body.frames.frame(effect.task)
         self._tools.mark(step, effect.job.id, frame)
 
-    async def _warm(self, job: Signed[Job]) -> None:
-        # A stage that needs the engine meets the same reason, and tells it.
-        with suppress(RendererError):
-            await self._tools.renderer.warm(self._tools.rack.find(job.body.engine))
+    async def _warm(self, scope: trio.CancelScope, job: Signed[Job]) -> None:
+        with scope:
+            await self._tools.rack.warm(job.body.engine)
+        if self._warming.get(JobId(job.id)) is scope:
+            del self._warming[JobId(job.id)]
 
     async def _render(self, scope: trio.CancelScope, bench: Bench, effect: StartRender) -> None:
         try:

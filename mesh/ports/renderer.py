@@ -384,7 +384,11 @@ class Renderer(Protocol):
         ...
 
     async def warm(self, engine: Engine) -> None:
-        """Start an engine that waits for a scene, so that the next stage opens without its start; bounded in number."""
+        """Hold an engine that waits for a scene, so that the next stage opens without its start.
+
+        Returns when a stage took it, or at once where one waits already; when it is cancelled, its process ends.
+        Raises EngineBroken.
+        """
         ...
 
     async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> Stage:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from mesh.ports.renderer import (
     FrameNames,
@@ -33,6 +34,11 @@ def timed(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         scenes.run(bounded)
 
     return run
+
+
+def children() -> list[str]:
+    """List the processes that this one has started and that still are."""
+    return sorted(pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split())
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +104,31 @@ async def test_two_stages_of_one_tree_work_side_by_side(tiny: Path, tmp_path: Pa
 
 
 @timed
-async def test_a_warm_engine_opens_a_stage_faster(tiny: Path, tmp_path: Path) -> None:
+async def test_a_stage_takes_the_engine_that_waits_even_one_that_is_being_started(tiny: Path, tmp_path: Path) -> None:
     async with scenes.renderer() as renderer:
         inspection = await renderer.inspect(tiny, None, scenes.engine())
         renderer.check_out(tmp_path / "tree", scenes.tree_files(inspection))
-        times = []
-        for warm in (False, True):
-            if warm:
-                await renderer.warm(scenes.engine())
-                await renderer.warm(scenes.engine())
-            started = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(renderer.warm, scenes.engine())
+            await trio.testing.wait_all_tasks_blocked()
+            await renderer.warm(scenes.engine())
+            waiting = children()
             stage = await renderer.open_stage(scenes.engine(), tmp_path / "tree", scenes.StageLimits(threads=2))
-            times.append(trio.current_time() - started)
-            await stage.aclose()
-    assert times[1] < times[0]
+        assert len(waiting) == 1
+        assert children() == waiting
+        await stage.aclose()
+        assert not children()
+
+
+@timed
+async def test_an_engine_that_nobody_takes_ends_with_whoever_held_it() -> None:
+    async with scenes.renderer() as renderer:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(renderer.warm, scenes.engine())
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(children()) == 1
+            nursery.cancel_scope.cancel()
+        assert not children()
 
 
 @timed

@@ -34,7 +34,7 @@ class BlenderRenderer:
 
     def __init__(self, *, cache: Path) -> None:
         self._cache = cache
-        self._warm: dict[str, session.Session] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._stages: set[BlenderStage] = set()
         self._pictures = PictureChecker()
 
@@ -50,7 +50,8 @@ class BlenderRenderer:
         """Read a scene without running its scripts; see the port."""
         scene = _absolute(scene)
         closure = await trio.to_thread.run_sync(inspection.read_closure, scene, engine)
-        blender = await self._launch(engine)
+        # A process of its own: the one that waits is for the stage, which is opened soon after.
+        blender = await _launch(engine)
         try:
             facts = await blender.ask(
                 _INSPECT_SILENCE_MS,
@@ -73,18 +74,27 @@ class BlenderRenderer:
         checkout.discard(directory)
 
     async def warm(self, engine: Engine) -> None:
-        """Start one process of an engine that waits for a scene, if none waits yet."""
-        if engine.key not in self._warm:
-            started = await session.launch(engine.program, embedded=engine.embedded, name=session.title(engine))
-            spare = self._warm.setdefault(engine.key, started)
-            if spare is not started:
-                await started.child.aclose()
+        """Hold one process of an engine that waits for a scene; see the port."""
+        if engine.key in self._waiting:
+            return
+        waiting = self._waiting[engine.key] = _Waiting()
+        try:
+            waiting.session = await _launch(engine)
+            waiting.ready.set()
+            await waiting.taken.wait()
+        finally:
+            if not waiting.taken.is_set():
+                del self._waiting[engine.key]
+                unused, waiting.session = waiting.session, None
+                waiting.ready.set()
+                if unused is not None:
+                    await unused.child.aclose()
 
     async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> BlenderStage:
         """Load a checked-out tree's scene; see the port."""
         tree = _absolute(tree)
         found = await trio.to_thread.run_sync(_read_tree, tree, engine)
-        stage = BlenderStage(engine=engine, tree=tree, recipe=found, limits=limits, launch=lambda: self._launch(engine))
+        stage = BlenderStage(engine=engine, tree=tree, recipe=found, limits=limits, launch=lambda: self._take(engine))
         self._stages = {each for each in self._stages if not each.closed} | {stage}
         await stage.open()
         return stage
@@ -98,19 +108,41 @@ class BlenderRenderer:
         with trio.CancelScope(shield=True):
             for stage in self._stages:
                 await stage.aclose()
-            for waiting in self._warm.values():
-                await waiting.child.aclose()
-            self._warm.clear()
+            for waiting in self._waiting.values():
+                if waiting.session is not None:
+                    await waiting.session.child.aclose()
             await self._pictures.aclose()
 
-    async def _launch(self, engine: Engine) -> session.Session:
-        """Take the warm process of an engine if there is one that lives, or start one."""
-        waiting = self._warm.pop(engine.key, None)
-        if waiting is not None:
-            if waiting.child.is_alive():
-                return waiting
-            await waiting.child.aclose()
-        return await session.launch(engine.program, embedded=engine.embedded, name=session.title(engine))
+    async def _take(self, engine: Engine) -> session.Session:
+        """Take the process of an engine that waits for a scene, or is about to, if there is one; else start one."""
+        waiting = self._waiting.get(engine.key)
+        if waiting is not None and not waiting.promised:
+            waiting.promised = True
+            try:
+                await waiting.ready.wait()
+            finally:
+                waiting.promised = False
+            if waiting.session is not None:
+                del self._waiting[engine.key]
+                waiting.taken.set()
+                if waiting.session.child.is_alive():
+                    return waiting.session
+                await waiting.session.child.aclose()
+        return await _launch(engine)
+
+
+class _Waiting:
+    """A process that waits for a scene, or is being started; it belongs to `warm` until it is taken."""
+
+    def __init__(self) -> None:
+        self.session: session.Session | None = None
+        self.promised = False
+        self.ready = trio.Event()
+        self.taken = trio.Event()
+
+
+async def _launch(engine: Engine) -> session.Session:
+    return await session.launch(engine.program, embedded=engine.embedded, name=session.title(engine))
 
 
 def _absolute(path: Path) -> Path:
