@@ -47,8 +47,8 @@ class Pieces:
 class Want:
     """A blob on its way."""
 
-    sources: dict[PeerId, frozenset[int]] = field(default_factory=dict)
-    """Which pieces a peer said it has."""
+    sources: dict[PeerId, bytes | None] = field(default_factory=dict)
+    """Which pieces a peer said it has, in the bits that it sent; None: all of them."""
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Pieces under way, by the request's op."""
     manifest_op: int | None = None
@@ -91,9 +91,11 @@ class Swarm:
         return want.since if want.answered_at is None else want.answered_at
 
     def add(self, turn: Turn, blob: BlobId) -> None:
-        """Note that this peer itself stored a whole blob."""
-        if blob not in self._complete:
+        """Note that this peer itself stored a whole blob; that is news only where somebody waits for it."""
+        if blob in self.wants:
             self._finish(turn, blob)
+        else:
+            self._complete[blob] = None
 
     def want(self, turn: Turn, blob: BlobId, reason: bytes, *hints: PeerId) -> None:
         """Fetch a blob for `reason`, such as a job's id; `hints` are asked first. Wanting it again only adds hints."""
@@ -135,10 +137,7 @@ class Swarm:
         mine = self._pieces.get(message.blob)
         if message.pieces and mine is not None and mine.total and message.pieces != mine.total:
             return
-        if not message.pieces:
-            want.sources[peer] = ALL
-        else:
-            want.sources[peer] = frozenset(_numbers(message.bits, message.pieces))
+        want.sources[peer] = message.bits if message.pieces else None
         want.answered_at = turn.now.instant
         self._ask(turn)
 
@@ -249,7 +248,8 @@ class Swarm:
             if pieces is None or not pieces.total:
                 self._ask_manifest(turn, blob, want)
             else:
-                self._ask_pieces(turn, blob, want, pieces)
+                while self._ask_pieces(turn, blob, want, pieces):
+                    pass
 
     def _ask_manifest(self, turn: Turn, blob: BlobId, want: Want) -> None:
         if want.manifest_op is not None:
@@ -260,26 +260,29 @@ class Swarm:
             want.manifest_op = self._request(turn, blob, peer)
             turn.do(FetchManifest(op=want.manifest_op, peer=peer, blob=blob))
 
-    def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces) -> None:
+    def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces) -> bool:
+        """Send at most one more request to each source; tell whether one was sent."""
         under_way = {number for numbers in want.asked.values() for number in numbers}
         wanted = [number for number in range(pieces.total) if number not in pieces.have and number not in under_way]
-        if not wanted:
-            return
         able = [peer for peer in want.sources if self._able(turn, peer)]
-        copies = {
-            number: sum(number in source or source is ALL for source in want.sources.values()) for number in wanted
-        }
+        if not wanted or not able:
+            return False
+        copies = {number: sum(_has(offer, number) for offer in want.sources.values()) for number in wanted}
         wanted.sort(key=lambda number: (copies[number], _rank(blob, number, self._directory.me)))
+        share = max(1, -(-len(wanted) // len(able)))
+        sent = False
         for peer in sorted(able, key=lambda source: self._busy.get(source, 0)):
-            has = want.sources[peer]
-            share = max(1, -(-len(wanted) // max(1, len(able))))
-            chosen = [number for number in wanted if has is ALL or number in has][: min(FETCH_PIECES, share)]
+            offer = want.sources[peer]
+            chosen = [number for number in wanted if _has(offer, number)][: min(FETCH_PIECES, share)]
             if not chosen or len(self._requests) >= FETCHES:
                 continue
             op = self._request(turn, blob, peer)
             want.asked[op] = tuple(chosen)
-            wanted = [number for number in wanted if number not in chosen]
+            taken = dict.fromkeys(chosen)
+            wanted = [number for number in wanted if number not in taken]
             turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(chosen)))
+            sent = True
+        return sent
 
     def _able(self, turn: Turn, peer: PeerId) -> bool:
         until = self._sulking.get(peer)
@@ -322,15 +325,10 @@ class Swarm:
         return Have(blob=blob, pieces=pieces.total, bits=bytes(bits)[:MAX_BITS_BYTES])
 
 
-class _All(frozenset[int]):
-    """The pieces of a source that has the whole blob, however many they are."""
-
-
-ALL = _All()
-
-
-def _numbers(bits: bytes, pieces: int) -> list[int]:
-    return [number for number in range(pieces) if number // 8 < len(bits) and bits[number // 8] >> (number % 8) & 1]
+def _has(offer: bytes | None, number: int) -> bool:
+    if offer is None:
+        return True
+    return number // 8 < len(offer) and bool(offer[number // 8] >> (number % 8) & 1)
 
 
 def _rank(blob: BlobId, number: int, peer: PeerId) -> bytes:

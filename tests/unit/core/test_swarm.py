@@ -1,0 +1,217 @@
+"""Blobs come piece by piece, and are passed on as soon as a piece is here."""
+
+import pytest
+
+from mesh.core.effects import FetchManifest, FetchPieces
+from mesh.core.events import (
+    BlobAsked,
+    BlobStarted,
+    ChannelClosed,
+    FetchFailed,
+    FrameWritten,
+    JobPlanned,
+    PiecesStored,
+    Rendered,
+)
+from mesh.core.notes import ClaimWon
+from mesh.core.turn import Turn
+from mesh.ground.instants import SECOND_MS
+from mesh.ground.limits import FETCH_MS, FETCHES, FETCHES_PER_PEER, NOTES_PER_TURN, SEEK_PERIOD_MS
+from mesh.wire.messages import MAX_BITS_BYTES, Have, Seek
+from mesh.wire.records import Output
+from mesh.wire.tasks import FrameRange, Frames
+from tests.support.cast import ENGINE, NAMES, PICTURE, Actor, Cast, blob
+from tests.support.rig import Rig, of, sent
+
+WANTED = blob("wanted")
+ALL_OF_IT = Have(blob=WANTED, pieces=0, bits=b"")
+
+
+class Fetcher:
+    """A peer that wants one blob of ten pieces from two others."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.rig = Rig(cast)
+        self.ann, self.bob = cast.actor("ann"), cast.actor("bob")
+        self.rig.meet(self.ann, self.bob)
+        self.rig.clear()
+        self.rig.tell(BlobAsked(op=1, blob=WANTED, peer=self.ann.id))
+
+    def started(self, pieces: int = 10) -> None:
+        self.rig.hear(self.ann, ALL_OF_IT)
+        (effect,) = of(self.rig.effects, FetchManifest)
+        self.rig.clear()
+        self.rig.tell(BlobStarted(op=effect.op, blob=WANTED, pieces=pieces, have=()))
+
+    def asked(self) -> list[FetchPieces]:
+        return of(self.rig.effects, FetchPieces)
+
+    def stored(self, effect: FetchPieces, *, complete: bool = False) -> None:
+        self.rig.tell(PiecesStored(op=effect.op, blob=WANTED, numbers=effect.numbers, complete=complete))
+
+
+@pytest.fixture
+def fetcher(cast: Cast) -> Fetcher:
+    return Fetcher(cast)
+
+
+def have(actor_pieces: list[int], total: int = 10) -> Have:
+    bits = sum(1 << piece for piece in actor_pieces).to_bytes((total + 7) // 8, "little")
+    return Have(blob=WANTED, pieces=total, bits=bits)
+
+
+def test_what_is_wanted_is_sought_among_all_and_asked_of_whoever_answers(fetcher: Fetcher) -> None:
+    assert {peer for peer, _ in sent(fetcher.rig.effects, Seek)} == {fetcher.ann.id, fetcher.bob.id}
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    assert [effect.peer for effect in of(fetcher.rig.effects, FetchManifest)] == [fetcher.bob.id]
+
+
+def test_no_piece_is_asked_for_twice_at_a_time(fetcher: Fetcher) -> None:
+    fetcher.started()
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    numbers = [number for effect in fetcher.asked() for number in effect.numbers]
+    assert sorted(numbers) == list(range(10))
+
+
+def test_a_source_is_asked_only_for_what_it_has(fetcher: Fetcher) -> None:
+    fetcher.started(pieces=100)
+    fetcher.rig.hear(fetcher.bob, have([93, 94], total=100))
+    theirs = [effect.numbers for effect in fetcher.asked() if effect.peer == fetcher.bob.id]
+    assert theirs == [] or {number for numbers in theirs for number in numbers} <= {93, 94}
+    fetcher.rig.tell(ChannelClosed(peer=fetcher.ann.id, clean=False))
+    theirs = [effect.numbers for effect in fetcher.asked() if effect.peer == fetcher.bob.id]
+    assert {number for numbers in theirs for number in numbers} == {93, 94}
+
+
+def test_the_rarest_pieces_come_first(cast: Cast) -> None:
+    fetcher = Fetcher(cast)
+    many = [cast.actor(f"p{number}") for number in range(4)]
+    fetcher.rig.meet(*many)
+    fetcher.rig.hear(fetcher.ann, ALL_OF_IT)
+    (manifest,) = of(fetcher.rig.effects, FetchManifest)
+    for actor in many:
+        fetcher.rig.hear(actor, have(list(range(16, 100)), total=100))
+    fetcher.rig.tell(BlobStarted(op=manifest.op, blob=WANTED, pieces=100, have=()))
+    first = next(effect for effect in fetcher.asked() if effect.peer == fetcher.ann.id)
+    assert set(first.numbers) <= set(range(16))
+
+
+def test_requests_are_bounded_in_all_and_for_each_source(fetcher: Fetcher) -> None:
+    fetcher.started(pieces=1_000)
+    fetcher.rig.hear(fetcher.bob, Have(blob=WANTED, pieces=0, bits=b""))
+    asked = fetcher.asked()
+    assert len(asked) <= FETCHES
+    for actor in (fetcher.ann, fetcher.bob):
+        assert sum(effect.peer == actor.id for effect in asked) <= FETCHES_PER_PEER
+
+
+def test_a_piece_is_offered_as_soon_as_it_is_here(fetcher: Fetcher) -> None:
+    fetcher.started()
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    fetcher.rig.clear()
+    effect = next(iter(fetcher.asked()), None)
+    assert effect is None
+    fetcher.rig.tell(PiecesStored(op=10_000, blob=WANTED, numbers=(2,), complete=False))
+    ((peer, said),) = sent(fetcher.rig.effects, Have)
+    assert peer == fetcher.bob.id
+    assert (said.pieces, said.bits) == (10, b"\x04\x00")
+
+
+def test_what_a_failed_request_asked_for_is_asked_of_another(fetcher: Fetcher) -> None:
+    fetcher.started()
+    (first, *_) = fetcher.asked()
+    fetcher.rig.clear()
+    fetcher.rig.tell(FetchFailed(op=first.op, blob=WANTED, full=False))
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    assert set(first.numbers) <= {number for effect in fetcher.asked() for number in effect.numbers}
+    assert all(effect.peer == fetcher.bob.id for effect in fetcher.asked())
+
+
+def test_a_request_that_nobody_answers_is_given_up(fetcher: Fetcher) -> None:
+    fetcher.started()
+    assert fetcher.asked()
+    fetcher.rig.clear()
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    for _ in range(FETCH_MS // SECOND_MS + 1):
+        fetcher.rig.wait(SECOND_MS, fetcher.ann, fetcher.bob)
+    assert [effect for effect in fetcher.asked() if effect.peer == fetcher.bob.id]
+
+
+def test_a_source_that_breaks_off_is_asked_no_more(fetcher: Fetcher) -> None:
+    fetcher.started()
+    fetcher.rig.clear()
+    fetcher.rig.tell(ChannelClosed(peer=fetcher.ann.id, clean=False))
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    assert {effect.peer for effect in fetcher.asked()} == {fetcher.bob.id}
+    assert sorted(number for effect in fetcher.asked() for number in effect.numbers) == list(range(10))
+
+
+def test_when_the_last_piece_is_here_seekers_hear_that_all_is(fetcher: Fetcher) -> None:
+    fetcher.started(pieces=1)
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    (effect,) = fetcher.asked()
+    fetcher.rig.clear()
+    fetcher.stored(effect, complete=True)
+    assert sent(fetcher.rig.effects, Have) == [(fetcher.bob.id, ALL_OF_IT)]
+    assert fetcher.rig.peer.swarm.complete(WANTED)
+    assert fetcher.rig.peer.swarm.wants == {}
+
+
+def test_seekers_that_stopped_asking_are_forgotten(fetcher: Fetcher) -> None:
+    fetcher.started()
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    for _ in range(5):
+        fetcher.rig.wait(SEEK_PERIOD_MS, fetcher.ann, fetcher.bob)
+    fetcher.rig.clear()
+    fetcher.rig.tell(PiecesStored(op=10_000, blob=WANTED, numbers=(2,), complete=False))
+    assert sent(fetcher.rig.effects, Have) == []
+
+
+def test_nobody_is_remembered_for_seeking_what_is_not_here(fetcher: Fetcher) -> None:
+    for batch in range(50):
+        fetcher.rig.hear(fetcher.bob, Seek(blobs=tuple(blob(f"{batch} {number}") for number in range(500))))
+    assert len(fetcher.rig.peer.swarm._seekers) <= 1
+
+
+def test_what_a_source_says_it_has_takes_no_more_room_than_it_took_on_the_wire(fetcher: Fetcher) -> None:
+    longest = Have(blob=WANTED, pieces=8 * MAX_BITS_BYTES, bits=b"\xff" * MAX_BITS_BYTES)
+    fetcher.rig.hear(fetcher.bob, longest)
+    held = fetcher.rig.peer.swarm.wants[WANTED].sources[fetcher.bob.id]
+    assert held.__sizeof__() <= 2 * MAX_BITS_BYTES
+
+
+def test_a_scene_of_thousands_of_files_is_submitted_in_one_turn(cast: Cast) -> None:
+    rig = Rig(cast)
+    parts = tuple(blob(f"file {number}") for number in range(NOTES_PER_TURN + 100))
+    rig.tell(
+        JobPlanned(
+            op=1,
+            name="sequence",
+            scene=blob("root"),
+            scene_blobs=(blob("root"), *parts),
+            engine=ENGINE,
+            frames=Frames(ranges=(FrameRange(first=1, last=2, step=1),)),
+            names=NAMES,
+            picture=PICTURE,
+            directory="/out",
+            overwrite=False,
+        )
+    )
+    assert all(rig.peer.swarm.complete(part) for part in parts)
+
+
+def test_a_blob_stored_here_that_was_on_its_way_is_complete_for_all_who_wait(fetcher: Fetcher) -> None:
+    rig = fetcher.rig
+    author: Actor = fetcher.ann
+    head = rig.cast.head(author)
+    rig.learn(head, author, by=author)
+    rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    rig.peer.slots.on_claim_won(
+        Turn(rig.now, rig.peer._dice, rig.me.id), ClaimWon(claim=rig.cast.claim(rig.me, head, 0))
+    )
+    (op,) = rig.peer.slots._by_op
+    rig.tell(FrameWritten(op=op, render_ms=1))
+    rig.clear()
+    rig.tell(Rendered(op=op, outputs=(Output(blob=WANTED, size=3),), log=None))
+    assert (fetcher.bob.id, ALL_OF_IT) in sent(rig.effects, Have)
+    assert WANTED not in rig.peer.swarm.wants
