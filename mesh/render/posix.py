@@ -69,6 +69,17 @@ def group_is_gone(pid: int) -> bool:
     return False
 
 
+def is_running(pid: int) -> bool:
+    """Say whether a process of this id exists, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def memory_kills() -> int:
     """Count the processes that the system killed for want of memory since it started, as far as it tells."""
     try:

@@ -36,6 +36,9 @@ _GONE_POLL_S = 0.005
 _GONE_POLLS = 400
 """A killed group is gone within milliseconds; where nobody reaps orphans its zombies stay for ever."""
 
+_PRIVATE = "meshnode-stage-"
+"""How private directories begin; the number of the process that made one follows."""
+
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME", "USER", "DISPLAY")
 _KEPT_PREFIXES = ("CYCLES_", "CUDA_", "NVIDIA_", "HIP_", "ONEAPI_")
 
@@ -145,7 +148,7 @@ def start(argv: Sequence[str]) -> Child:
     Raises EngineBroken when the program cannot be started.
     """
     ours, theirs = socket.socketpair()
-    private = Path(tempfile.mkdtemp(prefix="meshnode-stage-"))
+    private = Path(tempfile.mkdtemp(prefix=f"{_PRIVATE}{os.getpid()}-"))
     arguments = [*argv, str(theirs.fileno())]
     try:
         process = posix.spawn(arguments, channel=theirs, environment=_environment(private), directory=private)
@@ -156,6 +159,14 @@ def start(argv: Sequence[str]) -> Child:
     finally:
         theirs.close()
     return Child(process, Channel(ours), private)
+
+
+def sweep() -> None:
+    """Remove the private directories of nodes that were killed before they could."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PRIVATE}*-*"):
+        owner = left.name.removeprefix(_PRIVATE).partition("-")[0]
+        if owner.isdecimal() and not posix.is_running(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _environment(private: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import OpenImageIO
 import pytest
 import trio
+import trio.testing
 
 from mesh.ports.renderer import (
     Output,
@@ -29,6 +31,7 @@ from mesh.ports.renderer import (
     StageClosed,
     StageLimits,
 )
+from mesh.render import process
 from mesh.render.blender.stages import BlenderStage
 from tests.support import scenes
 
@@ -97,6 +100,24 @@ def test_a_renderer_above_its_memory_is_ended_by_name(tmp_path: Path) -> None:
     scenes.run(main)
 
 
+def test_a_waiting_engine_that_died_is_not_taken(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with scenes.renderer() as renderer, trio.open_nursery() as nursery:
+            inspection = await renderer.inspect(scenes.scene("tiny"), None, scenes.engine())
+            renderer.check_out(tmp_path / "tree", scenes.tree_files(inspection))
+            nursery.start_soon(renderer.warm, scenes.engine())
+            await trio.testing.wait_all_tasks_blocked()
+            (waiting,) = renderer._waiting.values()
+            await waiting.ready.wait()
+            assert waiting.session is not None
+            os.kill(waiting.session.child.pid, signal.SIGKILL)
+            await waiting.session.child.exit_code()
+            stage = await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits(threads=2))
+            await scenes.rendered(stage, 1, tmp_path / "out")
+
+    scenes.run(main)
+
+
 def test_no_renderer_outlives_its_node(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.lone_node", scenes.scene("slow"), tmp_path / "tree"]
     with subprocess.Popen(command, cwd=scenes.ROOT, stdout=subprocess.PIPE, text=True) as node:
@@ -108,6 +129,10 @@ def test_no_renderer_outlives_its_node(tmp_path: Path) -> None:
         deadline = time.monotonic() + ORPHAN_S
         while scenes.is_alive(pid):
             assert time.monotonic() < deadline, f"the renderer lives {ORPHAN_S} s after its node"
+    left = f"meshnode-stage-{node.pid}-*"
+    assert list(Path(tempfile.gettempdir()).glob(left))
+    process.sweep()
+    assert not list(Path(tempfile.gettempdir()).glob(left))
 
 
 def test_a_stage_ends_at_the_end_of_its_channel_alone(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mesh.ports.renderer import (
     SceneUnreadable,
     StageLimits,
 )
-from mesh.render import checkout, engines
+from mesh.render import checkout, engines, process
 from mesh.render.blender import inspection, paths, recipe, session
 from mesh.render.blender.stages import BlenderStage
 from mesh.render.picture import PictureChecker
@@ -40,6 +40,7 @@ class BlenderRenderer:
 
     async def probe(self, *, thorough: bool = False) -> Engines:
         """Find the engines, each proven by a tiny real render; see the port."""
+        await trio.to_thread.run_sync(process.sweep)
         return await engines.find(self._cache, thorough=thorough)
 
     def saved_by(self, scene: Path) -> str:
