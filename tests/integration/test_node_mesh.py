@@ -73,7 +73,8 @@ def test_a_peer_that_dies_costs_nothing_but_its_frame(tmp_path: Path) -> None:
             cy.scope.cancel()
             await until(ada, job, lambda row: row["state"] == SEALED)
             refuse_wrong_frames(scene, range(1, 19))
-            assert len(ada.stagehand.calls) + len(bob.stagehand.calls) + len(cy.stagehand.calls) <= 20
+            # Its own frame, perhaps one more that died with it unseen, and what it arbitrated as the closest keeper.
+            assert sum(len(peer.stagehand.calls) for peer in (ada, bob, cy)) <= 18 + 4
 
     trio.run(main)
 
@@ -134,6 +135,84 @@ def test_a_frame_that_crashes_everywhere_stops_and_is_told_with_its_log(tmp_path
             assert [part["text"] for part in log["parts"]] == ["frame 1\n"]
             with pytest.raises(NotFound):
                 await ada.at.log(job, 99)
+
+    trio.run(main)
+
+
+def test_a_crash_on_one_peer_is_made_good_by_another(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada", "bob") as (ada, _):
+            scene = write_scene(tmp_path / "shot", f"frames 1 6\nms 50\nonce {tmp_path / 'crashed'}")
+            job = await submit(ada, scene)
+            await until(ada, job, lambda row: row["state"] == SEALED)
+            refuse_wrong_frames(scene, range(1, 7))
+            rows = (await ada.at.job(job))["frames"]
+            assert [failure["kind"] for row in rows for failure in row["failures"]] == ["crashed"]
+
+    trio.run(main)
+
+
+def test_a_full_disk_is_named_and_its_frames_are_rendered_elsewhere(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada", "bob", "cy") as (ada, bob, cy):
+            scene = write_scene(tmp_path / "shot", "frames 1 12\nms 100")
+            job = await submit(ada, scene)
+
+            async def bob_renders() -> bool:
+                return bool(bob.stagehand.calls)
+
+            await eventually(bob_renders)
+            assert bob.store is not None
+            bob.store.full = True
+            await until(ada, job, lambda row: row["delivered"] == 12)
+            refuse_wrong_frames(scene, range(1, 13))
+            rows = (await ada.at.job(job))["frames"]
+            failures = [failure for row in rows for failure in row["failures"]]
+            assert {(failure["kind"], failure["peer_name"]) for failure in failures} == {("disk full", "bob")}
+            assert "no room is left" in failures[0]["reason"]
+            # Whoever is unfit claims nothing more for a while, so one peer's disk is no flood of failures.
+            assert len(failures) <= 3
+            assert (await cy.at.status())["draining"] is False
+
+    trio.run(main)
+
+
+def test_a_scene_that_no_peer_can_read_stops_with_its_reason(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada", "bob") as (ada, _):
+            scene = write_scene(tmp_path / "shot", "frames 1 2\nunreadable")
+            job = await submit(ada, scene)
+            row = await until(ada, job, lambda row: row["state"] == "stopped")
+            assert any("says so itself" in problem for problem in row["problems"])
+
+    trio.run(main)
+
+
+def test_missing_files_may_be_allowed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada") as (ada,):
+            scene = write_scene(tmp_path / "shot", "frames 1 2\nfile gone.png")
+            row = await until(ada, await submit(ada, scene, allow_missing=True), lambda row: row["state"] == SEALED)
+            assert row["delivered"] == 2
+
+    trio.run(main)
+
+
+def test_files_in_the_way_are_named_and_stay(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada", "bob") as (ada, bob):
+            scene = write_scene(tmp_path / "shot", "frames 1 3")
+            job = await submit(ada, scene)
+            await until(ada, job, lambda row: row["state"] == SEALED)
+            target = tmp_path / "mine"
+            target.mkdir()
+            (target / "frame_0002.png").write_bytes(b"precious")
+            with pytest.raises(Refused, match="frame_0002"):
+                await bob.at.fetch(job, str(target), False, unheard)
+            assert (target / "frame_0002.png").read_bytes() == b"precious"
+            fetched = await bob.at.fetch(job, str(target), True, unheard)
+            assert (fetched["written"], fetched["already"]) == (1, 2)
+            refuse_wrong_frames(scene, range(1, 4), target)
 
     trio.run(main)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from mesh.ground.ids import Boot
+from mesh.ground.ids import BlobId, Boot
 from mesh.net.bulk import BulkHost, open_pieces
 from mesh.net.machine import Machine
 from mesh.net.streams import open_transport
@@ -19,6 +19,7 @@ from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.node.plain import plain_errors
 from mesh.ports.desk import Desk, JobRow, NotFound, Progress, SubmitRequest
 from mesh.ports.renderer import RECIPE_NAME, StageLimits
+from mesh.ports.storage import DiskFull
 from mesh.store.blobs import FileBlobStore
 from mesh.store.folders import DiskFolders
 from mesh.store.journal import FileJournal
@@ -31,7 +32,8 @@ from mesh.wire.noise import KeyPair
 from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
 from sim.stagehand import NAMES, SCENE_NAME, Stagehand, picture
 
-PATIENCE_S = 30.0
+PATIENCE_S = 75.0
+"""Longer than the half minute after which an output that died with its author is said to be lost."""
 _serial = itertools.count(1)
 
 
@@ -40,6 +42,28 @@ async def eventually(what: Callable[[], Awaitable[bool]], patience_s: float = PA
     with trio.fail_after(patience_s):
         while not await what():  # noqa: ASYNC110 (what is awaited shows only by asking)
             await trio.sleep(0.02)
+
+
+class TestStore(FileBlobStore):
+    """A store whose disk can be said to be full."""
+
+    __test__ = False
+
+    full = False
+
+    def ingest(self, source: bytes | Path) -> BlobId:
+        """Store the bytes, unless the disk is full."""
+        self._refuse()
+        return super().ingest(source)
+
+    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+        """Store one piece, unless the disk is full."""
+        self._refuse()
+        return super().write_piece(blob, number, piece)
+
+    def _refuse(self) -> None:
+        if self.full:
+            raise DiskFull("no room is left")
 
 
 @dataclass(kw_only=True)
@@ -58,6 +82,7 @@ class TestPeer:
     stagehand: Stagehand = field(default_factory=Stagehand)
     port: int = 0
     desk: Desk | None = None
+    store: TestStore | None = None
     node: Node | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     ended: trio.Event = field(default_factory=trio.Event)
@@ -83,7 +108,7 @@ class TestPeer:
         scratch = self.home / f"work-{os.getpid()}-{next(_serial)}"
         scratch.mkdir(parents=True)
         journal = FileJournal(self.home / "journal")
-        store = FileBlobStore(self.home / "blobs", wall_ms=lambda: world.now().wall)
+        store = self.store = TestStore(self.home / "blobs", wall_ms=lambda: world.now().wall)
         kept = load_kept(journal)
         who = Identity(
             signer=self.signer,
