@@ -15,7 +15,7 @@ from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, SlotFreed
+from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, HeadHeard, JobEnded, MarkHeard, SlotFreed
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import Unanswered
 from mesh.core.turn import Turn
@@ -99,8 +99,15 @@ class Claims:
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
         for ledger in self._ledger.jobs.values():
-            if not ledger.ended and self._host.can_render(ledger.job.engine) and not self._host.draining:
-                self._follow(turn, ledger)
+            self._follow(turn, ledger)
+
+    def on_head_heard(self, turn: Turn, note: HeadHeard) -> None:
+        """Follow a new job."""
+        self._follow(turn, self._ledger.jobs[JobId(note.head.job.id)])
+
+    def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
+        """Follow a job's new keeper."""
+        self._follow(turn, self._ledger.jobs[note.mark.body.job])
 
     def on_tick(self, turn: Turn) -> None:
         """Follow, keep the leases alive, claim."""
@@ -268,6 +275,8 @@ class Claims:
             turn.send(keeper, Withdraw(job=job, claims=(mine.claim.id,)))
 
     def _follow(self, turn: Turn, ledger: JobLedger) -> None:
+        if ledger.ended or self._host.draining or not self._host.can_render(ledger.job.engine):
+            return
         following = self.following.setdefault(ledger.id, Following())
         keepers = self._keepers.of(ledger.id, turn.now)
         if following.keeper not in keepers:

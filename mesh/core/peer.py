@@ -39,7 +39,7 @@ from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
 from mesh.ground.ids import Boot, JobId, MeshId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, later
-from mesh.ground.limits import GAP_MS, NEWS_AFTER_GAP_MS, NOTES_PER_TURN
+from mesh.ground.limits import GAP_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signer, peer_id
@@ -264,14 +264,14 @@ class Peer:
             nt.PeerLost: (lambda _turn, note: self.windows.on_peer_lost(note), self.swarm.on_peer_lost),
             nt.PeerDead: (self.leases.on_peer_dead, self.keepers.on_peer_dead),
             nt.Slept: (self._on_slept,),
-            nt.HeadHeard: (self.keepers.on_head_heard, self.scenes.on_head_heard, self._follow_all),
+            nt.HeadHeard: (self.keepers.on_head_heard, self.scenes.on_head_heard, self.claims.on_head_heard),
             nt.MarkHeard: (
                 lambda _turn, note: self.keepers.on_mark_heard(note),
                 self.leases.on_mark_heard,
                 self.scenes.on_mark_heard,
                 self.sync.on_mark_heard,
                 self.holding.on_mark_heard,
-                self._follow_all,
+                self.claims.on_mark_heard,
             ),
             nt.EntryAdded: (self.meshset.on_entry_added, self.holding.on_entry_added, self.seals.on_entry_added),
             nt.TaskChanged: (
@@ -324,7 +324,8 @@ class Peer:
         }
 
     def _settle(self, turn: Turn) -> None:
-        for _ in range(NOTES_PER_TURN):
+        most = NOTES_PER_TURN + NOTES_PER_JOB * len(self.ledger.jobs)
+        for _ in range(most):
             if turn.notes:
                 note = turn.notes.popleft()
                 for route in self.note_routes[type(note)]:
@@ -334,7 +335,7 @@ class Peer:
                 self.message_routes[type(message)](turn, self.id, message)
             else:
                 return
-        raise BugError(f"a turn of over {NOTES_PER_TURN} notes; the next were {list(turn.notes)[:4]}")
+        raise BugError(f"a turn of over {most} notes; the next were {list(turn.notes)[:4]}")
 
     def _hear(self, turn: Turn, peer: PeerId, message: ms.Message) -> None:
         self.contacting.on_anything(turn, peer)
@@ -429,9 +430,6 @@ class Peer:
     def _on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
         self.windows.safe[note.job] = self.holding.safe_count(note.job)
         self.seals.on_tasks_safe(turn, note)
-
-    def _follow_all(self, turn: Turn, _note: object) -> None:
-        self.claims.follow_all(turn)
 
     def _on_slept(self, turn: Turn, _note: nt.Slept) -> None:
         self.contacting.on_slept(turn)

@@ -179,6 +179,9 @@ SCENE_HOLDERS = 3
 NOTES_PER_TURN = 4_096
 """Notes that one event may cause: more means a loop, which is a bug."""
 
+NOTES_PER_JOB = 8
+"""And so many more for each job that the peer knows: once a second it looks at all of them."""
+
 assert HEARTBEAT_MS * 3 <= LEASE_MS < RECLAIM_MS
 assert RESTARTED_KEEPER_MS >= LEASE_MS
 assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
