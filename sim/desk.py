@@ -119,6 +119,8 @@ class FakeDesk:
         """What `submit` finds against the next scene."""
         self.progress: list[Progress] = []
         """What `submit` and `fetch` report on the way."""
+        self.log_text = "Fra:1 Mem:20M\nSegmentation fault\n"
+        """What the engine printed in every attempt."""
         self.on_watch: Callable[[], None] | None = None
         """Called whenever somebody who watches a job has been told what there is."""
         self._change = trio.Event()
@@ -165,6 +167,7 @@ class FakeDesk:
             id=ME,
             name="desk",
             mesh="c3" * 32,
+            mesh_name="films",
             home="/home/desk",
             roles=["render", "submit", "invite"],
             membership_expires_at_ms=1_792_592_000_000,
@@ -281,7 +284,7 @@ class FakeDesk:
                     "peer": OTHER,
                     "peer_name": "studio",
                     "outcome": "crashed",
-                    "text": "Fra:1 Mem:20M\nSegmentation fault\n",
+                    "text": self.log_text,
                 }
             ],
             gone=[],
@@ -292,6 +295,7 @@ class FakeDesk:
         self._asked("invite", roles, life_ms, uses)
         return InviteAnswer(
             token=EXAMPLE_INVITE,
+            mesh_name="films",
             roles=roles or ["render", "submit", "invite"],
             uses=uses,
             expires_at_ms=1_790_000_060_000 + life_ms,

@@ -8,6 +8,7 @@ that it is alone.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.core.effects import StartRender
 from mesh.core.status import JobState
 from mesh.ground.ids import JobId
 from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, RESTARTED_KEEPER_MS
@@ -37,6 +38,17 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A frame that its peer had in hand when it died, froze or was cut off, and when somebody else started it."""
+
+    at_ms: int
+    host: int
+    job: JobId
+    task: int
+    taken_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parted:
     """A split: when it began, its sides, and who of them could render at all."""
 
@@ -53,8 +65,32 @@ class Economy:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.finished: list[Finished] = []
+        self._started: list[tuple[int, int, JobId, int]] = []
+        self._left: list[tuple[int, int, JobId, int]] = []
         self._parted: dict[int, Parted] = {}
         self._cuts = 0
+
+    def started(self, host: "Host", effect: StartRender) -> None:
+        """Book the start of a frame."""
+        self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task))
+
+    def leaves(self, host: "Host") -> None:
+        """Book what a host has in hand when it is about to be heard no more."""
+        for render in host.farm.renders.values():
+            if render.writing:
+                self._left.append((self._world.now_ms, host.index, render.job, render.effect.task))
+
+    def left(self) -> list[Left]:
+        """Return what was left in hand, and how soon others took it over."""
+        found: list[Left] = []
+        for at_ms, host, job, task in self._left:
+            taken = [
+                start_ms - at_ms
+                for start_ms, by, of, which in self._started
+                if (of, which) == (job, task) and by != host and start_ms >= at_ms
+            ]
+            found.append(Left(at_ms=at_ms, host=host, job=job, task=task, taken_after_ms=min(taken, default=None)))
+        return found
 
     def rendered(self, host: "Host", render: Render) -> None:
         """Book a frame."""

@@ -79,6 +79,7 @@ class Faults:
     def kill(self, host: "Host", *, power: bool) -> None:
         """End a process, or its whole machine, at once."""
         self._happened(host, "loses power" if power else "is killed")
+        self._world.economy.leaves(host)
         host.die(power=power)
 
     def start(self, host: "Host") -> None:
@@ -123,6 +124,7 @@ class Faults:
     def suspend(self, host: "Host", for_ms: int, *, machine: bool) -> None:
         """Freeze a process, or let its machine sleep, for a time."""
         self._happened(host, "falls asleep" if machine else "is frozen")
+        self._world.economy.leaves(host)
         host.wakes_ms = self._world.now_ms + for_ms
         host.freeze(machine=machine)
         self._world.after(for_ms, self._thaw, host, host.life)

@@ -16,7 +16,7 @@ from mesh.ground.ids import ID_SIZE, BlobId, JobId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptDelivery, KeptEntries, KeptHold
-from mesh.wire.messages import Entries, Have
+from mesh.wire.messages import Entries, Have, Ping
 from mesh.wire.records import Claim, Entry, Hold, Output, Result
 from sim.host import Core, Host
 from sim.named import named
@@ -209,11 +209,11 @@ class GoesOnAfterStop(Cheat):
         self._stopping = False
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
-        """Offer nothing to the first host for ever after."""
+        """Go on pinging the first host."""
         effects = self.inner.handle(now, event)
         if self._stopping and not effects:
             peer = self.host.world.hosts[0].peer_id
-            effects = [Send(peer=peer, message=Have(blob=_UNKNOWN, pieces=0, bits=b""))]
+            effects = [Send(peer=peer, message=Ping(number=0))]
         self._stopping = self._stopping or isinstance(event, StopAsked)
         return effects
 

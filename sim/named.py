@@ -29,14 +29,31 @@ def _small(name: str, **options: object) -> Scenario:
     return dataclasses.replace(_SMALL, **changed)  # type: ignore[arg-type]
 
 
+def _reclaim(name: str, what: str) -> Scenario:
+    """Four frames among ten renderers, of which five are lost while they render."""
+    return _small(
+        name,
+        peers=11,
+        renderers=10,
+        submitters=(10,),
+        frames=4,
+        frame_ms=30 * _S,
+        script=(Act(at_ms=20 * _S, what=what, peers=(0, 1, 2, 3, 4)),),
+    )
+
+
 _SCENARIOS = (
     _small("calm", steady=True),
-    _small("calm-many", peers=20, renderers=20, frames=400, steady=True, safety_ms=120 * _S, least_ms=120 * _S),
+    _small("calm-many", peers=20, renderers=20, frames=200, steady=True),
     # Renderers die with their nodes, one of them for long.
     _small(
         "kill",
         script=(Act(at_ms=15 * _S, what="kill", peers=(1, 2)), Act(at_ms=40 * _S, what="start", peers=(1,))),
     ),
+    # Idle peers take over what dead ones had in hand, and what silent ones had.
+    _reclaim("reclaim-killed", "kill"),
+    _reclaim("reclaim-powerless", "power"),
+    _reclaim("reclaim-frozen", "freeze"),
     # Every process dies in the same millisecond: running tasks must not look open to keepers that come back.
     _small(
         "all-restart",
@@ -123,10 +140,11 @@ _SCENARIOS = (
     ),
     # The only capable peer fails now and then, and has to try again what it failed.
     _small("one-capable", peers=3, renderers=1, submitters=(2,), frames=10, crash_permille=200),
+    _small("fetch", fetches=3),
     _small("cancel", cancels=1, script=(Act(at_ms=20 * _S, what="cancel", job=0),)),
-    # A hundred idle slots choose from one window: few may collide.
+    # Sixty idle slots choose from one window: few may collide.
     _small(
-        "crowd", peers=60, renderers=60, slots=2, frames=600, submitters=(0,), frame_ms=5 * _S, steady=True,
+        "crowd", peers=30, renderers=30, slots=2, frames=300, submitters=(0,), frame_ms=5 * _S, steady=True,
         safety_ms=50 * _S, least_ms=50 * _S, probe_ms=0,
     ),
     # Every claim that a renderer makes hangs for a minute on one peer in six.

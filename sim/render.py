@@ -61,6 +61,7 @@ class Farm:
     def start(self, effect: StartRender) -> None:
         """Start one frame; how it ends is drawn now."""
         self._world.safety.render_starts(self._host, effect)
+        self._world.economy.started(self._host, effect)
         render = Render(effect=effect, started_ms=self._world.now_ms)
         self.renders[effect.op] = render
         duration_ms = self._duration_ms(render)

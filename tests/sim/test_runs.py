@@ -1,0 +1,96 @@
+"""One seed gives one trace, however messages and signatures are made, in any process; and a failure tells its story."""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.core.effects import Effect
+from mesh.core.events import Event, TimerFired
+from mesh.ground.instants import Now
+from sim import run as sim_run
+from sim.host import Host
+from sim.mutants import Cheat
+from sim.named import named
+from sim.run import Order, run, run_one
+from sim.scenario import Scenario, draw
+from sim.world import World
+
+ROOT = Path(__file__).parents[2]
+SEED = 3
+
+
+def small(seed: int = SEED) -> Scenario:
+    """Return a drawn scenario of few peers."""
+    return draw(seed, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def trace() -> str:
+    """The trace hash of the plainest run."""
+    ran = run(small(), SEED)
+    assert ran.good, ran.story
+    return ran.trace
+
+
+def test_bytes_and_references_give_one_trace(trace: str) -> None:
+    assert run(small(), SEED, wire="bytes").trace == trace
+
+
+def test_real_and_stand_in_signatures_give_one_trace(trace: str) -> None:
+    assert run(small(), SEED, signatures="real").trace == trace
+
+
+def test_another_seed_gives_another_trace(trace: str) -> None:
+    assert run(small(), SEED + 1).trace != trace
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4711"])
+def test_another_process_under_another_hash_seed_gives_the_trace(trace: str, hash_seed: str) -> None:
+    command = [sys.executable, "-m", "sim", "run", "--seed", str(SEED), "--peers", "6", "--minutes", "1"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"seed {SEED}"
+    assert "events/s" in done.stdout
+    assert lines[-1] == trace
+
+
+class Stumbles(Cheat):
+    """A core with a bug: it raises at its twentieth timer."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        self._timers = 0
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        self._timers += isinstance(event, TimerFired)
+        assert self._timers < 20, "the twentieth timer"
+        return super().handle(now, event)
+
+
+def test_a_failure_tells_its_story_and_how_to_repeat_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sim_run, "World", functools.partial(World, make_core=Stumbles))
+    assert run_one(Order(peers=6, minutes=1), SEED) == 1
+    printed = capsys.readouterr().out
+    assert "the twentieth timer" in printed
+    assert "TimerFired" in printed
+    assert printed.rstrip().endswith(f"repeat: python -m sim run --seed {SEED} --peers 6 --minutes 1")
+
+
+def test_many_seeds_write_their_hashes(tmp_path: Path, trace: str) -> None:
+    hashes = tmp_path / "hashes"
+    command = [sys.executable, "-m", "sim", "many", "--seeds", f"{SEED}:{SEED + 2}", "--peers", "6", "--minutes", "1"]
+    done = subprocess.run([*command, "--hashes", hashes], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "2 seeds, 0 failed" in done.stdout
+    assert hashes.read_text().splitlines()[0] == f"{SEED} {trace}"
+
+
+def test_named_scenarios_repeat_under_their_name() -> None:
+    assert Order(scenario="calm").command(7) == "python -m sim run --seed 7 --scenario calm"
+    assert Order(scenario="calm").scenario_for(7) == named("calm")

@@ -1,0 +1,111 @@
+"""The named scenarios pass, and show what each is there for."""
+
+import pytest
+
+from mesh.ground.ids import JobId
+from mesh.ground.limits import RECLAIM_MS
+from sim.named import NAMED, named
+from sim.world import World
+
+SEEDS = (1, 2)
+HUGE = ("calm-many", "crowd")
+KILLED_MS = 1_000
+"""A dead peer's frames are claimed again within so long."""
+
+
+def ran(name: str, seed: int) -> World:
+    """Run a scenario to its end; any broken rule is raised."""
+    world = World(named(name), seed)
+    world.run()
+    return world
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in HUGE])
+def test_no_rule_is_broken(name: str, seed: int) -> None:
+    ran(name, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HUGE)
+def test_no_rule_is_broken_in_a_large_mesh(name: str) -> None:
+    """It takes seconds: many peers choose from one window, and nearly none may choose the same task."""
+    ran(name, SEEDS[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "within_ms"),
+    [("reclaim-killed", KILLED_MS), ("reclaim-powerless", RECLAIM_MS), ("reclaim-frozen", RECLAIM_MS)],
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_lost_peer_had_in_hand_is_taken_over_in_time(name: str, within_ms: int, seed: int) -> None:
+    left = ran(name, seed).economy.left()
+    assert left
+    for frame in left:
+        assert frame.taken_after_ms is not None
+        assert frame.taken_after_ms <= within_ms
+
+
+@pytest.mark.parametrize("name", ["calm", "two-peers", "alone"])
+def test_nothing_is_rendered_twice_where_nothing_disturbs(name: str) -> None:
+    twice_ms, all_ms = ran(name, SEEDS[0]).economy.waste()
+    assert twice_ms == 0
+    assert all_ms > 0
+
+
+@pytest.mark.parametrize("name", ["all-restart", "blackout"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_safe_frame_is_rendered_again_after_everybody_died(name: str, seed: int) -> None:
+    safe: dict[tuple[JobId, int], None] = {}
+    scenario = named(name)
+    world = World(scenario, seed)
+
+    def look() -> None:
+        for host in world.hosts:
+            for job in world.books.jobs:
+                views = host.core.task_views(job) if host.running else ()
+                safe.update({(job, view.task): None for view in views if view.state.value == "safe"})
+
+    died_ms = scenario.script[0].at_ms
+    world.at(died_ms - 1, look)
+    world.run()
+    assert safe
+    again = [frame for frame in world.economy.finished if frame.at_ms > died_ms and (frame.job, frame.task) in safe]
+    assert not again
+
+
+@pytest.mark.parametrize("name", ["frozen", "sleeper", "cut-submitter", "split"])
+def test_no_delivered_file_changes_when_somebody_returns(name: str) -> None:
+    """The checker of S3 looks at each file; here it is proven that files were delivered before the return."""
+    world = World(named(name), SEEDS[0])
+    submitter = world.hosts[5]
+    before: dict[tuple[str, str], bytes] = {}
+    returned_ms = named(name).script[-1].at_ms
+    world.at(returned_ms, lambda: before.update(submitter.disk.files))
+    world.run()
+    assert before
+    assert before.items() <= submitter.disk.files.items()
+
+
+def test_everybody_who_hears_of_a_cancel_keeps_it() -> None:
+    world = ran("cancel", SEEDS[0])
+    (job,) = world.books.jobs
+    for host in world.hosts:
+        assert job in world.books.of(host).cancels
+
+
+def test_a_split_renders_on_both_sides_and_settles_on_one_picture() -> None:
+    world = ran("split", SEEDS[0])
+    cut, mend = named("split").script
+    during = {frame.host for frame in world.economy.finished if cut.at_ms + 40_000 < frame.at_ms < mend.at_ms}
+    assert during & {0, 1}
+    assert during & {2, 3, 4}
+
+
+def test_people_may_ask_for_files_anywhere() -> None:
+    world = ran("fetch", SEEDS[0])
+    (plan,) = world.people.plans
+    assert plan.fetchers
+    for fetcher, directory in plan.fetchers.items():
+        written = [place for place in world.hosts[fetcher].disk.files if place[0] == directory]
+        assert len(written) == plan.frames
