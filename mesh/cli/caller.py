@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from mesh.cli import compose
+from mesh.cli import compose, printable
 from mesh.cli.client import Client, PeerEnded
 from mesh.ground.errors import NotRunningError
 from mesh.ports.desk import Progress
@@ -34,10 +34,13 @@ class Caller:
         """The peer's directory: `--home`, else `MESHNODE_HOME`, else the platform's place."""
         return compose.home_directory(self.home_option)
 
-    def client(self) -> Client:
-        """Return the way to the running peer; raise `NotRunningError`, saying what to type, where there is none."""
+    def client(self, plain: Callable[[str], str] | None = printable.line) -> Client:
+        """Return the way to the running peer, whose texts come `plain` unless the answer is for a program.
+
+        Raises `NotRunningError`, saying what to type, where there is none.
+        """
         try:
-            return Client(compose.endpoint(self.home))
+            return Client(compose.endpoint(self.home), None if self.as_json else plain)
         except NotRunningError as error:
             raise NotRunningError(f"no peer is running in {self.home}") from error
 

@@ -6,10 +6,11 @@ class: a command must not import what the peer is made of.
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
+from mesh.cli import printable
 from mesh.ground.errors import MeshError, NotRunningError
 
 PREFIX: Final = "/v1"
@@ -64,20 +65,21 @@ def answered(value: dict[str, Any]) -> Answered:
 
 
 class Client:
-    """One peer's API."""
+    """One peer's API; `plain` is done to every text in its answers, most of which others wrote."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, plain: Callable[[str], str] | None = None) -> None:
         self._endpoint = endpoint
+        self._plain = plain
 
     def get(self, path: str, wait_s: float = ANSWER_S) -> Any:
         """Ask for what `path` names. Raises `Answered`, `NotRunningError`, `PeerEnded`."""
         with self._asked("GET", path, None, wait_s) as answer:
-            return json.loads(answer.read(ANSWER_MAX_BYTES))
+            return self._read(answer.read(ANSWER_MAX_BYTES))
 
     def post(self, path: str, body: dict[str, Any] | None = None, wait_s: float = ANSWER_S) -> Any:
         """Ask the peer to do something and wait until it did. Raises as `get` does."""
         with self._asked("POST", path, body or {}, wait_s) as answer:
-            return json.loads(answer.read(ANSWER_MAX_BYTES))
+            return self._read(answer.read(ANSWER_MAX_BYTES))
 
     def stream(self, path: str, body: dict[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
         """Yield events as they come: name and value; with a body by POST. An error event is raised."""
@@ -88,10 +90,14 @@ class Client:
                 if line.startswith("event: "):
                     name = line.removeprefix("event: ")
                 elif line.startswith("data: "):
-                    value = json.loads(line.removeprefix("data: "))
+                    value = self._read(line.removeprefix("data: "))
                     if name == "error":
                         raise answered(value)
                     yield name, value
+
+    def _read(self, text: str | bytes) -> Any:
+        value = json.loads(text)
+        return value if self._plain is None else printable.every_text(value, self._plain)
 
     @contextmanager
     def _asked(

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from mesh.cli import printable
 from mesh.ground.errors import MeshError
 
 WIDTH_MOST = 110
@@ -52,7 +53,7 @@ def notice(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print one JSON value on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(printable.json_text(json.dumps(value, ensure_ascii=False)))
 
 
 def bold(text: str) -> str:
@@ -146,7 +147,7 @@ def warning(text: str) -> None:
 
 def error_lines(error: MeshError) -> list[str]:
     """Say what happened and what to do, each refusal by name."""
-    refusals = getattr(error, "refusals", ())
+    refusals = printable.every_text(list(getattr(error, "refusals", ())), printable.line)
     if not refusals:
         head, *rest = paragraph(named(error), "       ")
         lines = [click.style("error: ", fg="red", bold=True) + head.strip(), *rest]
@@ -167,10 +168,11 @@ def error_lines(error: MeshError) -> list[str]:
 def named(error: MeshError) -> str:
     """Return an error's name, in words, and its message: `disk full: /home has 3 MiB left`."""
     kind = type(error).__name__
+    message = printable.line(str(error))
     if kind in _SPEAK_FOR_THEMSELVES:
-        return str(error)
+        return message
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.removesuffix("Error")).lower()
-    return f"{words}: {error}" if str(error) else words
+    return f"{words}: {message}" if message else words
 
 
 def remedy(error: MeshError) -> str:

@@ -4,7 +4,6 @@ import click
 
 from mesh.cli import compose, output
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
-from mesh.cli.client import Client
 from mesh.cli.output import Column
 from mesh.ground.errors import NotRunningError
 from mesh.ports.desk import EnginesAnswer
@@ -74,7 +73,7 @@ def install(caller: Caller, engine: str) -> None:
 def _engines(caller: Caller) -> EnginesAnswer:
     """Ask the running peer, which then uses what it finds; else look without one."""
     try:
-        found: EnginesAnswer = Client(compose.endpoint(caller.home)).get("/engines", wait_s=PROBE_S)
+        found: EnginesAnswer = caller.client().get("/engines", wait_s=PROBE_S)
     except NotRunningError:
         return compose.probe_engines()
     return found

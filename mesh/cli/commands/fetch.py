@@ -25,7 +25,8 @@ def command(caller: Caller, job: str, directory: str | None, overwrite: bool) ->
     submitted the job is there.
     """
     client = caller.client()
-    place = str(Path(directory).absolute()) if directory is not None else _own_place(client, job)
+    # A path has to stay as it is, whatever a terminal would make of it.
+    place = str(Path(directory).absolute()) if directory is not None else _own_place(caller.client(plain=None), job)
     work = Work(client.stream(job_path(job, "/fetch"), {"directory": place, "overwrite": overwrite}))
     with meter() as shown:
         for progress in work:

@@ -2,7 +2,7 @@
 
 import click
 
-from mesh.cli import output
+from mesh.cli import output, printable
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
 from mesh.ports.desk import LogAnswer
 
@@ -20,16 +20,17 @@ def command(caller: Caller, job: str, frame: int | None) -> None:
     newest frame.
     """
     path = job_path(job, "/logs") + ("" if frame is None else f"?frame={frame}")
-    answer: LogAnswer = caller.client().get(path)
+    answer: LogAnswer = caller.client(printable.block).get(path)
     if caller.as_json:
         output.say_json(answer)
         return
     for part in answer["parts"]:
         paint = output.good if part["outcome"] == "rendered" else output.bad
-        title = f"frame {part['frame']}, attempt {part['attempt']}, {part['peer_name']}: {paint(part['outcome'])}"
+        outcome, peer = paint(printable.line(part["outcome"])), printable.line(part["peer_name"])
+        title = f"frame {part['frame']}, attempt {part['attempt']}, {peer}: {outcome}"
         output.say(output.bold("── ") + title)
         output.say(part["text"].rstrip() or output.dim("(the engine said nothing)"))
     for gone in answer["gone"]:
-        output.warning(gone)
+        output.warning(printable.line(gone))
     if not answer["parts"] and not answer["gone"]:
         output.say(output.dim("No attempt has ended yet."))
