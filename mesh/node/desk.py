@@ -69,6 +69,7 @@ class Inviting:
 
     signer: Signer
     secret: bytes
+    mesh_name: str
     chain: Callable[[], Chain]
     addresses: Callable[[], tuple[Address, ...]]
 
@@ -117,6 +118,7 @@ class NodeDesk:
             "id": view.peer.hex(),
             "name": view.name,
             "mesh": view.mesh.hex(),
+            "mesh_name": self._inviting.mesh_name,
             "home": self._home,
             "roles": list(view.roles),
             "membership_expires_at_ms": view.membership_expires,
@@ -210,9 +212,11 @@ class NodeDesk:
             seed=seed,
             secret=self._inviting.secret,
             addresses=self._inviting.addresses()[:MAX_ADDRESSES],
+            mesh_name=self._inviting.mesh_name,
         )
         return {
             "token": write(token),
+            "mesh_name": token.mesh_name,
             "roles": rows.role_names(wanted),
             "uses": uses,
             "expires_at_ms": expires,

@@ -36,6 +36,8 @@ class Identity:
     chain: Chain
     boot: Boot
     name: str
+    mesh_name: str = ""
+    """What people call the mesh."""
 
     @property
     def mesh(self) -> MeshId:

@@ -28,6 +28,7 @@ from mesh.wire.invites import InviteToken
 from mesh.wire.members import ALL_ROLES, Admission, Chain, JoinRequest, StaticKey, judge_chain
 from mesh.wire.messages import Address, AdmitAsk, Admitted, RefusalCode, Refused
 from mesh.wire.noise import KeyPair
+from mesh.wire.records import Name
 
 ANSWER_S: Final = 15.0
 """How long a member may take to answer: it has to fsync the admission first."""
@@ -73,6 +74,8 @@ class Standing:
     chain: Chain
     contacts: Annotated[tuple[Address, ...], AtMost(CONTACTS_MAX)]
     """Where members were reached, or are said to be."""
+    mesh_name: Name = ""
+    """What people call the mesh."""
 
     @property
     def mesh(self) -> MeshId:
@@ -92,7 +95,7 @@ def decode_standing(data: bytes) -> Standing:
     return standing
 
 
-def found_mesh(*, root: Signer, founder: Signer, now: WallTime) -> Standing:
+def found_mesh(*, root: Signer, founder: Signer, now: WallTime, name: str = "") -> Standing:
     """Return the standing of a mesh's first member, admitted by the root key itself, with every role."""
     admission = Admission(
         mesh=mesh_id(root.key),
@@ -102,7 +105,7 @@ def found_mesh(*, root: Signer, founder: Signer, now: WallTime) -> Standing:
         expires=wall_later(now, ADMISSION_MS),
         invite=None,
     )
-    return Standing(chain=(sign(admission, root),), contacts=())
+    return Standing(chain=(sign(admission, root),), contacts=(), mesh_name=name)
 
 
 def join_papers(*, token: InviteToken, invited: Signer, joiner: Signer, static: KeyPair) -> Papers:
@@ -160,16 +163,14 @@ async def _ask(transport: Transport, address: Address, name: str) -> Admitted | 
     return answer
 
 
-def _standing(
-    answer: Admitted, token: InviteToken, joiner: Signer, address: Address, verifier: Verifier
-) -> Standing:
+def _standing(answer: Admitted, token: InviteToken, joiner: Signer, address: Address, verifier: Verifier) -> Standing:
     check(answer, verifier)
     membership = judge_chain(answer.chain, token.mesh)
     if membership.peer != peer_id(joiner.key):
         raise WireError("it admitted somebody else")
     told = [at for contact in answer.contacts for at in contact.addresses]
     contacts = tuple(dict.fromkeys((address, *token.addresses, *told)))
-    return Standing(chain=answer.chain, contacts=contacts[:CONTACTS_MAX])
+    return Standing(chain=answer.chain, contacts=contacts[:CONTACTS_MAX], mesh_name=token.mesh_name)
 
 
 def _refusal(code: int, address: Address) -> JoinError:

@@ -276,6 +276,7 @@ class Node:
             inviting=Inviting(
                 signer=self._who.signer,
                 secret=self._who.secret,
+                mesh_name=self._who.mesh_name,
                 chain=lambda: self._peer.chain,
                 addresses=parts.transport.addresses,
             ),

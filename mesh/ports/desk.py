@@ -257,6 +257,7 @@ class StatusAnswer(TypedDict):
     id: str
     name: str
     mesh: str
+    mesh_name: str
     home: str
     roles: list[str]
     membership_expires_at_ms: int
@@ -345,6 +346,7 @@ class InviteAnswer(TypedDict):
     """A token to be given to one who may join, and what is in it."""
 
     token: str
+    mesh_name: str
     roles: list[str]
     uses: int
     expires_at_ms: int

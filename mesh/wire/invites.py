@@ -24,6 +24,7 @@ from mesh.wire.codec import AtMost, Size, from_value, to_value
 from mesh.wire.envelope import Signed, Verifier, check, mesh_id
 from mesh.wire.members import Chain, Invite, judge_chain
 from mesh.wire.messages import MAX_ADDRESSES, Address
+from mesh.wire.records import Name
 
 PREFIX: Final = "meshnode1_"
 TEXT_MAX: Final = 8 * 1024
@@ -50,6 +51,8 @@ class InviteToken:
     """The mesh secret."""
     addresses: Annotated[tuple[Address, ...], AtMost(MAX_ADDRESSES)]
     """Where to ask, in turn."""
+    mesh_name: Name = ""
+    """What people call the mesh. Nobody signs it: two meshes may have one name, and nothing rests on it."""
 
     @property
     def mesh(self) -> MeshId:

@@ -252,6 +252,40 @@ def test_status_tells_what_renders_here(typist: Typist, server: DeskServer) -> N
     assert "renders    shot frame 2, sample 7" in typist.type("status").out
 
 
+EVIL = "\x1b[2J\x9b1m\x1b]0;owned\x07ev\u202eil\n✓ forged"
+PLAIN = "evil ✓ forged"
+
+
+def test_nothing_that_others_wrote_reaches_the_terminal_as_an_order(typist: Typist, server: DeskServer) -> None:
+    row = job_row(name=EVIL)
+    row["submitter_name"], row["problems"], row["state"] = EVIL, [EVIL], "stopped"
+    server.let(server.desk.add, row)
+    failure = {"peer": "b2" * 32, "peer_name": EVIL, "kind": "crashed", "reason": EVIL, "has_log": True}
+    server.desk.tasks[row["id"]][2]["failures"].append(failure)  # type: ignore[arg-type]
+    server.desk.log_text = f"{EVIL}\nSegmentation fault"
+    server.desk.fails["cancel"] = Draining(EVIL)
+    for words in (("status",), ("jobs",), ("show", "01", "--frames"), ("logs", "01"), ("cancel", "01")):
+        printed = typist.type(*words)
+        told = printed.out + printed.err
+        assert not {letter for letter in told if not letter.isprintable()} - {"\n"}, words
+        assert "evil" in told, words
+    assert PLAIN in typist.type("jobs").out
+    assert typist.type("logs", "01").out.count("\n✓ forged") == 1, "a log keeps its lines"
+    assert typist.type("jobs", "--json").json["jobs"][0]["name"] == EVIL, "programs get what is there"
+    assert not {"\x1b", "\x9b", "\u202e"} & set(typist.type("jobs", "--json").out)
+
+
+def test_the_name_of_the_mesh_is_shown(typist: Typist) -> None:
+    assert "films" in typist.type("status").out
+    assert "to films" in typist.type("invite").err
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "\x1b[1mbold", "x" * 100])
+def test_a_name_that_nobody_could_read_is_refused(name: str, typist: Typist) -> None:
+    assert typist.type("join", "--new", name).code == 2
+    assert typist.type("join", "--name", name).code == 2
+
+
 def test_stop_and_leave_ask_the_peer(typist: Typist, server: DeskServer) -> None:
     assert typist.type("stop", "--now").code == 0
     assert typist.type("leave", "--yes").code == 0

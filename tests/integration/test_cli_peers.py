@@ -75,10 +75,10 @@ def connected(shell: Shell, home: str, names: set[str]) -> None:
 def test_found_invite_join_stop_come_back_and_leave(shell: Shell) -> None:
     """Slow: it starts Python a few dozen times."""
     ada = shell.join("a", "--new", "films", "--name", "ada")
-    assert ada["event"] == "ready"
+    assert (ada["event"], ada["mesh_name"]) == ("ready", "films")
     token = shell.type("a", "invite").stdout
     bob = shell.join("b", "-", "--name", "bob", given=token)
-    assert bob["mesh"] == ada["mesh"]
+    assert (bob["mesh"], bob["mesh_name"]) == (ada["mesh"], "films")
     shell.join("c", "-", "--name", "cy", "--no-render", given=token)
     for home in ("a", "b", "c"):
         connected(shell, home, {"ada", "bob", "cy"})
@@ -88,7 +88,7 @@ def test_found_invite_join_stop_come_back_and_leave(shell: Shell) -> None:
     assert "bob has stopped" in stopped.stdout
     assert shell.type("b", "status").returncode == 3
     again = shell.join("b")
-    assert (again["id"], again["name"]) == (bob["id"], "bob")
+    assert (again["id"], again["name"], again["mesh_name"]) == (bob["id"], "bob", "films")
     assert again["addresses"][0] == bob["addresses"][0], "the port is kept, so that others find the peer again"
     connected(shell, "b", {"ada", "bob", "cy"})
 

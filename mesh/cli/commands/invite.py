@@ -56,9 +56,8 @@ def command(caller: Caller, roles: str, expires: str, uses: int) -> None:
         return
     output.say(answer["token"])
     times = "once" if uses == 1 else f"{uses} times"
-    output.notice(
-        output.dim(
-            f"Lets in {times}, as {', '.join(answer['roles'])}, until {words.moment(answer['expires_at_ms'])}. "
-            "There: meshnode join INVITE"
-        )
-    )
+    where = f"to {answer['mesh_name']} " if answer["mesh_name"] else ""
+    until = words.moment(answer["expires_at_ms"])
+    text = f"Lets in {where}{times}, as {', '.join(answer['roles'])}, until {until}. There: meshnode join INVITE"
+    for line in output.paragraph(text):
+        output.notice(output.dim(line))

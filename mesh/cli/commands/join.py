@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mesh.cli import compose, output, words
+from mesh.cli import compose, output, printable, words
 from mesh.cli.background import start
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
 from mesh.ground.errors import UsageError
@@ -15,6 +15,9 @@ from mesh.ports.desk import StatusAnswer
 
 TOKEN_MAX_BYTES = 64 * 1024
 """Of standard input or a file: an invite takes a twentieth."""
+
+NAME_MAX_BYTES = 60
+"""Of a name that a person chooses: a table has to have room for it beside all else."""
 
 
 @click.command()
@@ -64,9 +67,9 @@ def command(
         raise UsageError("--no-render and --slots exclude each other")
     plan = compose.Plan(
         home=caller.home,
-        found=found,
+        found=None if found is None else called("--new", found),
         invite=_token(invite, invite_file),
-        name=name,
+        name=None if name is None else called("--name", name),
         slots=0 if no_render else slots,
         listen=None if listen is None else address(listen),
         peers=tuple(map(peer_address, peers)),
@@ -75,7 +78,15 @@ def command(
     if background:
         _say_ready(caller, start(plan))
     else:
-        compose.run_peer(plan, lambda status: _say_ready(caller, ready(status)), output.notice)
+        compose.run_peer(plan, lambda status: _say_ready(caller, ready(status)), _say)
+
+
+def called(option: str, name: str) -> str:
+    """Read what a mesh or a peer shall be called; raise UsageError for what nobody could read in a line."""
+    plain = name.strip()
+    if not plain or plain != printable.line(plain) or len(plain.encode()) > NAME_MAX_BYTES:
+        raise UsageError(f"{option}: a name is one line of 1 to {NAME_MAX_BYTES} bytes, without control characters")
+    return plain
 
 
 def address(text: str) -> tuple[str, int]:
@@ -122,6 +133,7 @@ def ready(status: StatusAnswer) -> dict[str, Any]:
         "id": status["id"],
         "name": status["name"],
         "mesh": status["mesh"],
+        "mesh_name": status["mesh_name"],
         "home": status["home"],
         "process": os.getpid(),
         "addresses": status["addresses"],
@@ -130,12 +142,19 @@ def ready(status: StatusAnswer) -> dict[str, Any]:
     }
 
 
+def _say(text: str) -> None:
+    """Print what a peer tells its person on the way: parts of it others wrote."""
+    output.notice(printable.line(text))
+
+
 def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
     """Print the one line that says that the peer is ready."""
     if caller.as_json:
         output.say_json(said)
     else:
-        parts = [f"{output.good('ready')}: {output.bold(said['name'])} ({words.short(said['id'])})"]
+        said = printable.every_text(said, printable.line)
+        mesh = f" in mesh {output.bold(said['mesh_name'])}" if said["mesh_name"] else ""
+        parts = [f"{output.good('ready')}: {output.bold(said['name'])} ({words.short(said['id'])}){mesh}"]
         if said["slots"]:
             parts += [words.count(said["slots"], "slot"), *said["engines"]]
         else:

@@ -34,7 +34,7 @@ def _head(status: StatusAnswer) -> list[str]:
         title,
         *output.facts(
             [
-                ("mesh", words.short(status["mesh"])),
+                ("mesh", _mesh(status)),
                 ("roles", f"{', '.join(status['roles'])}; until {expires}"),
                 ("listening", ", ".join(status["addresses"])),
                 ("store", f"{words.size(status['stored_bytes'])}; {words.size(status['free_bytes'])} free"),
@@ -43,6 +43,11 @@ def _head(status: StatusAnswer) -> list[str]:
             ]
         ),
     ]
+
+
+def _mesh(status: StatusAnswer) -> str:
+    name, short = status["mesh_name"], output.dim(words.short(status["mesh"]))
+    return f"{name}  {short}" if name else short
 
 
 def _renders(status: StatusAnswer) -> list[str]:

@@ -10,7 +10,7 @@ Invariant: the API is announced only once the desk answers; the home's lock is l
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -124,6 +124,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
             chain=newest_chain(standing.chain, kept),
             boot=Boot(world.entropy(_BOOT_BYTES)),
             name=start.name,
+            mesh_name=standing.mesh_name,
         )
         threads = trio.CapacityLimiter(BULK_THREADS)
         async with (
@@ -187,7 +188,7 @@ async def _standing(start: _Start) -> Standing:
     standing = None if kept is None else decode_standing(kept)
     if plan.found is not None:
         if standing is not None:
-            raise AlreadyMember(f"this peer belongs to mesh {standing.mesh.hex()[:8]}")
+            raise AlreadyMember(f"this peer belongs to {_called(standing)}")
         return _found(start, plan.found)
     if plan.invite is not None:
         return await _join(start, plan.invite, standing)
@@ -203,8 +204,7 @@ def _found(start: _Start, name: str) -> Standing:
         root = Secret(world.entropy(KEY_BYTES))
         keys.keep_root(root)
     keys.keep_mesh(Secret(world.entropy(KEY_BYTES)))
-    standing = found_mesh(root=Ed25519Signer(root.reveal()), founder=start.signer, now=world.now().wall)
-    start.home.keep_fact("mesh-name", name.encode())
+    standing = found_mesh(root=Ed25519Signer(root.reveal()), founder=start.signer, now=world.now().wall, name=name)
     start.home.keep_fact("standing", encode_standing(standing))
     return standing
 
@@ -214,9 +214,9 @@ async def _join(start: _Start, text: str, standing: Standing | None) -> Standing
     token = invites.read(text, start.verifier)
     if standing is not None:
         if standing.mesh != token.mesh:
-            raise AlreadyMember(f"this peer belongs to mesh {standing.mesh.hex()[:8]}, the invite leads to another")
+            raise AlreadyMember(f"this peer belongs to {_called(standing)}, and the invite leads to another mesh")
         contacts = tuple(dict.fromkeys((*token.addresses, *standing.contacts)))
-        return Standing(chain=standing.chain, contacts=contacts)
+        return replace(standing, contacts=contacts)
     papers = join_papers(token=token, invited=Ed25519Signer(token.seed), joiner=start.signer, static=start.static)
     async with open_transport(
         papers=papers,
@@ -230,6 +230,12 @@ async def _join(start: _Start, text: str, standing: Standing | None) -> Standing
     start.home.keys.keep_mesh(Secret(token.secret))
     start.home.keep_fact("standing", encode_standing(standing))
     return standing
+
+
+def _called(standing: Standing) -> str:
+    """Return what a person calls a mesh, its id beside it: names are not unique."""
+    short = standing.mesh.hex()[:8]
+    return f"the mesh {standing.mesh_name} ({short})" if standing.mesh_name else f"the mesh {short}"
 
 
 async def _serve_nobody(_link: Link) -> None:
@@ -261,7 +267,6 @@ def _limits(home: Home, world: Machine, slots: int) -> StageLimits:
 def _forget(home: Home) -> None:
     """Remove what made this peer a member, first of all its standing; its own key and settings stay."""
     home.forget_fact("standing")
-    home.forget_fact("mesh-name")
     home.keys.forget_mesh()
     (home.directory / "journal").unlink(missing_ok=True)
     shutil.rmtree(home.directory / "blobs", ignore_errors=True)

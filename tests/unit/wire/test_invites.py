@@ -1,5 +1,7 @@
 """Invites as text: they read as written, or not at all."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,13 @@ def test_a_token_reads_as_it_was_written_wrapped_or_not() -> None:
     wrapped = "\n".join(TEXT[at : at + 60] for at in range(0, len(TEXT), 60))
     assert invites.read(f"  {wrapped}\r\n", VERIFIER) == TOKEN
     assert invites.read(TEXT, VERIFIER).mesh == TOKEN.mesh
+
+
+def test_a_token_tells_what_the_mesh_is_called_and_one_that_does_not_still_reads() -> None:
+    named = dataclasses.replace(TOKEN, mesh_name="films")
+    assert invites.read(invites.write(named), VERIFIER).mesh_name == "films"
+    assert TOKEN.mesh_name == ""
+    assert len(invites.write(named)) > len(TEXT), "a name that is not told takes no room"
 
 
 def test_secrets_are_in_no_representation() -> None:
