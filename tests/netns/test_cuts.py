@@ -1,0 +1,114 @@
+"""Links that go silent: what was under way is rendered elsewhere, and on healing all agree and nothing counts twice."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mesh.ground.limits import RECLAIM_MS
+from tests.support.far_mesh import FarMesh, bridged
+from tests.support.nodes import refuse_wrong_frames, write_scene
+from tests.support.staged import StagedPeer, all_connected, clock_ms, until
+
+FIRST_NEWS_S = 20.0
+"""Until a job is under way everywhere, on a machine that is busy with something else."""
+
+CUT_S = 40.0
+"""Six for the leases beyond the cut, then all frames of a job by two peers, on a busy machine."""
+
+
+def written(directory: Path) -> dict[str, int]:
+    """Return when each delivered file was written."""
+    return {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+
+
+def back_together(mesh: FarMesh, job: str) -> None:
+    """Wait until every channel is back, every peer knows the job's end, and all name the same results."""
+    until("all channels are back", lambda: all_connected(mesh.peers))
+    until("all know that the job is sealed", lambda: all(p.job(job)["state"] == "sealed" for p in mesh.peers))
+    until("all agree", lambda: mesh.agree(job))
+
+
+def began(peers: list[StagedPeer], frame: int, since_ms: int) -> Callable[[], list[int]]:
+    """Return what tells when peers began to render a frame after some time."""
+    return lambda: [at for peer in peers for at, begun in peer.renders() if begun == frame and at >= since_ms]
+
+
+def test_a_silently_cut_peers_frame_is_rendered_elsewhere_within_eight_seconds(tmp_path: Path) -> None:
+    with bridged(tmp_path / "peers", "ada", "bob", "cy") as (mesh, wires):
+        ada, bob, cy = mesh.peers
+        scene = write_scene(tmp_path / "shot", "frames 1 40\nms 900")
+        job = ada.submit(scene)
+        until("cy has rendered and renders again", lambda: len(cy.renders()) >= 2, FIRST_NEWS_S)
+        cut_ms = clock_ms()
+        wires.cut(mesh.hosts_of(cy), mesh.hosts_of(ada, bob))
+        lost = cy.frames()[-1]
+        again = began([ada, bob], lost, cut_ms)
+        until("somebody else has its frame", again)
+        assert again()[0] - cut_ms <= RECLAIM_MS
+        # It goes on alone meanwhile: each side has results that the other does not know.
+        until("all is rendered", lambda: ada.job(job)["delivered"] == 40)
+        delivered = written(scene.parent / "out")
+        wires.heal()
+        back_together(mesh, job)
+        refuse_wrong_frames(scene, range(1, 41))
+        assert written(scene.parent / "out") == delivered
+        assert [frame for frame, _, _ in cy.standing(job)] == list(range(1, 41))
+        assert lost in cy.frames()
+
+
+def test_both_sides_of_a_split_finish_and_settle_on_one_seal(tmp_path: Path) -> None:
+    with bridged(tmp_path / "peers", "ada", "bob", "cy", "dee", "eve") as (mesh, wires):
+        ada, bob, *beyond = mesh.peers
+        scene = write_scene(tmp_path / "shot", "frames 1 12\nms 2000")
+        job = ada.submit(scene)
+        until("everybody renders", lambda: all(peer.renders() for peer in mesh.peers), FIRST_NEWS_S)
+        wires.cut(mesh.hosts_of(ada, bob), mesh.hosts_of(*beyond))
+        for side in ([ada, bob], beyond):
+            until("a side has sealed alone", lambda side=side: side[0].job(job)["state"] == "sealed", CUT_S)
+        delivered = written(scene.parent / "out")
+        assert sorted(set(beyond[0].frames() + beyond[1].frames() + beyond[2].frames())) == list(range(1, 13))
+        # Each side names pictures of its own until they meet.
+        assert {name for _, name, _ in ada.standing(job)} == {"ada", "bob"}
+        assert {name for _, name, _ in beyond[0].standing(job)} == {"cy", "dee", "eve"}
+        wires.heal()
+        back_together(mesh, job)
+        assert {name for _, name, _ in beyond[0].standing(job)} == {"ada", "bob"}, "the submitter's seal stands"
+        assert written(scene.parent / "out") == delivered
+        refuse_wrong_frames(scene, range(1, 13))
+
+
+def test_a_split_job_goes_on_at_both_sides_and_ends_as_one(tmp_path: Path) -> None:
+    """Neither side finishes before they meet."""
+    with bridged(tmp_path / "peers", "ada", "bob", "cy", "dee") as (mesh, wires):
+        ada, bob, cy, dee = mesh.peers
+        scene = write_scene(tmp_path / "shot", "frames 1 60\nms 900")
+        job = ada.submit(scene)
+        until("everybody renders", lambda: all(peer.renders() for peer in mesh.peers), FIRST_NEWS_S)
+        wires.cut(mesh.hosts_of(ada, bob), mesh.hosts_of(cy, dee))
+        before = {peer.name: peer.job(job)["counting"] for peer in (ada, cy)}
+        for side in ([ada, bob], [cy, dee]):
+            until(
+                "a side goes on beyond the other's leases",
+                lambda side=side: side[0].job(job)["counting"] >= before[side[0].name] + 14,
+            )
+        assert not any(peer.job(job)["state"] == "sealed" for peer in mesh.peers)
+        delivered = written(scene.parent / "out")
+        wires.heal()
+        back_together(mesh, job)
+        refuse_wrong_frames(scene, range(1, 61))
+        after = written(scene.parent / "out")
+        assert {name: after[name] for name in delivered} == delivered
+
+
+def test_a_submitter_cut_off_after_it_may_go_gets_its_files_on_healing(tmp_path: Path) -> None:
+    with bridged(tmp_path / "peers", "ada", "bob", "cy", slots={"ada": 0}) as (mesh, wires):
+        ada, bob, cy = mesh.peers
+        scene = write_scene(tmp_path / "shot", "frames 1 16\nms 500", tex=b"t" * 3_000_000)
+        job = ada.submit(scene)
+        until("ada may go", lambda: ada.job(job)["may_go"], FIRST_NEWS_S)
+        wires.cut(mesh.hosts_of(ada), mesh.hosts_of(bob, cy))
+        until("the others finish", lambda: bob.job(job)["counting"] == cy.job(job)["counting"] == 16)
+        assert ada.job(job)["delivered"] < 16
+        wires.heal()
+        back_together(mesh, job)
+        refuse_wrong_frames(scene, range(1, 17))
+        assert sorted(bob.frames() + cy.frames()) == list(range(1, 17)), "no frame was rendered twice"
