@@ -35,6 +35,7 @@ class EngineRack:
         self._slots = slots
         self._tell = tell
         self.found = Engines()
+        self._probing = trio.Lock()
         self._probed = trio.Event()
 
     async def settled(self) -> None:
@@ -42,18 +43,19 @@ class EngineRack:
         await self._probed.wait()
 
     async def probe(self) -> Engines:
-        """Look for engines anew and tell the core."""
-        self.found = await self._renderer.probe()
-        await self._tell(
-            EnginesProbed(
-                engines=self.ids(),
-                slots=self._slots if self.found.usable else 0,
-                cores=self._facts.cores,
-                memory_mb=self._facts.memory_mb,
+        """Look for engines anew and tell the core; one look at a time, since a proof takes a whole machine."""
+        async with self._probing:
+            self.found = await self._renderer.probe()
+            await self._tell(
+                EnginesProbed(
+                    engines=self.ids(),
+                    slots=self._slots if self.found.usable else 0,
+                    cores=self._facts.cores,
+                    memory_mb=self._facts.memory_mb,
+                )
             )
-        )
-        self._probed.set()
-        return self.found
+            self._probed.set()
+            return self.found
 
     async def warm(self, wanted: EngineId) -> None:
         """Hold an engine that waits for a scene until a stage takes it, for a while at most, where this host renders.

@@ -41,7 +41,7 @@ from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
 from mesh.ports.desk import Desk
 from mesh.ports.folders import Folders
-from mesh.ports.renderer import Renderer, StageLimits
+from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import BlobStore, Journal, Scenes
 from mesh.ports.transport import Pieces, Transport
 from mesh.ports.world import World
@@ -113,6 +113,11 @@ class Node:
         self._rack = EngineRack(
             renderer=parts.renderer, facts=parts.world.facts(), slots=parts.slots, tell=self._driver.tell
         )
+
+    @property
+    def engines(self) -> Engines:
+        """What this host can render with, as the last look found it; nothing before the desk opens."""
+        return self._rack.found
 
     async def run(self, *, at_desk: Callable[[Desk], Awaitable[None]], signals: bool = False) -> Ending:
         """Run until stopped. `at_desk` gets the desk once the node is ready, and may go on for as long as it lives.

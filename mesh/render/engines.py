@@ -8,7 +8,7 @@ costs nothing; a failed one is tried again each time, since the remedy may have 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -25,6 +25,12 @@ _PROOF_FORMAT = 1
 _SILENCE_MS = 60_000
 _ALSO_RENDERS = ("BLENDER_EEVEE_NEXT", "BLENDER_EEVEE", "BLENDER_WORKBENCH")
 
+Say = Callable[[str], None]
+
+
+def unsaid(_text: str) -> None:
+    """Tell nobody."""
+
 
 def cache_directory(environment: Mapping[str, str]) -> Path:
     """Give the directory that engines and proofs are shared in by all peers of a user."""
@@ -33,13 +39,13 @@ def cache_directory(environment: Mapping[str, str]) -> Path:
     return platformdirs.user_cache_path("meshnode", appauthor=False)
 
 
-async def find(cache: Path, *, thorough: bool) -> Engines:
-    """Find and prove the engines, the embedded one first. The order is the preference."""
+async def find(cache: Path, *, thorough: bool, say: Say = unsaid) -> Engines:
+    """Find and prove the engines, the embedded one first: their order is the preference. `say` hears of each proof."""
     usable: list[Engine] = []
     broken: list[BrokenEngine] = []
     for program, embedded in candidates(cache):
         try:
-            usable.append(await proven(cache, program, embedded=embedded, thorough=thorough))
+            usable.append(await proven(cache, program, embedded=embedded, thorough=thorough, say=say))
         except RendererError as error:
             broken.append(BrokenEngine(name="blender", program=program, reason=str(error)))
     return Engines(usable=tuple(usable), broken=tuple(broken))
@@ -55,13 +61,14 @@ def candidates(cache: Path) -> list[tuple[Path, bool]]:
     return found
 
 
-async def proven(cache: Path, program: Path, *, embedded: bool, thorough: bool) -> Engine:
+async def proven(cache: Path, program: Path, *, embedded: bool, thorough: bool, say: Say = unsaid) -> Engine:
     """Give a proven engine, from memory if this very binary was proven before. Raises EngineBroken and its kin."""
     identity = _identity(program, embedded=embedded)
     remembered = _remembered(cache).get(str(program))
     known = isinstance(remembered, dict) and remembered.get("identity") == identity
     if isinstance(remembered, dict) and known and (remembered.get("thorough") or not thorough):
         return _engine(program, remembered, embedded=embedded)
+    say(f"trying out the Blender at {program} with a tiny render, once; this takes some seconds")
     proof = await _prove(program, embedded=embedded, thorough=thorough)
     _remember(cache, str(program), {**proof, "identity": identity})
     return _engine(program, proof, embedded=embedded)

@@ -75,5 +75,5 @@ def _engines(caller: Caller) -> EnginesAnswer:
     try:
         found: EnginesAnswer = caller.client().get("/engines", wait_s=PROBE_S)
     except NotRunningError:
-        return compose.probe_engines()
+        return compose.probe_engines(output.notice)
     return found

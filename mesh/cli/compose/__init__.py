@@ -93,13 +93,13 @@ def install_engine(name: str, say: Callable[[str], None]) -> str:
     return str(install(cache_directory(os.environ), say))
 
 
-def probe_engines() -> EnginesAnswer:
-    """Look what this machine can render with, without a peer."""
+def probe_engines(say: Callable[[str], None]) -> EnginesAnswer:
+    """Look what this machine can render with, without a peer; `say` hears of what takes time."""
     import trio
 
     from mesh.render.engines import cache_directory, find
 
     async def look() -> EnginesAnswer:
-        return engines_answer(await find(cache_directory(os.environ), thorough=False))
+        return engines_answer(await find(cache_directory(os.environ), thorough=False, say=say))
 
     return trio.run(look)

@@ -27,7 +27,7 @@ from mesh.node.identity import Identity, load_kept, newest_chain
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.ports.desk import Desk, StatusAnswer
-from mesh.ports.renderer import Renderer, StageLimits
+from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
 from mesh.ports.transport import ListenFailed
 from mesh.render.blender.adapter import BlenderRenderer
@@ -70,14 +70,14 @@ class _Start:
     make_renderer: MakeRenderer
 
 
-def _blender() -> Renderer:
-    return BlenderRenderer(cache=cache_directory(os.environ))
+def run(plan: Plan, on_ready: OnReady, say: Say, *, make_renderer: MakeRenderer | None = None) -> None:
+    """Run a peer until it is stopped; it renders with Blender, or with what `make_renderer` makes.
 
-
-def run(plan: Plan, on_ready: OnReady, say: Say, *, make_renderer: MakeRenderer = _blender) -> None:
-    """Run a peer until it is stopped; an error is raised bare, whatever groups it came in."""
+    An error is raised bare, whatever groups it came in.
+    """
     home = Home(plan.home)
     try:
+        make_renderer = make_renderer or (lambda: BlenderRenderer(cache=cache_directory(os.environ), say=say))
         ending = trio.run(_live, _start(home, plan, say, make_renderer), on_ready)
         if ending is Ending.LEFT:
             _forget(home)
@@ -156,9 +156,8 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
             )
             typed = tuple(Address(host=host, port=port) for host, port in plan.peers)
             beginning = Beginning(kept=kept, contacts=(*typed, *standing.contacts))
-            return await Node(parts, who, beginning).run(
-                at_desk=lambda desk: _serve(desk, home, on_ready, start.say), signals=True
-            )
+            node = Node(parts, who, beginning)
+            return await node.run(at_desk=lambda desk: _serve(desk, node.engines, start, on_ready), signals=True)
     finally:
         await renderer.aclose()
         store.close()
@@ -167,17 +166,16 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
             timings.close()
 
 
-async def _serve(desk: Desk, home: Home, on_ready: OnReady, say: Say) -> None:
+async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady) -> None:
     """Answer this machine's programs, and say that the peer is ready."""
     listener = bind_api()
-    address = home.announce_api(LOOPBACK, listener.getsockname()[1])
+    address = start.home.announce_api(LOOPBACK, listener.getsockname()[1])
     async with trio.open_nursery() as nursery:
         await nursery.start(serve_desk, desk, address.token, listener)
-        engines = await desk.engines()
-        for broken in engines["broken"]:
-            say(f"{broken['name']} at {broken['program']} cannot be used: {broken['reason']}")
-        if not engines["usable"]:
-            say("Nothing here can render or read a scene yet. Type: meshnode engine install blender")
+        for broken in engines.broken:
+            start.say(f"{broken.name} at {broken.program} cannot be used: {broken.reason}")
+        if not engines.usable:
+            start.say("Nothing here can render or read a scene yet. Type: meshnode engine install blender")
         on_ready(await desk.status())
 
 

@@ -32,8 +32,10 @@ _INSPECT_SILENCE_MS = 120_000
 class BlenderRenderer:
     """Be a peer's renderer. All its async methods run in the thread that runs trio."""
 
-    def __init__(self, *, cache: Path) -> None:
+    def __init__(self, *, cache: Path, say: engines.Say = engines.unsaid) -> None:
+        """Keep engines and proofs in `cache`; `say` hears of what takes a person's time."""
         self._cache = cache
+        self._say = say
         self._waiting: dict[str, _Waiting] = {}
         self._stages: set[BlenderStage] = set()
         self._pictures = PictureChecker()
@@ -41,7 +43,7 @@ class BlenderRenderer:
     async def probe(self, *, thorough: bool = False) -> Engines:
         """Find the engines, each proven by a tiny real render; see the port."""
         await trio.to_thread.run_sync(process.sweep)
-        return await engines.find(self._cache, thorough=thorough)
+        return await engines.find(self._cache, thorough=thorough, say=self._say)
 
     def saved_by(self, scene: Path) -> str:
         """Read from a scene's header alone which version saved it. Raises SceneUnreadable."""

@@ -59,6 +59,22 @@ def test_a_proof_is_remembered_for_the_very_same_binary_only(tmp_path: Path) -> 
         proven(tmp_path, program)
 
 
+def test_a_person_hears_of_a_proof_and_not_of_a_memory(tmp_path: Path) -> None:
+    program = broken_blender(tmp_path)
+    said: list[str] = []
+
+    async def main() -> engines.Engine:
+        return await engines.proven(tmp_path, program, embedded=False, thorough=False, say=said.append)
+
+    with pytest.raises(EngineBroken):
+        trio.run(main)
+    assert len(said) == 1
+    assert str(program) in said[0]
+    remember(tmp_path, program, thorough=False)
+    trio.run(main)
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}', '{"format": 1, "proofs": 3}'])
 def test_a_damaged_memory_only_means_proving_again(tmp_path: Path, content: str) -> None:
     (tmp_path / "engines.json").write_text(content, encoding="utf-8")
