@@ -199,7 +199,7 @@ class Stagehand:
     note: Callable[[int], None] = lambda _frame: None
     """Hears of each frame as it begins."""
 
-    async def probe(self) -> Engines:
+    async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 (the port's)
         """Tell of the one engine."""
         await trio.lowlevel.checkpoint()
         return Engines(usable=(self.engine,) if self.has_engine else ())
