@@ -19,7 +19,7 @@ class SlowProof(Stagehand):
         self.proofs = 0
         self._proving = False
 
-    async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 (the port's)
+    async def probe(self, *, thorough: bool = False) -> Engines:
         assert not self._proving, "two proofs at a time share one machine"
         self._proving = True
         await trio.sleep(10)
