@@ -6,7 +6,7 @@ a property test holds it against the fold of the whole set. The ledger does not 
 or what is on disk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from blake3 import blake3
@@ -27,10 +27,18 @@ class Stream:
     """The records of one author and boot."""
 
     ids: dict[RecordId, None] = field(default_factory=dict)
+    _digest: bytes | None = None
+
+    def add(self, record: RecordId) -> None:
+        """Take a record's id."""
+        self.ids[record] = None
+        self._digest = None
 
     def digest(self) -> bytes:
         """Return a hash over the ids, whatever the order in which they came."""
-        return digest_of(self.ids)
+        if self._digest is None:
+            self._digest = _digest_of(sorted(self.ids))
+        return self._digest
 
 
 class JobLedger:
@@ -64,7 +72,7 @@ class JobLedger:
         if entry.id in self.entries or len(self.entries) >= MAX_RECORDS_PER_JOB:
             return None
         self.entries[entry.id] = entry
-        self.streams.setdefault((entry.author, entry.body.boot), Stream()).ids[entry.id] = None
+        self.streams.setdefault((entry.author, entry.body.boot), Stream()).add(entry.id)
         self._digest = None
         what = entry.body.what
         match what:
@@ -142,9 +150,11 @@ class JobLedger:
                     yield task, entry
 
     def digest(self) -> bytes:
-        """Return a hash over the ids of all records."""
+        """Return a hash over the streams, and so over the ids of all records."""
         if self._digest is None:
-            self._digest = digest_of(self.entries)
+            self._digest = _digest_of(
+                author + boot + self.streams[author, boot].digest() for author, boot in sorted(self.streams)
+            )
         return self._digest
 
     def _add_lost(self, entry: Signed[Entry]) -> list[int]:
@@ -196,11 +206,10 @@ class Ledger:
         return found is not None and found.task(task).counting is not None
 
 
-def digest_of(ids: dict[RecordId, Signed[Entry]] | dict[RecordId, None]) -> bytes:
-    """Return a hash over a set of record ids."""
+def _digest_of(parts: Iterable[bytes]) -> bytes:
     hasher = blake3(derive_key_context="meshnode 1 ledger digest")
-    for identifier in sorted(ids):
-        hasher.update(identifier)
+    for part in parts:
+        hasher.update(part)
     return hasher.digest(length=DIGEST_SIZE)
 
 
@@ -216,4 +225,4 @@ def _seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, by
     return (entry.author != submitter, what.blob, entry.id)
 
 
-__all__ = ["JobLedger", "Ledger", "Stream", "digest_of", "result_of"]
+__all__ = ["JobLedger", "Ledger", "Stream", "result_of"]

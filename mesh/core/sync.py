@@ -15,7 +15,7 @@ from mesh.core.membership import Members
 from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, Publish, TaskChanged
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, Now, later
+from mesh.ground.instants import SECOND_MS, Instant, Now, later
 from mesh.ground.limits import DURABLE, SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptEntries
@@ -107,7 +107,10 @@ class Sync:
         for chain in message.chains:
             self._members.take(turn, chain)
         judged = [entry for entry in message.entries if acts(entry, ledger, self._members)]
-        self._add(turn, ledger, [entry for entry in judged if entry.id not in ledger.entries], own=False)
+        fresh = [entry for entry in judged if entry.id not in ledger.entries]
+        self._add(turn, ledger, fresh, own=False)
+        if len(fresh) >= _ENTRIES_PER_MESSAGE:
+            self._next[ledger.id] = later(turn.now.instant, SECOND_MS)  # much was missing here: more may be
         stored = tuple(entry.id for entry in judged if entry.id in ledger.entries)
         if stored:
             turn.send(peer, Stored(job=message.job, ids=stored))
@@ -116,7 +119,8 @@ class Sync:
         """Note who has a record."""
         ledger = self._ledger.get(message.job)
         for identifier in message.ids:
-            if ledger is not None and identifier in ledger.entries:
+            entry = ledger.entries.get(identifier) if ledger is not None else None
+            if entry is not None and entry.author == self._me:
                 self.stored_by.setdefault(identifier, {})[peer] = None
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
@@ -156,7 +160,7 @@ class Sync:
         ledger = self._ledger.get(message.job)
         if ledger is None or (message.count, message.digest) == (len(ledger.entries), ledger.digest()):
             return
-        turn.send(peer, _streams(ledger, asked=True))
+        _tell_streams(turn, peer, ledger, asked=True)
 
     def on_stream_digests(self, turn: Turn, peer: PeerId, message: StreamDigests) -> None:
         """Ask for what differs by telling what is here; tell one's own streams when asked."""
@@ -172,7 +176,7 @@ class Sync:
             if told >= _STREAMS_PER_ANSWER:
                 break
         if message.asked and ledger.streams:
-            turn.send(peer, _streams(ledger, asked=False))
+            _tell_streams(turn, peer, ledger, asked=False)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
         """Send what the other lacks of one stream."""
@@ -231,9 +235,12 @@ class Sync:
         return Entries(job=job, entries=tuple(entries), chains=tuple(chains[:_CHAINS_PER_MESSAGE]))
 
 
-def _streams(ledger: JobLedger, *, asked: bool) -> StreamDigests:
+def _tell_streams(turn: Turn, peer: PeerId, ledger: JobLedger, *, asked: bool) -> None:
+    """Tell all streams; the last message asks for the other's, also where there is nothing to tell."""
     listed = [
         StreamDigest(author=author, boot=boot, count=len(stream.ids), digest=stream.digest())
-        for (author, boot), stream in list(ledger.streams.items())[-_STREAMS_PER_MESSAGE:]
+        for (author, boot), stream in ledger.streams.items()
     ]
-    return StreamDigests(job=ledger.id, streams=tuple(listed), asked=asked)
+    for at in range(0, max(1, len(listed)), _STREAMS_PER_MESSAGE):
+        part, last = tuple(listed[at : at + _STREAMS_PER_MESSAGE]), at + _STREAMS_PER_MESSAGE >= len(listed)
+        turn.send(peer, StreamDigests(job=ledger.id, streams=part, asked=asked and last))
