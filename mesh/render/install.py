@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mesh.ports.renderer import EngineNotInstalled
@@ -49,6 +50,7 @@ LIBRARIES = {
 """The shared libraries that bpy loads, and the Debian packages that have them."""
 
 _WHEEL_MB = 350
+_UNPACKED_MB = 877
 _STAMP = "complete"
 _REPORT_S = 3.0
 _TRY_S = 60
@@ -90,8 +92,10 @@ def install(cache: Path, say: Say) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         pip = _make_environment(base, place)
         say(f"downloading bpy {VERSION} ({_WHEEL_MB} MB, once per user)")
-        _pip(pip, place, say, ["--no-deps", "--require-hashes", "-r", str(_requirements(place))])
-        _pip(pip, place, say, ["--only-binary", ":all:", *COMPANIONS])
+        with _telling(place, say):
+            _pip(pip, place, ["--no-deps", "--require-hashes", "-r", str(_requirements(place))])
+        say(f"adding {' and '.join(COMPANIONS)}")
+        _pip(pip, place, ["--only-binary", ":all:", *COMPANIONS])
         python = _python_of(place)
         _run([str(python), "-I", "-c", "import bpy"], "import bpy")
         (place / _STAMP).write_text(f"bpy {VERSION}\n", encoding="ascii")
@@ -185,38 +189,58 @@ def _requirements(place: Path) -> Path:
     return path
 
 
-def _pip(pip: list[str], place: Path, say: Say, arguments: list[str]) -> None:
-    """Run one pip install, telling from time to time how much of the download lies on the disk."""
-    downloads = place / "downloads"
+def _pip(pip: list[str], place: Path, arguments: list[str]) -> None:
+    """Run one pip install; what it downloads lies under `place` meanwhile."""
+    downloads = _downloads(place)
     downloads.mkdir(exist_ok=True)
     command = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", *arguments]
-    done = threading.Event()
-    teller = threading.Thread(target=_tell, args=(downloads, say, done), daemon=True)
-    teller.start()
     try:
         _run(command, "install with pip", {**os.environ, "TMPDIR": str(downloads)})
     finally:
-        done.set()
-        teller.join()
         shutil.rmtree(downloads, ignore_errors=True)
 
 
-def _tell(downloads: Path, say: Say, done: threading.Event) -> None:
-    told = 0
-    while not done.wait(_REPORT_S):
-        megabytes = sum(_size(path) for path in downloads.rglob("*.whl")) // 1_000_000
-        if megabytes >= _WHEEL_MB:
-            say("unpacking")
-        elif megabytes > told:
-            say(f"downloaded {megabytes} of {_WHEEL_MB} MB")
-        told = megabytes
+def _downloads(place: Path) -> Path:
+    return place / "downloads"
 
 
-def _size(path: Path) -> int:
+@contextmanager
+def _telling(place: Path, say: Say) -> Iterator[None]:
+    """Tell from time to time, while the block runs, how much of the wheel lies on the disk."""
+    done = threading.Event()
+    teller = threading.Thread(target=_tell, args=(place, say, done), daemon=True)
+    teller.start()
     try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+        yield
+    finally:
+        done.set()
+        teller.join()
+
+
+def _tell(place: Path, say: Say, done: threading.Event, period_s: float = _REPORT_S) -> None:
+    told = ""
+    while not done.wait(period_s):
+        text = _how_far(_megabytes(_downloads(place), "*.whl"), _megabytes(place / "lib", "*"))
+        if text != told:
+            say(text)
+        told = text
+
+
+def _how_far(downloaded_mb: int, unpacked_mb: int) -> str:
+    """Say how far it is; pip unpacks once it has all of the wheel."""
+    if downloaded_mb < _WHEEL_MB:
+        return f"downloaded {downloaded_mb} of {_WHEEL_MB} MB"
+    return f"unpacked {min(unpacked_mb, _UNPACKED_MB)} of {_UNPACKED_MB} MB"
+
+
+def _megabytes(place: Path, pattern: str) -> int:
+    """Return how much lies below a directory that somebody else is changing."""
+    total = 0
+    with suppress(OSError):
+        for path in place.rglob(pattern):
+            with suppress(OSError):
+                total += path.stat().st_size
+    return total // 1_000_000
 
 
 def _run(command: list[str], step: str, variables: dict[str, str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,18 @@ def test_a_python_that_fits_is_found_or_what_to_install_is_said() -> None:
         install.find_python(unfit)
     if sys.version_info[:2] == install.PYTHON:
         assert install.find_python([*unfit, Path(sys.executable)]) == Path(sys.executable)
+
+
+def test_how_far_an_installation_is_follows_what_lies_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "bpy.whl").write_bytes(bytes(3_000_000))
+    said: list[str] = []
+    done = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        done.set()
+
+    install._tell(tmp_path, say, done, period_s=0.001)
+    assert said == ["downloaded 3 of 350 MB"]
+    assert install._how_far(350, 120) == "unpacked 120 of 877 MB"
