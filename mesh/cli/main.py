@@ -119,7 +119,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 class Misused(UsageError):
-    """The command line cannot be understood. Its command's `--help` shows how it is typed."""
+    """The command line cannot be understood. Type it with `--help` to see how it is meant."""
 
 
 def _misused(error: click.UsageError) -> Misused:

@@ -156,7 +156,8 @@ def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
         mesh = f" in mesh {output.bold(said['mesh_name'])}" if said["mesh_name"] else ""
         parts = [f"{output.good('ready')}: {output.bold(said['name'])} ({words.short(said['id'])}){mesh}"]
         if said["slots"]:
-            parts += [words.count(said["slots"], "slot"), *said["engines"]]
+            # Versions without their builds, so that the line fits a terminal.
+            parts += [words.count(said["slots"], "slot"), *(one.partition(" (")[0] for one in said["engines"])]
         else:
             parts.append("renders nothing")
         output.say(", ".join([*parts, *said["addresses"][:1]]))
