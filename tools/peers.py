@@ -180,7 +180,7 @@ class Peer:
     def started(self) -> list[Running]:
         """List the living processes that this peer started, itself apart: renderers above all."""
         mark = f"TMPDIR={self.temporary}/".encode()
-        return [one for one in _processes(mark) if self.process is None or one.process != self.process.pid]
+        return [one for one in processes(mark) if self.process is None or one.process != self.process.pid]
 
     def is_alive(self) -> bool:
         """Say whether the peer's process runs."""
@@ -255,7 +255,7 @@ def _with_us() -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
-def _processes(mark: bytes) -> list[Running]:
+def processes(mark: bytes) -> list[Running]:
     """List the living processes whose environment holds an entry that begins with `mark`."""
     found = []
     for entry in Path("/proc").iterdir():
