@@ -2,7 +2,6 @@
 
 import random
 import socket
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,56 +9,27 @@ import trio
 
 from mesh.ground.errors import WireError
 from mesh.ground.instants import WallTime
-from mesh.wire.handshake import (
-    LENGTH_SIZE,
-    MESSAGE_MAX_BYTES,
-    ChannelKind,
-    Papers,
-    Preamble,
-    Purpose,
-    initiate,
-    mesh_hint,
+from mesh.wire.handshake import LENGTH_SIZE, ChannelKind, Purpose, initiate
+from tests.support.knocking import (
+    GROWTH_MAX_BYTES,
+    answered,
+    first_words,
+    heard_after_message_3,
+    is_one_message,
+    many_at_once,
+    random_words,
 )
-from mesh.wire.messages import Address
 from tests.support.meshes import NOW, TestMesh, seed
 from tests.support.network import DOOR, VERIFIER, listening
 from tests.support.timed import timed, until
 
 RANDOM_INPUTS = 10_000
 AT_ONCE = 50
-GROWTH_MAX_BYTES = 50 * 1024 * 1024
-
-
-async def answered(address: Address, words: bytes, *, stay: bool = False) -> bytes:
-    """Say `words` to who listens there, and return all that comes back; `stay` leaves our side open."""
-    heard = b""
-    stream = await trio.open_tcp_stream(address.host, address.port)
-    async with stream:
-        # Whether it hears us out, hangs up or resets the connection is all the same: bytes are what counts.
-        with suppress(trio.BrokenResourceError):
-            await stream.send_all(words)
-            if not stay:
-                await stream.send_eof()
-        with suppress(trio.BrokenResourceError):
-            while portion := await stream.receive_some(65_536):
-                heard += portion
-    return heard
 
 
 def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
-
-
-def random_words(dice: random.Random, mesh: TestMesh) -> bytes:
-    """Return bytes that get as far as luck allows: plain noise, or noise behind a preamble that anybody could see."""
-    noise = dice.randbytes(dice.choice((0, 1, 15, 16, 17, 66, 500, MESSAGE_MAX_BYTES, 20_000)))
-    if dice.random() < 0.5:
-        return noise
-    purpose = dice.choice(list(Purpose))
-    preamble = Preamble(lowest=1, highest=1, purpose=purpose, hint=mesh_hint(mesh.id, mesh.secret)).encode()
-    length = len(noise) if dice.random() < 0.7 else dice.randrange(1 << 16)
-    return preamble + min(length, 0xFFFF).to_bytes(LENGTH_SIZE, "big") + noise
 
 
 @pytest.mark.slow
@@ -72,18 +42,12 @@ def test_ten_thousand_random_inputs_get_no_byte_and_no_memory() -> None:
     async def main() -> None:
         async with listening(mesh.member().papers) as (transport, address):
 
-            async def knock(times: int) -> None:
-                for _ in range(times):
-                    assert await answered(address, random_words(dice, mesh)) == b""
+            async def knock() -> None:
+                assert await answered(address, random_words(dice, mesh)) == b""
 
-            async def knock_all(times: int) -> None:
-                async with trio.open_nursery() as nursery:
-                    for _ in range(AT_ONCE):
-                        nursery.start_soon(knock, times // AT_ONCE)
-
-            await knock_all(500)
+            await many_at_once(500, AT_ONCE, knock)
             before = resident_bytes()
-            await knock_all(RANDOM_INPUTS)
+            await many_at_once(RANDOM_INPUTS, AT_ONCE, knock)
             assert resident_bytes() - before < GROWTH_MAX_BYTES
             # Nothing of it stayed, and the peer still serves its own.
             await until(lambda: not transport._half_open)
@@ -99,28 +63,7 @@ async def test_an_outsider_and_another_meshs_member_get_no_byte() -> None:
     async with listening(mesh.member().papers) as (_, address):
         for papers in (TestMesh().member().papers, TestMesh().member().invites()):
             purpose = Purpose.CONTROL if papers.shown.NUMBER == 1 else Purpose.JOIN
-            exchange = initiate(papers=papers, purpose=purpose, door=DOOR, verifier=VERIFIER, seed=seed())
-            assert await answered(address, exchange.feed(b""), stay=True) == b""
-
-
-async def heard_after_message_3(address: Address, papers: Papers, purpose: Purpose) -> tuple[bytes, bytes]:
-    """Shake hands as one who holds `papers`; return message 2 and all that came after message 3."""
-    exchange = initiate(papers=papers, purpose=purpose, door=DOOR, verifier=VERIFIER, seed=seed())
-    async with await trio.open_tcp_stream(address.host, address.port) as stream:
-        await stream.send_all(exchange.feed(b""))
-        second = b""
-        third = b""
-        while not third:
-            portion = bytes(await stream.receive_some(exchange.wanted))
-            assert portion
-            second += portion
-            third = exchange.feed(portion)
-        await stream.send_all(third)
-        after = b""
-        with suppress(trio.BrokenResourceError):
-            while portion := bytes(await stream.receive_some(65_536)):
-                after += portion
-    return second, after
+            assert await answered(address, first_words(papers, purpose), stay=True) == b""
 
 
 @pytest.mark.parametrize("purpose", [Purpose.CONTROL, Purpose.BULK, Purpose.JOIN])
@@ -131,7 +74,7 @@ async def test_one_who_knows_the_secret_without_a_proof_gets_message_2_and_no_mo
     papers = impostor.invites() if purpose is Purpose.JOIN else impostor.papers
     async with listening(mesh.member().papers) as (_, address):
         second, after = await heard_after_message_3(address, papers, purpose)
-        assert len(second) == LENGTH_SIZE + int.from_bytes(second[:LENGTH_SIZE], "big")
+        assert is_one_message(second)
         assert after == b""
 
 
@@ -149,11 +92,11 @@ async def test_an_expired_member_gets_a_channel_to_renew_and_no_pieces() -> None
 @timed
 async def test_a_recorded_handshake_said_again_earns_one_unreadable_answer() -> None:
     mesh = TestMesh()
-    exchange = initiate(papers=mesh.member().papers, purpose=Purpose.CONTROL, door=DOOR, verifier=VERIFIER, seed=seed())
-    recorded = exchange.feed(b"")
+    recorded = first_words(mesh.member().papers, Purpose.CONTROL)
     async with listening(mesh.member().papers) as (_, address):
         first, again = [await answered(address, recorded) for _ in range(2)]
-        assert len(first) == len(again) == LENGTH_SIZE + int.from_bytes(first[:LENGTH_SIZE], "big")
+        assert is_one_message(first)
+        assert len(first) == len(again)
         assert first[LENGTH_SIZE:] != again[LENGTH_SIZE:]
         # Only who has the ephemeral secret reads it; a recorder that guesses another reads nothing.
         guess = initiate(
