@@ -15,7 +15,7 @@ from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, HeadHeard, JobEnded, MarkHeard, SlotFreed
+from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, HeadHeard, JobEnded, MarkHeard, PeerLost, SlotFreed
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import Unanswered
 from mesh.core.turn import Turn
@@ -131,6 +131,13 @@ class Claims:
         following.heard_at = turn.now.instant
         following.window = {task.task: task for task in message.open if task.task < ledger.tasks}
         self.claim_more(turn)
+
+    def on_peer_lost(self, turn: Turn, note: PeerLost) -> None:
+        """Ask another keeper at once where it was this one that told what can be claimed."""
+        for job, following in self.following.items():
+            ledger = self._ledger.get(job)
+            if following.keeper == note.peer and ledger is not None:
+                self._follow(turn, ledger)
 
     def on_verdict(self, turn: Turn, peer: PeerId, message: Verdict) -> None:
         """Render, or give up."""
@@ -279,9 +286,10 @@ class Claims:
             return
         following = self.following.setdefault(ledger.id, Following())
         keepers = self._keepers.of(ledger.id, turn.now)
-        if following.keeper not in keepers:
+        if following.keeper is not None and following.keeper not in keepers:
             following.keeper = None
             following.window = {}
+            following.asked.clear()
         elif following.keeper is not None:
             self._contacting.probe(turn, following.keeper)
         wanted = _whom_to_ask(following, keepers, turn.now.instant)

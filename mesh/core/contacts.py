@@ -18,6 +18,7 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime, later
 from mesh.ground.limits import (
+    DIAL_BACK_MS,
     HEARD_MS,
     LEASE_MS,
     MAX_CONTACTS,
@@ -183,6 +184,7 @@ class Contacting:
             turn.tell(PeerDead(peer=event.peer))
             self._dial_later(turn, event.peer, known, REDIAL_MOST_MS)
         else:
+            known.redial_ms = DIAL_BACK_MS
             self._dial(turn, event.peer)
 
     def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:

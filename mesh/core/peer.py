@@ -261,7 +261,11 @@ class Peer:
                 self.holding.on_peer_reached,
                 self.swarm.on_peer_reached,
             ),
-            nt.PeerLost: (lambda _turn, note: self.windows.on_peer_lost(note), self.swarm.on_peer_lost),
+            nt.PeerLost: (
+                lambda _turn, note: self.windows.on_peer_lost(note),
+                self.swarm.on_peer_lost,
+                self.claims.on_peer_lost,
+            ),
             nt.PeerDead: (self.leases.on_peer_dead, self.keepers.on_peer_dead),
             nt.Slept: (self._on_slept,),
             nt.HeadHeard: (self.keepers.on_head_heard, self.scenes.on_head_heard, self.claims.on_head_heard),

@@ -144,6 +144,10 @@ MAX_MEMBERS = 65_536
 MAX_CHANNELS = 2_048
 """Channels a peer has at most."""
 
+DIAL_BACK_MS = 100
+"""A channel that broke is dialled back at once, and again so soon, at doubling intervals: a process that was just
+killed may for some milliseconds still seem to listen, and only a refusal proves that it is gone."""
+
 REDIAL_MS = 2 * SECOND_MS
 REDIAL_MOST_MS = 20 * SECOND_MS
 """A known peer without a channel is dialled again, at doubling intervals up to this."""
@@ -186,6 +190,7 @@ assert HEARTBEAT_MS * 3 <= LEASE_MS < RECLAIM_MS
 assert RESTARTED_KEEPER_MS >= LEASE_MS
 assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
 assert DURABLE <= KEEPERS
+assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < WINDOW_STALE_MS
 assert LOST_AFTER_MS > LEASE_MS

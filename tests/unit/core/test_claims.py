@@ -3,7 +3,7 @@
 import pytest
 
 from mesh.core.effects import KillRender, StartRender
-from mesh.core.events import FrameWritten, RenderFailed, RenderProgressed
+from mesh.core.events import ChannelClosed, FrameWritten, RenderFailed, RenderProgressed
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import FAILED_HERE_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
@@ -62,6 +62,15 @@ def claimant(cast: Cast) -> Claimant:
 
 def test_the_closest_keeper_is_followed(claimant: Claimant) -> None:
     assert next(peer for peer, _ in sent(claimant.rig.effects, Follow)) == claimant.first.id
+
+
+def test_when_the_keeper_that_told_the_window_is_lost_another_is_asked_at_once(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window())
+    claimant.rig.clear()
+    claimant.rig.tell(ChannelClosed(peer=claimant.first.id, clean=False))
+    assert [peer for peer, _ in sent(claimant.rig.effects, Follow)] == [claimant.second.id]
+    claimant.rig.hear(claimant.second, claimant.window(5))
+    assert claimant.claimed() == [(claimant.second.id, 5)]
 
 
 def test_a_claim_goes_to_whom_the_window_came_from_and_is_rendered_on_yours(claimant: Claimant) -> None:
