@@ -70,6 +70,7 @@ class JobView:
     tasks: int
     counting: int
     running: int
+    """Frames that are rendered now, without those that a peer has only claimed ahead."""
     safe: int
     stopped: int
     delivered: int

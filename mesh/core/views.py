@@ -1,5 +1,7 @@
 """What people see of the core: frozen views, made when somebody asks. Nothing here changes anything."""
 
+from collections import Counter
+
 from mesh.core.claims import Claims
 from mesh.core.contacts import Directory, Known
 from mesh.core.delivery import Delivery
@@ -8,7 +10,7 @@ from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
-from mesh.core.leases import Leases
+from mesh.core.leases import Docket, Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.slots import InHand, Slots
@@ -29,7 +31,7 @@ from mesh.ground.instants import Now
 from mesh.ground.limits import HEARD_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
-from mesh.wire.messages import Address
+from mesh.wire.messages import Address, Window
 from mesh.wire.records import EngineId, Entry, Failed, FailureKind
 
 _PROBLEMS = 8
@@ -96,7 +98,7 @@ class Views:
         counting = ledger.counting if whole or told is None else max(ledger.counting, told.counting)
         if sealed is not None:
             counting = sum(task.result is not None for task in sealed[1].tasks)
-        running = len(docket.leases) if docket else (told.running if told else self._slots.busy)
+        running = self._rendering(docket, told)
         stopped = ledger.stopped if whole or told is None else max(ledger.stopped, told.stopped)
         return JobView(
             job=job,
@@ -139,6 +141,19 @@ class Views:
             )
             others.append(HelperView(peer=peer, name=known.name, lacks=lacks))
         return (mine, *others)
+
+    def _rendering(self, docket: Docket | None, told: Window | None) -> int:
+        """Count the frames that are rendered now: peers claim ahead, beyond their slots, so that these never wait."""
+        if docket is None:
+            return min(told.running, told.slots) if told else self._slots.busy
+        claimed = Counter(lease.holder for lease in docket.leases.values())
+        return sum(min(many, self._slots_of(peer)) for peer, many in claimed.items())
+
+    def _slots_of(self, peer: PeerId) -> int:
+        if peer == self._directory.me:
+            return self._host.slots
+        known = self._directory.peers.get(peer)
+        return known.available.slots if known and known.available else 1
 
     def _render(self, task: InHand) -> RenderView:
         body = task.claim.body

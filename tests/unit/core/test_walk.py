@@ -44,6 +44,23 @@ def test_a_job_is_claimed_rendered_held_delivered_and_sealed(trio_of_peers: Smal
     assert all(job in host.closed_stages for host in mesh.hosts.values())
 
 
+def test_a_frame_that_is_only_claimed_ahead_does_not_count_as_rendered_now(trio_of_peers: SmallMesh) -> None:
+    mesh = trio_of_peers
+    job = mesh.submit("ann", frames=24)
+    seen: list[int] = []
+    claimed: list[int] = []
+
+    def look() -> bool:
+        for host in (each for each in mesh.hosts.values() if job in each.core.ledger.jobs):
+            seen.append(host.job(job).running)
+            claimed.append(sum(task.state is TaskState.RUNNING for task in host.tasks(job)))
+        return state(mesh, "ann", job) is JobState.SEALED
+
+    mesh.run_until(look, 5 * MINUTE_MS)
+    assert max(claimed) > 3, "slots that work claim ahead"
+    assert max(seen) == 3, "three slots render three frames"
+
+
 def test_all_peers_agree_on_what_stands(trio_of_peers: SmallMesh) -> None:
     mesh = trio_of_peers
     job = mesh.submit("ann", frames=6)
