@@ -23,9 +23,9 @@ class Told:
     stopped: bool
 
 
-def fold(job: Job, entries: Mapping[RecordId, Signed[Entry]]) -> tuple[Told, ...]:
+def fold(submitter: PeerId, job: Job, entries: Mapping[RecordId, Signed[Entry]]) -> tuple[Told, ...]:
     """Return what counts of each task, seals and cancels aside."""
-    lost = _lost(entries.values())
+    lost = _lost(submitter, entries.values())
     results: dict[int, list[Signed[Entry]]] = {}
     failures: dict[int, list[Signed[Entry]]] = {}
     for identifier in sorted(entries):
@@ -57,14 +57,15 @@ def _attempt(entry: Signed[Entry]) -> int:
     return what.attempt
 
 
-def _lost(entries: Iterable[Signed[Entry]]) -> dict[RecordId, None]:
+def _lost(submitter: PeerId, entries: Iterable[Signed[Entry]]) -> dict[RecordId, None]:
     by_author: dict[PeerId, list[Signed[Entry]]] = {}
     for entry in entries:
         if isinstance(entry.body.what, Lost):
             by_author.setdefault(entry.author, []).append(entry)
     lost: dict[RecordId, None] = {}
-    for said in by_author.values():
-        for entry in sorted(said, key=lambda one: one.id)[:LOST_THAT_ACT]:
+    for author, said in by_author.items():
+        acting = len(said) if author == submitter else LOST_THAT_ACT
+        for entry in sorted(said, key=lambda one: one.id)[:acting]:
             assert isinstance(entry.body.what, Lost)
             lost[entry.body.what.result] = None
     return lost

@@ -188,7 +188,7 @@ class Safety:
         if not views:
             return
         entries = book.entries.get(job, {})
-        told = fold(book.heads[job].body, entries)
+        told = fold(book.heads[job].author, book.heads[job].body, entries)
         seals = [entry for entry in entries.values() if isinstance(entry.body.what, Seal)]
         for view in views:
             expected = told[view.task]

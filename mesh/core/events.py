@@ -252,11 +252,11 @@ class RenderFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputChecked:
-    """An output of somebody else's was looked at."""
+    """An output of somebody else's was looked at; `good` None: it could not be, for want of room or a checker here."""
 
     op: int
     blob: BlobId
-    good: bool
+    good: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

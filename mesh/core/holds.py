@@ -179,7 +179,7 @@ class Holding:
             return
         if event.good:
             self._hold(turn, *checked)
-        else:
+        elif event.good is False:
             self._bad[event.blob] = None
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
@@ -319,7 +319,8 @@ class Holding:
 
     def _say_lost(self, turn: Turn, ledger: JobLedger, gone: list[Signed[Entry]]) -> None:
         """Say what is lost; no more often than it would act, so that a peer that was cut off fills no ledger."""
-        for entry in gone[: max(0, LOST_PER_AUTHOR - ledger.losses_told(self._directory.me))]:
+        may_say = max(0, LOST_PER_AUTHOR - ledger.losses_told(self._directory.me))
+        for entry in gone if ledger.submitter == self._directory.me else gone[:may_say]:
             self._gone_since.pop(entry.id, None)
             turn.tell(Publish(job=ledger.id, what=Lost(task=result_of(entry).task, result=RecordId(entry.id))))
 

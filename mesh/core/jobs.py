@@ -80,7 +80,7 @@ class Jobs:
         self._meshset.add_head(turn, head)
         ledger = self._ledger.get(job)
         if ledger is None:
-            text = "this peer knows as many jobs as it can; cancel or forget some first"
+            text = "the mesh has as many live jobs as it can; cancel some, or wait until some are done"
             turn.do(Reply(op=event.op, reply=Declined(code="too-many-jobs", text=text)))
             return
         self._delivery.order(turn, ledger, event.directory, overwrite=event.overwrite)

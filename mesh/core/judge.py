@@ -26,7 +26,7 @@ def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
         case Cancel():
             return entry.author == ledger.submitter or members.may(entry.author, Role.ADMIN)
         case Seal():
-            return True
+            return members.may(entry.author, Role.SUBMIT) or members.may(entry.author, Role.RENDER)
 
 
 def valid_page(entry: Signed[Entry], page: SealPage, ledger: JobLedger, members: Members) -> bool:

@@ -159,12 +159,16 @@ class JobLedger:
 
     def _add_lost(self, entry: Signed[Entry]) -> list[int]:
         by_author = self._lost_by.setdefault(entry.author, [])
-        before = by_author[:LOST_PER_AUTHOR]
+        before = self._acting(entry.author)
         by_author.append(entry)
         by_author.sort(key=lambda lost: lost.id)
-        self._lost = {_lost(lost).result: None for losts in self._lost_by.values() for lost in losts[:LOST_PER_AUTHOR]}
-        touched = [*before, *by_author[:LOST_PER_AUTHOR]]
-        return sorted({_lost(lost).task for lost in touched})
+        self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+        return sorted({_lost(lost).task for lost in (*before, *self._acting(entry.author))})
+
+    def _acting(self, author: PeerId) -> list[Signed[Entry]]:
+        """Return the statements of loss that act: all of the submitter's, who wants the job done, few of others."""
+        losts = self._lost_by.get(author, [])
+        return losts if author == self.submitter else losts[:LOST_PER_AUTHOR]
 
     def _refold(self, tasks: list[int]) -> tuple[int, ...]:
         changed: list[int] = []

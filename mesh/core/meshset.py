@@ -6,6 +6,8 @@ and chains go.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import TypeVar
 
 from mesh.core.contacts import Directory
 from mesh.core.ledger import Ledger
@@ -20,6 +22,8 @@ from mesh.wire.kept import KeptEntries, KeptHead, KeptMark
 from mesh.wire.members import Admission, Role
 from mesh.wire.messages import Head, News
 from mesh.wire.records import Cancel, Entry, Mark
+
+T = TypeVar("T")
 
 _HEADS_PER_NEWS = 4
 _MARKS_PER_NEWS = 64
@@ -99,11 +103,14 @@ class MeshSet:
         latest = max((mark.body.expires for mark in self.marks.get(job, {}).values()), default=ledger.job.submitted)
         return latest + MARK_LIFE_MS >= wall
 
+    def _live_jobs(self, wall: WallTime) -> int:
+        return sum(not ledger.ended and self._lives(job, wall) for job, ledger in self._ledger.jobs.items())
+
     def _take_head(self, turn: Turn, head: Head) -> bool:
         job = JobId(head.job.id)
         body = head.job.body
         membership = self._members.take(turn, head.chain)
-        if job in self._ledger.jobs or len(self._ledger.jobs) >= MAX_JOBS:
+        if job in self._ledger.jobs or self._live_jobs(turn.now.wall) >= MAX_JOBS:
             return False
         if membership is None or membership.peer != head.job.author or not membership.roles & Role.SUBMIT:
             return False
@@ -170,15 +177,16 @@ def may_cancel(submitter: PeerId, cancel: Signed[Entry], meshset: MeshSet) -> bo
 def _news(
     heads: list[Head], marks: list[Signed[Mark]], cancels: list[Signed[Entry]], admissions: list[Signed[Admission]]
 ) -> Iterator[News]:
-    at = 0
-    while True:
-        part = News(
-            heads=tuple(heads[at * _HEADS_PER_NEWS : (at + 1) * _HEADS_PER_NEWS]),
-            marks=tuple(marks[at * _MARKS_PER_NEWS : (at + 1) * _MARKS_PER_NEWS]),
-            cancels=tuple(cancels[at * _CANCELS_PER_NEWS : (at + 1) * _CANCELS_PER_NEWS]),
-            admissions=tuple(admissions[at * _ADMISSIONS_PER_NEWS : (at + 1) * _ADMISSIONS_PER_NEWS]),
-        )
-        if not (part.heads or part.marks or part.cancels or part.admissions):
-            return
-        yield part
-        at += 1
+    """Cut the set into messages, all heads first: what is said of a job that is not known yet is not taken."""
+    for part in _portions(heads, _HEADS_PER_NEWS):
+        yield News(heads=part, marks=(), cancels=(), admissions=())
+    rest = (_portions(marks, _MARKS_PER_NEWS), _portions(cancels, _CANCELS_PER_NEWS))
+    for some_marks, some_cancels, some_admissions in zip_longest(
+        *rest, _portions(admissions, _ADMISSIONS_PER_NEWS), fillvalue=()
+    ):
+        yield News(heads=(), marks=some_marks, cancels=some_cancels, admissions=some_admissions)
+
+
+def _portions(items: list[T], most: int) -> Iterator[tuple[T, ...]]:
+    for at in range(0, len(items), most):
+        yield tuple(items[at : at + most])

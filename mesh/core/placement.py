@@ -19,9 +19,12 @@ def rank(job: JobId, task: int, peer: PeerId) -> bytes:
 def next_tasks(
     window: Iterable[OpenTask], job: JobId, peer: PeerId, excluded: Collection[int], count: int
 ) -> list[OpenTask]:
-    """Return the `count` tasks of the window that suit `peer` best, without those excluded."""
+    """Return the `count` tasks of the window that suit `peer` best, without those excluded.
+
+    Tasks that somebody has tried before come first: a person waits for the gap that a lost peer left.
+    """
     free = [task for task in window if task.task not in excluded]
-    return sorted(free, key=lambda task: rank(job, task.task, peer))[:count]
+    return sorted(free, key=lambda task: (task.attempt == 0, rank(job, task.task, peer)))[:count]
 
 
 def run_length(median_ms: int) -> int:

@@ -145,8 +145,19 @@ class Sync:
                 period_ms = SYNC_PERIOD_MS * (_ENDED_FACTOR if ledger.ended else 1)
                 self._next[job] = later(turn.now.instant, turn.dice.jitter(period_ms))
                 if self.takes_part(ledger, turn.now):
-                    for peer in self._keepers.parties(ledger, turn.now):
+                    for peer in self._partners(turn, ledger):
                         self._compare(turn, ledger, peer)
+
+    def _partners(self, turn: Turn, ledger: JobLedger) -> list[PeerId]:
+        """Return whom to compare with now: a keeper or submitter with all of them, anybody else with one of them.
+
+        What others lack is mostly what they were not told, and each of the keepers would send all of it.
+        """
+        parties = self._keepers.parties(ledger, turn.now)
+        central = ledger.submitter == self._me or self._keepers.marked(ledger.id, turn.now)
+        if central or self._keepers.acting(ledger.id, turn.now) or not parties:
+            return parties
+        return [parties[turn.dice.below(len(parties))]]
 
     def compare_all(self, turn: Turn) -> None:
         """Compare every job with its keepers now: this host has missed something."""

@@ -84,7 +84,7 @@ SYNC_PERIOD_MS = 10 * SECOND_MS
 """Peers that keep a job compare digests that often, and on connecting."""
 
 LOST_PER_AUTHOR = 3
-"""Statements of loss that act, per author and job, lowest ids first: a liar can reopen three tasks."""
+"""Statements of loss that act, per job and author other than the submitter, lowest ids first: a liar reopens three."""
 
 LOST_AFTER_MS = 30 * SECOND_MS
 """No holder answered for so long: the output is lost."""

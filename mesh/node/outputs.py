@@ -4,7 +4,7 @@ Theory: a picture from elsewhere is hostile bytes; it is decoded by the renderer
 else sees. A person's directory gets each file whole, with the person's own overwriting rules.
 
 Invariants: every effect is answered by one event. At most `AT_ONCE` of each kind are under way, so that a thousand
-frames that arrive together neither fill the disk nor starve a render. """
+frames that arrive together neither fill the disk nor starve a render."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId
 from mesh.node.renders import wanted_output
 from mesh.ports.folders import FileInTheWay, Folders
-from mesh.ports.renderer import Renderer
+from mesh.ports.renderer import OutputTruncated, OutputWrong, Renderer
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
 
@@ -70,13 +70,15 @@ class Outputs:
         # A suffix is data from elsewhere: only its letters may become part of a path.
         kind = "".join(letter for letter in job.names.suffix if letter.isascii() and letter.isalnum())
         path = self._scratch / f"check-{effect.op}.{kind}"
-        good = True
+        good: bool | None = True
         async with self._checks:
             try:
                 await self._world.in_thread(lambda: self._lay_out(effect.blob, path))
                 await self._renderer.check_picture(path, wanted_output(job.picture))
-            except (MeshError, OSError):
+            except (OutputTruncated, OutputWrong):
                 good = False
+            except (MeshError, OSError):
+                good = None
             finally:
                 path.unlink(missing_ok=True)
         await self._tell(OutputChecked(op=effect.op, blob=effect.blob, good=good))

@@ -86,7 +86,7 @@ def test_looking_in_between_changes_nothing(story: Story, data: st.DataObject) -
 @given(stories)
 def test_the_fold_is_the_one_that_the_model_states_plainly(story: Story) -> None:
     ledger = folded(story, story.entries)
-    for task, told in enumerate(model.fold(story.head.job.body, ledger.entries)):
+    for task, told in enumerate(model.fold(story.head.job.author, story.head.job.body, ledger.entries)):
         counting = ledger.task(task).counting
         assert (counting.id if counting else None) == told.result
         assert (ledger.task(task).state is TaskFold.STOPPED) == told.stopped

@@ -112,6 +112,19 @@ def test_a_picture_that_is_none_is_not_held(cast: Cast) -> None:
     assert len(of(keeper.rig.effects, CheckOutput)) == 1
 
 
+def test_a_picture_that_could_not_be_looked_at_is_looked_at_again(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=3)
+    _, picture = keeper.result()
+    keeper.brings(picture, keeper.bob)
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=None))
+    keeper.rig.wait(3 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    again = of(keeper.rig.effects, CheckOutput)[-1]
+    assert again.op != check.op
+    keeper.rig.tell(OutputChecked(op=again.op, blob=picture, good=True))
+    assert len(kept(keeper.rig.effects, KeptHold)) == 1
+
+
 def test_a_hold_is_on_the_disk_before_anybody_hears_of_it(cast: Cast) -> None:
     keeper = Keeper(cast, copies=3)
     _, picture = keeper.result()
