@@ -19,7 +19,7 @@ def test_a_peer_that_connects_learns_every_job_its_keepers_and_its_cancel() -> N
     late = mesh.add("cid", slots=0)
     mesh.run_until(lambda: mesh.connected("ann", "cid"))
     mesh.run(2 * SECOND_MS)
-    now = mesh.now().wall
+    now = mesh.now.wall
     for job in jobs:
         told = mesh.hosts["ann"].core.meshset.live_marks(job, now)
         assert told
