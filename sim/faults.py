@@ -139,12 +139,12 @@ class Faults:
         if host is not None:
             self._happened(host, "is asked to stop")
             host.ask_to_stop()
-            self._world.after(_STOP_PATIENCE_MS + self._down_ms(), self._start_stopped, host)
+            self._world.after(_STOP_PATIENCE_MS + self._down_ms(), self._start_stopped, host, host.life)
 
-    def _start_stopped(self, host: "Host") -> None:
+    def _start_stopped(self, host: "Host", life: int) -> None:
         """Start a stopped host again, once it is done with stopping."""
-        if host.running and self._world.faulty:
-            self._world.after(_STOP_PATIENCE_MS, self._start_stopped, host)
+        if host.life == life:
+            self._world.after(_STOP_PATIENCE_MS, self._start_stopped, host, life)
         else:
             self.start(host)
 

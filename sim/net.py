@@ -16,6 +16,7 @@ from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHe
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.wire.messages import Address, Message
+from sim.draws import Draws
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -69,7 +70,7 @@ class Net:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._dice = world.dice.fork(b"net")
+        self._draws = Draws(world.dice.fork(b"net"))
         self._channels: dict[tuple[int, int], Channel] = {}
         self._by_address: dict[Address, int] = {}
         self._cuts: dict[tuple[int, int], int] = {}
@@ -120,7 +121,7 @@ class Net:
     def latency_ms(self) -> int:
         """Draw the time that one message takes."""
         scenario = self._world.scenario
-        return scenario.latency_ms + self._dice.below(scenario.jitter_ms + 1)
+        return scenario.latency_ms + self._draws.below(scenario.jitter_ms + 1)
 
     # Dialling.
 
@@ -187,18 +188,19 @@ class Net:
         if not channel.open[target]:
             self._world.after(2 * self.latency_ms(), self._reset, channel, host)
             return
-        if self._strikes(self.faults.loss_ppm):
+        faults = self.faults
+        if faults.loss_ppm and self._strikes(faults.loss_ppm):
             channel.broken = True
             return
         extra_ms = 0
-        if self._strikes(self.faults.reorder_ppm):
-            extra_ms = 1 + self._dice.below(500)
+        if faults.reorder_ppm and self._strikes(faults.reorder_ppm):
+            extra_ms = 1 + self._draws.below(500)
         self._transmit(channel, host.index, parcel, extra_ms)
-        if self._strikes(self.faults.duplicate_ppm):
-            self._transmit(channel, host.index, parcel, extra_ms=1 + self._dice.below(2_000))
+        if faults.duplicate_ppm and self._strikes(faults.duplicate_ppm):
+            self._transmit(channel, host.index, parcel, extra_ms=1 + self._draws.below(2_000))
 
     def _strikes(self, ppm: int) -> bool:
-        return ppm > 0 and self._dice.below(_PART) < ppm
+        return self._draws.below(_PART) < ppm
 
     def _transmit(self, channel: Channel, source: int, parcel: object, extra_ms: int) -> None:
         target = channel.other(source)
