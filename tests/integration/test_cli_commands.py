@@ -214,7 +214,7 @@ def test_a_peer_that_ends_while_somebody_waits(typist: Typist, server: DeskServe
 def test_invite_prints_the_token_alone_on_standard_output(typist: Typist, server: DeskServer) -> None:
     printed = typist.type("invite", "--roles", "render,submit", "--expires", "7d", "--uses", "3")
     assert printed.out == f"{EXAMPLE_INVITE}\n"
-    assert "3 times" in printed.err
+    assert "3 peers into films" in printed.err
     assert server.desk.calls == [("invite", ["render", "submit"], 7 * 86_400_000, 3)]
 
 
@@ -277,7 +277,7 @@ def test_nothing_that_others_wrote_reaches_the_terminal_as_an_order(typist: Typi
 
 def test_the_name_of_the_mesh_is_shown(typist: Typist) -> None:
     assert "films" in typist.type("status").out
-    assert "to films" in typist.type("invite").err
+    assert "into films" in typist.type("invite").err
 
 
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "\x1b[1mbold", "x" * 100])

@@ -55,9 +55,8 @@ def command(caller: Caller, roles: str, expires: str, uses: int) -> None:
         output.say_json(answer)
         return
     output.say(answer["token"])
-    times = "once" if uses == 1 else f"{uses} times"
-    where = f"to {answer['mesh_name']} " if answer["mesh_name"] else ""
-    until = words.moment(answer["expires_at_ms"])
-    text = f"Lets in {where}{times}, as {', '.join(answer['roles'])}, until {until}. There: meshnode join INVITE"
+    who, mesh = words.count(uses, "peer"), answer["mesh_name"] or "the mesh"
+    text = f"Lets {who} into {mesh} until {words.moment(answer['expires_at_ms'])}, to {', '.join(answer['roles'])}. "
+    text += "There: meshnode join INVITE"
     for line in output.paragraph(text):
         output.notice(output.dim(line))

@@ -9,7 +9,7 @@ import click
 
 from mesh.cli import compose, output, printable, words
 from mesh.cli.background import start
-from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.caller import Caller, home_option, is_terminal, json_option, pass_caller
 from mesh.ground.errors import UsageError
 from mesh.ports.desk import StatusAnswer
 
@@ -114,6 +114,8 @@ def _token(argument: str | None, path: str | None) -> str | None:
         with Path(path).open("rb") as file:
             return _text(file.read(TOKEN_MAX_BYTES + 1), path)
     if argument == "-":
+        if sys.stdin.isatty():
+            output.notice("Paste the invite, then press Enter and Ctrl-D.")
         return _text(sys.stdin.buffer.read(TOKEN_MAX_BYTES + 1), "standard input")
     return argument
 
@@ -144,7 +146,8 @@ def ready(status: StatusAnswer) -> dict[str, Any]:
 
 def _say(text: str) -> None:
     """Print what a peer tells its person on the way: parts of it others wrote."""
-    output.notice(printable.line(text))
+    # A terminal has echoed the ^C that may have led here.
+    output.notice(("\r" if is_terminal() else "") + printable.line(text))
 
 
 def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
