@@ -14,6 +14,9 @@ LINE_MAX_BYTES = 16 * 1024 * 1024
 
 _RECEIVE_BYTES = 64 * 1024
 
+_NUMBER_MAX = 2**53
+"""Bytes and milliseconds in records and messages are no larger."""
+
 Message = dict[str, Any]
 
 
@@ -53,7 +56,7 @@ class Channel:
         del self._held[: end + 1]
         try:
             message = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ChannelEnded("the child's message is no JSON") from error
         if not isinstance(message, dict):
             raise ChannelEnded("the child's message is no object")
@@ -62,3 +65,15 @@ class Channel:
     def close(self) -> None:
         """Close the node's end, at which the child ends itself."""
         self._stream.socket.close()
+
+
+def number(message: Message, key: str) -> int:
+    """Read a count from a message; whatever is no count is 0."""
+    value = message.get(key)
+    return value if type(value) is int and 0 <= value <= _NUMBER_MAX else 0
+
+
+def listed(message: Message, key: str) -> list[Any]:
+    """Read a list from a message; whatever is no list is empty."""
+    value = message.get(key)
+    return value if isinstance(value, list) else []

@@ -13,7 +13,7 @@ import trio
 
 from mesh.ports.renderer import Output, OutputTruncated, OutputWrong, PictureReport
 from mesh.render import process
-from mesh.render.channel import ChannelEnded, Message
+from mesh.render.channel import ChannelEnded, Message, listed
 
 MEMORY_BYTES = 2 << 30
 """A strip of 64 rows of a 16K picture with 50 float channels takes 0.2 GB; decoders hold a few of them."""
@@ -41,7 +41,7 @@ class PictureChecker:
             case "wrong":
                 raise OutputWrong(f"{picture.name}: {answer.get('text')}")
             case "good":
-                channels = tuple(str(name) for name in answer.get("channels", ()))
+                channels = tuple(str(name) for name in listed(answer, "channels"))
                 return _report(output, channels, constant=bool(answer.get("constant")))
             case _:
                 # No reader here knows the format: that it is there and not empty is all that can be said.

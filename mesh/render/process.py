@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -145,19 +145,20 @@ class Child:
 def start(argv: Sequence[str]) -> Child:
     """Start a child in a private directory; the number of its inherited socket becomes the last argument.
 
-    Raises EngineBroken when the program cannot be started.
+    Raises EngineBroken when the program cannot be started, for want of room or rights too.
     """
-    ours, theirs = socket.socketpair()
-    private = Path(tempfile.mkdtemp(prefix=f"{_PRIVATE}{os.getpid()}-"))
-    arguments = [*argv, str(theirs.fileno())]
-    try:
-        process = posix.spawn(arguments, channel=theirs, environment=_environment(private), directory=private)
-    except OSError as error:
-        ours.close()
-        shutil.rmtree(private, ignore_errors=True)
-        raise EngineBroken(f"{argv[0]} does not start: {error.strerror}") from error
-    finally:
-        theirs.close()
+    with ExitStack() as undo:
+        try:
+            private = Path(tempfile.mkdtemp(prefix=f"{_PRIVATE}{os.getpid()}-"))
+            undo.callback(shutil.rmtree, private, ignore_errors=True)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:
+                arguments = [*argv, str(theirs.fileno())]
+                process = posix.spawn(arguments, channel=theirs, environment=_environment(private), directory=private)
+        except OSError as error:
+            raise EngineBroken(f"{argv[0]} does not start: {error.strerror}") from error
+        undo.pop_all()
     return Child(process, Channel(ours), private)
 
 

@@ -74,7 +74,19 @@ def read_closure(scene: Path, engine: Engine) -> Closure:
 
 
 def assemble(scene: Path, engine: Engine, closure: Closure, facts: Mapping[str, Any], log: str) -> Inspection:
-    """Make an inspection of what was read here, what Blender said, and what it printed while it loaded the scene."""
+    """Make an inspection of what was read here, what Blender said, and what it printed while it loaded the scene.
+
+    Raises SceneUnreadable where what Blender says makes no sense, which only a scene that took it over brings about.
+    """
+    try:
+        return _assembled(scene, engine, closure, facts, log)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise SceneUnreadable(f"{scene.name}: what Blender says of it makes no sense: {error!r}") from error
+    except OSError as error:
+        raise SceneUnreadable(f"{scene}: {error.strerror}") from error
+
+
+def _assembled(scene: Path, engine: Engine, closure: Closure, facts: Mapping[str, Any], log: str) -> Inspection:
     external = [_external(file) for file in facts["files"]]
     laid = recipe.lay_out(
         str(scene),

@@ -32,7 +32,7 @@ from mesh.ports.renderer import (
     StageClosed,
 )
 from mesh.render import process
-from mesh.render.channel import ChannelEnded, Message
+from mesh.render.channel import ChannelEnded, Message, listed, number
 
 _STAGE = Path(__file__).with_name("stage.py")
 
@@ -99,8 +99,8 @@ class Session:
                 raise RendererHung(f"{self._name} showed no life for {silence_ms / 1000:g} s{self._excerpt()}")
             match message.get("is"):
                 case "beat":
-                    now = _integer(message, "processor_ms")
-                    self._memory_bytes = _integer(message, "memory_bytes")
+                    now = number(message, "processor_ms")
+                    self._memory_bytes = number(message, "memory_bytes")
                     if now - computed >= _BUSY_MS_PER_BEAT:
                         alive = trio.current_time()
                     computed = now
@@ -123,9 +123,10 @@ class Session:
             self.child.kill()
             await self.child.exit_code()
             raise EngineBroken(f"{self._name} does not start{self._excerpt()}") from error
-        if answer.get("is") != "hello" or not isinstance(answer.get("version"), list):
+        version = listed(answer, "version")
+        if answer.get("is") != "hello" or not version or any(type(part) is not int or part < 0 for part in version):
             raise EngineBroken(f"{self._name} is not what it should be")
-        self.version = tuple(int(part) for part in answer["version"])
+        self.version = tuple(version)
         self.build = str(answer.get("build", ""))
 
     def log(self, place: int) -> str:
@@ -153,7 +154,7 @@ class Session:
         text = str(answer.get("text", ""))
         match answer.get("code"):
             case "refused":
-                return SceneRefused([_refusal(each) for each in answer.get("refusals", ())])
+                return SceneRefused([_refusal(each) for each in listed(answer, "refusals")])
             case "leaves-tree":
                 return PathLeavesTree(text)
             case "unreadable":
@@ -209,11 +210,6 @@ def printed_progress(log: str) -> Message | None:
 def title(engine: Engine) -> str:
     """Name an engine as people do."""
     return f"Blender {engine.version}"
-
-
-def _integer(message: Message, key: str) -> int:
-    value = message.get(key)
-    return value if isinstance(value, int) else 0
 
 
 def _end(code: int) -> str:

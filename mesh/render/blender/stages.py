@@ -4,6 +4,7 @@ Invariants: one frame at a time. A frame's file appears under its final name onl
 a frame's own the process is gone and the stage stays closed. Must not know jobs or claims.
 """
 
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from mesh.ports.renderer import (
 )
 from mesh.render.blender.recipe import Recipe
 from mesh.render.blender.session import Session
-from mesh.render.channel import Message
+from mesh.render.channel import Message, listed, number
 
 _GROWTH_PERCENT = 130
 """A process that takes this part of its first frame's memory leaks, or keeps what it needs no more."""
@@ -34,6 +35,9 @@ _GROWTH_FLOOR_BYTES = 64 << 20
 
 _FREE_MIN_BYTES = 64 << 10
 """A file system with less than this free has cut off the frame, or will cut off the next."""
+
+_FILES_MAX = 16
+"""Files of one frame, which is also what a result can name."""
 
 Launch = Callable[[], Awaitable[Session]]
 
@@ -141,14 +145,13 @@ class BlenderStage:
                 await session.child.aclose()
 
     def _rendered(self, task: RenderTask, answer: Message, log: str) -> Rendered:
-        memory = int(answer.get("memory_bytes", 0))
+        memory = number(answer, "memory_bytes")
         self._first_memory_bytes = self._first_memory_bytes or memory
         self._outgrown = has_outgrown(self._first_memory_bytes, memory)
-        files = tuple(task.directory / Path(str(file)).name for file in answer.get("files", ()))
         return Rendered(
             frame=task.frame,
-            files=files,
-            render_ms=int(answer.get("render_ms", 0)),
+            files=_written(task.directory, listed(answer, "files")),
+            render_ms=number(answer, "render_ms"),
             memory_bytes=memory,
             log=log,
         )
@@ -171,16 +174,32 @@ def read_output(value: object) -> Output:
             color_mode=str(value["color_mode"]),
             depth=int(value["depth"]),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise SceneUnreadable(f"the stage does not say what the scene writes: {error}") from error
+
+
+def _written(directory: Path, named: list[object]) -> tuple[Path, ...]:
+    """Find the plain files that a stage says it left in a frame's directory. Raises FrameFailed, OutputUnwritable."""
+    try:
+        with os.scandir(directory) as entries:
+            there = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+    except OSError as error:
+        raise OutputUnwritable(f"{directory} cannot be read: {error.strerror}") from error
+    names = [str(name).rpartition("/")[2] for name in named[:_FILES_MAX]]
+    if not names or not there.issuperset(names):
+        raise FrameFailed("the renderer wrote no picture where it says")
+    return tuple(directory / name for name in names)
 
 
 def _refuse_if_full(done: Rendered) -> None:
     """Raise OutputUnwritable where the disk had no room for a frame: Blender says `Saved` then, and exits with 0."""
     for file in done.files:
-        empty = file.stat().st_size == 0
-        if empty or "No space left on device" in done.log or shutil.disk_usage(file.parent).free < _FREE_MIN_BYTES:
-            file.unlink()
+        try:
+            empty, free = file.stat().st_size == 0, shutil.disk_usage(file.parent).free
+        except OSError as error:
+            raise FrameFailed(f"{file.name} is gone again: {error.strerror}") from error
+        if empty or "No space left on device" in done.log or free < _FREE_MIN_BYTES:
+            file.unlink(missing_ok=True)
             raise OutputUnwritable(f"{file.name} is not whole: the disk of {file.parent} is full")
 
 
@@ -192,6 +211,10 @@ def _make(directory: Path) -> None:
 
 
 def _progress(frame: int, message: Message) -> Progress:
-    numbers = [message.get(key, 0) for key in ("sample", "samples", "memory_bytes")]
-    sample, samples, memory = (number if isinstance(number, int) else 0 for number in numbers)
-    return Progress(frame=frame, sample=sample, samples=samples, text=str(message.get("text", "")), memory_bytes=memory)
+    return Progress(
+        frame=frame,
+        sample=number(message, "sample"),
+        samples=number(message, "samples"),
+        text=str(message.get("text", "")),
+        memory_bytes=number(message, "memory_bytes"),
+    )

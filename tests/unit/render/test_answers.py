@@ -1,13 +1,15 @@
 """What Blender prints and says, read without Blender."""
 
+import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.ports.renderer import ExternalFile, FrameNames
+from mesh.ports.renderer import Engine, EngineBroken, ExternalFile, FrameNames, SceneUnreadable
 from mesh.render import process
-from mesh.render.blender.inspection import missing_datablocks
+from mesh.render.blender.inspection import Closure, assemble, missing_datablocks
 from mesh.render.blender.session import command_line, printed_progress
 from mesh.render.blender.stages import has_outgrown
 
@@ -76,6 +78,32 @@ def test_an_installed_blender_runs_no_scripts_and_no_startup_file() -> None:
     assert {"-b", "--factory-startup", "--disable-autoexec"} < set(line)
     assert line[-1] == "--"
     assert command_line(Path("/e/python"), embedded=True)[:2] == ["/e/python", "-I"]
+
+
+def test_what_blender_says_of_a_scene_is_refused_where_it_makes_no_sense(tmp_path: Path) -> None:
+    scene = tmp_path / "a.blend"
+    scene.touch()
+    engine = Engine(name="blender", version="4.2", build="abc", program=scene, embedded=True, renders=("CYCLES",))
+    closure = Closure(saved_by="4.2", engines={}, stored=())
+    nonsense: tuple[dict[str, object], ...] = (
+        {},
+        {"files": 7},
+        {"files": [{}]},
+        {"files": [], "scene": "Scene", "names": {"prefix": 1}},
+    )
+    for facts in nonsense:
+        with pytest.raises(SceneUnreadable, match="makes no sense"):
+            assemble(scene, engine, closure, facts, "")
+
+
+def test_a_program_that_gets_no_room_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(EngineBroken, match="does not start: No such file"):
+        process.start(["/bin/true"])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(EngineBroken, match="does not start: No such file"):
+        process.start([str(tmp_path / "no program")])
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(st.lists(st.binary(max_size=50_000), max_size=8), st.integers(min_value=0, max_value=200_000))
