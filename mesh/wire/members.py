@@ -107,7 +107,8 @@ class Membership:
     key: PublicKey
     roles: Role
     expires: WallTime
-    """The earliest expiry along the chain."""
+    """When its own admission ends. Those above it in the chain may have ended before: a member whose time is over may
+    still renew others, or a mesh that was off for long would never wake up. Nobody lengthens its own."""
     depth: int
 
 
@@ -119,6 +120,7 @@ def judge_chain(chain: tuple[Signed[Admission], ...], mesh: MeshId) -> Membershi
         raise WireError("a chain of another mesh")
     roles = ALL_ROLES
     issuer = chain[0].key
+    expires = chain[0].body.expires
     for admission in chain:
         body = admission.body
         if admission.key != issuer or body.mesh != mesh:
@@ -126,10 +128,10 @@ def judge_chain(chain: tuple[Signed[Admission], ...], mesh: MeshId) -> Membershi
         if Role(body.roles) & ~roles:
             raise WireError("a chain whose roles grow")
         roles = Role(body.roles)
+        expires = min(expires, body.expires) if body.subject == issuer else body.expires
         issuer = body.subject
     if any(not Role(admission.body.roles) & Role.INVITE for admission in chain[:-1]):
         raise WireError("a chain through a member that may not invite")
-    expires = WallTime(min(admission.body.expires for admission in chain))
     return Membership(peer=peer_id(issuer), key=issuer, roles=roles, expires=expires, depth=len(chain))
 
 

@@ -225,3 +225,8 @@ def test_an_admission_names_its_invite() -> None:
     named = admit(ANN, EVE, invite=RecordId(bytes(32)))
     assert judge_chain((*chain_of(FOUNDER, ANN), named), MESH).peer == peer_id(EVE.key)
     assert named.id != admit(ANN, EVE).id
+
+
+def test_a_renewal_outlives_the_admissions_above_it() -> None:
+    chain = (admit(ROOT, FOUNDER, expires=WallTime(7)), admit(FOUNDER, ANN, expires=WallTime(90)))
+    assert judge_chain(chain, MESH).expires == 90
