@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from mesh.ground.errors import MeshError
 from tests.support import scenes
 from tools.judge import Engine, judge, render_references
-from tools.peers import Peer, PeerFailed, wait_for
+from tools.peers import Peer, PeerFailed, WaitedInVain, wait_for
 
 JOB_S = 120.0
 """A job of these tests takes ten seconds, on a machine that is busy with something else many more."""
@@ -120,7 +121,7 @@ class TestMesh:
 
         try:
             return wait_for(what, found, within_s, every_s=0.05)
-        except Exception as error:
+        except (WaitedInVain, MeshError) as error:
             raise AssertionError(f"{error}: {story(last[0]) if last else ''}\n{self.logs()}") from error
 
     def sealed(self, job: str, within_s: float = JOB_S) -> Answer:
