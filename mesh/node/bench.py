@@ -6,7 +6,7 @@ one that is being opened ahead, or opens one of its own; a failure to open ahead
 itself.
 
 Invariants: everything that works at a bench runs inside `run`; when it ends, whatever the reason, no process of its
-stages lives and its directory is gone. The scene is checked out by one task at a time, and again after a failure. """
+stages lives and its directory is gone. The scene is checked out by one task at a time, and again after a failure."""
 
 import itertools
 import shutil
@@ -22,7 +22,7 @@ import trio
 from mesh.ground.errors import MeshError
 from mesh.node.engines import EngineRack
 from mesh.node.timings import Mark, Step, unmarked
-from mesh.ports.renderer import CheckoutFile, Renderer, Stage, StageLimits
+from mesh.ports.renderer import CheckoutFile, OutputUnwritable, Renderer, Stage, StageLimits
 from mesh.ports.storage import BlobStore, Scenes
 from mesh.ports.world import World
 from mesh.wire.envelope import Signed
@@ -162,9 +162,9 @@ class Bench:
             self._open.remove(seat)
 
     async def new_directory(self) -> Path:
-        """Make a directory for one frame's files."""
+        """Make a directory for one frame's files. Raises `OutputUnwritable`."""
         path = self._directory / "frames" / str(next(self._numbers))
-        await self._tools.world.in_thread(lambda: path.mkdir(parents=True))
+        await self._tools.world.in_thread(lambda: _make(path))
         return path
 
     @property
@@ -187,7 +187,7 @@ class Bench:
 
     def _check_out_now(self) -> None:
         tree = self._tools.scenes.open_tree(self._job.body.scene)
-        self._directory.mkdir(parents=True, exist_ok=True)
+        _make(self._directory)
         self._tools.renderer.check_out(self._tree, self._files(tree))
 
     def _files(self, tree: Tree) -> Iterator[CheckoutFile]:
@@ -197,3 +197,11 @@ class Bench:
     def _discard(self) -> None:
         self._tools.renderer.discard(self._tree)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _make(directory: Path) -> None:
+    """Make a directory; runs in a thread. A full disk has no room for one either. Raises `OutputUnwritable`."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputUnwritable(f"{directory} cannot be made: {error.strerror}") from error

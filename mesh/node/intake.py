@@ -7,7 +7,7 @@ which may take minutes, and the job planned. The engine is warmed while the scen
 starts sooner.
 
 Invariants: a dry run stores and sends nothing. What is planned is what was inspected. The module must not know who
-renders. """
+renders."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,7 +31,7 @@ from mesh.ports import desk
 from mesh.ports.desk import Refused, Report, SubmitAnswer, SubmitRequest
 from mesh.ports.folders import Folders
 from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer
-from mesh.ports.storage import Scenes, StoredTree
+from mesh.ports.storage import Scenes, StorageError, StoredTree
 from mesh.ports.world import World
 from mesh.wire.codec import clipped
 from mesh.wire.records import MAX_NAME_BYTES, EngineId, OutputNames, Picture
@@ -179,12 +179,13 @@ class Intake:
         done: list[int] = []
 
         def store() -> StoredTree:
-            recipe.write_bytes(plan.inspection.recipe)
             files = [(file.name, file.path) for file in plan.inspection.files]
             try:
+                _write(recipe, plan.inspection.recipe)
                 return self._scenes.ingest_tree([*files, (RECIPE_NAME, recipe)], done.append)
             finally:
-                recipe.unlink(missing_ok=True)
+                with suppress(OSError):
+                    recipe.unlink()
 
         async def tell() -> None:
             with telling:
@@ -253,9 +254,7 @@ def _event(op: int, plan: Plan, stored: StoredTree) -> JobPlanned:
 def _own_frames(inspection: Inspection, step: int | None) -> Frames:
     """Return the scene's own range, thinned where a person said how."""
     try:
-        whole = FrameRange(
-            first=inspection.first_frame, last=inspection.last_frame, step=step or inspection.frame_step
-        )
+        whole = FrameRange(first=inspection.first_frame, last=inspection.last_frame, step=step or inspection.frame_step)
         return Frames(ranges=(whole,))
     except ValueError as error:
         raise UsageError(f"the scene's own frames {inspection.first_frame}-{inspection.last_frame}: {error}") from error
@@ -268,6 +267,13 @@ def _own_names(inspection: Inspection) -> OutputNames:
         return OutputNames(prefix=own.prefix, digits=own.digits, suffix=own.suffix)
     except ValueError as error:
         raise UsageError(f"the scene's own output: {error}") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise StorageError(f"{path.parent} cannot be written: {error.strerror}") from error
 
 
 def _size_of(inspection: Inspection) -> int:

@@ -7,6 +7,7 @@ Invariants: every effect is answered by one event. At most `AT_ONCE` of each kin
 frames that arrive together neither fill the disk nor starve a render."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -80,7 +81,8 @@ class Outputs:
             except (MeshError, OSError):
                 good = None
             finally:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
         await self._tell(OutputChecked(op=effect.op, blob=effect.blob, good=good))
 
     def _lay_out(self, blob: BlobId, path: Path) -> None:

@@ -216,9 +216,8 @@ class Renders:
 
     def _stored(self, op: int, done: ports.Rendered) -> Rendered:
         """Store a frame's files and its log; runs in a thread."""
-        outputs = tuple(
-            Output(blob=self._tools.store.ingest(path), size=path.stat().st_size) for path in done.files[:MAX_OUTPUTS]
-        )
+        blobs = [self._tools.store.ingest(path) for path in done.files[:MAX_OUTPUTS]]
+        outputs = tuple(Output(blob=blob, size=self._tools.store.manifest(blob).size) for blob in blobs)
         return Rendered(op=op, outputs=outputs, log=self._store_log(done.log))
 
     async def _keep_log(self, text: str) -> BlobId | None:

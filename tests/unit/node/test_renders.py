@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,6 +206,42 @@ async def test_a_full_disk_and_an_absent_engine_are_this_hosts_failure(tmp_path:
         answer = await here.answer(2)
         assert isinstance(answer, RenderFailed)
         assert (answer.kind, answer.unfit) == (FailureKind.ENGINE_BROKEN, True)
+
+
+async def fails_for_want_of_room(here: Room, ops: Iterable[int]) -> None:
+    for op in ops:
+        here.start(op, 2)
+        answer = await here.answer(op)
+        assert isinstance(answer, RenderFailed)
+        assert (answer.kind, answer.unfit) == (FailureKind.DISK_FULL, True)
+
+
+@virtual
+async def test_no_room_for_a_scene_is_this_hosts_failure_and_passes(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        here.scratch.rmdir()
+        here.scratch.touch()
+        here.renders.open_stage(OpenStage(job=here.job))
+        await fails_for_want_of_room(here, (1, 2))
+        here.scratch.unlink()
+        here.scratch.mkdir()
+        here.start(3, 2)
+        assert isinstance(await here.answer(3), Rendered)
+
+
+@virtual
+async def test_no_room_for_a_frame_is_this_hosts_failure_and_passes(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        here.start(1, 1)
+        assert isinstance(await here.answer(1), Rendered)
+        (bench,) = here.scratch.iterdir()
+        frames = bench / "frames"
+        frames.rmdir()
+        frames.touch()
+        await fails_for_want_of_room(here, (2, 3))
+        frames.unlink()
+        here.start(4, 2)
+        assert isinstance(await here.answer(4), Rendered)
 
 
 @virtual
