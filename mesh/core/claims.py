@@ -17,11 +17,11 @@ from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, HeadHeard, JobEnded, MarkHeard, PeerLost, SlotFreed
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
-from mesh.core.timers import Unanswered
+from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import FAILED_HERE_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import Beat, ClaimSent, Follow, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
 from mesh.wire.records import Claim, next_attempt
@@ -59,6 +59,8 @@ class Following:
     """When a keeper last told its window."""
     beaten: PeerId | None = None
     ticks: int = 0
+    claims_from: Instant = Instant(0)
+    """When the first task may be claimed; before that the closest keeper may not be known."""
     unfit_until: Instant = Instant(0)
     failed: dict[int, Instant] = field(default_factory=dict)
     """When this peer failed a task, so that others may try it first."""
@@ -149,6 +151,10 @@ class Claims:
         else:
             self._lost(turn, mine)
 
+    def on_first_claims(self, turn: Turn, _timer: FirstClaims) -> None:
+        """Claim of a job that was new a moment ago."""
+        self.claim_more(turn)
+
     def on_unanswered(self, turn: Turn, timer: Unanswered) -> None:
         """Render all the same: keepers may be gone, and the frame must be rendered."""
         mine = self.mine.get(timer.claim)
@@ -225,6 +231,7 @@ class Claims:
             and not ledger.ended
             and bool(following.window)
             and following.keeper is not None
+            and following.claims_from <= turn.now.instant
             and following.unfit_until <= turn.now.instant
             and self._host.can_render(ledger.job.engine)
             and self._scene_complete(job)
@@ -284,7 +291,11 @@ class Claims:
     def _follow(self, turn: Turn, ledger: JobLedger) -> None:
         if ledger.ended or self._host.draining or not self._host.can_render(ledger.job.engine):
             return
-        following = self.following.setdefault(ledger.id, Following())
+        following = self.following.get(ledger.id)
+        if following is None:
+            following = self.following[ledger.id] = Following()
+            following.claims_from = later(turn.now.instant, FIRST_CLAIMS_MS)
+            turn.wake(FirstClaims(job=ledger.id), FIRST_CLAIMS_MS)
         keepers = self._keepers.of(ledger.id, turn.now)
         if following.keeper is not None and following.keeper not in keepers:
             following.keeper = None

@@ -319,6 +319,7 @@ class Peer:
         return {
             tm.Tick: self._on_tick,
             tm.SettleEnds: self.leases.on_settle_ends,
+            tm.FirstClaims: self.claims.on_first_claims,
             tm.Unanswered: self.claims.on_unanswered,
             tm.WindowDue: self.windows.on_window_due,
             tm.Redial: self.contacting.on_redial,

@@ -25,6 +25,13 @@ class SettleEnds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FirstClaims:
+    """A new job's keepers have had time to show themselves: it may be claimed from."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
     """A claim has waited long enough for a keeper's verdict."""
 
@@ -65,4 +72,6 @@ class HearingEnds:
     """A peer that slept, or just started, has heard the news."""
 
 
-Timer: TypeAlias = Tick | SettleEnds | Unanswered | WindowDue | Redial | KnockAgain | FetchLate | HearingEnds
+Timer: TypeAlias = (
+    Tick | SettleEnds | FirstClaims | Unanswered | WindowDue | Redial | KnockAgain | FetchLate | HearingEnds
+)

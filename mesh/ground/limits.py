@@ -28,6 +28,10 @@ SETTLE_MOST_MS = SECOND_MS
 SETTLE_SAMPLES = 20
 """Round trips measured before the settle time follows them."""
 
+FIRST_CLAIMS_MS = 100
+"""A peer claims nothing of a job that it just heard of: each keeper hears of the others in that time, and claims of one
+task that went to two keepers are given to two peers."""
+
 UNANSWERED_MS = 2 * SECOND_MS
 """A claimant that no keeper answered renders all the same: keepers may be gone, frames must be rendered."""
 
@@ -86,6 +90,12 @@ SYNC_PERIOD_MS = 10 * SECOND_MS
 LOST_PER_AUTHOR = 3
 """Statements of loss that act, per job and author other than the submitter, lowest ids first: a liar reopens three."""
 
+RESULTS_PER_AUTHOR = 64
+"""Results, or the submitter's losses, that one author may write of one task: each follows a loss."""
+
+SEALS_PER_AUTHOR = 4
+"""Seals that one author may write of one job: it needs one, and perhaps another after a restart."""
+
 LOST_AFTER_MS = 30 * SECOND_MS
 """No holder answered for so long: the output is lost."""
 
@@ -108,7 +118,10 @@ JOB_DAYS_MS = 90 * DAY_MS
 """A job's last day, counted from its submission."""
 
 MAX_JOBS = 4_096
-"""Heads in the mesh set; beyond them new ones are refused."""
+"""Live heads in the mesh set; beyond them new ones are refused."""
+
+MAX_JOBS_KNOWN = 4 * MAX_JOBS
+"""Jobs that a peer keeps records of, the ended ones included: until their last day their seals are compared."""
 
 MAX_RECORDS_PER_JOB = 1_000_000
 """Records of one job that a peer keeps: far above any honest job's, far below what fills a disk."""
@@ -188,6 +201,7 @@ NOTES_PER_JOB = 8
 
 assert HEARTBEAT_MS * 3 <= LEASE_MS < RECLAIM_MS
 assert RESTARTED_KEEPER_MS >= LEASE_MS
+assert SETTLE_LEAST_MS <= FIRST_CLAIMS_MS
 assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
 assert DURABLE <= KEEPERS
 assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS

@@ -6,7 +6,7 @@ from mesh.core.effects import KillRender, StartRender
 from mesh.core.events import ChannelClosed, FrameWritten, RenderFailed, RenderProgressed
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import FAILED_HERE_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
 from mesh.wire.messages import ClaimSent, Follow, Head, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
 from mesh.wire.records import MAX_ATTEMPT, Cancel, FailureKind
 from tests.support.cast import Actor, Cast
@@ -16,7 +16,7 @@ from tests.support.rig import Rig, of, sent
 class Claimant:
     """A peer with one slot and a job's scene, that two others keep the job for."""
 
-    def __init__(self, cast: Cast, *, frames: int = 20, slots: int = 1) -> None:
+    def __init__(self, cast: Cast, *, frames: int = 20, slots: int = 1, new: bool = False) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=slots)
         keepers = [cast.actor("ann"), cast.actor("bob")]
@@ -27,7 +27,8 @@ class Claimant:
         self.rig.peer.scenes._whole[self.head.job.body.scene] = None
         order = self.rig.peer.keepers.of(self.job, self.rig.now)
         self.first, self.second = sorted(keepers, key=lambda keeper: order.index(keeper.id))
-        self.rig.wait(SECOND_MS, self.first, self.second)
+        if not new:
+            self.rig.wait(SECOND_MS, self.first, self.second)
 
     def window(self, *tasks: int, attempt: int = 0, slots: int = 1, unclaimed: int | None = None) -> Window:
         return Window(
@@ -71,6 +72,15 @@ def test_when_the_keeper_that_told_the_window_is_lost_another_is_asked_at_once(c
     assert [peer for peer, _ in sent(claimant.rig.effects, Follow)] == [claimant.second.id]
     claimant.rig.hear(claimant.second, claimant.window(5))
     assert claimant.claimed() == [(claimant.second.id, 5)]
+
+
+def test_a_new_job_is_claimed_from_once_its_closest_keeper_had_time_to_show_itself(cast: Cast) -> None:
+    claimant = Claimant(cast, new=True)
+    claimant.rig.hear(claimant.second, claimant.window(5))
+    assert claimant.claimed() == []
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.rig.wait(FIRST_CLAIMS_MS)
+    assert claimant.claimed() == [(claimant.first.id, 5)]
 
 
 def test_a_claim_goes_to_whom_the_window_came_from_and_is_rendered_on_yours(claimant: Claimant) -> None:
