@@ -220,6 +220,11 @@ class MemoryTransport:
         await listener._to_accept.send(far)  # noqa: SLF001
         return near
 
+    async def lend(self, address: Address) -> None:
+        """Fail: no pieces travel over wires in memory."""
+        await trio.lowlevel.checkpoint()
+        raise DialUnreachable(f"{address}")
+
     def show(self, shown: Credentials) -> None:
         """Prove membership by `shown` from now on."""
         self._papers = replace(self._papers, shown=shown)

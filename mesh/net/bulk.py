@@ -3,13 +3,14 @@
 Theory: on a fast network the processor is the limit, so hashing, sealing and file access run in threads, a megabyte
 or more at a time, beside the network and not after it. On a slow one the round trip is the limit, so questions go
 ahead of their answers, `WINDOW_BYTES` of them. A connection serves one fetch at a time, and is kept for a while for
-the next.
+the next. Where a peer lends the connection, it was dialled by the one who is asked; nothing else differs.
 
 Invariants: what one connection makes either side hold is bounded by a few of the largest pieces; connections are
 bounded in number. A piece reaches the sink whole or not at all. Nothing is served that the source did not hand out as
 verified. The module must not know what blobs mean, who needs them, or which source is the best.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -17,10 +18,10 @@ from typing import Final, TypeVar
 import trio
 
 from mesh.ground.errors import WireError
-from mesh.ground.ids import BlobId
+from mesh.ground.ids import BlobId, PeerId
 from mesh.net.link import Link
 from mesh.ports.storage import StorageError
-from mesh.ports.transport import FetchFailed, PieceSink, PieceSource
+from mesh.ports.transport import DialTimedOut, FetchFailed, Lender, PieceSink, PieceSource, Provider
 from mesh.wire import bulk
 from mesh.wire.bulk import ASK_MAX_PIECES, MANIFEST, AskManifest, AskPieces, Collector, ManifestSent, NotHere, parts
 from mesh.wire.handshake import Purpose
@@ -44,6 +45,9 @@ IDLE_SERVED_S: Final = 120.0
 
 STALL_S: Final = 30.0
 """How long a fetch may bring nothing, or a sent part not be taken: then somebody else is asked."""
+
+LENT_S: Final = 12.0
+"""How long to wait for a connection that was asked for: the time of a dial and its handshake, and to hear of it."""
 
 WINDOW_BYTES: Final = 8 * 1024 * 1024
 """Asked for and not yet here: fills 800 Mbit/s at 80 ms. It is two pieces at least, so that no source waits for us."""
@@ -146,12 +150,66 @@ def _asked_items(packet: bytes) -> Iterator[tuple[BlobId, int]]:
                 yield blob, number
 
 
+class _Loan:
+    """A link that another peer is to open for this one, and has perhaps opened."""
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        self.here = trio.Event()
+        self.over = trio.Event()
+        """Set once the link is of no more use here."""
+
+
+class Loans:
+    """Links that other peers open for this one to ask on; `take` is for `open_transport`."""
+
+    def __init__(self, *, wait_s: float = LENT_S) -> None:
+        self._wait_s = wait_s
+        self._awaited: dict[PeerId, deque[_Loan]] = {}
+
+    async def take(self, link: Link) -> None:
+        """Hand a link to who asked for it, until it is of no more use; one that nobody asked for is of none."""
+        awaited = self._awaited.get(link.opened.peer)
+        if not awaited:
+            return
+        loan = awaited.popleft()
+        loan.link = link
+        loan.here.set()
+        await loan.over.wait()
+
+    async def ask(self, lender: Lender) -> tuple[Link, trio.Event]:
+        """Return a link that `lender` opened, and what to set in the end; raise `DialTimedOut`."""
+        loan = _Loan()
+        awaited = self._awaited.setdefault(lender.peer, deque())
+        awaited.append(loan)
+        lender.beckon()
+        try:
+            with trio.fail_after(self._wait_s):
+                await loan.here.wait()
+        except trio.TooSlowError as error:
+            loan.over.set()
+            raise DialTimedOut(f"{lender.peer.hex()[:8]} opened no connection in {self._wait_s:.0f} s") from error
+        except BaseException:
+            loan.over.set()
+            raise
+        finally:
+            if loan in awaited:
+                awaited.remove(loan)
+            if not awaited and self._awaited.get(lender.peer) is awaited:
+                del self._awaited[lender.peer]
+        assert loan.link is not None
+        return loan.link, loan.over
+
+
 class _Line:
     """One link on which we ask, and the task that reads it."""
 
-    def __init__(self, address: Address, link: Link) -> None:
-        self.address = address
+    def __init__(self, of: Address | PeerId, link: Link, let_go: Callable[[], None]) -> None:
+        self.of = of
+        """Where it leads: an address that was dialled, or a peer that dialled."""
+        self.address = link.remote
         self._link = link
+        self._let_go = let_go
         self._to_arrive, self._arrived = trio.open_memory_channel[bytes](_READ_AHEAD)
         self._collector = Collector()
         self.over = False
@@ -170,6 +228,7 @@ class _Line:
         finally:
             self.over = True
             self._to_arrive.close()
+            self._let_go()
             await trio.aclose_forcefully(self._link.stream)
 
     async def aclose(self) -> None:
@@ -264,29 +323,31 @@ class BulkPieces:
         nursery: trio.Nursery,
         connect: Callable[[Address, Purpose], Awaitable[Link]],
         threads: trio.CapacityLimiter,
+        loans: Loans,
     ) -> None:
         self._nursery = nursery
         self._connect = connect
         self._threads = threads
+        self._loans = loans
         self._fetching = trio.Semaphore(FETCHING_MAX)
         self._idle: list[_Line] = []
 
-    async def fetch_manifest(self, address: Address, blob: BlobId) -> Manifest | None:
+    async def fetch_manifest(self, provider: Provider, blob: BlobId) -> Manifest | None:
         """Return the manifest of `blob`, checked against its id; None when that peer does not have it."""
-        data = await self._with_line(address, lambda line: line.manifest(blob, self._threads))
+        data = await self._with_line(provider, lambda line: line.manifest(blob, self._threads))
         if data is None:
             return None
         try:
             return decode_for(blob, data)
         except WireError as error:
-            raise FetchFailed(f"{address}: {error}") from error
+            raise FetchFailed(f"a manifest that is none: {error}") from error
 
     async def fetch_pieces(
-        self, address: Address, blob: BlobId, manifest: Manifest, numbers: Sequence[int], sink: PieceSink
+        self, provider: Provider, blob: BlobId, manifest: Manifest, numbers: Sequence[int], sink: PieceSink
     ) -> tuple[int, ...]:
         """Hand the pieces `numbers` of `blob` to `sink` as they come; return those which that peer does not have."""
         sizes = [(number, manifest.extent(number)[1]) for number in numbers]
-        missing = await self._with_line(address, lambda line: line.pieces(blob, sizes, sink, self._threads))
+        missing = await self._with_line(provider, lambda line: line.pieces(blob, sizes, sink, self._threads))
         return tuple(missing)
 
     async def reap(self) -> None:
@@ -303,19 +364,25 @@ class BulkPieces:
         while self._idle:
             await self._idle.pop().aclose()
 
-    async def _with_line(self, address: Address, work: Callable[[_Line], Awaitable[_T]]) -> _T:
-        """Do `work` on a link to `address`: a kept one, or a new one; once more on a new one if the kept was stale."""
+    async def _with_line(self, provider: Provider, work: Callable[[_Line], Awaitable[_T]]) -> _T:
+        """Do `work` on a link to `provider`: a kept one, or a new one; once more on a new one if the kept was stale."""
         async with self._fetching:
-            kept = self._take_idle(address)
+            kept = self._take_idle(provider.peer if isinstance(provider, Lender) else provider)
             if kept is not None:
                 try:
                     return await self._on_line(kept, work)
                 except FetchFailed:
                     if kept.answered:
                         raise
-            line = _Line(address, await self._connect(address, Purpose.BULK))
+            line = await self._new_line(provider)
             self._nursery.start_soon(line.read)
             return await self._on_line(line, work)
+
+    async def _new_line(self, provider: Provider) -> _Line:
+        if isinstance(provider, Lender):
+            link, over = await self._loans.ask(provider)
+            return _Line(provider.peer, link, over.set)
+        return _Line(provider, await self._connect(provider, Purpose.BULK), lambda: None)
 
     async def _on_line(self, line: _Line, work: Callable[[_Line], Awaitable[_T]]) -> _T:
         """Do `work` on `line` and keep it; whatever goes wrong leaves answers under way, so that it is let go of."""
@@ -332,9 +399,9 @@ class BulkPieces:
             self._idle.append(line)
         return result
 
-    def _take_idle(self, address: Address) -> _Line | None:
+    def _take_idle(self, of: Address | PeerId) -> _Line | None:
         for line in self._idle:
-            if line.address == address and not line.over:
+            if line.of == of and not line.over:
                 self._idle.remove(line)
                 return line
         return None
@@ -342,11 +409,11 @@ class BulkPieces:
 
 @asynccontextmanager
 async def open_pieces(
-    connect: Callable[[Address, Purpose], Awaitable[Link]], threads: trio.CapacityLimiter
+    connect: Callable[[Address, Purpose], Awaitable[Link]], threads: trio.CapacityLimiter, loans: Loans
 ) -> AsyncIterator[BulkPieces]:
-    """Yield the way to other peers' pieces; `connect` is the transport's `link`."""
+    """Yield the way to other peers' pieces; `connect` is the transport's `link`, and `loans` takes what it is lent."""
     async with trio.open_nursery() as nursery:
-        pieces = BulkPieces(nursery, connect, threads)
+        pieces = BulkPieces(nursery, connect, threads, loans)
         nursery.start_soon(pieces.reap)
         try:
             yield pieces

@@ -92,6 +92,7 @@ class TcpTransport:
         door: Door,
         verifier: Verifier,
         serve_bulk: Callable[[Link], Awaitable[None]],
+        take_lent: Callable[[Link], Awaitable[None]],
         bounds: Bounds,
     ) -> None:
         self._nursery = nursery
@@ -99,6 +100,7 @@ class TcpTransport:
         self._door = door
         self._verifier = verifier
         self._serve_bulk = serve_bulk
+        self._take_lent = take_lent
         self._bounds = bounds
         self._half_open = _HalfOpen(bounds)
         self._channels: set[TcpChannel] = set()
@@ -130,7 +132,7 @@ class TcpTransport:
 
     async def dial(self, address: Address, purpose: Purpose = Purpose.CONTROL) -> TcpChannel:
         """Open a channel; see the port for the errors."""
-        assert purpose is not Purpose.BULK, "bulk connections are links, not channels"
+        assert purpose in {Purpose.CONTROL, Purpose.JOIN}, "bulk connections are links, not channels"
         with self._place():
             return self._channel(await self.link(address, purpose))
 
@@ -146,6 +148,14 @@ class TcpTransport:
             await trio.aclose_forcefully(stream)
             raise
         return Link(stream=stream, opened=opened, remote=address, dialled=True)
+
+    async def lend(self, address: Address) -> None:
+        """Let who listens there ask on a link that this peer opens; see the port for the errors."""
+        link = await self.link(address, Purpose.LEND)
+        try:
+            await self._serve_bulk(link)
+        finally:
+            await trio.aclose_forcefully(link.stream)
 
     def show(self, shown: Credentials) -> None:
         """Prove membership by `shown` in every handshake from now on."""
@@ -167,6 +177,8 @@ class TcpTransport:
             return
         if link.opened.purpose is Purpose.BULK:
             await self._serve_bulk(link)
+        elif link.opened.purpose is Purpose.LEND:
+            await self._take_lent(link)
         elif not self._full:
             channel = self._channel(link)
             await self._accepted.send(channel)
@@ -222,6 +234,11 @@ class TcpTransport:
             self._opening -= 1
 
 
+async def refuse(_link: Link) -> None:
+    """Have no use for a link."""
+    await trio.lowlevel.checkpoint()
+
+
 @asynccontextmanager
 async def open_transport(
     *,
@@ -229,15 +246,23 @@ async def open_transport(
     door: Door,
     verifier: Verifier,
     serve_bulk: Callable[[Link], Awaitable[None]],
+    take_lent: Callable[[Link], Awaitable[None]] = refuse,
     bounds: Bounds = Bounds(),
 ) -> AsyncIterator[TcpTransport]:
     """Yield a transport; at the end close its channels cleanly, for two seconds at most, and everything else at once.
 
-    `serve_bulk` is called with each bulk link that another peer opened, and has the connection until it returns.
+    `serve_bulk` is called with each bulk link on which another peer asks, `take_lent` with each that another opened for
+    this one to ask on; either has the connection until it returns.
     """
     async with trio.open_nursery() as nursery:
         transport = TcpTransport(
-            nursery, papers=papers, door=door, verifier=verifier, serve_bulk=serve_bulk, bounds=bounds
+            nursery,
+            papers=papers,
+            door=door,
+            verifier=verifier,
+            serve_bulk=serve_bulk,
+            take_lent=take_lent,
+            bounds=bounds,
         )
         try:
             yield transport

@@ -38,6 +38,12 @@ USED: Final = b"\x01"
 FAREWELL: Final = b"\x02"
 """The last packet of a peer that stops."""
 
+BECKON: Final = b"\x03"
+"""Open a connection to me on which I can ask you for pieces: dialling you leads nowhere."""
+
+LENT_MOST: Final = 4
+"""Connections lent to one peer at a time: twice what its core asks of one source."""
+
 PROVED_S: Final = 10.0
 """How long an accepted channel waits for its dialler to use it."""
 
@@ -51,7 +57,7 @@ STAGGER_S: Final = 0.25
 class Line:
     """A channel in use."""
 
-    __slots__ = ("channel", "listens", "scope", "told")
+    __slots__ = ("channel", "lent", "listens", "scope", "told")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -59,6 +65,8 @@ class Line:
         self.told = False
         """Whether the core knows of it."""
         self.listens: tuple[Address, ...] = ()
+        self.lent = 0
+        """Connections that this peer opened, or is opening, for the other to ask on."""
 
     def routes(self) -> tuple[Address, ...]:
         """Return where the peer may be reached, surest first."""
@@ -112,6 +120,12 @@ class Channels:
             self._last = (effect.message, messages.encode(effect.message))
         if not line.channel.offer(self._last[1]):
             line.scope.cancel()
+
+    def beckon(self, peer: PeerId) -> None:
+        """Ask `peer` to open a connection on which it can be asked for pieces."""
+        line = self._lines.get(peer)
+        if line is not None:
+            line.channel.offer(BECKON)
 
     def close(self, effect: CloseChannel) -> None:
         """End a channel without another word to the core."""
@@ -231,11 +245,27 @@ class Channels:
                     if packet == FAREWELL:
                         farewell = True
                         continue
+                    if packet == BECKON:
+                        self._nursery.start_soon(self._lend, line)
+                        continue
                     message = await self._hearing.message(packet)
                     if isinstance(message, Hello):
                         line.listens = message.addresses
                     await self._tell(MessageHeard(peer=channel.peer, message=message))
         return farewell
+
+    async def _lend(self, line: Line) -> None:
+        """Open a connection on which the other peer asks, wherever it can be reached."""
+        if line.lent >= LENT_MOST:
+            return
+        line.lent += 1
+        try:
+            for address in line.routes():
+                with suppress(TransportError):
+                    await self._transport.lend(address)
+                    return
+        finally:
+            line.lent -= 1
 
     def _replaces(self, new: Channel, old: Channel) -> bool:
         if new.boot != old.boot or new.dialled == old.dialled:

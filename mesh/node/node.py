@@ -200,6 +200,7 @@ class Node:
             store=parts.store,
             pieces=parts.pieces,
             routes=channels.routes,
+            beckon=channels.beckon,
             tell=tell,
         )
         pages = Pages(

@@ -2,10 +2,10 @@
 
 Theory: the core decides who is asked for what and when; here a request becomes bytes on the disk, over connections that
 are none of the channels. A source is asked at the address where its channel proves that it can be reached, then at
-those that it names itself.
+those that it names itself. Between the two it is asked to open the connection: it may be where nobody can dial it.
 
 Invariants: every request is answered by one event. A piece that the core hears of was verified and stored. Pieces that
-came before a source failed count. The module must not know which blobs belong together. """
+came before a source failed count. The module must not know which blobs belong together."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -17,7 +17,15 @@ from mesh.core.events import BlobStarted, Event, FetchFailed, PiecesStored
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId, PeerId
 from mesh.ports.storage import BlobStore, DiskFull
-from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, HandshakeFailed, Pieces
+from mesh.ports.transport import (
+    DialRefused,
+    DialTimedOut,
+    DialUnreachable,
+    HandshakeFailed,
+    Lender,
+    Pieces,
+    Provider,
+)
 from mesh.ports.world import World
 from mesh.wire.manifest import Manifest
 from mesh.wire.messages import Address
@@ -39,6 +47,7 @@ class Transfers:
         store: BlobStore,
         pieces: Pieces,
         routes: Callable[[PeerId], tuple[Address, ...]],
+        beckon: Callable[[PeerId], None],
         tell: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._nursery = nursery
@@ -46,9 +55,11 @@ class Transfers:
         self._store = store
         self._pieces = pieces
         self._routes = routes
+        self._beckon = beckon
         self._tell = tell
         self._places = trio.CapacityLimiter(FETCHING)
-        self._worked: dict[PeerId, Address] = {}
+        self._worked: dict[PeerId, Provider] = {}
+        """How each source was reached last."""
 
     def fetch_manifest(self, effect: FetchManifest) -> None:
         """Ask a source for a blob's manifest, and start the blob."""
@@ -66,38 +77,47 @@ class Transfers:
         answer: Event | None = None
         full = False
         async with self._places:
-            for address in self._ways(effect.peer):
+            for provider in self._ways(effect.peer):
                 try:
-                    answer = await work(effect, address)
+                    answer = await work(effect, provider)
                 except _ELSEWHERE:
                     self._worked.pop(effect.peer, None)
                     continue
                 except MeshError as error:
                     full = isinstance(error, DiskFull)
                 else:
-                    self._worked[effect.peer] = address
+                    self._worked[effect.peer] = provider
                 break
         await self._tell(answer or FetchFailed(op=effect.op, blob=effect.blob, full=full))
 
-    def _ways(self, peer: PeerId) -> tuple[Address, ...]:
-        """Return where to ask `peer`, first where it answered last."""
-        ways = self._routes(peer)
-        last = self._worked.get(peer)
-        return (last, *(way for way in ways if way != last)) if last in ways and last is not None else ways
+    def _ways(self, peer: PeerId) -> tuple[Provider, ...]:
+        """Return how to ask `peer`, first how it answered last; nothing where it has no channel.
 
-    async def _manifest(self, effect: FetchManifest, address: Address) -> BlobStarted | None:
-        manifest = await self._pieces.fetch_manifest(address, effect.blob)
+        Who cannot be dialled at its surest address lends sooner than another address would be found to be silent.
+        """
+        routes = self._routes(peer)
+        if not routes:
+            return ()
+        lender = Lender(peer=peer, beckon=lambda: self._beckon(peer))
+        last = self._worked.get(peer)
+        if isinstance(last, Lender):
+            return (lender, *routes)
+        surest, *others = sorted(routes, key=lambda route: route != last)
+        return (surest, lender, *others)
+
+    async def _manifest(self, effect: FetchManifest, provider: Provider) -> BlobStarted | None:
+        manifest = await self._pieces.fetch_manifest(provider, effect.blob)
         return await self._started(effect, manifest) if manifest is not None else None
 
     async def _started(self, effect: FetchManifest, manifest: Manifest) -> BlobStarted:
         have = await self._world.in_thread(lambda: self._store.start(effect.blob, manifest))
         return BlobStarted(op=effect.op, blob=effect.blob, pieces=have.count, have=tuple(have))
 
-    async def _fetch(self, effect: FetchPieces, address: Address) -> PiecesStored | None:
+    async def _fetch(self, effect: FetchPieces, provider: Provider) -> PiecesStored | None:
         manifest = await self._world.in_thread(lambda: self._store.manifest(effect.blob))
         sink = _Sink(self._store, effect.blob)
         try:
-            await self._pieces.fetch_pieces(address, effect.blob, manifest, effect.numbers, sink)
+            await self._pieces.fetch_pieces(provider, effect.blob, manifest, effect.numbers, sink)
         except MeshError:
             if not sink.stored:
                 raise

@@ -10,8 +10,9 @@ channel without a proof that the door accepted; whatever a stranger sends costs 
 Callers must not know how peers are reached, how packets are encrypted, or that there are sockets.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId, Boot, PeerId
@@ -167,9 +168,29 @@ class Transport(Protocol):
         """
         ...
 
+    async def lend(self, address: Address) -> None:
+        """Connect, let the peer that listens there ask this one for pieces, and return when it has had enough.
+
+        Raises what `dial` raises.
+        """
+        ...
+
     def show(self, shown: Credentials) -> None:
         """Prove membership by `shown` in every handshake from now on; open channels stay as they are."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lender:
+    """A peer that may be where nobody can dial it: it opens the connection itself on which it is then asked."""
+
+    peer: PeerId
+    beckon: Callable[[], None]
+    """Asks it to."""
+
+
+Provider: TypeAlias = Address | Lender
+"""Whom pieces are fetched from."""
 
 
 class PieceSource(Protocol):
@@ -197,7 +218,7 @@ class PieceSink(Protocol):
 class Pieces(Protocol):
     """Pieces and manifests from other peers, on bulk connections."""
 
-    async def fetch_manifest(self, address: Address, blob: BlobId) -> Manifest | None:
+    async def fetch_manifest(self, provider: Provider, blob: BlobId) -> Manifest | None:
         """Return the manifest of `blob`, checked against its id; None when that peer does not have it.
 
         Raises what `Transport.dial` raises, and `FetchFailed`.
@@ -205,7 +226,7 @@ class Pieces(Protocol):
         ...
 
     async def fetch_pieces(
-        self, address: Address, blob: BlobId, manifest: Manifest, numbers: Sequence[int], sink: PieceSink
+        self, provider: Provider, blob: BlobId, manifest: Manifest, numbers: Sequence[int], sink: PieceSink
     ) -> tuple[int, ...]:
         """Hand the pieces `numbers` of `blob` to `sink` as they come; return those which that peer does not have.
 

@@ -59,7 +59,13 @@ class Purpose(enum.IntEnum):
 
     CONTROL = 1
     BULK = 2
+    """Who dialled asks for pieces."""
     JOIN = 3
+    LEND = 4
+    """Who listens asks for pieces: the way to those whom nobody can dial."""
+
+
+_FOR_PIECES: Final = (Purpose.BULK, Purpose.LEND)
 
 
 class ChannelKind(enum.IntEnum):
@@ -333,7 +339,7 @@ class _Judge:
             return ChannelKind.ADMIT, self._joiner(reply.shown, noise)
         mine, membership = self.member(reply.shown, noise, purpose)
         kind = max(mine, ChannelKind(reply.kind))
-        if kind is ChannelKind.ADMIT or (purpose is Purpose.BULK and kind is not ChannelKind.MEMBER):
+        if kind is ChannelKind.ADMIT or (purpose in _FOR_PIECES and kind is not ChannelKind.MEMBER):
             raise WireError("a judgement that the purpose does not allow")
         return kind, membership
 
@@ -348,8 +354,8 @@ class _Judge:
         kind = self._door.member(shown, membership)
         if kind is None:
             raise WireError("a member that has no entry")
-        if purpose is Purpose.BULK and kind is not ChannelKind.MEMBER:
-            raise WireError("an expired member asks for pieces")
+        if purpose in _FOR_PIECES and kind is not ChannelKind.MEMBER:
+            raise WireError("an expired member and pieces")
         return kind, membership
 
     def _joiner(self, shown: JoinRequest, noise: Handshake) -> Membership:
@@ -394,4 +400,4 @@ def _static_of(noise: Handshake) -> bytes:
 
 
 def _packet_max_bytes(purpose: Purpose) -> int:
-    return DATA_PACKET_MAX_BYTES if purpose is Purpose.BULK else CONTROL_PACKET_MAX_BYTES
+    return DATA_PACKET_MAX_BYTES if purpose in _FOR_PIECES else CONTROL_PACKET_MAX_BYTES

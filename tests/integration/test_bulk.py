@@ -8,17 +8,18 @@ import pytest
 import trio
 
 from mesh.ground.ids import BlobId
+from mesh.ground.instants import WallTime
 from mesh.net import bulk
-from mesh.net.bulk import BulkHost, BulkPieces, open_pieces
+from mesh.net.bulk import BulkHost, BulkPieces, Loans, open_pieces
 from mesh.net.link import Link
 from mesh.net.streams import TcpTransport
 from mesh.ports.storage import BlobMissing, DiskFull
-from mesh.ports.transport import DialRefused, FetchFailed
+from mesh.ports.transport import DialRefused, DialTimedOut, FetchFailed, HandshakeFailed, Lender
 from mesh.wire.bulk import PART_MAX_BYTES, ManifestSent, NotHere, Part, encode
 from mesh.wire.handshake import Papers, Purpose
 from mesh.wire.manifest import MIB, Manifest, blob_id, manifest_of
 from mesh.wire.messages import Address
-from tests.support.meshes import TestMesh
+from tests.support.meshes import NOW, TestMesh
 from tests.support.network import over_tcp
 from tests.support.timed import timed
 
@@ -60,11 +61,13 @@ async def free_port() -> int:
 
 
 @asynccontextmanager
-async def opened(papers: Papers, source: Shelf) -> AsyncIterator[tuple[TcpTransport, BulkPieces]]:
-    threads = trio.CapacityLimiter(2)
+async def opened(
+    papers: Papers, source: Shelf, *, wait_s: float = 30
+) -> AsyncIterator[tuple[TcpTransport, BulkPieces]]:
+    threads, loans = trio.CapacityLimiter(2), Loans(wait_s=wait_s)
     async with (
-        over_tcp(papers, serve_bulk=BulkHost(source, threads).serve) as transport,
-        open_pieces(transport.link, threads) as pieces,
+        over_tcp(papers, serve_bulk=BulkHost(source, threads).serve, take_lent=loans.take) as transport,
+        open_pieces(transport.link, threads, loans) as pieces,
     ):
         yield transport, pieces
 
@@ -255,3 +258,61 @@ async def test_questions_that_are_none_end_the_link() -> None:
         assert await link.stream.receive_some(100) == b""
         await link.stream.aclose()
         assert source.asked == []
+
+
+@timed
+async def test_a_peer_that_nobody_can_dial_opens_the_connection_on_which_it_is_asked() -> None:
+    source = Shelf(patterned(3 * MIB))
+    (blob,) = source.blobs
+    mesh = TestMesh()
+    hidden = mesh.member()
+    async with (
+        opened(hidden.papers, source) as (lender, _),
+        opened(mesh.member().papers, Shelf()) as (borrower, pieces),
+        trio.open_nursery() as nursery,
+    ):
+        address = Address(host="127.0.0.1", port=await borrower.listen("127.0.0.1", 0))
+        beckoned: list[Address] = []
+
+        def beckon() -> None:
+            beckoned.append(address)
+            nursery.start_soon(lender.lend, address)
+
+        provider = Lender(peer=hidden.id, beckon=beckon)
+        got: dict[int, bytes] = {}
+        manifest = await pieces.fetch_manifest(provider, blob)
+        assert manifest is not None
+        assert await pieces.fetch_pieces(provider, blob, manifest, range(3), got.__setitem__) == ()
+        assert b"".join(got[number] for number in range(3)) == source.blobs[blob]
+        assert len(beckoned) == 1, "the link was kept for the second fetch"
+        # The lender notices that it is wanted no more, else this would never end.
+        await pieces.aclose()
+
+
+@timed
+async def test_who_lends_unasked_is_let_go() -> None:
+    mesh = TestMesh()
+    async with (
+        opened(mesh.member().papers, Shelf()) as (lender, _),
+        opened(mesh.member().papers, Shelf()) as (borrower, _),
+    ):
+        await lender.lend(Address(host="127.0.0.1", port=await borrower.listen("127.0.0.1", 0)))
+
+
+@timed
+async def test_who_does_not_lend_though_it_was_asked_counts_as_silent() -> None:
+    mesh = TestMesh()
+    async with opened(mesh.member().papers, Shelf(), wait_s=0.05) as (_, pieces):
+        with pytest.raises(DialTimedOut):
+            await pieces.fetch_manifest(Lender(peer=mesh.member().id, beckon=lambda: None), blob_id(manifest_of(b"x")))
+
+
+@timed
+async def test_an_expired_member_lends_nothing() -> None:
+    mesh = TestMesh()
+    async with (
+        opened(mesh.member(expires=WallTime(NOW - 1)).papers, Shelf()) as (lender, _),
+        opened(mesh.member().papers, Shelf()) as (borrower, _),
+    ):
+        with pytest.raises(HandshakeFailed):
+            await lender.lend(Address(host="127.0.0.1", port=await borrower.listen("127.0.0.1", 0)))

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from mesh.net.link import Link
-from mesh.net.streams import Bounds, TcpTransport, open_transport
+from mesh.net.streams import Bounds, TcpTransport, open_transport, refuse
 from mesh.wire.handshake import DatedDoor, Papers
 from mesh.wire.messages import Address
 from mesh.wire.signing import Ed25519Verifier
@@ -23,11 +23,20 @@ async def no_bulk(link: Link) -> None:
 
 @asynccontextmanager
 async def over_tcp(
-    papers: Papers, *, bounds: Bounds | None = None, serve_bulk: Callable[[Link], Awaitable[None]] = no_bulk
+    papers: Papers,
+    *,
+    bounds: Bounds | None = None,
+    serve_bulk: Callable[[Link], Awaitable[None]] = no_bulk,
+    take_lent: Callable[[Link], Awaitable[None]] = refuse,
 ) -> AsyncIterator[TcpTransport]:
     """Yield a transport at the time `NOW`."""
     async with open_transport(
-        papers=papers, door=DOOR, verifier=VERIFIER, serve_bulk=serve_bulk, bounds=bounds or Bounds()
+        papers=papers,
+        door=DOOR,
+        verifier=VERIFIER,
+        serve_bulk=serve_bulk,
+        take_lent=take_lent,
+        bounds=bounds or Bounds(),
     ) as transport:
         yield transport
 

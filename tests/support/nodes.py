@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from mesh.ground.ids import BlobId, Boot
-from mesh.net.bulk import BulkHost, open_pieces
+from mesh.net.bulk import BulkHost, Loans, open_pieces
 from mesh.net.machine import Machine
 from mesh.net.streams import open_transport
 from mesh.node.identity import Identity, load_kept, newest_chain
@@ -119,6 +119,7 @@ class TestPeer:
             name=self.name,
         )
         threads = trio.CapacityLimiter(8)
+        loans = Loans()
         try:
             async with (
                 open_transport(
@@ -126,8 +127,9 @@ class TestPeer:
                     door=DatedDoor(lambda: world.now().wall),
                     verifier=verifier,
                     serve_bulk=BulkHost(store, threads).serve,
+                    take_lent=loans.take,
                 ) as transport,
-                open_pieces(transport.link, threads) as pieces,
+                open_pieces(transport.link, threads, loans) as pieces,
             ):
                 self.port = await transport.listen("127.0.0.1", self.port)
                 parts = Parts(

@@ -18,7 +18,7 @@ import trio
 from mesh.cli.compose import AlreadyMember, NoMembership, Plan
 from mesh.ground.errors import BugError, MeshError
 from mesh.ground.ids import Boot
-from mesh.net.bulk import BulkHost, open_pieces
+from mesh.net.bulk import BulkHost, Loans, open_pieces
 from mesh.net.http import LOOPBACK, bind_api, serve_desk
 from mesh.net.link import Link
 from mesh.net.machine import Machine
@@ -127,14 +127,16 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
             mesh_name=standing.mesh_name,
         )
         threads = trio.CapacityLimiter(BULK_THREADS)
+        loans = Loans()
         async with (
             open_transport(
                 papers=who.papers(),
                 door=DatedDoor(lambda: world.now().wall),
                 verifier=start.verifier,
                 serve_bulk=BulkHost(store, threads).serve,
+                take_lent=loans.take,
             ) as transport,
-            open_pieces(transport.link, threads) as pieces,
+            open_pieces(transport.link, threads, loans) as pieces,
         ):
             await _listen(home, plan, transport)
             slots = home.settings.slots if plan.slots is None else plan.slots
