@@ -115,6 +115,8 @@ class Scenes:
             if not self._swarm.complete(blob):
                 coming.lacking[blob] = None
                 submitters = [self._ledger.jobs[job].submitter for job in coming.jobs]
+                # Everybody is asked from the start, not just the source: who fetches a scene also passes it on.
+                self._swarm.want(turn, blob, event.root)
                 self._swarm.want(turn, blob, event.root, *submitters)
         self._advance(turn, event.root, coming)
 

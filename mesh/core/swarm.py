@@ -98,18 +98,21 @@ class Swarm:
             self._complete[blob] = None
 
     def want(self, turn: Turn, blob: BlobId, reason: bytes, *hints: PeerId) -> None:
-        """Fetch a blob for `reason`, such as a job's id; `hints` are asked first. Wanting it again only adds hints."""
+        """Fetch a blob for `reason`, such as a job's id; wanting it again only adds hints.
+
+        `hints` are asked first, and all others too if it does not come soon; without one that can be asked, at once.
+        """
         if blob in self._complete:
             return
         want = self.wants.get(blob)
         new = [peer for peer in hints if want is None or peer not in want.hints]
+        able = [peer for peer in new if self._directory.connected(peer) and peer != self._directory.me]
+        for peer in able:
+            turn.send(peer, Seek(blobs=(blob,)))
         if want is None:
             want = self.wants[blob] = Want(since=turn.now.instant)
-            self._seek(turn, [blob])
-        elif new:
-            for peer in new:
-                if self._directory.connected(peer) and peer != self._directory.me:
-                    turn.send(peer, Seek(blobs=(blob,)))
+            if not able:
+                self._seek(turn, [blob])
         want.hints.update(dict.fromkeys(new))
         want.reasons[reason] = None
 

@@ -60,7 +60,9 @@ def have(actor_pieces: list[int], total: int = 10) -> Have:
     return Have(blob=WANTED, pieces=total, bits=bits)
 
 
-def test_what_is_wanted_is_sought_among_all_and_asked_of_whoever_answers(fetcher: Fetcher) -> None:
+def test_who_surely_has_what_is_wanted_is_asked_first_and_all_others_soon_after(fetcher: Fetcher) -> None:
+    assert {peer for peer, _ in sent(fetcher.rig.effects, Seek)} == {fetcher.ann.id}
+    fetcher.rig.wait(SEEK_PERIOD_MS + SECOND_MS, fetcher.ann, fetcher.bob)
     assert {peer for peer, _ in sent(fetcher.rig.effects, Seek)} == {fetcher.ann.id, fetcher.bob.id}
     fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
     assert [effect.peer for effect in of(fetcher.rig.effects, FetchManifest)] == [fetcher.bob.id]
