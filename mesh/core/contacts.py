@@ -98,9 +98,11 @@ class Directory:
         return sorted(peer for peer, known in self.peers.items() if known.connected)
 
     def heard_within(self, wall: WallTime, span_ms: int) -> list[PeerId]:
-        """Return the others that were heard of in the last `span_ms` milliseconds."""
+        """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave."""
         return sorted(
-            peer for peer, known in self.peers.items() if known.connected or wall - known.heard_wall <= span_ms
+            peer
+            for peer, known in self.peers.items()
+            if known.connected or (not known.left and wall - known.heard_wall <= span_ms)
         )
 
     def slots_for(self, engine: EngineId) -> int:

@@ -31,7 +31,7 @@ from mesh.core.placement import rank
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant
+from mesh.ground.instants import Instant, later
 from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptHold
@@ -47,6 +47,7 @@ _HOLDS_LEAST = 64
 _SAFE_EACH_MS = 30_000
 """How often outputs that are safe are looked for: their holders mostly come back."""
 
+_LOOK_AGAIN_MS = 10_000
 _LOST_STAGGER_MS = 5_000
 """Keepers say that an output is lost one after the other, the closest first: one word is enough."""
 
@@ -67,6 +68,8 @@ class Holding:
         self._wanted: dict[BlobId, tuple[JobId, int]] = {}
         self._checking: dict[int, tuple[JobId, BlobId]] = {}
         self._bad: dict[BlobId, None] = {}
+        self._look_again_at: dict[BlobId, Instant] = {}
+        """Outputs that could not be looked at here, and when to try again."""
         self._safe: dict[JobId, dict[int, None]] = {}
         self._unsafe: dict[JobId, dict[int, None]] = {}
         """Tasks that count and lack holds."""
@@ -179,7 +182,9 @@ class Holding:
             return
         if event.good:
             self._hold(turn, *checked)
-        elif event.good is False:
+        elif event.good is None:
+            self._look_again_at[event.blob] = later(turn.now.instant, _LOOK_AGAIN_MS)
+        else:
             self._bad[event.blob] = None
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
@@ -228,6 +233,9 @@ class Holding:
             holders = self.holders(ledger.id, output.blob)
             if self._directory.me in holders or output.blob in self._wanted or output.blob in self._bad:
                 continue
+            if self._look_again_at.get(output.blob, turn.now.instant) > turn.now.instant:
+                continue
+            self._look_again_at.pop(output.blob, None)
             if self._directory.me not in self._chosen(turn, ledger, task, holders):
                 continue
             self._wanted[output.blob] = (ledger.id, task)

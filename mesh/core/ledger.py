@@ -6,6 +6,7 @@ a property test holds it against the fold of the whole set. The ledger does not 
 or what is on disk.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,10 +14,16 @@ from blake3 import blake3
 
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task, result_of
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
-from mesh.ground.limits import LOST_PER_AUTHOR, MAX_RECORDS_PER_JOB
+from mesh.ground.limits import (
+    FAILURES_PER_TRY,
+    LOST_PER_AUTHOR,
+    MAX_RECORDS_PER_JOB,
+    RESULTS_PER_AUTHOR,
+    SEALS_PER_AUTHOR,
+)
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Head
-from mesh.wire.records import Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
+from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
 
 DIGEST_SIZE = 16
 _MEDIAN_OF = 101
@@ -32,6 +39,11 @@ class Stream:
     def add(self, record: RecordId) -> None:
         """Take a record's id."""
         self.ids[record] = None
+        self._digest = None
+
+    def drop(self, record: RecordId) -> None:
+        """Forget a record's id."""
+        self.ids.pop(record)
         self._digest = None
 
     def digest(self) -> bytes:
@@ -61,6 +73,8 @@ class JobLedger:
         self._records: dict[int, list[Signed[Entry]]] = {}
         self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
         self._lost: dict[RecordId, None] = {}
+        self._said: dict[tuple[object, ...], list[Signed[Entry]]] = {}
+        """What each author has said of one kind, and of one task where that matters: the lowest few."""
         self._times_ms: list[int] = []
         self._first_open = 0
         self.counting = 0
@@ -71,6 +85,14 @@ class JobLedger:
         """Take a record that was judged; return the tasks whose state changed, or None where nothing is new."""
         if entry.id in self.entries or len(self.entries) >= MAX_RECORDS_PER_JOB:
             return None
+        surplus = self._surplus(entry)
+        if surplus is entry:
+            return None
+        dropped = self._drop(surplus) if surplus is not None else []
+        changed = self._take(entry)
+        return tuple(sorted({*changed, *self._refold(dropped)}))
+
+    def _take(self, entry: Signed[Entry]) -> tuple[int, ...]:
         self.entries[entry.id] = entry
         self.streams.setdefault((entry.author, entry.body.boot), Stream()).add(entry.id)
         self._digest = None
@@ -157,6 +179,30 @@ class JobLedger:
             )
         return self._digest
 
+    def _surplus(self, entry: Signed[Entry]) -> Signed[Entry] | None:
+        """Return what its author has said too often with this record: which of them stay is the same everywhere."""
+        about, most = _room(entry, self.submitter)
+        said = self._said.setdefault(about, [])
+        insort(said, entry, key=_place)
+        return said.pop() if len(said) > most else None
+
+    def _drop(self, entry: Signed[Entry]) -> list[int]:
+        """Forget a record that never acts, and return the tasks to be folded again."""
+        self.entries.pop(entry.id)
+        self.streams[(entry.author, entry.body.boot)].drop(entry.id)
+        self.seals.pop(entry.id, None)
+        what = entry.body.what
+        match what:
+            case Result() | Failed():
+                self._records[what.task].remove(entry)
+                return [what.task]
+            case Lost():
+                self._lost_by[entry.author].remove(entry)
+                self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+                return [what.task]
+            case Cancel() | Seal():
+                return []
+
     def _add_lost(self, entry: Signed[Entry]) -> list[int]:
         by_author = self._lost_by.setdefault(entry.author, [])
         before = self._acting(entry.author)
@@ -221,6 +267,30 @@ def _lost(entry: Signed[Entry]) -> Lost:
     what = entry.body.what
     assert isinstance(what, Lost)
     return what
+
+
+def _room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], int]:
+    """Return what a record is about, and how many such its author may say; no honest peer needs more."""
+    author, what = entry.author, entry.body.what
+    match what:
+        case Result():
+            return ("result", author, what.task), RESULTS_PER_AUTHOR
+        case Failed():
+            return ("failed", author, what.task), MAX_TRIES * FAILURES_PER_TRY
+        case Lost() if author == submitter:
+            return ("lost", author, what.task), RESULTS_PER_AUTHOR
+        case Lost():
+            return ("lost", author), LOST_PER_AUTHOR
+        case Cancel():
+            return ("cancel", author), 1
+        case Seal():
+            return ("seal", author), SEALS_PER_AUTHOR
+
+
+def _place(entry: Signed[Entry]) -> tuple[bytes, bytes]:
+    """Order what one author said of one thing: seals as they rank, all else by id."""
+    what = entry.body.what
+    return (what.blob if isinstance(what, Seal) else b"", entry.id)
 
 
 def _seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, bytes]:

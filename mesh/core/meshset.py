@@ -16,7 +16,7 @@ from mesh.core.notes import EntryAdded, HeadHeard, MarkHeard, PeerReached
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
-from mesh.ground.limits import JOB_DAYS_MS, MARK_LIFE_MS, MAX_JOBS
+from mesh.ground.limits import JOB_DAYS_MS, MARK_LIFE_MS, MAX_JOBS, MAX_JOBS_KNOWN
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHead, KeptMark
 from mesh.wire.members import Admission, Role
@@ -103,14 +103,17 @@ class MeshSet:
         latest = max((mark.body.expires for mark in self.marks.get(job, {}).values()), default=ledger.job.submitted)
         return latest + MARK_LIFE_MS >= wall
 
-    def _live_jobs(self, wall: WallTime) -> int:
-        return sum(not ledger.ended and self._lives(job, wall) for job, ledger in self._ledger.jobs.items())
+    def _full(self, wall: WallTime) -> bool:
+        if len(self._ledger.jobs) < MAX_JOBS:
+            return False
+        live = sum(not ledger.ended and self._lives(job, wall) for job, ledger in self._ledger.jobs.items())
+        return live >= MAX_JOBS or len(self._ledger.jobs) >= MAX_JOBS_KNOWN
 
     def _take_head(self, turn: Turn, head: Head) -> bool:
         job = JobId(head.job.id)
         body = head.job.body
         membership = self._members.take(turn, head.chain)
-        if job in self._ledger.jobs or self._live_jobs(turn.now.wall) >= MAX_JOBS:
+        if job in self._ledger.jobs or self._full(turn.now.wall):
             return False
         if membership is None or membership.peer != head.job.author or not membership.roles & Role.SUBMIT:
             return False

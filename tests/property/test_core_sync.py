@@ -24,7 +24,7 @@ class Pair:
         self.cast = Cast()
         keepers: tuple[Actor, Actor] = (self.cast.actor("one"), self.cast.actor("other"))
         authors = [self.cast.actor(f"author {number}") for number in range(3)]
-        self.head = self.cast.head(authors[0], frames=50)
+        self.head = self.cast.head(authors[0], frames=200)
         self.rigs = [Rig(self.cast, actor.name, slots=0, actor=actor) for actor in keepers]
         for rig in self.rigs:
             for member in (*authors, *keepers):
@@ -100,7 +100,7 @@ def test_equal_ledgers_exchange_digests_and_nothing_else(count: int) -> None:
 def test_a_stream_of_thousands_of_records_converges_from_any_difference() -> None:
     count = 6_000
     parts = [3 if number % 100 else 1 + number // 100 % 2 for number in range(count)]
-    pair = Pair([(0, number % 50) for number in range(count)], parts, 1)
+    pair = Pair([(0, number % 200) for number in range(count)], parts, 1)
     pair.meet()
     for _ in range(ROUNDS):
         one, other = pair.ledgers()
@@ -114,7 +114,7 @@ def test_a_stream_of_thousands_of_records_converges_from_any_difference() -> Non
 
 def test_a_keeper_with_nothing_catches_up_sooner_than_by_its_usual_comparisons() -> None:
     count = 2_000
-    pair = Pair([(0, number % 50) for number in range(count)], [1] * count, 1)
+    pair = Pair([(0, number % 200) for number in range(count)], [1] * count, 1)
     pair.meet()
     for _ in range(8):
         pair.rigs[1].wait(SECOND_MS, pair.rigs[0].me)

@@ -163,7 +163,7 @@ def test_copies_are_as_many_as_peers_were_heard_of_in_the_last_hour(rig: Rig, ca
     rig.meet(*people[1:])
     assert copies_for(rig.peer.directory, rig.now.wall, 3) == 3
     for actor in people:
-        rig.tell(ChannelClosed(peer=actor.id, clean=True))
+        rig.tell(ChannelClosed(peer=actor.id, clean=False))
     assert copies_for(rig.peer.directory, WallTime(rig.now.wall + HOUR_MS), 3) == 3
     assert copies_for(rig.peer.directory, WallTime(rig.now.wall + HOUR_MS + 1), 3) == 1
 

@@ -118,7 +118,7 @@ def test_a_picture_that_could_not_be_looked_at_is_looked_at_again(cast: Cast) ->
     keeper.brings(picture, keeper.bob)
     (check,) = of(keeper.rig.effects, CheckOutput)
     keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=None))
-    keeper.rig.wait(3 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    keeper.rig.wait(12 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
     again = of(keeper.rig.effects, CheckOutput)[-1]
     assert again.op != check.op
     keeper.rig.tell(OutputChecked(op=again.op, blob=picture, good=True))
