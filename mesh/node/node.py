@@ -4,7 +4,7 @@ Theory: every part talks to ports and to the driver, none to another but where i
 is told first what the journal and the disk hold; only then are channels taken, and engines probed beside that.
 
 Invariants: whatever fails inside ends the whole node, and reaches the caller as one error with a name; when `run`
-returns, no task and no renderer of this node lives. The module must not know which adapters it was given. """
+returns, no task and no renderer of this node lives. The module must not know which adapters it was given."""
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -119,20 +119,26 @@ class Node:
         """What this host can render with, as the last look found it; nothing before the desk opens."""
         return self._rack.found
 
-    async def run(self, *, at_desk: Callable[[Desk], Awaitable[None]], signals: bool = False) -> Ending:
+    async def run(
+        self, *, at_desk: Callable[[Desk], Awaitable[None]], on_signal: Callable[[int], None] | None = None
+    ) -> Ending:
         """Run until stopped. `at_desk` gets the desk once the node is ready, and may go on for as long as it lives.
 
-        With `signals` the first SIGTERM or SIGINT drains, a second stops at once. Raises `BugError` with its story when
+        With `on_signal` the first SIGTERM or SIGINT drains, and it is told how many frames are in hand then; a second
+        stops at once. Raises `BugError` with its story when
         the core broke a rule, and the error of the journal when it can be written no more.
         """
         with plain_errors():
             async with trio.open_nursery() as nursery:
-                await self._run_in(nursery, at_desk, signals)
+                await self._run_in(nursery, at_desk, on_signal)
                 nursery.cancel_scope.cancel()
         return self._ending
 
     async def _run_in(
-        self, nursery: trio.Nursery, at_desk: Callable[[Desk], Awaitable[None]], signals: bool
+        self,
+        nursery: trio.Nursery,
+        at_desk: Callable[[Desk], Awaitable[None]],
+        on_signal: Callable[[int], None] | None,
     ) -> None:
         channels = self._channels(nursery)
         self._executor = Executor(
@@ -145,8 +151,8 @@ class Node:
         nursery.start_soon(self._alarms.run)
         nursery.start_soon(channels.accept)
         nursery.start_soon(self._rack.probe)
-        if signals:
-            nursery.start_soon(self._heed_signals)
+        if on_signal is not None:
+            nursery.start_soon(self._heed_signals, on_signal)
         nursery.start_soon(self._open_desk, at_desk, self._desk(nursery))
         await self._stopped.wait()
         await channels.farewell()
@@ -300,12 +306,10 @@ class Node:
     def _offers(self) -> tuple[Offer, ...]:
         """Return which engines the connected peers have, this one included."""
         view = self._peer.mesh_view(self._parts.world.now())
-        return sum_offers(
-            (engine, peer.slots) for peer in view.peers if peer.connected for engine in peer.engines
-        )
+        return sum_offers((engine, peer.slots) for peer in view.peers if peer.connected for engine in peer.engines)
 
     def _expired(self) -> bool:
-        return self._parts.world.now().wall >= min(admission.body.expires for admission in self._peer.chain)
+        return self._parts.world.now().wall >= self._peer.members.mine.expires
 
     def _ask_to_stop(self, nursery: trio.Nursery, event: StopAsked, *, leave: bool) -> None:
         if leave:
@@ -316,11 +320,13 @@ class Node:
         self._driver.stop()
         self._stopped.set()
 
-    async def _heed_signals(self) -> None:
+    async def _heed_signals(self, on_signal: Callable[[int], None]) -> None:
         """Drain at the first signal, stop at once at the second."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
             now = False
             async for _ in received:
+                if not now:
+                    on_signal(len(self._peer.mesh_view(self._parts.world.now()).renders))
                 await self._driver.tell(StopAsked(now=now))
                 now = True
 

@@ -148,8 +148,9 @@ def test_in_the_foreground_one_line_is_printed_and_a_signal_drains(shell: Shell)
     assert peer.stdout.readline().startswith("ready: ")
     assert shell.type("a", "status").returncode == 0
     peer.send_signal(signal.SIGTERM)
-    rest, _ = peer.communicate(timeout=PATIENCE_S)
+    rest, told = peer.communicate(timeout=PATIENCE_S)
     assert (peer.returncode, rest) == (0, "")
+    assert told.splitlines()[-1] == "stopping", "a person who ends it sees that it heard"
     assert shell.type("a", "status").returncode == 3
 
 
