@@ -1,7 +1,7 @@
 """Asking the core what a person asked: a command goes in as an event, its `Reply` comes back to whoever waits.
 
 Invariants: a reply reaches the one who asked and nobody else; who no longer waits is forgotten. What changed in the
-core since somebody looked is told to all who watch, by one event that is renewed. """
+core since somebody looked is told to all who watch, by one event that is renewed."""
 
 import itertools
 from collections.abc import Awaitable, Callable

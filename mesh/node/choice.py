@@ -2,7 +2,7 @@
 
 Theory: one job, one exact build, since builds differ visibly. The version that saved the file is the safest; where
 nobody has it, the nearest newer one reads it too; an older one does not. Of equal versions that build is taken which
-has most slots. """
+has most slots."""
 
 import re
 from collections.abc import Iterable, Sequence

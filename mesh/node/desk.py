@@ -5,7 +5,7 @@ event whose reply is awaited. What takes time and needs no decision, such as rea
 the core.
 
 Invariants: a job is named by its id, by a unique beginning of it, or by its name where just one has that. The module
-must not know how programs reach it. """
+must not know how programs reach it."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass

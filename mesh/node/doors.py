@@ -4,7 +4,7 @@ Theory: a joiner may say one thing, `AdmitAsk`, and an expired member one, `Rene
 answers is the conversation's end. On a channel that only renews, either side may be the one who expired, perhaps both.
 
 Invariants: a conversation takes bounded time and there is a bounded number of them; whoever says anything else is let
-go. The module must not know who may be admitted. """
+go. The module must not know who may be admitted."""
 
 import itertools
 from collections.abc import Awaitable, Callable

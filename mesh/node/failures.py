@@ -1,7 +1,7 @@
 """From an adapter's error to what a record says of it: one table.
 
 Invariants: every `RendererError` and `StorageError` has a row, its own or its parent's; a row that is `unfit` is about
-this host, not about the task, which then is nobody's failure but this host's. """
+this host, not about the task, which then is nobody's failure but this host's."""
 
 from typing import Final
 

@@ -4,7 +4,7 @@ Theory: the core writes whatever counts, as it can be had; this only asks and wa
 job learns its records first, so that the number of frames that count is believed only after a moment without news.
 
 Invariants: a file in the way that may not be overwritten is named, and stays as it is; the others are written all the
-same, and one that is the frame already is as good as written. Two fetches into one directory watch the same files. """
+same, and one that is the frame already is as good as written. Two fetches into one directory watch the same files."""
 
 import enum
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
 """Logs of renders: read from this peer's store, or fetched from the peer that wrote them.
 
 Theory: a log is a blob that only its author keeps, so that it may be gone with its author. Whatever does not come
-within a few seconds is named as gone; the rest is shown. """
+within a few seconds is named as gone; the rest is shown."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,6 +98,4 @@ def _attempts(task: TaskView) -> Iterator[_Attempt]:
         if failure.log is not None:
             yield _Attempt(frame=task.frame, number=number, peer=failure.peer, outcome=failure.kind, log=failure.log)
     if task.log is not None and task.holder is not None and rendered(task):
-        yield _Attempt(
-            frame=task.frame, number=task.attempt, peer=task.holder, outcome="rendered", log=task.log
-        )
+        yield _Attempt(frame=task.frame, number=task.attempt, peer=task.holder, outcome="rendered", log=task.log)
