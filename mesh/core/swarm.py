@@ -56,7 +56,7 @@ class Want:
     reasons: dict[bytes, None] = field(default_factory=dict)
     """For whom it comes: it is wanted until each has dropped it."""
     answered_at: Instant | None = None
-    """When a source last said that it has something."""
+    """When a source last said that it has something that is lacking here."""
     since: Instant = Instant(0)
 
 
@@ -141,7 +141,9 @@ class Swarm:
         if message.pieces and mine is not None and mine.total and message.pieces != mine.total:
             return
         want.sources[peer] = message.bits if message.pieces else None
-        want.answered_at = turn.now.instant
+        # Peers that all have the same part of a blob do not make it whole, however often they answer.
+        if not message.pieces or mine is None or _offers_more(message.bits, mine.have):
+            want.answered_at = turn.now.instant
         self._ask(turn)
 
     def on_blob_started(self, turn: Turn, event: BlobStarted) -> None:
@@ -336,3 +338,10 @@ def _has(offer: bytes | None, number: int) -> bool:
 
 def _rank(blob: BlobId, number: int, peer: PeerId) -> bytes:
     return blake3(blob + number.to_bytes(4, "big") + peer).digest(length=8)
+
+
+def _offers_more(bits: bytes, have: set[int]) -> bool:
+    """Tell whether a source has a piece that is not in `have`; mostly one of the first shows it."""
+    return any(
+        byte >> bit & 1 and 8 * place + bit not in have for place, byte in enumerate(bits) if byte for bit in range(8)
+    )

@@ -162,11 +162,11 @@ def test_the_model_of_the_fold_says_which_result_counts() -> None:
     head = cast.head(cast.founder())
     job, ann, bob = head.job, cast.actor("ann"), cast.actor("bob")
     late, early = cast.result(ann, head, 0, attempt=2), cast.result(bob, head, 0, attempt=1)
-    assert fold(job.body, {late.id: late})[0].result == late.id
+    assert fold(job.author, job.body, {late.id: late})[0].result == late.id
     both = {late.id: late, early.id: early}
-    assert fold(job.body, both)[0].result == early.id
+    assert fold(job.author, job.body, both)[0].result == early.id
     lost = cast.lost(ann, head, early)
-    assert fold(job.body, {**both, lost.id: lost})[0].result == late.id
+    assert fold(job.author, job.body, {**both, lost.id: lost})[0].result == late.id
 
 
 class TestLines:
