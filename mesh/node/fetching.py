@@ -7,9 +7,9 @@ Invariants: a file in the way that may not be overwritten is named, and stays as
 same, and one that is the frame already is as good as written. Two fetches into one directory watch the same files."""
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from typing import Final
 
 import trio
 
@@ -20,7 +20,7 @@ from mesh.ground.ids import JobId
 from mesh.node.asking import Asking
 from mesh.node.rows import rendered
 from mesh.ports.desk import FetchAnswer, NobodyHasIt, RefusalRow, Refused, Report
-from mesh.ports.folders import Folders
+from mesh.ports.folders import FolderError, Folders
 from mesh.ports.world import World
 
 SETTLED_S: Final = 2.0
@@ -42,7 +42,10 @@ class Fate(enum.Enum):
     """It is tried again; what is watched is the next attempt."""
 
 
-_Fates: TypeAlias = dict[str, Fate]
+class _Fates(dict[str, Fate]):
+    """What became of each file of one directory, and why the last one that could not be written was not."""
+
+    trouble: str = ""
 
 
 class Fetching:
@@ -72,9 +75,10 @@ class Fetching:
         for (directory, _), fates in self._watched.items():
             if directory == effect.directory:
                 fates[effect.name] = fate
+                fates.trouble = answer.reason if isinstance(answer, ExportFailed) and not answer.exists else ""
 
     async def fetch(self, job: JobView, directory: str, *, overwrite: bool, report: Report) -> FetchAnswer | Declined:
-        """Write every frame that is rendered by now. Raises `Refused`, `NobodyHasIt`."""
+        """Write every frame that is rendered by now. Raises `Refused`, `FolderError`, `NobodyHasIt`."""
         unusable = await self._world.in_thread(lambda: self._folders.usable(directory))
         if unusable:
             raise Refused([_unusable(directory, unusable)])
@@ -88,7 +92,7 @@ class Fetching:
 
     @contextmanager
     def _watching(self, directory: str) -> Iterator[_Fates]:
-        fates: _Fates = {}
+        fates = _Fates()
         key = (directory, id(fates))
         self._watched[key] = fates
         try:
@@ -97,14 +101,11 @@ class Fetching:
             del self._watched[key]
 
     async def _until_there(self, job: JobView, directory: str, fates: _Fates, report: Report) -> FetchAnswer:
-        own = self._own_directory(job.job) == directory
         seen, quiet_since_s = (-1, -1), trio.current_time()
         while True:
             wanted = [task for task in self._tasks(job.job) if rendered(task)]
             settled = {
-                name: Fate.WAS_THERE if own and task.delivered else fates.get(name, Fate.FAILED)
-                for task in wanted
-                for name in [job.record.names.name(task.frame)]
+                name: fates.get(name, Fate.FAILED) for name in (job.record.names.name(task.frame) for task in wanted)
             }
             missing = [name for name, fate in settled.items() if fate is Fate.FAILED]
             done = len(wanted) - len(missing)
@@ -114,12 +115,14 @@ class Fetching:
             quiet_s = trio.current_time() - quiet_since_s
             if not missing and (len(wanted) == job.tasks or quiet_s > SETTLED_S):
                 return _answer(job, directory, settled)
+            if quiet_s > PATIENCE_S and fates.trouble:
+                raise FolderError(f"{fates.trouble}; {done} files are there")
             if quiet_s > PATIENCE_S:
                 raise NobodyHasIt(f"{missing[0]} did not come for {PATIENCE_S:.0f} s; {done} files are there")
             await trio.sleep(_LOOK_S)
 
 
-def _answer(job: JobView, directory: str, fates: _Fates) -> FetchAnswer:
+def _answer(job: JobView, directory: str, fates: Mapping[str, Fate]) -> FetchAnswer:
     in_the_way = [_in_the_way(directory, name) for name, fate in fates.items() if fate is Fate.IN_THE_WAY]
     if in_the_way:
         raise Refused(in_the_way)

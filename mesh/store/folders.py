@@ -47,6 +47,11 @@ class DiskFolders:
             return "is a file" if nearest == path else f"lies in {nearest}, which is a file"
         if not os.access(nearest, os.W_OK | os.X_OK):
             return "is not writable" if nearest == path else f"cannot be made: {nearest} is not writable"
+        try:
+            # Rights are not all: some file systems take no files, whoever asks. This one never has a name.
+            tempfile.TemporaryFile(dir=nearest).close()
+        except OSError as error:
+            return f"takes no files: {nearest}: {error.strerror}"
         return ""
 
     def write(self, directory: str, name: str, blocks: Iterable[bytes], *, overwrite: bool) -> bool:

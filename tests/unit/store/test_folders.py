@@ -69,5 +69,8 @@ def test_a_directory_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     assert folders.usable("here") == "is not absolute"
     assert folders.usable(str(tmp_path / "file")) == "is a file"
     assert "is a file" in folders.usable(str(tmp_path / "file" / "below"))
+    if Path("/proc/self").exists():
+        assert "takes no files" in folders.usable("/proc/frames") or "not writable" in folders.usable("/proc/frames")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"], "looking leaves nothing behind"
     with pytest.raises(FolderError):
         written(tmp_path / "file", "x.png", b"picture")

@@ -1,0 +1,93 @@
+"""Fetching watches files being written, and says the truth about those that do not come."""
+
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from mesh.core.effects import Accepted, Declined, Export, Reply
+from mesh.core.events import Event, Exported, ExportFailed, FetchAsked
+from mesh.core.status import JobState, JobView, TaskView
+from mesh.ground.errors import MeshError
+from mesh.ground.ids import BlobId, JobId
+from mesh.node.asking import Asking
+from mesh.node.fetching import PATIENCE_S, Fetching
+from mesh.ports.desk import FetchAnswer, NobodyHasIt
+from mesh.ports.folders import FolderError
+from mesh.store.folders import DiskFolders
+from tests.support.small_mesh import SmallMesh
+from tests.support.worlds import VirtualWorld, virtual
+
+FRAMES = 2
+
+
+def rendered_job() -> tuple[JobView, tuple[TaskView, ...]]:
+    """Let one peer render a job in memory, and return what it sees of it."""
+    mesh = SmallMesh()
+    mesh.add("ann")
+    job = mesh.submit("ann", frames=FRAMES)
+    mesh.run_until(lambda: mesh.hosts["ann"].job(job).state is JobState.SEALED)
+    return mesh.hosts["ann"].job(job), mesh.hosts["ann"].tasks(job)
+
+
+async def fetch(directory: str, become: Callable[[Export], Exported | ExportFailed | None]) -> FetchAnswer:
+    """Fetch a job whose files become what the test says, each asked for again every second, as the core does."""
+    job, tasks = rendered_job()
+
+    async def tell(event: Event) -> None:
+        await trio.lowlevel.checkpoint()
+        assert isinstance(event, FetchAsked)
+        asking.reply(Reply(op=event.op, reply=Accepted(job=job.job)))
+
+    def tasks_of(_job: JobId) -> tuple[TaskView, ...]:
+        return tasks
+
+    asking = Asking(tell)
+    fetching = Fetching(
+        world=VirtualWorld(), folders=DiskFolders(), asking=asking, tasks=tasks_of, own_directory=lambda _: ""
+    )
+
+    async def export() -> None:
+        while True:
+            await trio.sleep(1)
+            for task in tasks:
+                name = job.record.names.name(task.frame)
+                effect = Export(op=1, blob=BlobId(bytes(32)), directory=directory, name=name, overwrite=False)
+                answer = become(effect)
+                if answer is not None:
+                    fetching.exported(effect, answer, written=True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(export)
+        answer = await fetching.fetch(job, directory, overwrite=False, report=lambda _: None)
+        nursery.cancel_scope.cancel()
+    assert not isinstance(answer, Declined)
+    return answer
+
+
+async def failure(directory: str, become: Callable[[Export], Exported | ExportFailed | None]) -> MeshError:
+    with pytest.RaisesGroup(pytest.RaisesExc(MeshError)) as caught:
+        await fetch(directory, become)
+    (error,) = caught.value.exceptions
+    assert isinstance(error, MeshError)
+    return error
+
+
+@virtual
+async def test_written_files_are_counted() -> None:
+    answer = await fetch("/tmp", lambda effect: Exported(op=effect.op))
+    assert (answer["written"], answer["unfinished"]) == (FRAMES, 0)
+
+
+@virtual
+async def test_what_cannot_be_written_is_not_said_to_be_had_by_nobody() -> None:
+    began_s = trio.current_time()
+    error = await failure("/tmp", lambda effect: ExportFailed(op=effect.op, reason="/tmp: disk gone", exists=False))
+    assert isinstance(error, FolderError)
+    assert "disk gone" in str(error)
+    assert trio.current_time() - began_s >= PATIENCE_S, "the disk may come back meanwhile"
+
+
+@virtual
+async def test_what_nobody_has_is_said_so() -> None:
+    assert isinstance(await failure("/tmp", lambda _: None), NobodyHasIt)
