@@ -27,7 +27,7 @@ from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
 from mesh.node.logs import Logs
 from mesh.ports import desk
-from mesh.ports.desk import Ambiguous, DeskError, Draining, NotAllowed, NotFound, Report
+from mesh.ports.desk import Ambiguous, DeskError, Draining, JobCancelled, NotAllowed, NotFound, Report
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
 from mesh.wire.envelope import Signer, sign
@@ -48,6 +48,7 @@ _DECLINED: Final[dict[str, type[DeskError]]] = {
     "may-not-cancel": NotAllowed,
     "unknown-job": NotFound,
     "draining": Draining,
+    "cancelled": JobCancelled,
 }
 
 
@@ -189,7 +190,7 @@ class NodeDesk:
         found = self._find(view, job)
         tasks = self._views.task_views(found.job)
         if frame is not None and all(task.frame != frame for task in tasks):
-            raise NotFound(f"{found.record.name} has no frame {frame}")
+            raise NotFound(f"{found.record.name} has no frame {frame}, but {rows.frames_text(found.record.frames)}")
         return await self._logs.read(found, tasks, frame, _names(view))
 
     async def invite(self, roles: list[str], life_ms: int, uses: int) -> desk.InviteAnswer:

@@ -27,7 +27,7 @@ class DeskError(MeshError):
 
 
 class NotFound(DeskError):
-    """There is no such job, frame or log here. `meshnode jobs` lists the jobs that this peer knows."""
+    """There is no such job, frame or log here. `meshnode jobs` lists the jobs, `meshnode show JOB` one job's frames."""
 
     exit_code = 11
 

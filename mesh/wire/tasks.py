@@ -21,7 +21,7 @@ FRAME_LIMIT = 1_048_574
 MAX_STEP = 2 * FRAME_LIMIT
 """From the first frame that there is to the last."""
 
-_RANGE = re.compile(r"(-?[0-9]{1,7})(?:-(-?[0-9]{1,7}))?")
+_RANGE = re.compile(r"(-?[0-9]{1,18})(?:-(-?[0-9]{1,18}))?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +88,10 @@ def parse_frames(text: str, step: int = 1) -> Frames:
             raise UsageError(f"--frames {text}: '{part.strip()}' is neither a frame nor a range like 10-20")
         first = int(match[1])
         last = int(match[2]) if match[2] is not None else first
-        if last < first or max(abs(first), abs(last)) > FRAME_LIMIT:
-            raise UsageError(f"--frames {text}: '{part.strip()}' is no range of frames that Blender has")
+        if last < first:
+            raise UsageError(f"--frames {text}: '{part.strip()}' ends before it begins")
+        if max(abs(first), abs(last)) > FRAME_LIMIT:
+            raise UsageError(f"--frames {text}: Blender has no frames beyond {FRAME_LIMIT:,}")
         frames.update(dict.fromkeys(range(first, last + 1, step)))
         if len(frames) > MAX_TASKS:
             raise UsageError(f"--frames {text}: a job has at most {MAX_TASKS} frames")
