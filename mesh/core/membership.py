@@ -13,7 +13,7 @@ from mesh.ground.errors import WireError
 from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime, wall_later
 from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
-from mesh.wire.envelope import Signed, Signer, peer_id, sign
+from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptAdmission, KeptChain
 from mesh.wire.members import MAX_CHAIN, Admission, Membership, Role, judge_chain
 from mesh.wire.messages import Admitted, Contact, RefusalCode, Refused, RenewAsk
@@ -28,6 +28,8 @@ class Members:
         self.mesh = mesh
         self.mine = judge_chain(chain, mesh)
         self.my_chain = chain
+        self.issuing = chain
+        """This peer's shortest chain: what it admits others with, so that renewals of renewals grow no deeper."""
         self._known: dict[PeerId, tuple[Chain, Membership]] = {self.mine.peer: (chain, self.mine)}
 
     def learn(self, chain: Chain) -> Membership | None:
@@ -36,6 +38,8 @@ class Members:
             membership = judge_chain(chain, self.mesh)
         except WireError:
             return None
+        if membership.peer == self.mine.peer:
+            self._consider_issuing(chain, membership)
         before = self._known.get(membership.peer)
         if before is None and len(self._known) >= MAX_MEMBERS:
             return None
@@ -55,7 +59,12 @@ class Members:
         """Make `chain` this peer's own."""
         self.my_chain = chain
         self.mine = judge_chain(chain, self.mesh)
+        self._consider_issuing(chain, self.mine)
         self._known[self.mine.peer] = (chain, self.mine)
+
+    def _consider_issuing(self, chain: Chain, membership: Membership) -> None:
+        if len(chain) < len(self.issuing) and membership.roles == self.mine.roles:
+            self.issuing = chain
 
     def chain(self, peer: PeerId) -> Chain | None:
         """Return a chain of `peer`."""
@@ -72,12 +81,13 @@ class Members:
         return peer in self._known
 
     def inviters(self) -> list[PeerId]:
-        """Return the others who can renew this peer."""
-        return [
-            peer
+        """Return the others who can renew this peer, those closest to the root first."""
+        able = [
+            (membership.depth, peer)
             for peer, (_, membership) in self._known.items()
-            if peer != self.mine.peer and membership.roles & Role.INVITE and membership.depth < MAX_CHAIN
+            if peer != self.mine.peer and membership.roles & Role.INVITE
         ]
+        return [peer for _, peer in sorted(able)]
 
 
 def _better(new: Membership, old: Membership) -> bool:
@@ -101,6 +111,7 @@ class Door:
         self.admissions: dict[RecordId, tuple[Signed[Admission], WallTime]] = {}
         """Admissions by invites that may still be open, and until when that is."""
         self._asked_at: Instant | None = None
+        self._asks = -1
 
     def on_admission_asked(self, turn: Turn, event: AdmissionAsked) -> Signed[Admission] | None:
         """Answer a joiner; return the admission when it is a new one, for the mesh set."""
@@ -140,7 +151,7 @@ class Door:
         if refusal is not None:
             return Refused(code=refusal)
         admission = self._admit(turn, membership.key, membership.roles & self._members.mine.roles, None)
-        return Admitted(chain=(*self._members.my_chain, admission), contacts=())
+        return Admitted(chain=(*self._members.issuing, admission), contacts=())
 
     def on_admitted(self, turn: Turn, chain: Chain) -> None:
         """Take this peer's own renewed chain."""
@@ -148,8 +159,8 @@ class Door:
         if membership is None or membership.peer != self._members.mine.peer:
             return
         if membership.expires > self._members.mine.expires and membership.roles == self._members.mine.roles:
+            turn.keep(KeptChain(chain=self._members.issuing), KeptChain(chain=chain))
             self._members.renew(chain)
-            turn.keep(KeptChain(chain=chain))
 
     def on_tick(self, turn: Turn) -> None:
         """Ask one connected member for a renewal when it is time; forget admissions by invites that have ended."""
@@ -163,7 +174,8 @@ class Door:
         able = [peer for peer in self._members.inviters() if self._connected(peer)]
         if able:
             self._asked_at = turn.now.instant
-            turn.send(able[turn.dice.below(len(able))], RenewAsk(chain=self._members.my_chain))
+            self._asks += 1
+            turn.send(able[self._asks % len(able)], RenewAsk(chain=self._members.my_chain))
 
     def heard(self, turn: Turn, admission: Signed[Admission]) -> bool:
         """Take an admission that another member gave; tell whether it is new."""
@@ -183,7 +195,7 @@ class Door:
     def _refusal(self) -> RefusalCode | None:
         if not self._members.mine.roles & Role.INVITE:
             return RefusalCode.MAY_NOT_INVITE
-        if self._members.mine.depth >= MAX_CHAIN:
+        if len(self._members.issuing) >= MAX_CHAIN:
             return RefusalCode.CHAIN_TOO_LONG
         return None
 
@@ -213,14 +225,9 @@ class Door:
             ),
             self._signer,
         )
-        self._members.take(turn, (*self._members.my_chain, admission))
+        self._members.take(turn, (*self._members.issuing, admission))
         return admission
 
     def _answer(self, turn: Turn, op: int, admission: Signed[Admission]) -> None:
-        chain = (*self._members.my_chain, admission)
+        chain = (*self._members.issuing, admission)
         turn.do(AnswerDoor(op=op, answer=Admitted(chain=chain, contacts=self._contacts())))
-
-
-def subject_of(admission: Signed[Admission]) -> PeerId:
-    """Return the peer that was admitted."""
-    return peer_id(admission.body.subject)

@@ -137,6 +137,9 @@ UNFIT_MS = MINUTE_MS
 ADMISSION_MS = 30 * DAY_MS
 """An admission's life: a laptop that stays in a drawer for a month asks again."""
 
+FOUNDING_MS = 3_650 * DAY_MS
+"""The life of the founder's own admission: its key lies beside the root key, which could sign another at any time."""
+
 RENEW_BEFORE_MS = 10 * DAY_MS
 """An admission is renewed from then on."""
 

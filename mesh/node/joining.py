@@ -18,7 +18,7 @@ import trio
 from mesh.ground.errors import MeshError, WireError
 from mesh.ground.ids import ID_SIZE, MeshId
 from mesh.ground.instants import WallTime, wall_later
-from mesh.ground.limits import ADMISSION_MS
+from mesh.ground.limits import FOUNDING_MS
 from mesh.ports.transport import Transport, TransportError
 from mesh.wire import cbor, messages
 from mesh.wire.codec import AtMost, from_value, to_value
@@ -102,7 +102,7 @@ def found_mesh(*, root: Signer, founder: Signer, now: WallTime, name: str = "") 
         subject=founder.key,
         roles=int(ALL_ROLES),
         issued=now,
-        expires=wall_later(now, ADMISSION_MS),
+        expires=wall_later(now, FOUNDING_MS),
         invite=None,
     )
     return Standing(chain=(sign(admission, root),), contacts=(), mesh_name=name)

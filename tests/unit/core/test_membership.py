@@ -1,5 +1,7 @@
 """Whom this peer takes for members, whom it lets in, and how it stays in itself."""
 
+from dataclasses import replace
+
 from mesh.core.effects import AnswerDoor
 from mesh.core.events import AdmissionAsked, RenewalAsked
 from mesh.ground.ids import RecordId
@@ -181,4 +183,22 @@ def test_a_renewed_chain_is_kept_and_no_other_is_taken(cast: Cast) -> None:
     assert rig.peer.chain == rig.me.chain
     rig.hear(other, Admitted(chain=longer, contacts=()))
     assert rig.peer.chain == longer
-    assert [entry.chain for entry in kept(rig.effects, KeptChain)] == [longer]
+    assert [entry.chain for entry in kept(rig.effects, KeptChain)] == [rig.me.chain, longer]
+
+
+def test_members_that_renew_each_other_for_years_never_run_out_of_depth(cast: Cast) -> None:
+    rigs = [Rig(cast, actor=cast.actor(name, expires=WALL + DAY_MS)) for name in ("me", "you")]
+    for year in range(60):
+        giver, taker = rigs[year % 2], rigs[1 - year % 2]
+        for rig in rigs:
+            rig.clear()
+            rig.now = replace(rig.now, wall=WallTime(WALL + year * 25 * DAY_MS))
+        (answer,) = of(giver.tell(RenewalAsked(op=year, chain=taker.peer.chain)), AnswerDoor)
+        assert isinstance(answer.answer, Admitted), year
+        chain = answer.answer.chain
+        before = judge_chain(taker.peer.chain, cast.mesh).expires
+        taker.meet(giver.me)
+        taker.hear(giver.me, Admitted(chain=chain, contacts=()))
+        assert taker.peer.chain == chain
+        assert judge_chain(chain, cast.mesh).expires > before
+        assert len(chain) <= 3
