@@ -1,7 +1,8 @@
 """Files go where a person wants them: the submitter's own order, and those of `fetch` on any peer.
 
 Whatever counts when its file can be had is written, once: a delivered file is not written again for a result that
-counts later. The file is fsynced before the journal says so, and the journal before anybody is told.
+counts later. The file is fsynced before the journal says so, and the journal before anybody is told. An order given
+again looks at every file anew, so that one which is gone comes back: the submitter's own from what was delivered.
 """
 
 from collections.abc import Iterable
@@ -39,7 +40,9 @@ class Order:
     own: bool
     """Given with the job, by its submitter."""
     done: dict[int, RecordId] = field(default_factory=dict)
-    """Which result each written file was made from."""
+    """Which result each file was made from that is there since the order was last given."""
+    delivered: dict[int, RecordId] = field(default_factory=dict)
+    """The same since it was first given, of the submitter's own order: these are never made from another result."""
     todo: dict[int, None] = field(default_factory=dict)
     """Tasks that count and whose file is not written."""
     writing: dict[int, int] = field(default_factory=dict)
@@ -74,15 +77,14 @@ class Delivery:
                     if ledger is not None:
                         self._open(ledger, entry.directory, overwrite=entry.overwrite)
                 case KeptDelivery() if order is not None:
-                    order.done[entry.task] = entry.result
-                    order.todo.pop(entry.task, None)
+                    self._is_written(order, entry.task, entry.result)
                 case KeptDone() if order is not None:
                     order.closed = True
                 case _:
                     pass
 
     def order(self, turn: Turn, ledger: JobLedger, directory: str, *, overwrite: bool) -> None:
-        """Take an order, on the disk first; an order given again starts over where files failed."""
+        """Take an order, on the disk first; an order given again starts over."""
         turn.keep(KeptOrder(job=ledger.id, directory=directory, overwrite=overwrite))
         order = self.orders.get((ledger.id, directory))
         if order is None:
@@ -102,14 +104,14 @@ class Delivery:
     def delivered(self, job: JobId) -> int:
         """Return how many files of the job's own order are written."""
         own = self.own(job)
-        return len(own.done) if own else 0
+        return len(own.delivered) if own else 0
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """Write what counts now."""
         for order in self.of(note.job):
             if note.task in order.done or order.closed:
                 continue
-            if self._ledger.jobs[note.job].standing(note.task) is not None:
+            if self._wanted(self._ledger.jobs[note.job], order, note.task) is not None:
                 order.todo[note.task] = None
             else:
                 order.todo.pop(note.task, None)
@@ -127,9 +129,8 @@ class Delivery:
             return
         order, task, result = found
         order.writing.pop(task, None)
-        order.todo.pop(task, None)
         order.problems.pop(task, None)
-        order.done[task] = result
+        self._is_written(order, task, result)
         turn.keep(KeptDelivery(job=order.job, task=task, result=result, directory=order.directory))
         if order.own:
             turn.tell(TaskDelivered(job=order.job, task=task))
@@ -177,14 +178,25 @@ class Delivery:
         """Start an order over; what a submitter's own order has delivered stays delivered."""
         order.overwrite = overwrite
         order.closed = False
-        if not order.own:
-            order.done.clear()
+        order.done.clear()
         order.problems.clear()
         order.again_at.clear()
         order.todo = dict.fromkeys(self._countable(ledger, order))
 
+    def _is_written(self, order: Order, task: int, result: RecordId) -> None:
+        order.todo.pop(task, None)
+        order.done[task] = result
+        if order.own:
+            order.delivered.setdefault(task, result)
+
     def _countable(self, ledger: JobLedger, order: Order) -> list[int]:
-        return [task for task in range(ledger.tasks) if ledger.standing(task) is not None and task not in order.done]
+        return [task for task in range(ledger.tasks) if task not in order.done and self._wanted(ledger, order, task)]
+
+    def _wanted(self, ledger: JobLedger, order: Order, task: int) -> Signed[Entry] | None:
+        """Return the result that a file is to be made from: what was delivered, else what stands."""
+        delivered = order.delivered.get(task)
+        found = ledger.entries.get(delivered) if delivered is not None else None
+        return found or ledger.standing(task)
 
     def _advance(self, turn: Turn, order: Order) -> None:
         ledger = self._ledger.jobs[order.job]
@@ -196,7 +208,7 @@ class Delivery:
                 return
             if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
                 continue
-            counting = ledger.standing(task)
+            counting = self._wanted(ledger, order, task)
             if counting is None:
                 continue
             blob = result_of(counting).outputs[0].blob

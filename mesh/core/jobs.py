@@ -107,6 +107,9 @@ class Jobs:
         if ledger is None:
             turn.do(Reply(op=event.op, reply=Declined(code="unknown-job", text="no such job is known here")))
             return
+        if ledger.cancel is not None:
+            turn.do(Reply(op=event.op, reply=Declined(code="cancelled", text="the job was cancelled")))
+            return
         self._sync.watch(turn, event.job)
         self._delivery.order(turn, ledger, event.directory, overwrite=event.overwrite)
         turn.do(Reply(op=event.op, reply=Accepted(job=event.job)))

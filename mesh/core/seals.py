@@ -153,7 +153,7 @@ class Seals:
 
     def _delivered_whole(self, ledger: JobLedger) -> bool:
         own = self._delivery.own(ledger.id)
-        return own is not None and len(own.done) == ledger.tasks
+        return own is not None and len(own.delivered) == ledger.tasks
 
     def _differs(self, ledger: JobLedger) -> bool:
         """Whether no seal stands yet that names what was delivered here."""
@@ -163,12 +163,12 @@ class Seals:
         if sealed is None:
             return True
         named = [task.result.id if task.result else None for task in sealed[1].tasks]
-        return named != [own.done[task] for task in range(ledger.tasks)]
+        return named != [own.delivered[task] for task in range(ledger.tasks)]
 
     def _delivered_page(self, ledger: JobLedger) -> SealPage:
         own = self._delivery.own(ledger.id)
         assert own is not None
-        return self._page(ledger, [ledger.entries.get(own.done[task]) for task in range(ledger.tasks)])
+        return self._page(ledger, [ledger.entries.get(own.delivered[task]) for task in range(ledger.tasks)])
 
     def _safe_page(self, ledger: JobLedger) -> SealPage:
         return self._page(ledger, [ledger.task(task).counting for task in range(ledger.tasks)])

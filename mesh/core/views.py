@@ -125,7 +125,8 @@ class Views:
         """Return every task of a job; raises `KeyError` where it is unknown."""
         ledger = self._ledger.jobs[job]
         own = self._delivery.own(job)
-        return tuple(self._task(ledger, task, own is not None and task in own.done) for task in range(ledger.tasks))
+        delivered = own.delivered if own is not None else {}
+        return tuple(self._task(ledger, task, task in delivered) for task in range(ledger.tasks))
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with an engine, and what the others lack."""

@@ -58,13 +58,11 @@ class Fetching:
         folders: Folders,
         asking: Asking,
         tasks: Callable[[JobId], Sequence[TaskView]],
-        own_directory: Callable[[JobId], str],
     ) -> None:
         self._world = world
         self._folders = folders
         self._asking = asking
         self._tasks = tasks
-        self._own_directory = own_directory
         self._watched: dict[tuple[str, int], _Fates] = {}
 
     def exported(self, effect: Export, answer: Exported | ExportFailed, *, written: bool) -> None:

@@ -198,7 +198,6 @@ class Node:
             folders=parts.folders,
             asking=self._asking,
             tasks=self._peer.task_views,
-            own_directory=lambda job: self._directories.get(job, ""),
         )
         transfers = Transfers(
             nursery=nursery,

@@ -419,7 +419,8 @@ class Desk(Protocol):
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host, and return when all are there.
 
-        Raises Refused naming each other file in the way, unless `overwrite`; NobodyHasIt when nobody has them.
+        A file that is gone or damaged comes back, where the job itself wants it too. Raises Refused naming each other
+        file in the way, unless `overwrite`; JobCancelled; NobodyHasIt when nobody has them.
         """
         ...
 

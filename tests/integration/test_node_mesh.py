@@ -7,9 +7,10 @@ import pytest
 import trio
 
 from mesh.node.joining import InviteUsedUp, NobodyAnswers
-from mesh.ports.desk import DeskError, NotFound, Refused
+from mesh.ports.desk import DeskError, JobCancelled, NotFound, Refused
 from mesh.wire import invites
 from mesh.wire.signing import Ed25519Verifier
+from sim.stagehand import NAMES
 from tests.support.nodes import (
     TestPeer,
     eventually,
@@ -94,6 +95,37 @@ def test_the_submitter_may_go_once_it_says_so_and_another_fetches_all(tmp_path: 
             refuse_wrong_frames(scene, range(1, 13), target)
             again = await bob.at.fetch(job, str(target), False, unheard)
             assert (again["written"], again["already"]) == (0, 12)
+
+    trio.run(main)
+
+
+def test_a_fetch_into_the_jobs_own_directory_mends_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada") as (ada,):
+            scene = write_scene(tmp_path / "shot", "frames 1 5")
+            job = await submit(ada, scene)
+            own = (await until(ada, job, lambda row: row["state"] == SEALED))["directory"]
+            gone, damaged = (Path(own) / NAMES.name(frame) for frame in (2, 4))
+            gone.unlink()
+            damaged.write_bytes(b"somebody's own")
+            with pytest.raises(Refused, match=damaged.name):
+                await ada.at.fetch(job, own, False, unheard)
+            assert gone.exists()
+            assert damaged.read_bytes() == b"somebody's own"
+            mended = await ada.at.fetch(job, own, True, unheard)
+            assert (mended["written"], mended["already"]) == (1, 4)
+            refuse_wrong_frames(scene, range(1, 6))
+
+    trio.run(main)
+
+
+def test_a_cancelled_job_is_not_fetched(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada") as (ada,):
+            job = await submit(ada, write_scene(tmp_path / "shot", "frames 1 5\nms 1000"))
+            await ada.at.cancel(job)
+            with pytest.raises(JobCancelled):
+                await ada.at.fetch(job, str(tmp_path / "fetched"), False, unheard)
 
     trio.run(main)
 
@@ -264,11 +296,10 @@ def test_a_cancelled_job_renders_no_more(tmp_path: Path) -> None:
             await until(bob, job, lambda row: row["state"] == "cancelled")
 
             async def idle() -> bool:
-                return all(row["busy"] == 0 for row in (await ada.at.status())["peers"])
+                busy = any(row["busy"] for row in (await ada.at.status())["peers"])
+                return not (busy or ada.stagehand.open or bob.stagehand.open)
 
             await eventually(idle)
-            assert not ada.stagehand.open
-            assert not bob.stagehand.open
             with pytest.raises(DeskError):
                 await bob.at.cancel(job)
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from mesh.core import effects as ef
+from mesh.core import events as ev
 from mesh.core.status import JobState, TaskState
 from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
@@ -132,6 +134,37 @@ def test_a_submitter_that_may_go_is_killed_and_another_delivers_all(trio_of_peer
     mesh.start("ann")
     until_sealed(mesh, job, "ann", "bob", "cid")
     assert len(mesh.hosts["ann"].files) == 6
+
+
+def test_a_fetch_brings_back_what_was_delivered_and_is_gone(trio_of_peers: SmallMesh) -> None:
+    mesh = trio_of_peers
+    job = mesh.submit("ann", frames=6)
+    until_sealed(mesh, job, "ann", "bob", "cid")
+    ann = mesh.hosts["ann"]
+    delivered = dict(ann.files)
+    lost = sorted(delivered)[2]
+    for restart in (False, True):
+        del ann.files[lost]
+        if restart:
+            mesh.kill("ann")
+            mesh.start("ann")
+        assert lost not in ann.files, "nobody asked"
+        mesh.fetch("ann", job, DIRECTORY)
+        mesh.run_until(lambda: ann.files == delivered, MINUTE_MS)
+        assert ann.job(job).delivered == 6, "what was delivered stays delivered"
+        mesh.run(MINUTE_MS)
+    assert sorted(ann.written) == sorted([*delivered, lost, lost]), "no other file was written again"
+    assert state(mesh, "ann", job) is JobState.SEALED
+
+
+def test_a_cancelled_jobs_files_are_not_fetched(trio_of_peers: SmallMesh) -> None:
+    mesh = trio_of_peers
+    job = mesh.submit("ann", frames=6)
+    mesh.cancel("ann", job)
+    mesh.tell(mesh.hosts["ann"], ev.FetchAsked(op=99, job=job, directory="/elsewhere", overwrite=False))
+    reply = mesh.hosts["ann"].replies[99]
+    assert isinstance(reply, ef.Declined)
+    assert reply.code == "cancelled"
 
 
 def test_a_killed_renderers_frame_is_claimed_again_within_a_second(trio_of_peers: SmallMesh) -> None:
