@@ -16,8 +16,8 @@ from typing import Any
 
 from tools.peers import Peer, PeerFailed, Running, WaitedInVain, wait_for
 
-KILL_AFTER = 0.25
-"""Part of the frames that are there before a peer is killed."""
+KILL_AFTER, KILL_LATEST = 0.25, 0.5
+"""Parts of the frames that are there when a peer is killed: one that rendered some of them, later any."""
 
 _POLL_S = 0.1
 _JOB_S = 600.0
@@ -114,17 +114,19 @@ class _Watch:
         self._told: set[int] = set()
         self._may_go = False
         self._counting = 0
+        self._authors: set[str] = set()
 
     def run(self, frames: int, *, kill: bool) -> None:
         """Watch until the job is over."""
         while True:
             renders = self._renders()
-            if kill and self._counting >= frames * KILL_AFTER and (victim := self._victim(renders)) is not None:
+            if kill and (victim := self._victim(renders, self._counting / frames)) is not None:
                 self._kill(*victim)
                 kill = False
             answer = self._peers[0].ask(f"/jobs/{self._watched.job}")
             self._tell(answer)
             self._counting = answer["job"]["counting"]
+            self._authors = {row["holder_name"] for row in answer["frames"] if row["state"] in ("counts", "safe")}
             if answer["job"]["state"] in _OVER:
                 break
             if time.monotonic() - self._begun_s > _JOB_S:
@@ -155,10 +157,13 @@ class _Watch:
         self._watched.together.add(frozenset(peer.name for peer, row in renders if row["sample"] > 0))
         return renders
 
-    def _victim(self, renders: Sequence[tuple[Peer, dict[str, Any]]]) -> tuple[Peer, int] | None:
-        """Choose a peer other than the submitter's whose engine reported a sample."""
-        found = [(peer, row["frame"]) for peer, row in renders if peer is not self._peers[0] and row["sample"] > 0]
-        return found[-1] if found else None
+    def _victim(self, renders: Sequence[tuple[Peer, dict[str, Any]]], done: float) -> tuple[Peer, int] | None:
+        """Choose, once it is time, a peer other than the submitter's whose engine reported a sample."""
+        for peer, row in reversed(renders):
+            due = done >= (KILL_AFTER if peer.name in self._authors else KILL_LATEST)
+            if due and peer is not self._peers[0] and row["sample"] > 0:
+                return peer, row["frame"]
+        return None
 
     def _kill(self, peer: Peer, frame: int) -> None:
         """Kill a peer and see that nothing that it started outlives it for long."""
