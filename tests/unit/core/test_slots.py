@@ -1,0 +1,171 @@
+"""Tasks in hand: from a won claim to a result, and every way out."""
+
+import pytest
+
+from mesh.core.effects import CloseStage, KillRender, StartRender, Stopped
+from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgressed, StopAsked
+from mesh.core.notes import ClaimWon
+from mesh.core.turn import Turn
+from mesh.ground.instants import SECOND_MS
+from mesh.ground.limits import NEWS_AFTER_GAP_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptEntries
+from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Output, Result
+from tests.support.cast import Cast, blob
+from tests.support.rig import Rig, kept, of
+
+
+class Bench:
+    """A host with two slots that wins what the test gives it."""
+
+    def __init__(self, cast: Cast, slots: int = 2) -> None:
+        self.cast = cast
+        self.rig = Rig(cast, slots=slots)
+        self.ann = cast.actor("ann")
+        self.rig.meet(self.ann)
+        self.head = cast.head(self.ann, frames=10)
+        self.job = self.rig.learn(self.head, self.ann, by=self.ann)
+        self.rig.clear()
+
+    def win(self, task: int) -> Signed[Claim]:
+        claim = self.cast.claim(self.rig.me, self.head, task)
+        turn = Turn(self.rig.now, self.rig.peer._dice, self.rig.me.id)
+        self.rig.peer.slots.on_claim_won(turn, ClaimWon(claim=claim))
+        self.rig.effects += turn.effects
+        return claim
+
+    def started(self) -> list[StartRender]:
+        return of(self.rig.effects, StartRender)
+
+    def written(self, effect: StartRender) -> None:
+        self.rig.tell(FrameWritten(op=effect.op, render_ms=500))
+
+    def rendered(self, effect: StartRender) -> None:
+        picture = Output(blob=blob(f"picture {effect.op}"), size=1)
+        self.rig.tell(Rendered(op=effect.op, outputs=(picture,), log=None))
+
+    def records(self) -> list[Signed[Entry]]:
+        return [
+            entry
+            for message in kept(self.rig.effects, KeptEntries)
+            for entry in message.entries
+            if entry.author == self.rig.me.id
+        ]
+
+
+@pytest.fixture
+def bench(cast: Cast) -> Bench:
+    return Bench(cast)
+
+
+def test_one_render_a_slot_and_the_next_when_a_frame_is_written(bench: Bench) -> None:
+    for task in range(4):
+        bench.win(task)
+    assert [(effect.task, effect.slot) for effect in bench.started()] == [(0, 0), (1, 1)]
+    bench.written(bench.started()[1])
+    assert [(effect.task, effect.slot) for effect in bench.started()] == [(0, 0), (1, 1), (2, 1)]
+    assert bench.rig.peer.slots.busy == 2
+
+
+def test_a_result_embeds_the_claim_it_answers_and_the_time_it_took(bench: Bench) -> None:
+    claim = bench.win(3)
+    (effect,) = bench.started()
+    bench.written(effect)
+    bench.rendered(effect)
+    (entry,) = bench.records()
+    assert isinstance(entry.body.what, Result)
+    assert (entry.body.what.claim, entry.body.what.render_ms) == (claim, 500)
+    assert bench.rig.peer.slots.idle
+
+
+def test_a_failure_says_what_and_which_attempt(bench: Bench) -> None:
+    bench.win(3)
+    (effect,) = bench.started()
+    failed = RenderFailed(op=effect.op, kind=FailureKind.HUNG, reason="é" * 2_000, unfit=False, log=None)
+    bench.rig.tell(failed)
+    (entry,) = bench.records()
+    assert isinstance(entry.body.what, Failed)
+    assert (entry.body.what.task, entry.body.what.attempt, entry.body.what.kind) == (3, 1, FailureKind.HUNG)
+    assert bench.rig.peer.slots.idle
+
+
+def test_what_counts_already_is_given_up_and_never_published(bench: Bench) -> None:
+    bench.win(0)
+    bench.win(1)
+    renders, checks = bench.started()
+    bench.written(checks)
+    for task in (0, 1):
+        bench.rig.take(bench.head, bench.cast.result(bench.ann, bench.head, task), by=bench.ann)
+    assert of(bench.rig.effects, KillRender) == [KillRender(op=renders.op)]
+    bench.rendered(checks)
+    assert bench.records() == []
+    assert bench.rig.peer.slots.idle
+
+
+def test_a_task_that_counts_is_not_started_at_all(bench: Bench) -> None:
+    bench.rig.take(bench.head, bench.cast.result(bench.ann, bench.head, 5), by=bench.ann)
+    bench.win(5)
+    assert bench.started() == []
+    assert bench.rig.peer.slots.idle
+
+
+def test_a_cancel_ends_all_of_the_job_and_its_stages(bench: Bench) -> None:
+    for task in range(4):
+        bench.win(task)
+    ops = [effect.op for effect in bench.started()]
+    bench.rig.take(bench.head, bench.cast.entry(bench.ann, bench.head, Cancel()), by=bench.ann)
+    assert [effect.op for effect in of(bench.rig.effects, KillRender)] == ops
+    assert of(bench.rig.effects, CloseStage) == [CloseStage(job=bench.job)]
+    assert len(bench.started()) == 2
+    assert bench.rig.peer.slots.idle
+
+
+def test_progress_never_falls(bench: Bench) -> None:
+    claim = bench.win(0)
+    (effect,) = bench.started()
+    for progress in (3, 9, 5):
+        bench.rig.tell(RenderProgressed(op=effect.op, progress=progress))
+    assert bench.rig.peer.slots.progress_of(claim.id) == 9  # type: ignore[arg-type]
+
+
+def test_after_a_gap_results_wait_for_the_news_and_leave_only_if_still_wanted(bench: Bench) -> None:
+    bench.win(0)
+    bench.win(1)
+    first, second = bench.started()
+    bench.written(first)
+    bench.written(second)
+    bench.rig.jump(600 * SECOND_MS)
+    bench.rendered(first)
+    bench.rendered(second)
+    assert bench.records() == []
+    bench.rig.take(bench.head, bench.cast.result(bench.ann, bench.head, 0), by=bench.ann)
+    bench.rig.wait(NEWS_AFTER_GAP_MS, bench.ann)
+    assert [entry.body.what.task for entry in bench.records() if isinstance(entry.body.what, Result)] == [1]
+    assert bench.rig.peer.slots.idle
+
+
+def test_a_peer_that_is_asked_to_stop_finishes_what_renders_and_begins_nothing(bench: Bench) -> None:
+    for task in range(3):
+        bench.win(task)
+    bench.rig.tell(StopAsked(now=False))
+    first, second = bench.started()
+    for effect in (first, second):
+        bench.written(effect)
+        bench.rendered(effect)
+    assert len(bench.started()) == 2
+    assert len(bench.records()) == 2
+    bench.rig.wait(12 * SECOND_MS, bench.ann)
+    assert of(bench.rig.effects, Stopped)
+
+
+def test_answers_to_ops_that_nobody_waits_for_change_nothing(bench: Bench) -> None:
+    bench.win(0)
+    before = len(bench.rig.effects)
+    for event in (
+        FrameWritten(op=99, render_ms=1),
+        Rendered(op=99, outputs=(), log=None),
+        RenderFailed(op=99, kind=FailureKind.HUNG, reason="", unfit=False, log=None),
+        RenderProgressed(op=99, progress=1),
+    ):
+        bench.rig.tell(event)
+    assert len(bench.rig.effects) == before
