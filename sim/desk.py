@@ -112,6 +112,7 @@ class FakeDesk:
     def __init__(self) -> None:
         self.rows: dict[str, JobRow] = {}
         self.tasks: dict[str, list[TaskRow]] = {}
+        self.peers = [peer_row(), peer_row(OTHER, "studio", me=False)]
         self.calls: list[tuple[object, ...]] = []
         self.fails: dict[str, MeshError] = {}
         """What a method of that name raises."""
@@ -123,6 +124,8 @@ class FakeDesk:
         """What the engine printed in every attempt."""
         self.on_watch: Callable[[], None] | None = None
         """Called whenever somebody who watches a job has been told what there is."""
+        self.on_status: Callable[[], None] | None = None
+        """Called whenever somebody asked for the status, after that was taken down."""
         self._change = trio.Event()
 
     def add(self, row: JobRow) -> JobRow:
@@ -162,7 +165,7 @@ class FakeDesk:
     async def status(self) -> StatusAnswer:
         """Tell of two peers and all jobs."""
         self._asked("status")
-        return StatusAnswer(
+        answer = StatusAnswer(
             version="0.1.0",
             id=ME,
             name="desk",
@@ -176,10 +179,13 @@ class FakeDesk:
             addresses=["192.168.1.5:40001"],
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
-            peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
+            peers=[PeerRow(**peer) for peer in self.peers],
             renders=[{"job": row["id"], "frame": 2, "slot": 0, "sample": 7} for row in self.rows.values()],
             jobs=list(self.rows.values()),
         )
+        if self.on_status is not None:
+            self.on_status()
+        return answer
 
     async def jobs(self) -> JobsAnswer:
         """List the jobs."""

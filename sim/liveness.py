@@ -6,8 +6,9 @@ sealed; files lie where people wanted them. The demands are made of the core set
 
 from typing import TYPE_CHECKING
 
-from mesh.core.status import JobState, JobView
-from mesh.ground.ids import JobId
+from mesh.core.status import JobState, JobView, TaskView
+from mesh.ground.ids import BlobId, JobId
+from mesh.wire.records import Result
 from sim.people import Plan
 from sim.violation import Violation
 
@@ -74,12 +75,26 @@ class Liveness:
     def _missing_files(self, plan: Plan, job: JobId, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
         body = self._world.books.jobs[job].body
         stopped = len(set(plan.poisoned))
+        rotted = self._world.faults.rotted
         for host in hosts:
             directory = plan.directory if host.index == plan.submitter else plan.fetchers.get(host.index, "")
             if not directory:
                 continue
             names = [body.names.name(frame) for frame in body.frames]
             missing = [name for name in names if (directory, name) not in host.disk.files]
+            if missing and host.index != plan.submitter:
+                # A job whose files its submitter has may be sealed with few copies, and rot may take those.
+                gone = [
+                    view.task for view in host.core.task_views(job) if rotted.keys() & self._outputs(host, job, view)
+                ]
+                missing = [name for name in missing if names.index(name) not in gone]
             if len(missing) > stopped:
                 return (f"{host.name} lacks {len(missing)} files of {plan.name}, {missing[0]} first", (job,))
         return None
+
+    def _outputs(self, host: "Host", job: JobId, view: TaskView) -> dict[BlobId, None]:
+        """Return the blobs of what a host shows as a task's result."""
+        entry = self._world.books.of(host).entries.get(job, {}).get(view.result) if view.result else None
+        if entry is None or not isinstance(entry.body.what, Result):
+            return {}
+        return {output.blob: None for output in entry.body.what.outputs}
