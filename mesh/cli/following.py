@@ -6,7 +6,7 @@ from mesh.cli import jobrows, output, words
 from mesh.cli.caller import Caller, job_path
 from mesh.cli.client import PeerEnded
 from mesh.cli.progress import Meter, meter
-from mesh.ports.desk import JobCancelled, JobChange, JobRow, JobStopped, Progress, TaskRow
+from mesh.ports.desk import JobCancelled, JobChange, JobRow, JobStopped, Progress, StatusAnswer, TaskRow
 
 
 def over(job: JobRow) -> bool:
@@ -25,18 +25,34 @@ def changes(caller: Caller, job: JobRow) -> Iterator[JobChange]:
 
 
 def until_may_go(caller: Caller, job: JobRow) -> JobRow:
-    """Wait until this machine may be switched off, or until it is clear that it may not; return the job then."""
+    """Wait until this machine may be switched off, or until it is clear that it may not; return the job then.
+
+    Raises JobCancelled.
+    """
     with meter() as shown:
         for change in changes(caller, job):
             job = change["job"]
             if job["may_go"] or job["only_here"]:
                 break
-            done = job["scene_holders"]
-            text = "handing the scene to other peers" if job["durable"] else "telling other peers"
-            if done:
-                text += f", {words.count(done, 'peer')} have it"
+            text = _spreading(job) if _in_company(caller) else "waiting for another peer: none is connected"
             shown.update(Progress(phase="spread", text=text, done=0, total=0, unit=""))
+    if job["state"] == "cancelled":
+        raise JobCancelled(f"{job['name']} was cancelled")
     return job
+
+
+def _spreading(job: JobRow) -> str:
+    """Say how far the job's way to other disks is."""
+    text = "handing the scene to other peers" if job["durable"] else "telling other peers"
+    if holders := job["scene_holders"]:
+        text += f", {words.count(holders, 'peer')} {'has' if holders == 1 else 'have'} it"
+    return text
+
+
+def _in_company(caller: Caller) -> bool:
+    """Say whether any other peer is connected."""
+    status: StatusAnswer = caller.client().get("/status")
+    return any(peer["connected"] and not peer["me"] for peer in status["peers"])
 
 
 def going(job: JobRow) -> str:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ WIDTH_MOST = 110
 WIDTH_LEAST = 40
 
 GAP = "  "
+
+LIKE_MOST = 12
+"""Reasons of one kind that are listed: a scene's thousand frames that exist are one reason to a person."""
 
 _SPEAK_FOR_THEMSELVES = frozenset({"UsageError", "Misused", "NotRunningError", "NotFound", "NoMembership"})
 """Errors whose message alone says what kind of error it is."""
@@ -154,9 +158,16 @@ def error_lines(error: MeshError) -> list[str]:
         return [*lines, *(dim(line) for line in paragraph(remedy(error), "       "))]
     reasons = "one thing stands" if len(refusals) == 1 else f"{len(refusals)} things stand"
     lines = [click.style("error: ", fg="red", bold=True) + f"nothing was sent; {reasons} against it:"]
+    like: Counter[str] = Counter()
+    every = Counter(refusal["code"] for refusal in refusals)
     for place, refusal in enumerate(refusals):
-        first, *rest = paragraph(refusal["text"], "    ")
-        lines += ["  " + click.style("✗ ", fg="red") + first.strip(), *rest]
+        code = refusal["code"]
+        like[code] += 1
+        if like[code] <= LIKE_MOST:
+            first, *rest = paragraph(refusal["text"], "    ")
+            lines += ["  " + click.style("✗ ", fg="red") + first.strip(), *rest]
+        elif like[code] == every[code]:
+            lines.append(dim(f"    and {every[code] - LIKE_MOST} more like these; --json names all"))
         # A remedy that several in a row share is said once, after the last of them.
         following = refusals[place + 1]["remedy"] if place + 1 < len(refusals) else ""
         if refusal["remedy"] != following:

@@ -7,14 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 from mesh.cli import output, words
 from mesh.cli.caller import is_terminal
 from mesh.ports.desk import Progress
-
-if TYPE_CHECKING:
-    pass
 
 PLAIN_PERIOD_S: Final = 5.0
 """A log gets a line about progress that often."""
@@ -92,12 +89,13 @@ class Meter(Protocol):
 
 
 class PlainMeter:
-    """Prints a line when a phase begins and ends, and every few seconds between."""
+    """Prints a line when a phase begins and ends, and every few seconds between where there is something new."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._phase = ""
         self._rate = Rate()
+        self._said = ""
         self._said_s = 0.0
 
     def __enter__(self) -> Self:
@@ -113,9 +111,10 @@ class PlainMeter:
             self._phase, self._rate = progress["phase"], Rate()
         self._rate.see(progress["done"], now_s)
         ends = 0 < progress["total"] == progress["done"]
-        if begins or ends or now_s - self._said_s >= PLAIN_PERIOD_S:
-            self._said_s = now_s
-            output.notice(line(progress, self._rate))
+        text = line(progress, self._rate)
+        if text != self._said and (begins or ends or now_s - self._said_s >= PLAIN_PERIOD_S):
+            self._said, self._said_s = text, now_s
+            output.notice(text)
 
     def tell(self, text: str) -> None:
         self._said_s = self._clock()

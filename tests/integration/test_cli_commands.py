@@ -139,6 +139,40 @@ def test_submit_says_when_the_job_is_only_here(typist: Typist, server: DeskServe
     assert "Only here" in typist.type("submit", scene).out
 
 
+def test_submit_says_that_nobody_is_there_to_take_the_job_over(typist: Typist, server: DeskServer, scene: str) -> None:
+    def come_back() -> None:
+        (row,) = server.desk.rows.values()
+        row["may_go"] = server.desk.peers[1]["connected"] = True
+        server.desk.changed()
+
+    server.desk.peers[1]["connected"] = False
+    server.desk.on_status = come_back
+    printed = typist.type("submit", scene)
+    assert printed.code == 0
+    assert "none is connected" in printed.err
+
+
+def test_submit_tells_when_the_job_is_cancelled_meanwhile(typist: Typist, server: DeskServer, scene: str) -> None:
+    def cancel() -> None:
+        (row,) = server.desk.rows.values()
+        row["state"] = "cancelled"
+        server.desk.changed()
+
+    server.desk.on_watch = cancel
+    assert typist.type("submit", scene).code == 19
+
+
+def test_a_thousand_frames_in_the_way_are_no_thousand_lines(typist: Typist, server: DeskServer, scene: str) -> None:
+    there = [RefusalRow(code="output-exists", subject=f"{n}", text=f"{n}.png exists", remedy="-") for n in range(1_000)]
+    server.desk.refusals = [*there, RefusalRow(code="missing", subject="a", text="a is missing", remedy="relink")]
+    printed = typist.type("submit", scene)
+    assert len(printed.err.splitlines()) < 20
+    assert "and 988 more" in printed.err
+    assert "a is missing" in printed.err
+    assert "1001 things" in printed.err
+    assert len(typist.type("submit", "--json", scene).json["refusals"]) == 1_001
+
+
 def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, scene: str, tmp_path: Path) -> None:
     typed = ["--frames", "1,5,10-20", "--step", "2", "--name", "n", "--output", "out", "--engine", "4.2", "--dry-run"]
     printed = typist.type("submit", scene, *typed, "--allow-missing", "--overwrite")
@@ -244,6 +278,15 @@ def test_show_tells_who_rendered_what_and_what_failed(typist: Typist, server: De
     assert "100 %" in text
     assert "signal 11" in text
     assert "shot_0002.png" in typist.type("show", "shot", "--frames").out
+
+
+def test_show_tells_a_few_of_the_problems_each_on_a_line_of_its_own(typist: Typist, server: DeskServer) -> None:
+    row = job_row()
+    row["problems"] = [f"frame {frame} was not written: the disk is full" for frame in range(1, 9)]
+    server.let(server.desk.add, row)
+    lines = typist.type("show", "shot").out.splitlines()
+    assert [line for line in lines if line.startswith("✗ frame")] == [f"✗ {text}" for text in row["problems"][:3]]
+    assert "  and 5 more problems" in lines
 
 
 def test_status_tells_what_renders_here(typist: Typist, server: DeskServer) -> None:

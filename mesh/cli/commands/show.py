@@ -9,6 +9,8 @@ from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_cal
 from mesh.cli.output import Column
 from mesh.ports.desk import JobAnswer, JobRow, TaskRow
 
+PROBLEMS_MOST = 3
+
 
 @click.command()
 @click.argument("job")
@@ -25,7 +27,8 @@ def command(caller: Caller, job: str, each: bool) -> None:
     if caller.as_json:
         output.say_json(answer)
         return
-    for line in [*_head(answer), *_peers(answer), *_failures(answer), *(_frames(answer) if each else ())]:
+    parts = [*_head(answer), *_problems(answer["job"]), *_peers(answer), *_failures(answer)]
+    for line in [*parts, *(_frames(answer) if each else ())]:
         output.say(line)
 
 
@@ -52,7 +55,6 @@ def _head(answer: JobAnswer) -> list[str]:
                 ("copies", f"{job['copies']} of each frame"),
                 ("kept until", words.moment(job["last_day_at_ms"])),
                 ("may go", following.going(job) if job["mine"] and job["state"] != "cancelled" else ""),
-                ("problems", output.bad("; ".join(job["problems"])) if job["problems"] else ""),
             ]
         ),
     ]
@@ -65,6 +67,17 @@ def _done(job: JobRow) -> str:
     if job["safe"] != job["counting"]:
         parts.append(f"{job['safe']} safe")
     return ", ".join(parts)
+
+
+def _problems(job: JobRow) -> list[str]:
+    """Say what a person should look at, a few of it: the rest is mostly the same."""
+    lines: list[str] = []
+    for problem in job["problems"][:PROBLEMS_MOST]:
+        first, *rest = output.paragraph(problem, "  ")
+        lines += [output.bad("✗ ") + first.strip(), *rest]
+    if len(job["problems"]) > PROBLEMS_MOST:
+        lines.append(output.dim(f"  and {words.count(len(job['problems']) - PROBLEMS_MOST, 'more problem')}"))
+    return ["", *lines] if lines else []
 
 
 def _peers(answer: JobAnswer) -> list[str]:

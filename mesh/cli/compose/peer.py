@@ -159,7 +159,10 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
             typed = tuple(Address(host=host, port=port) for host, port in plan.peers)
             beginning = Beginning(kept=kept, contacts=(*typed, *standing.contacts))
             node = Node(parts, who, beginning)
-            return await node.run(at_desk=lambda desk: _serve(desk, node.engines, start, on_ready), signals=True)
+            return await node.run(
+                at_desk=lambda desk: _serve(desk, node.engines, start, on_ready),
+                on_signal=lambda in_hand: start.say(_ending(in_hand)),
+            )
     finally:
         await renderer.aclose()
         store.close()
@@ -179,6 +182,14 @@ async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady)
         if not engines.usable:
             start.say("Nothing here can render or read a scene yet. Type: meshnode engine install blender")
         on_ready(await desk.status())
+
+
+def _ending(in_hand: int) -> str:
+    """Say what a peer does that was asked to end, and how it ends sooner."""
+    if not in_hand:
+        return "stopping"
+    frames = "1 frame" if in_hand == 1 else f"{in_hand} frames"
+    return f"finishing {frames}, then stopping; Ctrl-C again leaves them to others"
 
 
 async def _standing(start: _Start) -> Standing:

@@ -50,6 +50,15 @@ def test_a_log_gets_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "done"
 
 
+def test_a_log_is_not_told_the_same_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = 0.0
+    with progress.PlainMeter(lambda: seconds) as meter:
+        for step in range(100):
+            seconds = float(step)
+            meter.update(Progress(phase="spread", text="telling other peers", done=0, total=0, unit=""))
+    assert capsys.readouterr().err == "telling other peers\n"
+
+
 def test_what_is_left_of_a_job() -> None:
     job = job_row(tasks=10)
     job["running"] = 3
