@@ -23,6 +23,9 @@ from tools import scenes
 from tools.peers import Peer, wait_for
 
 HERE = Path(__file__).resolve().parent
+TRIAL_SAMPLES = (4, 24)
+"""With which it is found out how many a frame of some length needs."""
+
 JOB_S = 600.0
 """A job that takes longer hangs."""
 
@@ -195,6 +198,25 @@ def resized(scene: Path, out: Path, *, size: tuple[int, int], samples: int, form
     words = [str(scene), str(out), str(size[0]), str(size[1]), str(samples), form, depth]
     _blender("resize.py", words)
     return out
+
+
+def timed_scene(tiny: Path, name: str, *, size: tuple[int, int], form: str, depth: str, frame_s: float) -> Path:
+    """Save the tiny scene with so many samples that a warm frame takes about `frame_s` seconds on this machine now."""
+
+    def of(samples: int) -> Path:
+        return resized(tiny, tiny.with_name(f"{name}.blend"), size=size, samples=samples, form=form, depth=depth)
+
+    with workplace() as trial:
+        few_s, many_s = (_warm_frame_s(of(samples), trial) for samples in TRIAL_SAMPLES)
+    few, many = TRIAL_SAMPLES
+    each_s = max(1e-6, (many_s - few_s) / (many - few))
+    return of(max(1, round((frame_s - few_s) / each_s + few)))
+
+
+def _warm_frame_s(scene: Path, out: Path) -> float:
+    """Return the seconds of a second frame, which has nothing to load any more."""
+    _, marks, _ = bare(scene, out, 1, 2)
+    return (marks[-1].at_ms - [mark for mark in marks if mark.step == "called"][-1].at_ms) / 1000
 
 
 def bare(scene: Path, out: Path, first_frame: int, last_frame: int) -> tuple[int, list[Marked], int]:
