@@ -48,6 +48,10 @@ _SAFE_EACH_MS = 30_000
 """How often outputs that are safe are looked for: their holders mostly come back."""
 
 _LOOK_AGAIN_MS = 10_000
+_TAKEN_OVER_MS = 10_000
+"""Who was chosen to take a copy may be cut off from its source without anybody's knowing: each time that this much goes
+by and copies are still missing, one more peer takes one."""
+
 _LOST_STAGGER_MS = 5_000
 """Keepers say that an output is lost one after the other, the closest first: one word is enough."""
 
@@ -73,6 +77,8 @@ class Holding:
         self._safe: dict[JobId, dict[int, None]] = {}
         self._unsafe: dict[JobId, dict[int, None]] = {}
         """Tasks that count and lack holds."""
+        self._lacking_since: dict[JobId, dict[BlobId, Instant]] = {}
+        """Since when this peer knows of outputs that copies are missing."""
         self._given: dict[JobId, dict[PeerId, int]] = {}
         """How many holds of each job a peer has given."""
         self._gone_since: dict[RecordId, Instant] = {}
@@ -201,6 +207,7 @@ class Holding:
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Take no further copies of a job that has ended."""
+        self._lacking_since.pop(note.job, None)
         for blob, (job, _) in list(self._wanted.items()):
             if job == note.job:
                 self._wanted.pop(blob)
@@ -236,7 +243,9 @@ class Holding:
             if self._look_again_at.get(output.blob, turn.now.instant) > turn.now.instant:
                 continue
             self._look_again_at.pop(output.blob, None)
-            if self._directory.me not in self._chosen(turn, ledger, task, holders):
+            since = self._lacking_since.setdefault(ledger.id, {}).setdefault(output.blob, turn.now.instant)
+            spare = (turn.now.instant - since) // _TAKEN_OVER_MS
+            if self._directory.me not in self._chosen(turn, ledger, task, holders, spare=spare):
                 continue
             self._wanted[output.blob] = (ledger.id, task)
             if self._swarm.complete(output.blob):
@@ -244,8 +253,12 @@ class Holding:
             else:
                 self._swarm.want(turn, output.blob, b"hold" + ledger.id, counting.author, *holders)
 
-    def _chosen(self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]]) -> list[PeerId]:
-        """Return who takes the copies that are missing: the submitter first, it fetches the file anyway."""
+    def _chosen(
+        self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]], *, spare: int
+    ) -> list[PeerId]:
+        """Return who takes the copies that are missing, and `spare` more: the submitter first, it fetches the file
+        anyway.
+        """
         counting = ledger.task(task).counting
         assert counting is not None
         known = dict.fromkeys(holders)
@@ -257,7 +270,7 @@ class Holding:
             able = [ledger.submitter, *(peer for peer in able if peer != ledger.submitter)]
         able.sort(key=lambda peer: (peer != ledger.submitter, rank(ledger.id, task, peer)))
         gone = sum(not self._directory.connected(peer) for peer in known)
-        return able[: max(0, missing + (gone if missing > 0 else 0))]
+        return able[: missing + gone + spare] if missing > 0 else []
 
     def _hold(self, turn: Turn, job: JobId, blob: BlobId) -> None:
         if self._directory.me in self.holders(job, blob):

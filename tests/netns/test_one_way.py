@@ -25,3 +25,20 @@ def test_a_peer_that_nobody_can_call_renders_all_the_same(tmp_path: Path, how: s
         refuse_wrong_frames(scene, range(1, 13))
         assert "cy" in {name for _, name, _ in ada.standing(job)}
         assert sorted(frame for peer in mesh.peers for frame in peer.frames()) == list(range(1, 13))
+
+
+def test_two_that_nobody_can_call_work_together_through_a_third(tmp_path: Path) -> None:
+    with bridged(tmp_path / "peers", "ada", "bob", "cy", slots={"ada": 0}) as (mesh, _):
+        ada, bob, cy = mesh.peers
+        for hidden in (ada, cy):
+            mesh.hosts[hidden.name].refuse_callers("drop")
+            hidden.stop()
+            hidden.start()
+            hidden.wait_ready()
+        until("both found the third", lambda: bob.connected() == ["ada", "cy"])
+        assert (ada.connected(), cy.connected()) == (["bob"], ["bob"])
+        scene = write_scene(tmp_path / "shot", "frames 1 24\nms 400", tex=b"t" * 1_000_000)
+        job = ada.submit(scene)
+        until("the job is sealed", lambda: ada.job(job)["state"] == "sealed")
+        refuse_wrong_frames(scene, range(1, 25))
+        assert {name for _, name, _ in ada.standing(job)} == {"bob", "cy"}

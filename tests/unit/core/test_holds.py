@@ -11,7 +11,7 @@ from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR, NOTES_PER_TURN
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHold
-from mesh.wire.messages import Entries, Have, Head, Holds
+from mesh.wire.messages import Entries, Have, Head, Holds, Seek
 from mesh.wire.records import Entry, Lost, Output, Result
 from tests.support.cast import Actor, Cast, blob
 from tests.support.rig import Rig, kept, of, sent
@@ -240,3 +240,24 @@ def test_an_author_that_is_gone_and_never_held_counts_for_no_copy(cast: Cast) ->
         keeper.rig.tell(ChannelClosed(peer=actor.id, clean=False))
     keeper.rig.wait(10 * SECOND_MS, keeper.cid)
     assert picture in keeper.rig.peer.swarm.wants
+
+
+def test_a_copy_that_its_taker_does_not_get_is_taken_by_another(cast: Cast) -> None:
+    keeper = Keeper(cast)
+    _, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    everybody = (keeper.ann, keeper.bob, keeper.cid)
+    keeper.rig.effects.clear()
+    keeper.rig.wait(5 * SECOND_MS, *everybody)
+    # The submitter fetches it anyway, so that this peer takes none.
+    assert picture not in sought(keeper.rig)
+    keeper.rig.wait(10 * SECOND_MS, *everybody)
+    assert picture in sought(keeper.rig)
+    keeper.brings(picture, keeper.bob)
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    assert check.blob == picture
+
+
+def sought(rig: Rig) -> list[BlobId]:
+    """Return what a peer has sought."""
+    return [blob for _, seek in sent(rig.effects, Seek) for blob in seek.blobs]
