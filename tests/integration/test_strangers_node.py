@@ -12,6 +12,7 @@ import trio
 
 from mesh.ground.instants import WallTime
 from mesh.net.streams import Bounds
+from mesh.node.channels import BECKON
 from mesh.wire import messages
 from mesh.wire.cipher import CONTROL_PACKET_MAX_BYTES, DATA_PACKET_MAX_BYTES
 from mesh.wire.handshake import HANDSHAKE_MS, ChannelKind, Papers, Purpose
@@ -321,6 +322,22 @@ def test_thousands_of_contacts_that_never_were_cost_little(ada: StagedPeer) -> N
         with trio.fail_after(120):
             async with lying(address, papers) as liar:
                 await say_all(liar, said)
+
+    trio.run(lie)
+    still_serves(address, papers)
+
+
+def test_a_member_that_beckons_without_end_is_not_run_after(ada: StagedPeer) -> None:
+    address, papers = address_of(ada), member(mesh_at(ada.home)).papers
+
+    async def lie() -> None:
+        with trio.fail_after(60):
+            async with lying(address, papers) as liar:
+                nowhere = tuple(Address(host="127.0.0.1", port=port) for port in range(1, 9))
+                await liar.say(dataclasses.replace(sample(Hello, "beckoning"), addresses=nowhere))
+                for _ in range(20_000):
+                    await liar.channel.send(BECKON)
+                await say_all(liar, [])
 
     trio.run(lie)
     still_serves(address, papers)
