@@ -1,0 +1,156 @@
+"""Files where a person wants them: once each, and never in another program's place."""
+
+import pytest
+
+from mesh.core.effects import Accepted, Export, Reply
+from mesh.core.events import Exported, ExportFailed, FetchAsked
+from mesh.ground.ids import BlobId, JobId
+from mesh.ground.instants import SECOND_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptDelivery, KeptDone, KeptOrder
+from mesh.wire.records import Cancel, Entry, Result
+from tests.support.cast import Cast
+from tests.support.rig import Rig, kept, of
+
+OUT = "/home/me/out"
+
+
+class Shop:
+    """A peer on which a person wants the files of ann's job, all of whose pictures are on this disk."""
+
+    def __init__(self, cast: Cast, *, frames: int = 3) -> None:
+        self.cast = cast
+        self.ann, self.bob = cast.actor("ann"), cast.actor("bob")
+        self.head = cast.head(self.ann, frames=frames)
+        self.rig = Rig(cast, slots=0)
+        self.rig.meet(self.ann, self.bob)
+        self.job: JobId = self.rig.keep(self.head, by=self.ann)
+
+    def order(self, directory: str = OUT, *, overwrite: bool = False) -> None:
+        effects = self.rig.tell(FetchAsked(op=5, job=self.job, directory=directory, overwrite=overwrite))
+        assert of(effects, Reply) == [Reply(op=5, reply=Accepted(job=self.job))]
+
+    def rendered(self, task: int, attempt: int = 1) -> Signed[Entry]:
+        result = self.cast.result(self.bob, self.head, task, attempt)
+        self.rig.peer.swarm._complete[self.picture(result)] = None
+        self.rig.take(self.head, result, by=self.bob)
+        return result
+
+    @staticmethod
+    def picture(result: Signed[Entry]) -> BlobId:
+        assert isinstance(result.body.what, Result)
+        return result.body.what.outputs[0].blob
+
+    def exports(self) -> list[Export]:
+        return of(self.rig.effects, Export)
+
+    def done(self, export: Export) -> None:
+        self.rig.tell(Exported(op=export.op))
+
+
+@pytest.fixture
+def shop(cast: Cast) -> Shop:
+    return Shop(cast)
+
+
+def test_what_counts_is_written_under_its_frames_name(shop: Shop) -> None:
+    shop.order()
+    result = shop.rendered(1)
+    (export,) = shop.exports()
+    assert (export.blob, export.directory, export.name) == (shop.picture(result), OUT, "shot_0002.png")
+    assert not export.overwrite
+
+
+def test_an_order_is_on_the_disk_before_its_person_hears_that_it_was_taken(shop: Shop) -> None:
+    effects = shop.rig.tell(FetchAsked(op=5, job=shop.job, directory=OUT, overwrite=True))
+    answered = next(at for at, effect in enumerate(effects) if isinstance(effect, Reply))
+    assert [entry.overwrite for entry in kept(effects[:answered], KeptOrder)] == [True]
+
+
+def test_a_delivered_file_is_not_written_again_for_what_counts_later(shop: Shop) -> None:
+    shop.order()
+    late = shop.cast.result(shop.bob, shop.head, 0, 1)
+    first = shop.rendered(0, attempt=2)
+    shop.done(shop.exports()[0])
+    shop.rig.peer.swarm._complete[shop.picture(late)] = None
+    shop.rig.take(shop.head, late, by=shop.bob)
+    assert shop.rig.peer.ledger.jobs[shop.job].task(0).counting == late
+    shop.rig.wait(20 * SECOND_MS, shop.ann, shop.bob)
+    assert len(shop.exports()) == 1
+    (entry,) = kept(shop.rig.effects, KeptDelivery)
+    assert entry.result == first.id
+
+
+def test_an_order_whose_files_are_all_written_is_closed(shop: Shop) -> None:
+    shop.order()
+    for task in range(3):
+        shop.rendered(task)
+        shop.done(shop.exports()[-1])
+    assert [entry.directory for entry in kept(shop.rig.effects, KeptDone)] == [OUT]
+
+
+def test_a_file_in_the_way_is_left_alone_and_named_until_the_person_orders_again(shop: Shop) -> None:
+    shop.order()
+    shop.rendered(0)
+    shop.rig.tell(ExportFailed(op=shop.exports()[0].op, reason="another file is there", exists=True))
+    shop.rig.wait(60 * SECOND_MS, shop.ann, shop.bob)
+    assert len(shop.exports()) == 1
+    view = shop.rig.peer.job_view(shop.rig.now, shop.job)
+    assert view is not None
+    assert any("another file is there" in problem for problem in view.problems)
+    shop.order(overwrite=True)
+    assert [export.overwrite for export in shop.exports()] == [False, True]
+
+
+def test_a_write_that_failed_otherwise_is_tried_again_after_a_while(shop: Shop) -> None:
+    shop.order()
+    shop.rendered(0)
+    shop.rig.tell(ExportFailed(op=shop.exports()[0].op, reason="the disk is full", exists=False))
+    shop.rig.wait(3 * SECOND_MS, shop.ann, shop.bob)
+    assert len(shop.exports()) == 1
+    shop.rig.wait(5 * SECOND_MS, shop.ann, shop.bob)
+    assert len(shop.exports()) == 2
+
+
+def test_few_files_are_written_at_a_time(cast: Cast) -> None:
+    shop = Shop(cast, frames=20)
+    for task in range(20):
+        shop.rendered(task)
+    shop.order()
+    seen = 0
+    while seen < len(shop.exports()):
+        assert len(shop.exports()) - seen <= 4
+        shop.done(shop.exports()[seen])
+        seen += 1
+    assert sorted(export.name for export in shop.exports()) == [f"shot_{frame:04d}.png" for frame in range(1, 21)]
+
+
+def test_two_orders_of_one_job_are_both_fulfilled(shop: Shop) -> None:
+    shop.order("/one")
+    shop.order("/other")
+    shop.rendered(0)
+    assert {export.directory for export in shop.exports()} == {"/one", "/other"}
+
+
+def test_nothing_of_a_cancelled_job_is_written(shop: Shop) -> None:
+    shop.order()
+    shop.rig.take(shop.head, shop.cast.entry(shop.ann, shop.head, Cancel()), by=shop.ann)
+    shop.rendered(0)
+    shop.rig.wait(20 * SECOND_MS, shop.ann, shop.bob)
+    assert shop.exports() == []
+
+
+def test_after_a_restart_only_what_lacks_is_written(shop: Shop) -> None:
+    shop.order()
+    results = [shop.rendered(task) for task in range(2)]
+    shop.done(shop.exports()[0])
+    entries = tuple(entry for effect in shop.rig.effects if hasattr(effect, "entries") for entry in effect.entries)
+    again = Rig(
+        shop.cast,
+        kept=entries,
+        complete=tuple(shop.picture(result) for result in results),
+        actor=shop.rig.me,
+        slots=0,
+    )
+    again.wait(2 * SECOND_MS)
+    assert [export.name for export in of(again.effects, Export)] == ["shot_0002.png"]

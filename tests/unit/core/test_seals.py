@@ -1,0 +1,149 @@
+"""The last word: who may say it, when, and which word stands."""
+
+import pytest
+
+from mesh.core.effects import ReadPage, WritePage
+from mesh.core.events import PageRead, PageWritten
+from mesh.core.judge import valid_page
+from mesh.core.status import JobState
+from mesh.ground.instants import MINUTE_MS, SECOND_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptEntries
+from mesh.wire.messages import Head, Holds
+from mesh.wire.records import Cancel, Entry, Result, Seal, SealedTask, SealPage
+from tests.support.cast import Actor, Cast, blob
+from tests.support.rig import Rig, kept, of
+
+PAGE = blob("page")
+
+
+class Notary:
+    """A keeper of ann's job of two frames and two copies; bob rendered both, bob and cid hold them."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.rig = Rig(cast, slots=0)
+        self.ann, self.bob, self.cid = cast.actor("ann"), cast.actor("bob"), cast.actor("cid")
+        self.head: Head = cast.head(self.ann, frames=2)
+        self.results = [cast.result(self.bob, self.head, task) for task in range(2)]
+        self.rig.meet(self.ann, self.bob, self.cid)
+        self.job = self.rig.keep(self.head, by=self.ann)
+
+    def all_rendered(self) -> None:
+        self.rig.take(self.head, *self.results, by=self.bob)
+
+    def all_safe(self) -> None:
+        for actor in (self.bob, self.cid):
+            holds = tuple(self.cast.hold(actor, self.head, self.picture(result)) for result in self.results)
+            self.rig.hear(actor, Holds(holds=holds))
+
+    @staticmethod
+    def picture(result: Signed[Entry]):  # type: ignore[no-untyped-def]
+        assert isinstance(result.body.what, Result)
+        return result.body.what.outputs[0].blob
+
+    def page(self, *, holders: tuple[Actor, ...] = (), results: list[Signed[Entry] | None] | None = None) -> SealPage:
+        tasks = []
+        for result in self.results if results is None else results:
+            held = () if result is None else tuple(self.cast.hold(a, self.head, self.picture(result)) for a in holders)
+            tasks.append(SealedTask(result=result, holds=held))
+        return SealPage(job=self.job, tasks=tuple(tasks), chains=())
+
+    def judged(self, author: Actor, page: SealPage) -> bool:
+        seal = self.cast.entry(author, self.head, Seal(blob=PAGE))
+        return valid_page(seal, page, self.rig.peer.ledger.jobs[self.job], self.rig.peer.members)
+
+    def wait(self, for_ms: int, *alive: Actor) -> None:
+        for _ in range(for_ms // (5 * SECOND_MS)):
+            self.rig.wait(5 * SECOND_MS, *alive)
+
+
+@pytest.fixture
+def notary(cast: Cast) -> Notary:
+    return Notary(cast)
+
+
+def test_a_keeper_seals_when_all_is_safe_and_the_submitter_has_had_its_time(notary: Notary) -> None:
+    everybody = (notary.ann, notary.bob, notary.cid)
+    notary.all_rendered()
+    notary.wait(MINUTE_MS, *everybody)
+    assert of(notary.rig.effects, WritePage) == []
+    notary.all_safe()
+    notary.wait(5 * SECOND_MS, *everybody)
+    assert of(notary.rig.effects, WritePage) == []
+    notary.wait(MINUTE_MS, *everybody)
+    (effect,) = of(notary.rig.effects, WritePage)
+    assert [task.result for task in effect.page.tasks] == notary.results
+    assert notary.judged(notary.rig.me, effect.page)
+
+
+def test_a_seal_is_published_once_its_page_is_on_the_disk_and_counts_once_it_was_read(notary: Notary) -> None:
+    notary.all_rendered()
+    notary.all_safe()
+    notary.wait(2 * MINUTE_MS, notary.ann, notary.bob, notary.cid)
+    (effect,) = of(notary.rig.effects, WritePage)
+    seals = [e for m in kept(notary.rig.effects, KeptEntries) for e in m.entries if isinstance(e.body.what, Seal)]
+    assert seals == []
+    notary.rig.tell(PageWritten(op=effect.op, blob=PAGE))
+    seals = [e for m in kept(notary.rig.effects, KeptEntries) for e in m.entries if isinstance(e.body.what, Seal)]
+    assert [seal.author for seal in seals] == [notary.rig.me.id]
+    view = notary.rig.peer.job_view(notary.rig.now, notary.job)
+    assert view is not None
+    assert view.state is JobState.RENDERED
+    (read,) = of(notary.rig.effects, ReadPage)
+    notary.rig.tell(PageRead(op=read.op, blob=PAGE, page=effect.page))
+    view = notary.rig.peer.job_view(notary.rig.now, notary.job)
+    assert view is not None
+    assert view.state is JobState.SEALED
+
+
+def test_a_job_that_was_cancelled_while_its_page_was_written_is_not_sealed(notary: Notary) -> None:
+    notary.all_rendered()
+    notary.all_safe()
+    notary.wait(2 * MINUTE_MS, notary.ann, notary.bob, notary.cid)
+    (effect,) = of(notary.rig.effects, WritePage)
+    notary.rig.take(notary.head, notary.cast.entry(notary.ann, notary.head, Cancel()), by=notary.ann)
+    notary.rig.tell(PageWritten(op=effect.op, blob=PAGE))
+    assert not [e for m in kept(notary.rig.effects, KeptEntries) for e in m.entries if isinstance(e.body.what, Seal)]
+
+
+def test_a_keepers_page_needs_as_many_holds_of_members_as_the_job_asks(notary: Notary) -> None:
+    notary.all_rendered()
+    stranger = Cast("another").actor("stranger")
+    assert notary.judged(notary.cid, notary.page(holders=(notary.bob, notary.cid)))
+    assert not notary.judged(notary.cid, notary.page(holders=(notary.bob,)))
+    assert not notary.judged(notary.cid, notary.page(holders=(notary.bob, notary.bob)))
+    assert not notary.judged(notary.cid, notary.page(holders=(notary.bob, stranger)))
+
+
+def test_only_the_submitter_may_leave_tasks_out_and_needs_no_holds(notary: Notary) -> None:
+    page = notary.page(results=[notary.results[0], None])
+    assert notary.judged(notary.ann, page)
+    assert not notary.judged(
+        notary.cid, notary.page(results=[notary.results[0], None], holders=(notary.bob, notary.cid))
+    )
+
+
+def test_a_page_of_the_wrong_length_order_or_job_is_none(notary: Notary) -> None:
+    assert not notary.judged(notary.ann, notary.page(results=notary.results[:1]))  # type: ignore[arg-type]
+    assert not notary.judged(notary.ann, notary.page(results=notary.results[::-1]))  # type: ignore[arg-type]
+    other = SealPage(job=blob("another"), tasks=notary.page().tasks, chains=())  # type: ignore[arg-type]
+    assert not notary.judged(notary.ann, other)
+    stranger = Cast("another").actor("stranger")
+    foreign = notary.cast.result(stranger, notary.head, 0)
+    assert not notary.judged(notary.ann, notary.page(results=[foreign, notary.results[1]]))
+
+
+def test_an_invalid_seal_ends_nothing(notary: Notary) -> None:
+    seal = notary.cast.entry(notary.cid, notary.head, Seal(blob=PAGE))
+    notary.rig.take(notary.head, seal, by=notary.cid)
+    notary.rig.peer.swarm._complete[PAGE] = None
+    notary.rig.tell(PageRead(op=77, blob=PAGE, page=notary.page()))
+    assert not notary.rig.peer.ledger.jobs[notary.job].ended
+
+
+def test_seals_without_pages_do_not_pile_up_in_what_is_wanted(notary: Notary) -> None:
+    for number in range(300):
+        seal = notary.cast.entry(notary.cid, notary.head, Seal(blob=blob(f"no page {number}")))
+        notary.rig.take(notary.head, seal, by=notary.cid)
+    assert len(notary.rig.peer.swarm.wants) < 40  # a few at a time, and some that were among the few for a while
