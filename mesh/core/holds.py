@@ -7,6 +7,7 @@ the output is lost.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from mesh.core.contacts import Directory
 from mesh.core.effects import CheckOutput
@@ -43,6 +44,9 @@ _NONCE_SIZE = 16
 _HOLDS_PER_TASK = 2
 _HOLDS_LEAST = 64
 """Holds that one peer may give in a job, most of them of results that are not here yet: twice its tasks and some."""
+
+_UNSAFE_PER_TICK = 1_024
+"""Outputs without enough holds that are looked at each second: where too few peers are left, all of them lack some."""
 
 _SAFE_EACH_MS = 30_000
 """How often outputs that are safe are looked for: their holders mostly come back."""
@@ -219,7 +223,9 @@ class Holding:
             if ledger.ended or not self._keepers_want(ledger, turn):
                 continue
             gone: list[Signed[Entry]] = []
-            for task in list(self._unsafe.get(job, {})):
+            unsafe = self._unsafe.get(job, {})
+            for task in list(islice(unsafe, _UNSAFE_PER_TICK)):
+                unsafe[task] = unsafe.pop(task)  # to the end: the next tick looks at others
                 self._consider(turn, ledger, task)
                 gone += self._gone(turn, ledger, task)
             seen_at = self._safe_seen_at.setdefault(job, turn.now.instant)

@@ -261,3 +261,18 @@ def test_a_copy_that_its_taker_does_not_get_is_taken_by_another(cast: Cast) -> N
 def sought(rig: Rig) -> list[BlobId]:
     """Return what a peer has sought."""
     return [blob for _, seek in sent(rig.effects, Seek) for blob in seek.blobs]
+
+
+def test_thousands_of_frames_without_enough_holders_are_looked_at_in_turn(cast: Cast) -> None:
+    keeper = Keeper(cast, frames=3_000, copies=16)
+    entries = [cast.result(keeper.bob, keeper.head, task, picture=blob(f"{task}")) for task in range(3_000)]
+    for at in range(0, len(entries), 32):
+        keeper.rig.take(keeper.head, *entries[at : at + 32], by=keeper.bob)
+    unsafe = keeper.rig.peer.holding._unsafe[keeper.job]
+    first = list(unsafe)
+    keeper.rig.wait(SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    later = list(unsafe)
+    assert sorted(later) == sorted(first)
+    assert first[:100] == later[-1_024:][:100], "the first ones were looked at, and come last now"
+    keeper.rig.wait(3 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    assert len(keeper.rig.peer.swarm.wants) >= 3_000
