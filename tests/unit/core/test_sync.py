@@ -1,0 +1,171 @@
+"""Records find their way, and only those that act."""
+
+import pytest
+
+from mesh.core.effects import Append, Send
+from mesh.core.judge import acts
+from mesh.core.notes import Publish
+from mesh.core.turn import Turn
+from mesh.ground.instants import SECOND_MS
+from mesh.ground.limits import SYNC_PERIOD_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.kept import KeptEntries
+from mesh.wire.members import ALL_ROLES, Role
+from mesh.wire.messages import Entries, Head, LedgerDigest, Stored, StreamDigests, StreamIds
+from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Lost, Output, Result, Seal
+from tests.support.cast import Actor, Cast, blob
+from tests.support.rig import Rig, kept, sent
+
+
+class Archive:
+    """A keeper of ann's job that bob keeps too."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.rig = Rig(cast, slots=0)
+        self.ann, self.bob = cast.actor("ann"), cast.actor("bob")
+        self.rig.meet(self.ann, self.bob)
+        self.head: Head = cast.head(self.ann)
+        self.job = self.rig.keep(self.head, self.bob, by=self.ann)
+        self.rig.clear()
+
+    def publish(self, what: Result | Failed) -> list[object]:
+        turn = Turn(self.rig.now, self.rig.peer._dice, self.rig.me.id)
+        self.rig.peer.sync.on_publish(turn, Publish(job=self.job, what=what))
+        return list(turn.effects)
+
+    def judged(self, entry: Signed[Entry]) -> bool:
+        return acts(entry, self.rig.peer.ledger.jobs[self.job], self.rig.peer.members)
+
+
+FAILURE = Failed(task=0, attempt=1, kind=FailureKind.HUNG, reason="", log=None)
+
+
+@pytest.fixture
+def archive(cast: Cast) -> Archive:
+    return Archive(cast)
+
+
+def test_a_record_is_on_the_disk_before_it_leaves_to_keepers_and_submitter(archive: Archive) -> None:
+    effects = archive.publish(FAILURE)
+    first = next(at for at, effect in enumerate(effects) if isinstance(effect, Send))
+    assert any(isinstance(effect, Append) for effect in effects[:first])
+    told = {effect.peer for effect in effects if isinstance(effect, Send) and isinstance(effect.message, Entries)}
+    assert told == {archive.ann.id, archive.bob.id}
+
+
+def test_records_of_one_boot_are_numbered_from_one(archive: Archive) -> None:
+    numbers = []
+    for _ in range(3):
+        for effect in archive.publish(FAILURE):
+            if isinstance(effect, Append):
+                numbers += [
+                    e.body.number for one in effect.entries if isinstance(one, KeptEntries) for e in one.entries
+                ]
+    assert numbers == [1, 2, 3]
+
+
+def test_records_are_acknowledged_once_they_are_written_and_again_when_they_come_again(archive: Archive) -> None:
+    entry = archive.cast.result(archive.bob, archive.head, 0)
+    for expected in (1, 0):
+        effects = archive.rig.take(archive.head, entry, by=archive.bob)
+        assert len(kept(effects, KeptEntries)) == expected
+        ((peer, stored),) = sent(effects, Stored)
+        assert (peer, stored.ids) == (archive.bob.id, (entry.id,))
+        kinds = [type(e) if not isinstance(e, Send) else type(e.message) for e in effects]
+        assert Append not in kinds[kinds.index(Stored) :]
+
+
+def test_a_record_that_does_not_act_is_neither_kept_nor_acknowledged(archive: Archive) -> None:
+    stranger = Cast("another").actor("stranger")
+    entry = archive.cast.result(stranger, archive.head, 0)
+    effects = archive.rig.take(archive.head, entry, by=archive.bob)
+    assert kept(effects, KeptEntries) == []
+    assert sent(effects, Stored) == []
+
+
+def test_the_author_is_learned_with_its_record(archive: Archive) -> None:
+    unknown = archive.cast.actor("unknown")
+    entry = archive.cast.result(unknown, archive.head, 0)
+    message = Entries(job=archive.job, entries=(entry,), chains=(unknown.chain,))
+    archive.rig.hear(archive.bob, message)
+    assert entry.id in archive.rig.peer.ledger.jobs[archive.job].entries
+
+
+def test_own_records_know_who_has_them_and_others_records_do_not(archive: Archive) -> None:
+    archive.publish(FAILURE)
+    own = next(iter(archive.rig.peer.ledger.jobs[archive.job].entries))
+    other = archive.cast.result(archive.bob, archive.head, 1)
+    archive.rig.take(archive.head, other, by=archive.bob)
+    archive.rig.hear(archive.bob, Stored(job=archive.job, ids=(own, other.id)))  # type: ignore[arg-type]
+    assert archive.rig.peer.sync.stored_by == {own: {archive.bob.id: None}}
+    assert not archive.rig.peer.sync.durable(own, others=2)
+    archive.rig.hear(archive.ann, Stored(job=archive.job, ids=(own,)))
+    assert archive.rig.peer.sync.durable(own, others=2)
+
+
+def test_keepers_compare_every_ten_seconds_and_equal_ones_say_no_more(archive: Archive) -> None:
+    archive.rig.wait(3 * SYNC_PERIOD_MS, archive.ann, archive.bob)
+    digests = [message for peer, message in sent(archive.rig.effects, LedgerDigest) if peer == archive.bob.id]
+    assert 2 <= len(digests) <= 4
+    archive.rig.clear()
+    archive.rig.hear(archive.bob, digests[0])
+    assert sent(archive.rig.effects, StreamDigests) == []
+
+
+def test_three_steps_lead_from_a_digest_to_the_records_that_lack(archive: Archive) -> None:
+    entry = archive.cast.result(archive.bob, archive.head, 0)
+    archive.rig.take(archive.head, entry, by=archive.bob)
+    other = LedgerDigest(job=archive.job, count=0, digest=bytes(16))
+    ((_, streams),) = sent(archive.rig.hear(archive.bob, other), StreamDigests)
+    assert streams.asked
+    (stream,) = streams.streams
+    assert (stream.author, stream.count) == (archive.bob.id, 1)
+    asked = StreamIds(job=archive.job, author=stream.author, boot=stream.boot, ids=(), part=0, parts=1)
+    ((_, entries),) = sent(archive.rig.hear(archive.bob, asked), Entries)
+    assert entries.entries == (entry,)
+    assert archive.bob.chain in entries.chains
+    has_it = StreamIds(job=archive.job, author=stream.author, boot=stream.boot, ids=(entry.id[:8],), part=0, parts=1)
+    assert sent(archive.rig.hear(archive.bob, has_it), Entries) == []
+
+
+def test_after_a_gap_all_is_compared_at_once(archive: Archive) -> None:
+    archive.rig.jump(60 * SECOND_MS)
+    archive.rig.clear()
+    archive.rig.wait(0)
+    assert {peer for peer, _ in sent(archive.rig.effects, LedgerDigest)} == {archive.ann.id, archive.bob.id}
+
+
+def claim_of(cast: Cast, actor: Actor, head: Head, task: int) -> Signed[Claim]:
+    return cast.claim(actor, head, task)
+
+
+def result(claim: Signed[Claim], outputs: int = 1) -> Result:
+    made = tuple(Output(blob=blob(str(number)), size=1) for number in range(outputs))
+    return Result(claim=claim, outputs=made, render_ms=1, log=None)
+
+
+def test_a_result_acts_with_its_authors_own_claim_of_a_task_of_the_job(archive: Archive) -> None:
+    cast, head, bob = archive.cast, archive.head, archive.bob
+    elsewhere = cast.head(archive.ann, number=9)
+    assert archive.judged(cast.entry(bob, head, result(claim_of(cast, bob, head, 0))))
+    assert not archive.judged(cast.entry(bob, head, result(claim_of(cast, archive.ann, head, 0))))
+    assert not archive.judged(cast.entry(bob, head, result(claim_of(cast, bob, elsewhere, 0))))
+    assert not archive.judged(cast.entry(bob, head, result(claim_of(cast, bob, head, 4))))
+    assert not archive.judged(cast.entry(bob, head, result(claim_of(cast, bob, head, 0), outputs=0)))
+    assert not archive.judged(cast.entry(bob, elsewhere, result(claim_of(cast, bob, elsewhere, 0))))
+
+
+def test_roles_say_who_may_render_and_who_may_cancel(archive: Archive) -> None:
+    cast, head = archive.cast, archive.head
+    submits = cast.actor("submits", Role.SUBMIT)
+    admin = cast.actor("admin", ALL_ROLES)
+    archive.rig.meet(submits, admin)
+    assert not archive.judged(cast.entry(submits, head, result(claim_of(cast, submits, head, 0))))
+    assert not archive.judged(cast.entry(submits, head, FAILURE))
+    assert not archive.judged(cast.entry(submits, head, Cancel()))
+    assert archive.judged(cast.entry(admin, head, Cancel()))
+    assert archive.judged(cast.entry(archive.ann, head, Cancel()))
+    assert archive.judged(cast.entry(submits, head, Lost(task=0, result=blob("r"))))  # type: ignore[arg-type]
+    assert not archive.judged(cast.entry(submits, head, Lost(task=4, result=blob("r"))))  # type: ignore[arg-type]
+    assert archive.judged(cast.entry(submits, head, Seal(blob=blob("page"))))
