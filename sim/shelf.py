@@ -111,7 +111,7 @@ class Shelf:
 
     def read_tree(self, effect: ReadTree) -> None:
         """Read which blobs a scene's root names."""
-        blobs = self._world.trees.get(effect.root, ()) if self.read(effect.root) else ()
+        blobs = self._world.trees.get(effect.root, ()) if self.read(effect.root) else None
         self._world.tell(self._host, _READ_MS, TreeRead(op=effect.op, root=effect.root, blobs=blobs))
 
     def write_page(self, effect: WritePage) -> None:

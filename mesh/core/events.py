@@ -186,11 +186,11 @@ class BlobDamaged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeRead:
-    """What a scene's root names; no blobs where it is no tree."""
+    """What a scene's root names; no blobs where it is no tree, None where this host's disk could not tell."""
 
     op: int
     root: BlobId
-    blobs: tuple[BlobId, ...]
+    blobs: tuple[BlobId, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -459,6 +459,7 @@ class Peer:
         self.windows.on_tick(turn)
         self.claims.on_tick(turn)
         self.swarm.on_tick(turn)
+        self.scenes.on_tick(turn)
         self.holding.on_tick(turn)
         self.delivery.on_tick(turn)
         self.seals.on_tick(turn)

@@ -1,6 +1,8 @@
 """Scenes come to those who need them: peers that can render a job, and its keepers, who then hold them.
 
-A scene is a tree: its root names all its blobs. A peer claims nothing of a job before the whole scene is on its disk.
+A scene is a tree: its root names all its blobs. A peer claims nothing of a job before the whole scene is on its disk. A
+root that is no tree names nothing more: who claims of its job finds that out by name, as with any scene that cannot be
+read, so that the job tells its person.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +17,9 @@ from mesh.core.ops import Ops
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId
+from mesh.ground.instants import Instant
+
+_READ_AGAIN_MS = 5_000
 
 
 @dataclass(slots=True)
@@ -25,6 +30,8 @@ class Coming:
     blobs: tuple[BlobId, ...] | None = None
     """What the root names; None: it was not read yet."""
     lacking: dict[BlobId, None] = field(default_factory=dict)
+    read_at: Instant = Instant(0)
+    """When the root was last to be read."""
 
 
 class Scenes:
@@ -89,8 +96,7 @@ class Scenes:
         coming.jobs[ledger.id] = None
         if renders:
             turn.do(WarmEngine(job=ledger.head.job))
-        self._swarm.want(turn, ledger.job.scene, ledger.job.scene, ledger.submitter)
-        self._advance(turn, ledger.job.scene, coming)
+        self._fetch_root(turn, ledger.job.scene, coming)
 
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Read a root that came; note a part that came."""
@@ -102,13 +108,22 @@ class Scenes:
     def on_blob_damaged(self, turn: Turn, _event: BlobDamaged) -> None:
         """Look at every scene again: which of them the blob belonged to is not kept."""
         self._whole.clear()
+        for root, coming in self._coming.items():
+            coming.blobs = None
+            self._fetch_root(turn, root, coming)
         self.consider_all(turn)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Read a root again that the disk would not give."""
+        for root, coming in list(self._coming.items()):
+            if coming.blobs is None and turn.now.instant - coming.read_at >= _READ_AGAIN_MS:
+                self._fetch_root(turn, root, coming)
 
     def on_tree_read(self, turn: Turn, event: TreeRead) -> None:
         """Fetch all that the root names."""
         self._reading.pop(event.op, None)
         coming = self._coming.get(event.root)
-        if coming is None:
+        if coming is None or event.blobs is None:
             return
         coming.blobs = event.blobs
         for blob in event.blobs:
@@ -129,6 +144,10 @@ class Scenes:
                 for blob in (root, *coming.lacking):
                     self._swarm.drop(blob, root)
 
+    def _fetch_root(self, turn: Turn, root: BlobId, coming: Coming) -> None:
+        self._swarm.want(turn, root, root, *(self._ledger.jobs[job].submitter for job in coming.jobs))
+        self._advance(turn, root, coming)
+
     def _advance(self, turn: Turn, root: BlobId, coming: Coming) -> None:
         if not self._swarm.complete(root):
             return
@@ -136,9 +155,10 @@ class Scenes:
             if root not in self._reading.values():
                 op = self._ops.next()
                 self._reading[op] = root
+                coming.read_at = turn.now.instant
                 turn.do(ReadTree(op=op, root=root))
             return
-        if coming.blobs and not coming.lacking:
+        if not coming.lacking:
             self._coming.pop(root)
             self._whole[root] = None
             for job in coming.jobs:

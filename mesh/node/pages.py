@@ -67,9 +67,12 @@ class Pages:
         self._nursery.start_soon(self._read_page, effect)
 
     async def _read_tree(self, effect: ReadTree) -> None:
+        blobs: tuple[BlobId, ...] | None
         try:
             blobs = await self._world.in_thread(lambda: self._scenes.open_tree(effect.root).blobs())
-        except MeshError:
+        except StorageError:
+            blobs = None
+        except WireError:
             blobs = ()
         await self._tell(TreeRead(op=effect.op, root=effect.root, blobs=blobs))
 

@@ -146,7 +146,8 @@ class Life:
             case ef.CheckOutput():
                 return ev.OutputChecked(op=effect.op, blob=effect.blob, good=good)
             case ef.ReadTree():
-                return ev.TreeRead(op=effect.op, root=effect.root, blobs=(blob("part"),) if good else ())
+                blobs = data.draw(st.sampled_from([(blob("part"),), (), None]))
+                return ev.TreeRead(op=effect.op, root=effect.root, blobs=blobs)
             case ef.Export() if good:
                 return ev.Exported(op=effect.op)
             case ef.Export():

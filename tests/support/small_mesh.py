@@ -385,7 +385,7 @@ class SmallMesh:
             case ef.FetchManifest() | ef.FetchPieces():
                 self._fetch(host, effect)
             case ef.ReadTree():
-                blobs = self.trees.get(effect.root, ()) if effect.root in host.blobs else ()
+                blobs = self.trees.get(effect.root, ()) if effect.root in host.blobs else None
                 self._tell_later(host, 0, ev.TreeRead(op=effect.op, root=effect.root, blobs=blobs))
             case ef.WritePage():
                 page = BlobId(blake3(encode_page(effect.page)).digest())

@@ -3,7 +3,7 @@
 import pytest
 
 from mesh.core.effects import FetchManifest, FetchPieces, OpenStage, ReadTree, WarmEngine
-from mesh.core.events import BlobStarted, EnginesProbed, PiecesStored, TreeRead
+from mesh.core.events import BlobDamaged, BlobStarted, EnginesProbed, PiecesStored, TreeRead
 from mesh.ground.ids import BlobId
 from mesh.wire.kept import KeptHold
 from mesh.wire.messages import Have, Head, Seek
@@ -35,7 +35,7 @@ class Taker:
         pieces = next(effect for effect in of(self.rig.effects, FetchPieces) if effect.blob == wanted)
         self.rig.tell(PiecesStored(op=pieces.op, blob=wanted, numbers=(0,), complete=True))
 
-    def read(self, parts: tuple[BlobId, ...] = PARTS) -> None:
+    def read(self, parts: tuple[BlobId, ...] | None = PARTS) -> None:
         (effect,) = of(self.rig.effects, ReadTree)
         self.rig.tell(TreeRead(op=effect.op, root=ROOT, blobs=parts))
 
@@ -121,8 +121,42 @@ def test_a_cancelled_jobs_scene_is_wanted_no_more(taker: Taker) -> None:
     assert taker.rig.peer.swarm.wants == {}
 
 
-def test_a_root_that_is_no_tree_makes_no_scene(taker: Taker) -> None:
+def test_a_root_that_is_no_tree_is_rendered_from_so_that_the_failure_gets_its_name(taker: Taker) -> None:
     taker.bring(ROOT)
     taker.read(())
+    assert taker.rig.peer.scenes.complete(taker.job)
+    assert len(of(taker.rig.effects, OpenStage)) == 1
+
+
+def test_a_root_that_the_disk_does_not_give_is_read_again(taker: Taker) -> None:
+    taker.bring(ROOT)
+    taker.read(None)
     assert not taker.rig.peer.scenes.complete(taker.job)
-    assert of(taker.rig.effects, OpenStage) == []
+    taker.rig.clear()
+    taker.rig.wait(5_000, taker.ann)
+    taker.read()
+    assert set(taker.rig.peer.swarm.wants) == set(PARTS)
+
+
+def test_a_root_that_rots_before_it_is_read_is_fetched_again(taker: Taker) -> None:
+    taker.bring(ROOT)
+    taker.rig.tell(BlobDamaged(blob=ROOT))
+    taker.read(None)
+    taker.rig.clear()
+    assert set(taker.rig.peer.swarm.wants) == {ROOT}
+    taker.bring(ROOT)
+    taker.read()
+    assert set(taker.rig.peer.swarm.wants) == set(PARTS)
+
+
+def test_a_part_that_rots_before_the_others_came_is_fetched_again(taker: Taker) -> None:
+    taker.bring(ROOT)
+    taker.read()
+    taker.bring(PARTS[0])
+    taker.rig.clear()
+    taker.rig.tell(BlobDamaged(blob=PARTS[0]))
+    taker.read()
+    taker.bring(PARTS[1])
+    assert not taker.rig.peer.scenes.complete(taker.job)
+    taker.bring(PARTS[0])
+    assert taker.rig.peer.scenes.complete(taker.job)

@@ -208,6 +208,16 @@ async def test_a_full_disk_and_an_absent_engine_are_this_hosts_failure(tmp_path:
         assert (answer.kind, answer.unfit) == (FailureKind.ENGINE_BROKEN, True)
 
 
+@virtual
+async def test_a_scene_that_is_no_tree_is_unreadable(tmp_path: Path) -> None:
+    async with room(tmp_path) as here:
+        here.job = a_job(here.store.ingest(b"noise"))
+        here.start(1, 1)
+        answer = await here.answer(1)
+        assert isinstance(answer, RenderFailed)
+        assert (answer.kind, answer.unfit) == (FailureKind.SCENE_UNREADABLE, False)
+
+
 async def fails_for_want_of_room(here: Room, ops: Iterable[int]) -> None:
     for op in ops:
         here.start(op, 2)
