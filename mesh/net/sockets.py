@@ -68,7 +68,7 @@ async def _targets(host: str) -> list[tuple[int, str]]:
     try:
         found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ListenFailed(f"{host}: {error}") from error
+        raise ListenFailed(f"{host}: {_reason(error)}") from error
     return list(dict.fromkeys((int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found))
 
 
@@ -120,7 +120,12 @@ def _dial_error(address: Address, error: OSError | UnicodeError) -> DialRefused 
         return DialRefused(f"nothing listens at {address}")
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return DialTimedOut(f"{address} did not answer")
-    return DialUnreachable(f"{address}: {causes[0]}")
+    return DialUnreachable(f"{address}: {_reason(causes[0])}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the system says, without its number."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -16,7 +16,7 @@ The module must not know what messages mean, but for where a peer says that it l
 import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -75,6 +75,14 @@ class Line:
         return tuple(dict.fromkeys((*here, *self.listens)))
 
 
+Unreached: TypeAlias = Callable[[Address, TransportError], None]
+"""Hears of an address at which nobody of the mesh answered."""
+
+
+def unheard(_address: Address, _error: TransportError) -> None:
+    """Tell nobody."""
+
+
 class Channels:
     """Performs the core's effects about channels, and hears what others do."""
 
@@ -87,6 +95,7 @@ class Channels:
         hearing: Hearing,
         doors: Doors,
         tell: Callable[[Event], Awaitable[None]],
+        unreached: Unreached = unheard,
     ) -> None:
         self._me = me
         self._nursery = nursery
@@ -94,6 +103,7 @@ class Channels:
         self._hearing = hearing
         self._doors = doors
         self._tell = tell
+        self._unreached = unreached
         self._lines: dict[PeerId, Line] = {}
         self._worked: dict[PeerId, Address] = {}
         self._last: tuple[Message | None, bytes] = (None, b"")
@@ -181,7 +191,8 @@ class Channels:
     async def _knock(self, address: Address) -> None:
         try:
             channel = await self._transport.dial(address)
-        except TransportError:
+        except TransportError as error:
+            self._unreached(address, error)
             return  # the core knocks again
         if channel.kind is not ChannelKind.MEMBER:
             await self._doors.serve(channel)

@@ -21,7 +21,7 @@ from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking, Changes
 from mesh.node.bench import Tools
-from mesh.node.channels import Channels
+from mesh.node.channels import Channels, Unreached, unheard
 from mesh.node.choice import Offer, sum_offers
 from mesh.node.desk import Inviting, NodeDesk
 from mesh.node.doors import Doors
@@ -91,6 +91,8 @@ class Beginning:
     kept: tuple[Kept, ...]
     contacts: tuple[Address, ...]
     """Addresses to dial without knowing who answers."""
+    unreached: Unreached = unheard
+    """Hears of each time that one of them leads nowhere."""
 
 
 class Node:
@@ -187,6 +189,7 @@ class Node:
             hearing=self._hearing,
             doors=self._doors,
             tell=self._driver.tell,
+            unreached=self._beginning.unreached,
         )
 
     def _routes(self, nursery: trio.Nursery, channels: Channels) -> Mapping[type[ef.Effect], Route]:

@@ -110,6 +110,29 @@ def test_a_killed_peer_comes_back(shell: Shell) -> None:
     assert shell.ask("a", "status")["mesh"] == ada["mesh"]
 
 
+def test_one_that_cannot_listen_has_founded_nothing(shell: Shell) -> None:
+    failed = shell.type("a", "join", "--new", "films", "--listen", "192.0.2.77:40001")
+    assert failed.returncode == 87, failed.stderr
+    assert "192.0.2.77" in failed.stderr
+    assert "Errno" not in failed.stderr
+    assert shell.type("a", "join").returncode == 7
+    assert shell.join("a", "--new", "films")["mesh_name"] == "films"
+
+
+def test_a_typed_address_where_nobody_is_gets_named(shell: Shell) -> None:
+    refused = shell.type("a", "join", "--new", "films", "--peer", "no host:7")
+    assert refused.returncode == 2, refused.stderr
+    shell.join("a", "--new", "films", "--peer", "127.0.0.1:1")
+    log = shell.root / "a" / "peer.log"
+    for _ in range(200):
+        if "127.0.0.1:1" in log.read_text("utf-8"):
+            break
+        shell.ask("a", "status")
+    said = [line for line in log.read_text("utf-8").splitlines() if "127.0.0.1:1" in line]
+    assert len(said) == 1
+    assert "nothing listens" in said[0]
+
+
 def test_one_home_has_one_peer(shell: Shell) -> None:
     shell.join("a", "--new", "films")
     second = shell.type("a", "join", "--background")

@@ -1,5 +1,6 @@
 """`meshnode join`: found a mesh, enter one, or start this peer again; the one command that is a peer itself."""
 
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -96,9 +97,17 @@ def address(text: str) -> tuple[str, int]:
         host, port = text, "0"
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not port.isdecimal() or int(port) > 65_535:
+    if not port.isdecimal() or int(port) > 65_535 or (":" in host and not _is_ipv6(host)):
         raise UsageError(f"{text}: write an address, :PORT or both, such as 192.168.1.5:40001")
     return host, int(port)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def peer_address(text: str) -> tuple[str, int]:

@@ -16,20 +16,21 @@ from typing import Final
 import trio
 
 from mesh.cli.compose import AlreadyMember, NoMembership, Plan
-from mesh.ground.errors import BugError, MeshError
+from mesh.ground.errors import BugError, MeshError, UsageError
 from mesh.ground.ids import Boot
 from mesh.net.bulk import BulkHost, Loans, open_pieces
 from mesh.net.http import LOOPBACK, bind_api, serve_desk
 from mesh.net.link import Link
 from mesh.net.machine import Machine
 from mesh.net.streams import TcpTransport, open_transport
+from mesh.node.channels import Unreached
 from mesh.node.identity import Identity, load_kept, newest_chain
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.ports.desk import Desk, StatusAnswer
 from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
-from mesh.ports.transport import ListenFailed
+from mesh.ports.transport import ListenFailed, TransportError
 from mesh.render.blender.adapter import BlenderRenderer
 from mesh.render.engines import cache_directory
 from mesh.store.folders import DiskFolders
@@ -107,6 +108,7 @@ def _start(home: Home, plan: Plan, say: Say, make_renderer: MakeRenderer) -> _St
 
 async def _live(start: _Start, on_ready: OnReady) -> Ending:
     home, world, plan = start.home, start.world, start.plan
+    typed = _typed(plan)
     standing = await _standing(start)
     secret = home.keys.mesh()
     if secret is None:
@@ -139,6 +141,9 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
             open_pieces(transport.link, threads, loans) as pieces,
         ):
             await _listen(home, plan, transport)
+            if plan.found is not None:
+                # Not before: one that cannot listen has founded nothing, and may be told to try again.
+                home.keep_fact("standing", encode_standing(standing))
             slots = home.settings.slots if plan.slots is None else plan.slots
             parts = Parts(
                 world=world,
@@ -156,8 +161,9 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 limits=_limits(home, world, slots),
                 timings=None if timings is None else timings.write,
             )
-            typed = tuple(Address(host=host, port=port) for host, port in plan.peers)
-            beginning = Beginning(kept=kept, contacts=(*typed, *standing.contacts))
+            beginning = Beginning(
+                kept=kept, contacts=(*typed, *standing.contacts), unreached=_once_each(typed, start.say)
+            )
             node = Node(parts, who, beginning)
             return await node.run(
                 at_desk=lambda desk: _serve(desk, node.engines, start, on_ready),
@@ -182,6 +188,26 @@ async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady)
         if not engines.usable:
             start.say("Nothing here can render or read a scene yet. Type: meshnode engine install blender")
         on_ready(await desk.status())
+
+
+def _typed(plan: Plan) -> tuple[Address, ...]:
+    """Return the addresses that a person typed; raise `UsageError` for one that no resolver may be asked for."""
+    try:
+        return tuple(Address(host=host, port=port) for host, port in plan.peers)
+    except ValueError as error:
+        raise UsageError(f"--peer: {error}") from error
+
+
+def _once_each(typed: tuple[Address, ...], say: Say) -> Unreached:
+    """Say of each address that a person typed, once, that nobody answers there; others are nobody's doing."""
+    unsaid = set(typed)
+
+    def hear(address: Address, error: TransportError) -> None:
+        if address in unsaid:
+            unsaid.discard(address)
+            say(f"no peer of this mesh at {address} yet ({error}); it is tried again and again")
+
+    return hear
 
 
 def _ending(in_hand: int) -> str:
@@ -215,9 +241,7 @@ def _found(start: _Start, name: str) -> Standing:
         root = Secret(world.entropy(KEY_BYTES))
         keys.keep_root(root)
     keys.keep_mesh(Secret(world.entropy(KEY_BYTES)))
-    standing = found_mesh(root=Ed25519Signer(root.reveal()), founder=start.signer, now=world.now().wall, name=name)
-    start.home.keep_fact("standing", encode_standing(standing))
-    return standing
+    return found_mesh(root=Ed25519Signer(root.reveal()), founder=start.signer, now=world.now().wall, name=name)
 
 
 async def _join(start: _Start, text: str, standing: Standing | None) -> Standing:

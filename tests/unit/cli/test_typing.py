@@ -39,7 +39,7 @@ def test_listen_addresses(text: str, read: tuple[str, int]) -> None:
     assert address(text) == read
 
 
-@pytest.mark.parametrize("text", ["host:port", "host:70000", "host:", "[::1]:x"])
+@pytest.mark.parametrize("text", ["host:port", "host:70000", "host:", "[::1]:x", "1.2.3.4:5:6", "[nonsense:x]:7"])
 def test_wrong_listen_addresses(text: str) -> None:
     with pytest.raises(UsageError):
         address(text)

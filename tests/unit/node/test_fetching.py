@@ -43,9 +43,7 @@ async def fetch(directory: str, become: Callable[[Export], Exported | ExportFail
         return tasks
 
     asking = Asking(tell)
-    fetching = Fetching(
-        world=VirtualWorld(), folders=DiskFolders(), asking=asking, tasks=tasks_of, own_directory=lambda _: ""
-    )
+    fetching = Fetching(world=VirtualWorld(), folders=DiskFolders(), asking=asking, tasks=tasks_of)
 
     async def export() -> None:
         while True:
