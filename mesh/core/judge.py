@@ -18,7 +18,8 @@ def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
         case Result() as result:
             claim = result.claim
             fits = claim.author == entry.author and claim.body.job == ledger.id and result.task < ledger.tasks
-            return fits and bool(result.outputs) and members.may(entry.author, Role.RENDER)
+            # One file a frame: whoever fetches, holds or seals outputs counts on it.
+            return fits and len(result.outputs) == 1 and members.may(entry.author, Role.RENDER)
         case Failed() as failed:
             return failed.task < ledger.tasks and members.may(entry.author, Role.RENDER)
         case Lost() as lost:

@@ -67,6 +67,7 @@ class Seals:
     def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Fetch and judge a seal; end a cancelled job."""
         if isinstance(note.entry.body.what, Cancel):
+            self._drop_needless(self._ledger.jobs[note.entry.body.job])
             turn.tell(JobEnded(job=note.entry.body.job, cancelled=True))
         elif isinstance(note.entry.body.what, Seal):
             self._take(turn, note.entry)
@@ -110,17 +111,34 @@ class Seals:
                 continue
             first = not ledger.ended
             ledger.add_seal(entry, event.page)
+            self._drop_needless(ledger)
             if first:
                 turn.tell(JobEnded(job=ledger.id, cancelled=False))
 
     def _take(self, turn: Turn, entry: Signed[Entry]) -> None:
         seal = entry.body.what
         assert isinstance(seal, Seal)
+        ledger = self._ledger.jobs[entry.body.job]
+        self._drop_needless(ledger)
+        if _is_needless(entry, ledger):
+            return
         self._unread.setdefault(seal.blob, {})[entry.id] = entry
         if self._swarm.complete(seal.blob):
             self._read(turn, seal.blob)
         else:
             self._swarm.want(turn, seal.blob, b"seal" + entry.body.job, entry.author)
+
+    def _drop_needless(self, ledger: JobLedger) -> None:
+        """Fetch no page that changes nothing: nobody may have it, and an author may name ever other ones."""
+        for blob, entries in list(self._unread.items()):
+            of_job = [entry for entry in entries.values() if entry.body.job == ledger.id]
+            needless = [entry for entry in of_job if _is_needless(entry, ledger)]
+            for entry in needless:
+                entries.pop(entry.id)
+            if of_job and len(needless) == len(of_job):
+                self._swarm.drop(blob, b"seal" + ledger.id)
+            if not entries:
+                self._unread.pop(blob)
 
     def _read(self, turn: Turn, blob: BlobId) -> None:
         if blob not in self._reading.values():
@@ -196,3 +214,11 @@ class Seals:
 
     def _has_mine(self, ledger: JobLedger) -> bool:
         return any(entry.author == self._me for entry, _ in ledger.seals.values())
+
+
+def _is_needless(entry: Signed[Entry], ledger: JobLedger) -> bool:
+    """Whether a seal cannot stand: a cancel or the submitter's own is above it, or its author says too many."""
+    sealed = ledger.sealed
+    submitters = sealed is not None and sealed[0].author == ledger.submitter
+    overruled = ledger.cancel is not None or (submitters and entry.author != ledger.submitter)
+    return overruled or entry.id not in ledger.entries

@@ -36,9 +36,6 @@ _GROWTH_FLOOR_BYTES = 64 << 20
 _FREE_MIN_BYTES = 64 << 10
 """A file system with less than this free has cut off the frame, or will cut off the next."""
 
-_FILES_MAX = 16
-"""Files of one frame, which is also what a result can name."""
-
 Launch = Callable[[], Awaitable[Session]]
 
 
@@ -185,10 +182,12 @@ def _written(directory: Path, named: list[object]) -> tuple[Path, ...]:
             there = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
     except OSError as error:
         raise OutputUnwritable(f"{directory} cannot be read: {error.strerror}") from error
-    names = [str(name).rpartition("/")[2] for name in named[:_FILES_MAX]]
+    names = [str(name).rpartition("/")[2] for name in named[:2]]
     if not names or not there.issuperset(names):
         raise FrameFailed("the renderer wrote no picture where it says")
-    return tuple(directory / name for name in names)
+    if len(names) > 1:
+        raise FrameFailed("the renderer wrote several files for one frame")
+    return (directory / names[0],)
 
 
 def _refuse_if_full(done: Rendered) -> None:

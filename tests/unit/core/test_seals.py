@@ -1,12 +1,15 @@
 """The last word: who may say it, when, and which word stands."""
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.core.effects import ReadPage, WritePage
 from mesh.core.events import PageRead, PageWritten
-from mesh.core.judge import valid_page
+from mesh.core.judge import acts, valid_page
 from mesh.core.status import JobState
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
+from mesh.ground.limits import SEALS_PER_AUTHOR
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries
 from mesh.wire.messages import Head, Holds
@@ -134,6 +137,37 @@ def test_a_page_of_the_wrong_length_order_or_job_is_none(notary: Notary) -> None
     assert not notary.judged(notary.ann, notary.page(results=[foreign, notary.results[1]]))
 
 
+def test_a_result_of_more_than_one_output_is_none(notary: Notary) -> None:
+    result = notary.results[0].body.what
+    assert isinstance(result, Result)
+    many = replace(result, outputs=result.outputs * 6)
+    entry = notary.cast.entry(notary.bob, notary.head, many)
+    assert not acts(entry, notary.rig.peer.ledger.jobs[notary.job], notary.rig.peer.members)
+
+
+def test_no_page_is_wanted_any_more_once_the_submitters_stands(notary: Notary) -> None:
+    for actor in (notary.bob, notary.cid):
+        seal = notary.cast.entry(actor, notary.head, Seal(blob=blob(f"{actor.name}'s page")))
+        notary.rig.take(notary.head, seal, by=actor)
+    assert len(notary.rig.peer.swarm.wants) == 2 + 1  # the scene too, which a keeper holds
+    notary.rig.peer.swarm._complete[PAGE] = None
+    notary.rig.take(notary.head, notary.cast.entry(notary.ann, notary.head, Seal(blob=PAGE)), by=notary.ann)
+    (read,) = of(notary.rig.effects, ReadPage)
+    notary.rig.tell(PageRead(op=read.op, blob=PAGE, page=notary.page()))
+    assert notary.rig.peer.ledger.jobs[notary.job].ended
+    assert notary.rig.peer.swarm.wants == {}
+    late = notary.cast.entry(notary.cid, notary.head, Seal(blob=blob("a late page")))
+    notary.rig.take(notary.head, late, by=notary.cid)
+    assert notary.rig.peer.swarm.wants == {}
+
+
+def test_no_page_of_a_cancelled_job_is_wanted(notary: Notary) -> None:
+    seal = notary.cast.entry(notary.cid, notary.head, Seal(blob=blob("a page")))
+    notary.rig.take(notary.head, seal, by=notary.cid)
+    notary.rig.take(notary.head, notary.cast.entry(notary.ann, notary.head, Cancel()), by=notary.ann)
+    assert notary.rig.peer.swarm.wants == {}
+
+
 def test_an_invalid_seal_ends_nothing(notary: Notary) -> None:
     seal = notary.cast.entry(notary.cid, notary.head, Seal(blob=PAGE))
     notary.rig.take(notary.head, seal, by=notary.cid)
@@ -143,7 +177,7 @@ def test_an_invalid_seal_ends_nothing(notary: Notary) -> None:
 
 
 def test_seals_without_pages_do_not_pile_up_in_what_is_wanted(notary: Notary) -> None:
-    for number in range(300):
-        seal = notary.cast.entry(notary.cid, notary.head, Seal(blob=blob(f"no page {number}")))
-        notary.rig.take(notary.head, seal, by=notary.cid)
-    assert len(notary.rig.peer.swarm.wants) < 40  # a few at a time, and some that were among the few for a while
+    # Each pushes out one that was wanted before.
+    for page in sorted((blob(f"no page {number}") for number in range(300)), reverse=True):
+        notary.rig.take(notary.head, notary.cast.entry(notary.cid, notary.head, Seal(blob=page)), by=notary.cid)
+    assert len(notary.rig.peer.swarm.wants) <= SEALS_PER_AUTHOR + 1

@@ -110,6 +110,11 @@ def test_a_frame_without_a_plain_file_failed(files: object, tmp_path: Path) -> N
         run(tmp_path, HELLO, OPENED, answer(files=files))
 
 
+def test_a_frame_is_one_file(tmp_path: Path) -> None:
+    with pytest.raises(FrameFailed, match="several files"):
+        run(tmp_path, HELLO, OPENED, answer(files=[NAME, NAME, *["nothing"] * 1_000]))
+
+
 @pytest.mark.parametrize("number", ["x", [], None, True, -1, 1e300, 2**80], ids=str)
 def test_numbers_that_are_none_count_as_nothing(number: object, tmp_path: Path) -> None:
     done = run(tmp_path, HELLO, OPENED, answer(memory_bytes=number, render_ms=number))
