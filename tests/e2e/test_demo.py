@@ -12,9 +12,9 @@ import numpy as np
 import OpenImageIO
 import pytest
 
-from tests.support import scenes
+from tests.support import peers, scenes
 from tools import demo
-from tools.judge import judge
+from tools.judge import Engine, judge, render_references
 from tools.peers import processes, wait_for
 from tools.watching import Frame, Span, Watched
 
@@ -59,6 +59,25 @@ def test_an_interrupted_demo_ends_its_peers(number: signal.Signals, tmp_path: Pa
         finally:
             process.kill()
     assert not kept.exists()
+
+
+def test_a_demo_that_cannot_go_on_says_why(tmp_path: Path) -> None:
+    scenes.engine()
+    command = [sys.executable, "tools/demo.py", "--engine", "1.0", "--keep", str(tmp_path / "kept")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=START_S, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "There is no engine 1.0 here" in done.stdout
+
+
+def test_an_engine_that_may_scatter_is_measured_against_itself(tmp_path: Path) -> None:
+    """A Blender that was installed: here it happens to repeat itself."""
+    program = Path(peers.engine_with(tmp_path, "none")["PATH"].split(os.pathsep)[0]) / "blender"
+    engine = Engine(program=program, version="4.2.23", embedded=False)
+    references = render_references(engine, scenes.scene("tiny"), tmp_path / "alone", 2, 3)
+    assert len(references) == 5
+    alone = scenes.reference("tiny", 1, 4)
+    assert judge(alone / "frame_0003.png", [each / "frame_0003.png" for each in references]).good
+    assert not judge(alone / "frame_0002.png", [each / "frame_0003.png" for each in references]).good
 
 
 def test_two_swapped_frames_fail(tmp_path: Path) -> None:

@@ -36,6 +36,12 @@ def truncated() -> None:
     os.truncate(path, os.path.getsize(path) // 2)
 
 
+def unreadable(path: str) -> None:
+    """Spoil the checked-out scene that is about to be read."""
+    os.chmod(path, 0o600)
+    os.truncate(path, 1000)
+
+
 BEFORE = {"crash": crash, "hang": hang, "memory": memory}
 AFTER = {"truncated": truncated}
 
@@ -50,6 +56,14 @@ def main(fault: str, arguments: list[str]) -> None:
             print(LAST_WORDS, flush=True)
             (BEFORE | AFTER)[fault]()
 
+    @bpy.app.handlers.persistent
+    def spoil(path: str, *_: object) -> None:
+        if path:
+            print(LAST_WORDS, flush=True)
+            unreadable(path)
+
+    if fault == "unreadable":
+        bpy.app.handlers.load_pre.append(spoil)
     if fault in BEFORE:
         bpy.app.handlers.render_pre.append(strike)
     if fault in AFTER:
