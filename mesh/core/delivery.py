@@ -203,7 +203,7 @@ class Delivery:
         if order.closed or ledger.cancel is not None:
             return
         coming = 0
-        for task in list(order.todo):
+        for task in order.todo:
             if len(order.writing) >= _EXPORTS or coming >= _COMING:
                 return
             if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
