@@ -105,6 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         output.notice(error.format_message())
         return error.exit_code
     except click.UsageError as error:
+        # What was not understood may stand before the option.
+        caller.as_json = caller.as_json or "--json" in arguments
         return _failed(_misused(error), caller)
     except (click.Abort, KeyboardInterrupt):
         output.notice("")

@@ -157,7 +157,9 @@ def error_lines(error: MeshError) -> list[str]:
         lines = [click.style("error: ", fg="red", bold=True) + head.strip(), *rest]
         return [*lines, *(dim(line) for line in paragraph(remedy(error), "       "))]
     reasons = "one thing stands" if len(refusals) == 1 else f"{len(refusals)} things stand"
-    lines = [click.style("error: ", fg="red", bold=True) + f"nothing was sent; {reasons} against it:"]
+    # What it comes to stands in the advice up to its colon, such as `Nothing was sent`.
+    outcome = error.advice.partition(":")[0]
+    lines = [click.style("error: ", fg="red", bold=True) + f"{outcome[:1].lower()}{outcome[1:]}; {reasons} against it:"]
     like: Counter[str] = Counter()
     every = Counter(refusal["code"] for refusal in refusals)
     for place, refusal in enumerate(refusals):

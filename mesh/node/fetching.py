@@ -19,7 +19,7 @@ from mesh.core.status import JobView, TaskView
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking
 from mesh.node.rows import rendered
-from mesh.ports.desk import FetchAnswer, NobodyHasIt, RefusalRow, Refused, Report
+from mesh.ports.desk import FetchAnswer, NobodyHasIt, RefusalRow, Report, Unwritten
 from mesh.ports.folders import FolderError, Folders
 from mesh.ports.world import World
 
@@ -76,10 +76,10 @@ class Fetching:
                 fates.trouble = answer.reason if isinstance(answer, ExportFailed) and not answer.exists else ""
 
     async def fetch(self, job: JobView, directory: str, *, overwrite: bool, report: Report) -> FetchAnswer | Declined:
-        """Write every frame that is rendered by now. Raises `Refused`, `FolderError`, `NobodyHasIt`."""
+        """Write every frame that is rendered by now. Raises `Unwritten`, `FolderError`, `NobodyHasIt`."""
         unusable = await self._world.in_thread(lambda: self._folders.usable(directory))
         if unusable:
-            raise Refused([_unusable(directory, unusable)])
+            raise Unwritten([_unusable(directory, unusable)])
         with self._watching(directory) as fates:
             reply = await self._asking.ask(
                 lambda op: FetchAsked(op=op, job=job.job, directory=directory, overwrite=overwrite)
@@ -123,7 +123,7 @@ class Fetching:
 def _answer(job: JobView, directory: str, fates: Mapping[str, Fate]) -> FetchAnswer:
     in_the_way = [_in_the_way(directory, name) for name, fate in fates.items() if fate is Fate.IN_THE_WAY]
     if in_the_way:
-        raise Refused(in_the_way)
+        raise Unwritten(in_the_way)
     return {
         "job": job.job.hex(),
         "directory": directory,

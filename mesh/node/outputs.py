@@ -98,7 +98,8 @@ class Outputs:
                 written = await self._world.in_thread(lambda: self._write(effect))
             except MeshError as error:
                 exists = isinstance(error, FileInTheWay)
-                answer = ExportFailed(op=effect.op, reason=f"{error}", exists=exists)
+                reason = f"{effect.name} is another file already" if exists else f"{error}"
+                answer = ExportFailed(op=effect.op, reason=reason, exists=exists)
         self._exported(effect, answer, written=written)
         await self._tell(answer)
 

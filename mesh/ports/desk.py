@@ -48,6 +48,10 @@ class Refused(DeskError):
         super().__init__("; ".join(refusal["text"] for refusal in self.refusals) or "refused")
 
 
+class Unwritten(Refused):
+    """Not every frame was written: something is in the way. Each reason stands beside what to do about it."""
+
+
 class NotAllowed(DeskError):
     """This peer's membership does not include that. Ask for an invite with the role that the message names."""
 
@@ -419,8 +423,8 @@ class Desk(Protocol):
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host, and return when all are there.
 
-        A file that is gone or damaged comes back, where the job itself wants it too. Raises Refused naming each other
-        file in the way, unless `overwrite`; JobCancelled; NobodyHasIt when nobody has them.
+        A file that is gone or damaged comes back, where the job itself wants it too. Raises Unwritten naming each
+        other file in the way, unless `overwrite`; JobCancelled; NobodyHasIt when nobody has them; FolderError.
         """
         ...
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mesh.cli.main import COMMANDS, run
-from mesh.ports.desk import Draining, RefusalRow
+from mesh.ports.desk import Draining, RefusalRow, Unwritten
 from sim.desk import EXAMPLE_INVITE, job_row
 from tests.support.desk_server import DeskServer, running_desk
 from tests.support.typed import Typist
@@ -105,6 +105,11 @@ def test_what_cannot_be_understood_ends_with_2(words: list[str], typist: Typist)
     printed = typist.type(*words)
     assert printed.code == 2
     assert printed.err.startswith("error: ")
+
+
+def test_a_program_is_told_in_json_what_cannot_be_understood(typist: Typist) -> None:
+    for words in (["submti", "--json"], ["invite", "--uses", "0", "--json"]):
+        assert typist.type(*words).json["error"] == "Misused"
 
 
 def test_a_near_miss_is_named(typist: Typist) -> None:
@@ -250,6 +255,16 @@ def test_invite_prints_the_token_alone_on_standard_output(typist: Typist, server
     assert printed.out == f"{EXAMPLE_INVITE}\n"
     assert "3 peers into films" in printed.err
     assert server.desk.calls == [("invite", ["render", "submit"], 7 * 86_400_000, 3)]
+
+
+def test_fetch_does_not_speak_of_sending(typist: Typist, server: DeskServer) -> None:
+    server.let(server.desk.add, job_row())
+    row = RefusalRow(code="output-exists", subject="a.png", text="a.png is another file already", remedy="move it")
+    server.desk.fails["fetch"] = Unwritten([row])
+    printed = typist.type("fetch", "shot")
+    assert printed.code == 13
+    assert "not every frame was written; one thing stands against it" in printed.err
+    assert "a.png is another" in printed.err
 
 
 def test_fetch_chooses_a_place(
