@@ -63,7 +63,8 @@ RULES = f"""## Refused beyond the bounds
 - A host is an IPv4 or IPv6 address, the latter perhaps with a zone, or ASCII labels of 1 to 63 letters, digits, `-` or
   `_`.
 - The bits of `Have` are exactly as many bytes as its pieces need, and none is set beyond the last piece.
-- A seal's page of a job of 1,000 tasks is read up to {records.page_bytes(1_000):,} bytes, and for no more tasks than its job has.
+- A seal's page of a job of 1,000 tasks is read up to {records.page_bytes(1_000):,} bytes, and for no more tasks
+  than its job has.
 """
 
 CODES: list[tuple[str, type[enum.IntEnum | enum.IntFlag]]] = [
