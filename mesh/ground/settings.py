@@ -20,7 +20,7 @@ class Settings:
     slots: int = 1
     """Renders at a time on this host; 0: submit and keep only."""
     memory_limit_mb: int = 0
-    """Ceiling of one renderer's memory in MiB; 0: nine tenths of the machine's."""
+    """Ceiling of one renderer's memory in MiB; 0: nine tenths of the machine's, divided by the slots."""
     engine_threads: int = 0
     """Threads of one renderer; 0: all processors, divided by the slots."""
     engine_silence_s: int = 60

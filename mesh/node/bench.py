@@ -33,7 +33,10 @@ ORDERS_MAX: Final = 64
 """Renders at one bench that have not begun; a host has far fewer slots."""
 
 OUTGROWN_TENTHS: Final = 13
-"""A stage above 1.3 times its first frame's memory leaks, and starts afresh."""
+"""A stage above 1.3 times its first frame's memory leaks, or keeps what it needs no more, and starts afresh."""
+
+OUTGROWN_LEAST_BYTES: Final = 64 * 2**20
+"""Below this growth a fresh start costs more than it frees."""
 
 CLOSE_S: Final = 5.0
 """How long the end of one stage may take; beyond it the renderer's own means end the process."""
@@ -65,7 +68,13 @@ class Seat:
         """Count a frame that took `memory_bytes`."""
         self.frames += 1
         self.first_memory_bytes = self.first_memory_bytes or memory_bytes
-        self.outgrown = memory_bytes * 10 > self.first_memory_bytes * OUTGROWN_TENTHS
+        self.outgrown = has_outgrown(self.first_memory_bytes, memory_bytes)
+
+
+def has_outgrown(first_bytes: int, now_bytes: int) -> bool:
+    """Say whether a stage should start afresh, from its memory after the first frame and now."""
+    growth = now_bytes - first_bytes
+    return growth > OUTGROWN_LEAST_BYTES and growth * 10 > first_bytes * (OUTGROWN_TENTHS - 10)
 
 
 class _Lying:

@@ -7,7 +7,6 @@ import pytest
 
 from mesh.ports.renderer import RECIPE_NAME, StageLimits
 from mesh.render.blender import recipe
-from mesh.render.blender.stages import BlenderStage
 from tests.support import scenes
 
 DEMO_FILES = ("textures/floor.png", "textures/wall.png", "library/textures/bands.png", "library/props.blend")
@@ -53,20 +52,16 @@ def test_each_file_of_the_demo_shows_in_its_pictures(name: str, tmp_path: Path) 
     assert scenes.changed_part(frame, scenes.reference("demo", 1, 1) / frame.name) > 0.01
 
 
-def test_a_stage_that_starts_afresh_goes_on_the_same(tmp_path: Path) -> None:
-    async def outgrow() -> None:
+def test_a_fresh_stage_goes_on_the_same(tmp_path: Path) -> None:
+    async def renew() -> None:
         async with scenes.renderer() as renderer:
-            stage = await scenes.opened(renderer, scenes.scene("tiny_exr"), tmp_path / "tree")
-            assert isinstance(stage, BlenderStage)
-            await scenes.rendered(stage, 1, tmp_path / "out")
-            before = stage._session.child.pid if stage._session else 0
-            stage._outgrown = True
-            await scenes.rendered(stage, 2, tmp_path / "out")
-            assert stage._session is not None
-            assert stage._session.child.pid != before
-            assert not scenes.is_alive(before)
+            first = await scenes.opened(renderer, scenes.scene("tiny_exr"), tmp_path / "tree")
+            await scenes.rendered(first, 1, tmp_path / "out")
+            second = await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits(threads=2))
+            await first.aclose()
+            await scenes.rendered(second, 2, tmp_path / "out")
 
-    scenes.run(outgrow)
+    scenes.run(renew)
     for frame in sorted((tmp_path / "out").iterdir()):
         assert scenes.changed_part(frame, scenes.reference("tiny_exr", 1, 4) / frame.name) == 0.0
 

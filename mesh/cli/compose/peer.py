@@ -16,8 +16,9 @@ from typing import Final
 import trio
 
 from mesh.cli.compose import AlreadyMember, NoMembership, Plan
-from mesh.ground.errors import BugError, MeshError, UsageError
+from mesh.ground.errors import UsageError
 from mesh.ground.ids import Boot
+from mesh.ground.settings import Settings
 from mesh.net.bulk import BulkHost, Loans, open_pieces
 from mesh.net.http import LOOPBACK, bind_api, serve_desk
 from mesh.net.link import Link
@@ -27,10 +28,12 @@ from mesh.node.channels import Unreached
 from mesh.node.identity import Identity, load_kept, newest_chain
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
+from mesh.node.plain import most_telling
 from mesh.ports.desk import Desk, StatusAnswer
 from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
 from mesh.ports.transport import ListenFailed, TransportError
+from mesh.ports.world import HostFacts
 from mesh.render.blender.adapter import BlenderRenderer
 from mesh.render.engines import cache_directory
 from mesh.store.folders import DiskFolders
@@ -83,7 +86,7 @@ def run(plan: Plan, on_ready: OnReady, say: Say, *, make_renderer: MakeRenderer 
         if ending is Ending.LEFT:
             _forget(home)
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        raise most_telling(group) from group
     finally:
         home.close()
 
@@ -158,7 +161,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 scratch=home.work,
                 home=str(home.directory),
                 slots=slots,
-                limits=_limits(home, world, slots),
+                limits=stage_limits(home.settings, world.facts(), slots),
                 timings=None if timings is None else timings.write,
             )
             beginning = Beginning(
@@ -291,9 +294,9 @@ async def _listen(home: Home, plan: Plan, transport: TcpTransport) -> None:
     home.keep_port(port)
 
 
-def _limits(home: Home, world: Machine, slots: int) -> StageLimits:
-    settings, facts = home.settings, world.facts()
-    memory_mb = settings.memory_limit_mb or facts.memory_mb * MEMORY_TENTHS // 10
+def stage_limits(settings: Settings, facts: HostFacts, slots: int) -> StageLimits:
+    """Return what one of a host's `slots` stages may take."""
+    memory_mb = settings.memory_limit_mb or facts.memory_mb * MEMORY_TENTHS // 10 // max(1, slots)
     threads = settings.engine_threads or (facts.cores // slots or 1 if slots > 1 else 0)
     silence_ms = max(1, settings.engine_silence_s) * 1000
     return StageLimits(threads=threads, memory_bytes=memory_mb << 20, silence_ms=silence_ms)
@@ -305,19 +308,3 @@ def _forget(home: Home) -> None:
     home.keys.forget_mesh()
     (home.directory / "journal").unlink(missing_ok=True)
     shutil.rmtree(home.directory / "blobs", ignore_errors=True)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that a person should read: a bug's story before anything else, then one with a name."""
-    leaves = list(_leaves(group))
-    for kind in (BugError, MeshError, KeyboardInterrupt):
-        for leaf in leaves:
-            if isinstance(leaf, kind):
-                return leaf
-    return leaves[0]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]

@@ -1,4 +1,4 @@
-"""Be a stage for the node: one scene, rendered frame after frame, in a Blender process that is renewed when it grows.
+"""Be a stage for the node: one scene, rendered frame after frame in one Blender process.
 
 Invariants: one frame at a time. A frame's file appears under its final name only when it is whole. After any error but
 a frame's own the process is gone and the stage stays closed. Must not know jobs or claims.
@@ -27,12 +27,6 @@ from mesh.render.blender.recipe import Recipe
 from mesh.render.blender.session import Session
 from mesh.render.channel import Message, listed, number
 
-_GROWTH_PERCENT = 130
-"""A process that takes this part of its first frame's memory leaks, or keeps what it needs no more."""
-
-_GROWTH_FLOOR_BYTES = 64 << 20
-"""Below this growth a fresh start costs more than it frees."""
-
 _FREE_MIN_BYTES = 64 << 10
 """A file system with less than this free has cut off the frame, or will cut off the next."""
 
@@ -50,8 +44,6 @@ class BlenderStage:
         self._launch = launch
         self._session: Session | None = None
         self._output: Output | None = None
-        self._first_memory_bytes = 0
-        self._outgrown = False
         self._closed = False
 
     @property
@@ -91,13 +83,9 @@ class BlenderStage:
         except BaseException:
             await self.aclose()
             raise
-        self._first_memory_bytes, self._outgrown = 0, False
 
     async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
         """Render one frame; see the port for what it raises."""
-        if self._outgrown:
-            await self._end_process()
-            await self.open()
         session = self._session
         if session is None or self._closed:
             raise StageClosed("the stage is closed")
@@ -142,21 +130,13 @@ class BlenderStage:
                 await session.child.aclose()
 
     def _rendered(self, task: RenderTask, answer: Message, log: str) -> Rendered:
-        memory = number(answer, "memory_bytes")
-        self._first_memory_bytes = self._first_memory_bytes or memory
-        self._outgrown = has_outgrown(self._first_memory_bytes, memory)
         return Rendered(
             frame=task.frame,
             files=_written(task.directory, listed(answer, "files")),
             render_ms=number(answer, "render_ms"),
-            memory_bytes=memory,
+            memory_bytes=number(answer, "memory_bytes"),
             log=log,
         )
-
-
-def has_outgrown(first_bytes: int, now_bytes: int) -> bool:
-    """Say whether a process should be started afresh, from its memory after the first frame and now."""
-    return now_bytes - first_bytes > _GROWTH_FLOOR_BYTES and now_bytes * 100 > first_bytes * _GROWTH_PERCENT
 
 
 def read_output(value: object) -> Output:

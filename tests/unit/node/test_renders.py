@@ -15,7 +15,7 @@ from mesh.core.effects import CloseStage, KillRender, OpenStage, StartRender, Wa
 from mesh.core.events import Event, FrameWritten, Rendered, RenderFailed, RenderProgressed
 from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import WallTime
-from mesh.node.bench import Tools
+from mesh.node.bench import OUTGROWN_LEAST_BYTES, Tools, has_outgrown
 from mesh.node.engines import EngineRack, engine_id
 from mesh.node.renders import PROGRESS_PERIOD_S, Pace, Renders
 from mesh.node.timings import Step, marks
@@ -266,13 +266,20 @@ async def test_an_old_stage_that_dies_as_it_begins_is_not_held_against_the_frame
         assert here.stagehand.opened == 2
 
 
+def test_a_stage_starts_afresh_above_a_third_more_memory() -> None:
+    mebibyte = 2**20
+    assert not has_outgrown(1000 * mebibyte, 1300 * mebibyte)
+    assert has_outgrown(1000 * mebibyte, 1301 * mebibyte)
+    assert not has_outgrown(100 * mebibyte, 160 * mebibyte), "a small process may grow by what a start would cost"
+
+
 @virtual
 async def test_a_stage_that_outgrew_its_first_frame_is_replaced(tmp_path: Path) -> None:
     async with room(tmp_path) as here:
         here.start(1, 1)
         await here.answer(1)
         (stage,) = here.stagehand.open
-        stage.memory_bytes = MEMORY_BYTES * 13 // 10
+        stage.memory_bytes = MEMORY_BYTES + OUTGROWN_LEAST_BYTES
         here.start(2, 2)
         await here.answer(2)
         assert here.stagehand.open == {stage}

@@ -11,7 +11,6 @@ from mesh.ports.renderer import Engine, EngineBroken, ExternalFile, FrameNames, 
 from mesh.render import process
 from mesh.render.blender.inspection import Closure, assemble, missing_datablocks
 from mesh.render.blender.session import command_line, printed_progress
-from mesh.render.blender.stages import has_outgrown
 
 LOG_42 = """\
 Read blend: "/p/s.blend"
@@ -58,13 +57,6 @@ def test_progress_is_read_from_what_old_blenders_print() -> None:
     assert first is not None
     assert (first["sample"], first["samples"]) == (0, 0)
     assert printed_progress("Saved: 'Fra:1 Sample 1/2'") is None
-
-
-def test_a_process_is_started_afresh_above_a_third_more_memory() -> None:
-    mebibyte = 1 << 20
-    assert not has_outgrown(1000 * mebibyte, 1299 * mebibyte)
-    assert has_outgrown(1000 * mebibyte, 1301 * mebibyte)
-    assert not has_outgrown(100 * mebibyte, 160 * mebibyte), "a small process may grow by what a start would cost"
 
 
 def test_frame_names() -> None:
