@@ -34,25 +34,29 @@ def until_may_go(caller: Caller, job: JobRow) -> JobRow:
             job = change["job"]
             if job["may_go"] or job["only_here"]:
                 break
-            text = _spreading(job) if _in_company(caller) else "waiting for another peer: none is connected"
+            text = _spreading(job, _others(caller))
             shown.update(Progress(phase="spread", text=text, done=0, total=0, unit=""))
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']} was cancelled")
     return job
 
 
-def _spreading(job: JobRow) -> str:
-    """Say how far the job's way to other disks is."""
+def _spreading(job: JobRow, others: int) -> str:
+    """Say how far the job's way to other disks is, `others` peers being connected."""
+    if not others:
+        return "waiting for another peer: none is connected"
+    holders = job["scene_holders"]
+    have = f"{words.count(holders, 'peer')} {'has' if holders == 1 else 'have'} it"
+    if holders >= others:
+        return f"{have}; waiting for others that were here within the last hour"
     text = "handing the scene to other peers" if job["durable"] else "telling other peers"
-    if holders := job["scene_holders"]:
-        text += f", {words.count(holders, 'peer')} {'has' if holders == 1 else 'have'} it"
-    return text
+    return f"{text}, {have}" if holders else text
 
 
-def _in_company(caller: Caller) -> bool:
-    """Say whether any other peer is connected."""
+def _others(caller: Caller) -> int:
+    """Return how many other peers are connected."""
     status: StatusAnswer = caller.client().get("/status")
-    return any(peer["connected"] and not peer["me"] for peer in status["peers"])
+    return sum(peer["connected"] and not peer["me"] for peer in status["peers"])
 
 
 def going(job: JobRow) -> str:

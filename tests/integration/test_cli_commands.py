@@ -157,6 +157,18 @@ def test_submit_says_that_nobody_is_there_to_take_the_job_over(typist: Typist, s
     assert "none is connected" in printed.err
 
 
+def test_submit_says_for_whom_it_waits(typist: Typist, server: DeskServer, scene: str) -> None:
+    def spread() -> None:
+        (row,) = server.desk.rows.values()
+        row["may_go"] = row["scene_holders"] > 0
+        row["scene_holders"] = 1
+        server.desk.changed()
+
+    server.desk.on_status = spread
+    told = typist.type("submit", scene).err
+    assert told.index("telling other peers") < told.index("1 peer has it; waiting for others")
+
+
 def test_submit_tells_when_the_job_is_cancelled_meanwhile(typist: Typist, server: DeskServer, scene: str) -> None:
     def cancel() -> None:
         (row,) = server.desk.rows.values()

@@ -16,12 +16,14 @@ from mesh.ports.desk import StatusAnswer
 def command(caller: Caller, yes: bool) -> None:
     """Finish the frames in hand, then forget the membership.
 
-    Coming back takes a new invite. To end the peer and stay a member, use `meshnode stop`.
+    Scenes and frames that this peer stored go with it. Coming back takes a new invite. To end the peer and stay a
+    member, use `meshnode stop`.
     """
     client = caller.client()
     status: StatusAnswer = client.get("/status")
     if not yes and not caller.as_json and is_terminal():
-        click.confirm(f"Make {status['name']} forget its mesh? Coming back takes a new invite", abort=True, err=True)
+        question = f"Make {status['name']} forget its mesh, and all that it stored? Coming back takes a new invite"
+        click.confirm(question, abort=True, err=True)
     client.post("/leave")
     if frames := in_hand(status):
         output.notice(f"finishing {words.count(frames, 'frame')} …")

@@ -61,7 +61,11 @@ def command(
         allow_missing=allow_missing,
         overwrite=overwrite,
     )
-    answer = _submitted(caller, request)
+    try:
+        answer = _submitted(caller, request)
+    except KeyboardInterrupt:
+        output.notice("Interrupted before the peer had answered; `meshnode jobs` shows whether it took the job.")
+        raise
     if caller.as_json:
         output.say_json({"event": "planned" if answer["job"] is None else "submitted"} | answer)
     else:
@@ -71,7 +75,9 @@ def command(
             _stay(caller, answer["job"], wait, started_s)
         except KeyboardInterrupt:
             short = words.short(answer["job"]["id"])
-            output.notice(f"The job goes on. `meshnode show {short}` tells of it, `meshnode cancel {short}` ends it.")
+            text = f"The job goes on. `meshnode show {short}` tells of it, `meshnode cancel {short}` ends it."
+            for line in output.paragraph(text):
+                output.notice(line)
             raise
 
 
