@@ -111,8 +111,10 @@ class PlainMeter:
             self._phase, self._rate = progress["phase"], Rate()
         self._rate.see(progress["done"], now_s)
         ends = 0 < progress["total"] == progress["done"]
+        # Where nothing is counted, another text is another step.
+        steps = not progress["total"]
         text = line(progress, self._rate)
-        if text != self._said and (begins or ends or now_s - self._said_s >= PLAIN_PERIOD_S):
+        if text != self._said and (begins or ends or steps or now_s - self._said_s >= PLAIN_PERIOD_S):
             self._said, self._said_s = text, now_s
             output.notice(text)
 
