@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,27 +20,70 @@ _CHANNELS = {"BW": 1, "RGB": 3, "RGBA": 4}
 _EXACT_FORMATS = ("PNG", "TIFF")
 """Formats whose files hold just the channels that the colour mode names."""
 
+_READERS = {
+    "PNG": "png",
+    "JPEG": "jpeg",
+    "TIFF": "tiff",
+    "BMP": "bmp",
+    "TARGA": "targa",
+    "TARGA_RAW": "targa",
+    "HDR": "hdr",
+    "WEBP": "webp",
+    "OPEN_EXR": "openexr",
+    "OPEN_EXR_MULTILAYER": "openexr",
+}
+"""Who reads a format; a file of another one is none of it, whatever its name says."""
+
+_DEPTHS = {
+    ("PNG", 8): "uint8",
+    ("PNG", 16): "uint16",
+    ("TIFF", 8): "uint8",
+    ("TIFF", 16): "uint16",
+    ("OPEN_EXR", 16): "half",
+    ("OPEN_EXR", 32): "float",
+}
+"""What a value of a colour is, where a format leaves the choice; the other channels of an EXR may differ."""
+
+_COLOURS = frozenset(("R", "G", "B", "A", "Y", "V"))
+
 Answer = dict[str, Any]
 
 
-def look(path: str, width: int, height: int, mode: str, form: str) -> Answer:
-    """Decode a picture; width and height 0 mean any. The answer's `is` is `good`, `truncated`, `wrong` or `unknown`."""
+def look(path: str, wanted: Mapping[str, Any]) -> Answer:
+    """Decode a picture and hold it against its wanted `width`, `height`, `mode`, `form` and `depth`.
+
+    Width and height 0 mean any. The answer's `is` is `good`, `truncated`, `wrong` or `unknown`.
+    """
     if os.path.getsize(path) == 0:
         return {"is": "truncated", "text": "the file is empty"}
     OpenImageIO.geterror()
     opened = OpenImageIO.ImageInput.open(path)
     if opened is None:
         error = str(OpenImageIO.geterror())
-        if "Could not find a format reader" in error or "not installed" in error:
+        if "could not find a format reader" in error.lower() and wanted["form"] not in _READERS:
             return {"is": "unknown", "text": error}
         return {"is": "truncated", "text": error or "it cannot be opened"}
     try:
-        return _look_into(opened, width, height, mode, form)
+        return _not_the_format(opened, wanted["form"], wanted["depth"]) or _look_into(opened, wanted)
     finally:
         opened.close()
 
 
-def _look_into(opened: Any, width: int, height: int, mode: str, form: str) -> Answer:
+def _not_the_format(opened: Any, form: str, depth: int) -> Answer | None:
+    """Say what is wrong with a picture's format and with the kind of its values."""
+    reader, found = _READERS.get(form), opened.format_name()
+    if reader is not None and found != reader:
+        return {"is": "wrong", "text": f"it is a file of the format {found} instead of {reader}"}
+    kind, spec = _DEPTHS.get((form, depth)), opened.spec()
+    kinds = [str(each) for each in spec.channelformats] or [str(spec.format)] * spec.nchannels
+    others = {each for name, each in zip(spec.channelnames, kinds, strict=True) if name in _COLOURS} - {kind}
+    if kind is not None and others:
+        return {"is": "wrong", "text": f"its colours are {', '.join(sorted(others))} instead of {kind}"}
+    return None
+
+
+def _look_into(opened: Any, request: Mapping[str, Any]) -> Answer:
+    width, height, mode, form = (request[key] for key in ("width", "height", "mode", "form"))
     constant, part = True, 0
     names: list[str] = []
     while opened.seek_subimage(part, 0):
@@ -91,7 +135,7 @@ def main() -> None:
         for line in lines:
             request = json.loads(line)
             try:
-                answer = look(request["path"], *(request[key] for key in ("width", "height", "mode", "form")))
+                answer = look(request["path"], request)
             except OSError as error:
                 answer = {"is": "truncated", "text": str(error.strerror)}
             channel.sendall(json.dumps(answer).encode() + b"\n")

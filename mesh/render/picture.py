@@ -43,9 +43,11 @@ class PictureChecker:
             case "good":
                 channels = tuple(str(name) for name in listed(answer, "channels"))
                 return _report(output, channels, constant=bool(answer.get("constant")))
-            case _:
+            case "unknown":
                 # No reader here knows the format: that it is there and not empty is all that can be said.
                 return _report(output, (), constant=False)
+            case _:
+                raise OutputWrong(f"{picture.name}: the decoder says nothing that is known of it")
 
     async def aclose(self) -> None:
         """End the process."""
@@ -67,6 +69,7 @@ class PictureChecker:
                     height=output.height,
                     mode=output.color_mode,
                     form=output.format,
+                    depth=output.depth,
                 )
                 answer = await child.channel.receive()
                 answered = True

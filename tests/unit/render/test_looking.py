@@ -1,0 +1,103 @@
+"""A finished picture is what the scene promised, or it is named what else it is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO
+import pytest
+import trio
+
+from mesh.ports.renderer import Output, OutputTruncated, OutputWrong
+from mesh.render.looking import look
+from mesh.render.picture import PictureChecker
+
+WIDTH, HEIGHT = 5, 4
+
+File = tuple[str, str, int]
+"""Name, kind of values, channels."""
+
+Promise = tuple[str, str, int]
+"""Format, colour mode, depth."""
+
+
+def made(path: Path, kind: str, channels: int) -> Path:
+    spec = OpenImageIO.ImageSpec(WIDTH, HEIGHT, channels, kind)
+    out = OpenImageIO.ImageOutput.create(str(path))
+    assert out is not None
+    assert out.open(str(path), spec)
+    out.write_image(np.linspace(0, 1, WIDTH * HEIGHT * channels, dtype=np.float32).reshape(HEIGHT, WIDTH, channels))
+    out.close()
+    return path
+
+
+def verdict(path: Path, form: str, mode: str, depth: int) -> str:
+    answer = look(str(path), {"width": WIDTH, "height": HEIGHT, "mode": mode, "form": form, "depth": depth})
+    json.dumps(answer)
+    return str(answer["is"])
+
+
+@pytest.mark.parametrize(
+    ("file", "promised"),
+    [
+        (("a.png", "uint8", 3), ("PNG", "RGB", 8)),
+        (("a.png", "uint16", 4), ("PNG", "RGBA", 16)),
+        (("a.png", "uint8", 1), ("PNG", "BW", 8)),
+        (("a.tif", "uint16", 3), ("TIFF", "RGB", 16)),
+        (("a.exr", "half", 4), ("OPEN_EXR", "RGBA", 16)),
+        (("a.exr", "float", 3), ("OPEN_EXR", "RGB", 32)),
+        (("a.jpg", "uint8", 3), ("JPEG", "RGB", 8)),
+        (("a.webp", "uint8", 3), ("WEBP", "RGB", 8)),
+        (("a.tga", "uint8", 4), ("TARGA", "RGBA", 8)),
+        (("a.bmp", "uint8", 3), ("BMP", "RGB", 8)),
+        (("a.hdr", "float", 3), ("HDR", "RGB", 32)),
+    ],
+)
+def test_what_was_promised_is_good(file: File, promised: Promise, tmp_path: Path) -> None:
+    assert verdict(made(tmp_path / file[0], *file[1:]), *promised) == "good"
+
+
+@pytest.mark.parametrize(
+    ("file", "promised"),
+    [
+        (("a.png", "uint8", 3), ("PNG", "RGB", 16)),
+        (("a.png", "uint16", 3), ("PNG", "RGB", 8)),
+        (("a.tif", "uint8", 3), ("TIFF", "RGB", 16)),
+        (("a.exr", "half", 4), ("OPEN_EXR", "RGBA", 32)),
+        (("a.exr", "float", 4), ("OPEN_EXR", "RGBA", 16)),
+        (("a.png", "uint8", 4), ("PNG", "RGB", 8)),
+        (("a.exr", "half", 3), ("OPEN_EXR", "RGBA", 16)),
+    ],
+)
+def test_another_depth_or_number_of_channels_is_wrong(file: File, promised: Promise, tmp_path: Path) -> None:
+    assert verdict(made(tmp_path / file[0], *file[1:]), *promised) == "wrong"
+
+
+def test_another_format_under_the_right_name_is_wrong(tmp_path: Path) -> None:
+    jpeg = made(tmp_path / "a.jpg", "uint8", 3)
+    assert verdict(jpeg.rename(tmp_path / "a.png"), "PNG", "RGB", 8) == "wrong"
+
+
+def test_bytes_that_are_no_picture_are_good_under_no_name(tmp_path: Path) -> None:
+    for name in ("a.png", "a.xyz"):
+        path = tmp_path / name
+        path.write_bytes(b"no picture" * 99)
+        assert verdict(path, "PNG", "RGB", 8) == "truncated"
+        assert verdict(path, "A FORMAT OF LATER", "RGB", 8) == ("unknown" if name == "a.xyz" else "truncated")
+
+
+class _Saying(PictureChecker):
+    def __init__(self, answer: dict[str, object]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def _ask(self, picture: Path, output: Output) -> dict[str, object]:
+        await trio.lowlevel.checkpoint()
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [{}, {"is": "great"}, {"is": None}, {"is": ["good"]}], ids=str)
+def test_a_decoder_that_says_nothing_known_proves_nothing(answer: dict[str, object], tmp_path: Path) -> None:
+    output = Output(format="PNG", width=WIDTH, height=HEIGHT, color_mode="RGB", depth=8)
+    with pytest.raises((OutputWrong, OutputTruncated)):
+        trio.run(_Saying(answer).check, tmp_path / "a.png", output)
