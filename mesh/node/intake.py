@@ -113,7 +113,7 @@ class Intake:
     async def _planned(self, request: SubmitRequest) -> Plan:
         scene = Path(request["scene"])
         frames = parse_frames(request["frames"], request["step"] or 1) if request["frames"] is not None else None
-        saved_by = self._renderer.saved_by(scene)
+        saved_by = await self._world.in_thread(lambda: self._renderer.saved_by(scene))
         await self._rack.settled()
         engine = self._choose(request["engine"], saved_by)
         reader = self._reader(engine, saved_by)

@@ -362,7 +362,10 @@ class Renderer(Protocol):
         ...
 
     def saved_by(self, scene: Path) -> str:
-        """Read from a scene's header alone which version saved it, such as `4.2`. Raises SceneUnreadable."""
+        """Read from a scene's header alone which version saved it, such as `4.2`; runs in a thread.
+
+        Raises SceneUnreadable.
+        """
         ...
 
     async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:

@@ -1,6 +1,9 @@
 """Intake: what a person's own disk refuses is told to the person."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import trio
@@ -10,7 +13,7 @@ from mesh.core.effects import Accepted, Declined
 from mesh.core.events import Event
 from mesh.node.choice import Offer
 from mesh.node.engines import EngineRack, engine_id
-from mesh.node.intake import Intake
+from mesh.node.intake import Intake, Submitted
 from mesh.ports.desk import SubmitRequest
 from mesh.ports.storage import StorageError
 from mesh.store.folders import DiskFolders
@@ -19,9 +22,29 @@ from sim.fakes import MemoryBlobStore, Shelves
 from sim.stagehand import SCENE_NAME, Stagehand, engine
 from tests.support.worlds import VirtualWorld, virtual
 
+T = TypeVar("T")
 
-@virtual
-async def test_a_scratch_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+
+class ThreadedWorld(VirtualWorld):
+    """A world that knows whether what runs now runs in a thread."""
+
+    threads = 0
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        def counted() -> T:
+            self.threads += 1
+            try:
+                return call()
+            finally:
+                self.threads -= 1
+
+        return await super().in_thread(counted)
+
+
+@asynccontextmanager
+async def intake_at(tmp_path: Path, stagehand: Stagehand, world: VirtualWorld) -> AsyncIterator[Intake]:
+    """Yield the intake of a host that has an engine, whose scratch is a file and no directory."""
+
     async def tell(_event: Event) -> None:
         await trio.lowlevel.checkpoint()
 
@@ -29,15 +52,13 @@ async def test_a_scratch_that_cannot_be_written_is_named(tmp_path: Path) -> None
         await trio.lowlevel.checkpoint()
         raise AssertionError("a scene that is not stored was announced")
 
-    world, stagehand = VirtualWorld(), Stagehand()
     rack = EngineRack(renderer=stagehand, facts=world.facts(), slots=1, tell=tell)
     await rack.probe()
-    scene = tmp_path / SCENE_NAME
-    scene.write_text("ms 5")
     scratch = tmp_path / "scratch"
     scratch.touch()
+    (tmp_path / SCENE_NAME).write_text("ms 5")
     async with trio.open_nursery() as nursery:
-        intake = Intake(
+        yield Intake(
             nursery=nursery,
             world=world,
             scenes=StoreScenes(MemoryBlobStore(Shelves())),
@@ -48,9 +69,27 @@ async def test_a_scratch_that_cannot_be_written_is_named(tmp_path: Path) -> None
             offers=lambda: [Offer(engine=engine_id(engine()), slots=1)],
             ask=ask,
         )
-        with pytest.raises(StorageError, match=r"scratch cannot be written: Not a directory"):
-            await intake.submit(request(scene), lambda _report: None)
         nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_a_scratch_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    async with intake_at(tmp_path, Stagehand(), VirtualWorld()) as intake:
+        with pytest.raises(StorageError, match=r"scratch cannot be written: Not a directory"):
+            await intake.submit(request(tmp_path / SCENE_NAME), lambda _report: None)
+
+
+@virtual
+async def test_a_scene_on_a_slow_disk_does_not_hold_the_node_up(tmp_path: Path) -> None:
+    class Reader(Stagehand):
+        def saved_by(self, scene: Path) -> str:
+            assert world.threads == 1
+            return super().saved_by(scene)
+
+    world = ThreadedWorld()
+    async with intake_at(tmp_path, Reader(), world) as intake:
+        found = await intake.submit({**request(tmp_path / SCENE_NAME), "dry_run": True}, lambda _report: None)
+        assert isinstance(found, Submitted)
 
 
 def request(scene: Path) -> SubmitRequest:
