@@ -168,11 +168,14 @@ def test_in_the_foreground_one_line_is_printed_and_a_signal_drains(shell: Shell)
     peer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=shell.environment)
     shell.processes.append(peer.pid)
     assert peer.stdout is not None
-    assert peer.stdout.readline().startswith("ready: ")
+    line = peer.stdout.readline()
+    assert line.startswith("ready: ")
+    assert "no engine yet" in line
     assert shell.type("a", "status").returncode == 0
     peer.send_signal(signal.SIGTERM)
     rest, told = peer.communicate(timeout=PATIENCE_S)
     assert (peer.returncode, rest) == (0, "")
+    assert "meshnode engine install blender" in told
     assert told.splitlines()[-1] == "stopping", "a person who ends it sees that it heard"
     assert shell.type("a", "status").returncode == 3
 

@@ -171,6 +171,8 @@ def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
             # Versions without their builds, so that the line fits a terminal.
             parts += [words.count(said["slots"], "slot"), *(one.partition(" (")[0] for one in said["engines"])]
         else:
-            parts.append("renders nothing")
+            parts.append("renders nothing" if said["engines"] else "no engine yet")
         output.say(", ".join([*parts, *said["addresses"][:1]]))
+        if not said["engines"]:
+            output.notice("To render, and to read scenes that are submitted here: meshnode engine install blender")
     sys.stdout.flush()

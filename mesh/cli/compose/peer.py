@@ -188,8 +188,6 @@ async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady)
         await nursery.start(serve_desk, desk, address.token, listener)
         for broken in engines.broken:
             start.say(f"{broken.name} at {broken.program} cannot be used: {broken.reason}")
-        if not engines.usable:
-            start.say("Nothing here can render or read a scene yet. Type: meshnode engine install blender")
         on_ready(await desk.status())
 
 
