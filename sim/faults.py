@@ -279,10 +279,9 @@ class Faults:
             self.start(host)
 
     def _enlarge_core(self) -> None:
-        """See to it that the core set can do what is asked: a renderer, every submitter, and every scene.
+        """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.
 
-        A job whose submitter stays away is sealed by `copies` others, if it had time to spread; where the scene or the
-        record did not, the submitter has to come back.
+        Where the scene or the record had no time to spread, the submitter has to come back.
         """
         world = self._world
         if not any(world.hosts[index].slots for index in self.core):
@@ -296,5 +295,5 @@ class Faults:
             job = world.books.jobs[plan.job].body
             scene = (job.scene, *world.trees[job.scene])
             whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
-            if not whole or len(hosts) < job.copies or plan.poisoned:
+            if not whole or plan.poisoned:
                 self.core[plan.submitter] = None

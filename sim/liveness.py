@@ -61,12 +61,19 @@ class Liveness:
                 if host.index == plan.submitter and view.counting + view.stopped < view.tasks:
                     text = f"{host.name} counts {view.counting} and {view.stopped} stopped of {view.tasks}"
                     return (f"{text} of {plan.name}", (plan.job,))
-            elif view.state is not JobState.SEALED and self._takes_part(plan, host, view):
+            elif not self._done(plan, view, hosts) and self._takes_part(plan, host, view):
                 text = f"{host.name} shows {plan.name} as {view.state.value}, {view.counting} of {view.tasks} counting"
                 return (f"{text}, {view.safe} safe, {view.delivered} delivered {view.problems}", (plan.job,))
         if plan.cancel_asked:
             return None
         return self._missing_files(plan, plan.job, hosts)
+
+    def _done(self, plan: Plan, view: JobView, hosts: "list[Host]") -> bool:
+        """Tell whether a job is as far as it can be: sealed, or only rendered where too few are left to seal it."""
+        if view.state is JobState.SEALED:
+            return True
+        may_seal = plan.submitter in self._world.faults.core or len(hosts) >= view.record.copies
+        return not may_seal and view.counting == view.tasks
 
     def _takes_part(self, plan: Plan, host: "Host", view: JobView) -> bool:
         """Tell whether a host has to know how a job ended; who neither keeps nor wants it may learn so later."""

@@ -125,6 +125,7 @@ _SCENARIOS = (
         submitters=(0,),
         frames=16,
         core=(1,),
+        fetches=8,
         script=(Act(at_ms=15 * _S, what="kill", peers=(0,)),),
     ),
     _small("alone", peers=1, renderers=1, submitters=(0,), frames=8),
@@ -151,6 +152,13 @@ _SCENARIOS = (
     _small("hoarder", hang_permille=150, extra_ms=10 * 60 * _S),
     _small("liars", strangers=40, liars=40, replays=60),
     _small("bad-lines", loss_ppm=20_000, duplicate_ppm=20_000, reorder_ppm=20_000, latency_ms=20, jitter_ms=40),
+    # Everything at once.
+    _small(
+        "storm", peers=8, renderers=7, submitters=(), jobs=3, frames=20, kills=12, powers=6, fuses=12,
+        freezes=6, sleeps=4, splits=3, one_ways=4, stops=4, steps=3, rots=4, full_disks=3, crash_permille=20,
+        hang_permille=5, fetches=1, strangers=6, liars=6, replays=20, loss_ppm=3_000, duplicate_ppm=10_000,
+        reorder_ppm=10_000, down_ms=6 * _S,
+    ),
     _small("rot", rots=12, safety_ms=40 * _S),
 )  # fmt: skip
 

@@ -109,3 +109,26 @@ def test_people_may_ask_for_files_anywhere() -> None:
     for fetcher, directory in plan.fetchers.items():
         written = [place for place in world.hosts[fetcher].disk.files if place[0] == directory]
         assert len(written) == plan.frames
+
+
+@pytest.mark.parametrize("name", ["submitter-gone", "two-peers-one-goes"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_submitter_that_was_told_it_may_go_is_not_missed(name: str, seed: int) -> None:
+    scenario = named(name)
+    world = World(scenario, seed)
+    (submitter,) = scenario.submitters
+    told: list[bool] = []
+
+    def look() -> None:
+        host = world.hosts[submitter]
+        for job in world.books.jobs:
+            view = host.core.job_view(host.now(), job)
+            told.append(view is not None and view.may_go)
+
+    world.at(scenario.script[0].at_ms - 1, look)
+    world.run()
+    assert told == [True]
+    assert not world.hosts[submitter].running
+    (job,) = world.books.jobs
+    files = {view.state.value for host in world.hosts if host.running for view in host.core.task_views(job)}
+    assert files <= {"counts", "safe"}
