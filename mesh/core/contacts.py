@@ -29,7 +29,7 @@ from mesh.ground.limits import (
     SILENT_MS,
 )
 from mesh.wire.kept import KeptContact
-from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong
+from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong, portions
 from mesh.wire.records import EngineId
 
 MUTE_MS = 2_500
@@ -44,8 +44,6 @@ assert QUIET_MS + MUTE_MS < LEASE_MS
 _KEPT_AGAIN_MS = 20 * MINUTE_MS
 """A third of the time for which a peer counts as heard of: so much of it a restart may forget."""
 
-_CONTACTS_PER_MESSAGE = 64
-
 
 @dataclass(slots=True)
 class Known:
@@ -55,6 +53,8 @@ class Known:
     name: str = ""
     boot: Boot | None = None
     connected: bool = False
+    greeted: bool = False
+    """Whether its hello has come on the present channel."""
     left: bool = False
     heard_at: Instant = Instant(0)
     asked_at: Instant | None = None
@@ -112,12 +112,11 @@ class Directory:
 
     def contacts(self) -> tuple[Contact, ...]:
         """Return where connected peers can be reached."""
-        found = [
+        return tuple(
             Contact(peer=peer, addresses=self.peers[peer].addresses)
             for peer in self.all_connected()
             if self.peers[peer].addresses
-        ]
-        return tuple(found[:_CONTACTS_PER_MESSAGE])
+        )
 
     def round_trip_p99_ms(self) -> int | None:
         """Return the 99th percentile of recent round trips, or None before enough were measured."""
@@ -150,13 +149,13 @@ class Contacting:
             self._knock(turn, address)
 
     def on_channel_opened(self, turn: Turn, event: ChannelOpened) -> None:
-        """Say who we are and whom we know."""
+        """Say who we are."""
         known = self._known(event.peer)
         restarted = known.boot is not None and known.boot != event.boot
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
         known.connected = True
-        known.left = known.dialling = False
+        known.left = known.dialling = known.greeted = False
         known.boot = event.boot
         known.redial_ms = REDIAL_MS
         known.pings.clear()
@@ -168,9 +167,6 @@ class Contacting:
             turn.send(event.peer, self.hello)
         if self.available is not None:
             turn.send(event.peer, self.available)
-        contacts = tuple(contact for contact in self._directory.contacts() if contact.peer != event.peer)
-        if contacts:
-            turn.send(event.peer, Contacts(contacts=contacts))
         turn.tell(PeerReached(peer=event.peer, boot=event.boot, restarted=restarted))
 
     def on_channel_closed(self, turn: Turn, event: ChannelClosed) -> None:
@@ -213,11 +209,19 @@ class Contacting:
             self._dial(turn, timer.peer)
 
     def on_hello(self, turn: Turn, peer: PeerId, hello: Hello) -> None:
-        """Learn a peer's name and addresses."""
+        """Learn a peer's name and addresses, and tell it whom we know.
+
+        Not before its hello: of two peers that come at once, the one whose hello is heard later hears of the other.
+        """
         known = self._known(peer)
         known.name = hello.name
         self._remember(known, hello.addresses)
         self._keep(turn, peer, known)
+        if known.connected and not known.greeted:
+            known.greeted = True
+            others = [contact for contact in self._directory.contacts() if contact.peer != peer]
+            for portion in portions(Contacts, "contacts", others):
+                turn.send(peer, Contacts(contacts=portion))
 
     def on_contacts(self, turn: Turn, contacts: Contacts) -> None:
         """Dial whomever we did not know. What others say of addresses leaves room for what the peer said itself."""

@@ -13,10 +13,13 @@ from mesh.ground.errors import WireError
 from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime, wall_later
 from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
+from mesh.wire.codec import most_items
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptAdmission, KeptChain
 from mesh.wire.members import MAX_CHAIN, Admission, Membership, Role, judge_chain
 from mesh.wire.messages import Admitted, Contact, RefusalCode, Refused, RenewAsk
+
+_CONTACTS_TOLD = most_items(Admitted, "contacts")
 
 Chain = tuple[Signed[Admission], ...]
 
@@ -230,4 +233,4 @@ class Door:
 
     def _answer(self, turn: Turn, op: int, admission: Signed[Admission]) -> None:
         chain = (*self._members.issuing, admission)
-        turn.do(AnswerDoor(op=op, answer=Admitted(chain=chain, contacts=self._contacts())))
+        turn.do(AnswerDoor(op=op, answer=Admitted(chain=chain, contacts=self._contacts()[:_CONTACTS_TOLD])))

@@ -196,3 +196,28 @@ def test_a_boot_that_is_still_the_same_is_no_death(rig: Rig, cast: Cast) -> None
     rig.tell(ChannelOpened(peer=ann.id, boot=boot("ann"), address=address(9)))
     assert rig.peer.directory.peers[ann.id].boot == before
     assert rig.peer.directory.peers[ann.id].addresses == (address(9),)
+
+
+@pytest.mark.parametrize("first", ["ann", "bob"])
+def test_of_two_peers_that_come_at_once_one_hears_of_the_other(rig: Rig, cast: Cast, first: str) -> None:
+    actors = {name: cast.actor(name) for name in ("ann", "bob")}
+    for actor in actors.values():
+        # Whoever dialled us is nowhere until it has said where it listens.
+        rig.tell(ChannelOpened(peer=actor.id, boot=boot(actor.name), address=None))
+    (second,) = actors.keys() - {first}
+    for number, name in enumerate((first, second), start=1):
+        hello(rig, actors[name], number)
+    assert sent(rig.effects, Contacts) == [(actors[second].id, Contacts(contacts=(contact(actors[first], 1),)))]
+
+
+def test_a_newcomer_hears_of_everybody_once(rig: Rig, cast: Cast) -> None:
+    crowd = [cast.actor(f"peer {number}") for number in range(150)]
+    for number, actor in enumerate(crowd):
+        rig.meet(actor)
+        hello(rig, actor, number)
+    newcomer = cast.actor("newcomer")
+    rig.effects.clear()
+    rig.meet(newcomer)
+    hello(rig, newcomer, 1_000)
+    told = [told.peer for peer, news in sent(rig.effects, Contacts) for told in news.contacts if peer == newcomer.id]
+    assert sorted(told) == sorted(actor.id for actor in crowd)
