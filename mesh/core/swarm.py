@@ -3,7 +3,7 @@
 There is one owner, so nobody has to be made to give: whoever wants a blob seeks it among connected peers, hears who
 has which pieces, and asks for the rarest first, ties broken by a rank of its own so that peers who start together ask
 for different ones. Who seeks is a source at once for what it has. Pieces are verified by the store before they are
-offered.
+offered. At a blob's end an idle source is asked too for what a slow one has not sent.
 """
 
 from dataclasses import dataclass, field
@@ -29,6 +29,12 @@ _SEEK_BATCH = 256
 _SULK_MS = 5_000
 """A source that failed is left alone for so long."""
 
+_SLOW_MS = 3_000
+"""What one source has not sent after so long is asked of an idle one too, where nothing else is left to ask for."""
+
+_SLOW_PIECES = 2
+"""Pieces asked for twice at a time: what else of a slow request is here already is not known."""
+
 
 @dataclass(slots=True)
 class Pieces:
@@ -41,6 +47,15 @@ class Pieces:
     @property
     def complete(self) -> bool:
         return self.total > 0 and len(self.have) == self.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a source was asked for, and when."""
+
+    blob: BlobId
+    peer: PeerId
+    at: Instant
 
 
 @dataclass(slots=True)
@@ -69,7 +84,7 @@ class Swarm:
         self._pieces: dict[BlobId, Pieces] = {}
         self._complete: dict[BlobId, None] = {}
         self.wants: dict[BlobId, Want] = {}
-        self._requests: dict[int, tuple[BlobId, PeerId]] = {}
+        self._requests: dict[int, Request] = {}
         self._busy: dict[PeerId, int] = {}
         self._sulking: dict[PeerId, Instant] = {}
         self._seekers: dict[BlobId, dict[PeerId, Instant]] = {}
@@ -163,6 +178,9 @@ class Swarm:
     def on_pieces_stored(self, turn: Turn, event: PiecesStored) -> None:
         """Pass on what came."""
         self._done(event.op)
+        if event.blob in self._complete:
+            self._ask(turn)  # another source was faster
+            return
         want = self.wants.get(event.blob)
         pieces = self._pieces.setdefault(event.blob, Pieces())
         pieces.have.update(event.numbers)
@@ -210,9 +228,8 @@ class Swarm:
             want.sources.pop(note.peer, None)
         for seekers in self._seekers.values():
             seekers.pop(note.peer, None)
-        for op in [op for op, (_, peer) in self._requests.items() if peer == note.peer]:
-            blob, _ = self._requests[op]
-            self.on_fetch_failed(turn, FetchFailed(op=op, blob=blob, full=True))
+        for op, request in [(op, request) for op, request in self._requests.items() if request.peer == note.peer]:
+            self.on_fetch_failed(turn, FetchFailed(op=op, blob=request.blob, full=True))
 
     def on_tick(self, turn: Turn) -> None:
         """Repeat what is sought; forget seekers that have stopped."""
@@ -225,6 +242,7 @@ class Swarm:
                 if not seekers:
                     self._seekers.pop(blob)
         self._ask(turn)
+        self._ask_again(turn)
 
     def _seek(self, turn: Turn, blobs: list[BlobId]) -> None:
         asked: dict[PeerId, list[BlobId]] = {}
@@ -281,13 +299,32 @@ class Swarm:
             chosen = [number for number in wanted if _has(offer, number)][: min(FETCH_PIECES, share)]
             if not chosen or len(self._requests) >= FETCHES:
                 continue
-            op = self._request(turn, blob, peer)
-            want.asked[op] = tuple(chosen)
+            self._request_pieces(turn, blob, want, peer, chosen)
             taken = dict.fromkeys(chosen)
             wanted = [number for number in wanted if number not in taken]
-            turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(chosen)))
             sent = True
         return sent
+
+    def _ask_again(self, turn: Turn) -> None:
+        """Ask idle sources for what others are slow to send, of blobs of which nothing else is left to ask for."""
+        for blob, want in self.wants.items():
+            pieces = self._pieces.get(blob)
+            asked = [number for numbers in want.asked.values() for number in numbers]
+            if pieces is None or not asked or len(pieces.have) + len(asked) < pieces.total:
+                continue
+            slow = [op for op in want.asked if turn.now.instant - self._requests[op].at >= _SLOW_MS]
+            late = [number for op in slow for number in want.asked[op] if number not in pieces.have]
+            late = [number for number in late if asked.count(number) == 1]
+            for peer in [peer for peer in want.sources if self._able(turn, peer) and not self._busy.get(peer)]:
+                chosen = [number for number in late if _has(want.sources[peer], number)][-_SLOW_PIECES:]
+                if chosen and len(self._requests) < FETCHES:
+                    late = [number for number in late if number not in chosen]
+                    self._request_pieces(turn, blob, want, peer, chosen)
+
+    def _request_pieces(self, turn: Turn, blob: BlobId, want: Want, peer: PeerId, numbers: list[int]) -> None:
+        op = self._request(turn, blob, peer)
+        want.asked[op] = tuple(numbers)
+        turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(numbers)))
 
     def _able(self, turn: Turn, peer: PeerId) -> bool:
         until = self._sulking.get(peer)
@@ -296,7 +333,7 @@ class Swarm:
 
     def _request(self, turn: Turn, blob: BlobId, peer: PeerId) -> int:
         op = self._ops.next()
-        self._requests[op] = (blob, peer)
+        self._requests[op] = Request(blob=blob, peer=peer, at=turn.now.instant)
         self._busy[peer] = self._busy.get(peer, 0) + 1
         turn.wake(FetchLate(op=op, blob=blob), FETCH_MS)
         return op
@@ -305,8 +342,8 @@ class Swarm:
         request = self._requests.pop(op, None)
         if request is None:
             return None
-        self._busy[request[1]] = max(0, self._busy.get(request[1], 0) - 1)
-        return request[1]
+        self._busy[request.peer] = max(0, self._busy.get(request.peer, 0) - 1)
+        return request.peer
 
     def _finish(self, turn: Turn, blob: BlobId) -> None:
         self._complete[blob] = None

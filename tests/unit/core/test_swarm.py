@@ -139,6 +139,38 @@ def test_a_request_that_nobody_answers_is_given_up(fetcher: Fetcher) -> None:
     assert [effect for effect in fetcher.asked() if effect.peer == fetcher.bob.id]
 
 
+def test_what_a_slow_source_has_not_sent_is_asked_of_an_idle_one_when_nothing_else_is_left(fetcher: Fetcher) -> None:
+    fetcher.started()
+    first, second = fetcher.asked()
+    assert {first.peer, second.peer} == {fetcher.ann.id}
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    fetcher.stored(second)
+    fetcher.rig.clear()
+    fetcher.rig.wait(2 * SECOND_MS, fetcher.ann, fetcher.bob)
+    assert fetcher.asked() == [], "it may only be a little slow"
+    fetcher.rig.wait(10 * SECOND_MS, fetcher.ann, fetcher.bob)
+    (again,) = fetcher.asked()
+    assert again.peer == fetcher.bob.id
+    assert set(again.numbers) <= set(first.numbers), "the last of them: the others may be here already"
+    fetcher.stored(again)
+    fetcher.rig.wait(10 * SECOND_MS, fetcher.ann, fetcher.bob)
+    others = [number for effect in fetcher.asked() for number in effect.numbers]
+    assert len(others) == len(set(others)), "nothing is asked for a third time"
+
+
+def test_who_comes_second_with_a_piece_changes_nothing(fetcher: Fetcher) -> None:
+    fetcher.started(pieces=1)
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    (first,) = fetcher.asked()
+    fetcher.rig.wait(10 * SECOND_MS, fetcher.ann, fetcher.bob)
+    _, second = fetcher.asked()
+    fetcher.stored(second, complete=True)
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    fetcher.rig.clear()
+    fetcher.stored(first, complete=True)
+    assert fetcher.rig.effects == []
+
+
 def test_a_source_that_breaks_off_is_asked_no_more(fetcher: Fetcher) -> None:
     fetcher.started()
     fetcher.rig.clear()
