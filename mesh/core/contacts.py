@@ -110,6 +110,11 @@ class Directory:
         offers = [known.available for known in self.peers.values() if known.connected and known.available is not None]
         return sum(offer.slots for offer in offers if engine in offer.engines and not offer.draining)
 
+    def slots_of(self, peer: PeerId) -> int:
+        """Return how many slots another peer says that it has; 0 before it said so."""
+        known = self.peers.get(peer)
+        return known.available.slots if known is not None and known.available is not None else 0
+
     def contacts(self) -> tuple[Contact, ...]:
         """Return where connected peers can be reached."""
         return tuple(

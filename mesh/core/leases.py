@@ -21,6 +21,7 @@ from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import (
     LEASE_MS,
     RESTARTED_KEEPER_MS,
+    RUN_MOST,
     SETTLE_LEAST_MS,
     SETTLE_MOST_MS,
     STALLED_LEAST_MS,
@@ -32,6 +33,8 @@ from mesh.wire.records import Claim, Entry, Failed
 
 _LEASES_PER_MESSAGE = 512
 _STALLED_KEPT = 256
+_LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
+"""What a slot has in hand and claims ahead, and as much again whose results are on their way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +52,14 @@ class Lease:
     progressed_at: Instant
 
 
+@dataclass(slots=True, kw_only=True)
+class Pending:
+    """Claims of one task that wait for the verdict."""
+
+    claims: list[Signed[Claim]]
+    until: Instant
+
+
 @dataclass(slots=True)
 class Docket:
     """What this keeper knows of one job's claims."""
@@ -56,7 +67,7 @@ class Docket:
     ready_at: Instant
     """Before that it decides nothing: it may not have heard of leases that live."""
     leases: dict[int, Lease] = field(default_factory=dict)
-    pending: dict[int, list[Signed[Claim]]] = field(default_factory=dict)
+    pending: dict[int, Pending] = field(default_factory=dict)
     by_claim: dict[RecordId, int] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
@@ -117,15 +128,17 @@ class Leases:
         """Decide."""
         docket = self.dockets.get(timer.job)
         ledger = self._ledger.get(timer.job)
-        claims = docket.pending.pop(timer.task, []) if docket else []
-        if docket is None or ledger is None or not claims:
-            return
+        pending = docket.pending.get(timer.task) if docket else None
+        if docket is None or ledger is None or pending is None or pending.until > turn.now.instant:
+            return  # a timer of claims that were given up
+        docket.pending.pop(timer.task)
+        claims = pending.claims
         lease = docket.leases.get(timer.task)
         open_now = ledger.is_open(timer.task)
         best: Signed[Claim] | None = None
         if lease is None and open_now:
-            connected = [claim for claim in claims if self._directory.connected(claim.author)]
-            best = min(connected, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
+            able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
+            best = min(able, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
         if best is not None:
             self._grant(turn, docket, best, direct=True)
             self._tell_keepers(turn, ledger, {timer.task: docket.leases[timer.task]})
@@ -146,11 +159,9 @@ class Leases:
             if task is not None and docket.leases[task].holder == peer:
                 _end(docket, task)
                 changed = True
-        for task, claims in list(docket.pending.items()):
-            left = [claim for claim in claims if claim.id not in withdrawn or claim.author != peer]
-            if left:
-                docket.pending[task] = left
-            else:
+        for task, pending in list(docket.pending.items()):
+            pending.claims = [claim for claim in pending.claims if claim.id not in withdrawn or claim.author != peer]
+            if not pending.claims:
                 docket.pending.pop(task)
                 changed = True
         if changed:
@@ -178,10 +189,10 @@ class Leases:
             if claim.id in docket.stalled:
                 continue
             lease = docket.leases.get(claim.body.task)
-            if lease is None:
+            if lease is None and self._may_hold_more(docket, peer):
                 self._grant(turn, docket, claim, direct=True)
                 turn.tell(WindowChanged(job=ledger.id))
-            elif lease.claim == claim.id:
+            elif lease is not None and lease.claim == claim.id:
                 _hear(lease, turn, lease.progress, direct=True)
 
     def on_leases_heard(self, turn: Turn, peer: PeerId, message: LeasesHeard) -> None:
@@ -278,12 +289,20 @@ class Leases:
         else:
             waiting = docket.pending.get(task)
             if waiting is None:
-                docket.pending[task] = [claim]
-                turn.wake(SettleEnds(job=ledger.id, task=task), self._settle_ms())
+                settle_ms = self._settle_ms()
+                docket.pending[task] = Pending(claims=[claim], until=later(turn.now.instant, settle_ms))
+                turn.wake(SettleEnds(job=ledger.id, task=task), settle_ms)
                 turn.tell(WindowChanged(job=ledger.id))
             else:
-                others = [other for other in waiting if other.author != claim.author]
-                docket.pending[task] = [*others, claim]
+                others = [other for other in waiting.claims if other.author != claim.author]
+                waiting.claims = [*others, claim]
+
+    def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
+        """Whether a claimant is there, and holds no more leases than its slots can explain."""
+        if peer == self._directory.me:
+            return True
+        held = sum(lease.holder == peer for lease in docket.leases.values())
+        return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
 
     def _settle_ms(self) -> int:
         measured = self._directory.round_trip_p99_ms()

@@ -7,9 +7,17 @@ from mesh.core.leases import Docket
 from mesh.core.placement import rank
 from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.ground.limits import LEASE_MS, NOTES_PER_TURN, RESTARTED_KEEPER_MS, SETTLE_LEAST_MS, STALLED_LEAST_MS
+from mesh.ground.limits import (
+    LEASE_MS,
+    NOTES_PER_TURN,
+    RESTARTED_KEEPER_MS,
+    RUN_MOST,
+    SETTLE_LEAST_MS,
+    STALLED_LEAST_MS,
+)
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import (
+    Available,
     Beat,
     ClaimSent,
     Follow,
@@ -23,7 +31,7 @@ from mesh.wire.messages import (
     Withdraw,
 )
 from mesh.wire.records import Cancel, Claim
-from tests.support.cast import Actor, Cast
+from tests.support.cast import ENGINE, Actor, Cast
 from tests.support.rig import Rig, sent
 
 
@@ -86,7 +94,32 @@ def test_a_keepers_word_does_not_change_while_the_lease_lives(court: Court) -> N
 def test_who_claims_twice_while_it_waits_has_one_claim(court: Court) -> None:
     for _ in range(50):
         court.claim(court.ann)
-    assert [len(waiting) for waiting in court.docket.pending.values()] == [1]
+    assert [len(waiting.claims) for waiting in court.docket.pending.values()] == [1]
+
+
+def test_a_task_that_was_given_up_is_settled_anew(court: Court) -> None:
+    first = court.claim(court.ann)
+    court.rig.wait(SETTLE_LEAST_MS - 10)
+    court.rig.hear(court.ann, Withdraw(job=court.job, claims=(first.id,)))
+    second = court.claim(court.bob)
+    court.rig.wait(SETTLE_LEAST_MS - 1)
+    assert court.verdicts() == {}, "the settle time of a claim that is gone decides nothing"
+    court.rig.wait(1)
+    assert court.verdicts() == {second.id: True}
+
+
+def test_nobody_holds_many_more_tasks_than_it_has_slots_for(cast: Cast) -> None:
+    court = Court(cast, frames=200)
+    claims = tuple(cast.claim(court.ann, court.head, task) for task in range(200))
+    court.rig.hear(court.ann, ClaimSent(claims=claims[:100]))
+    court.rig.wait(SETTLE_LEAST_MS)
+    court.rig.hear(court.ann, Running(claims=claims[100:]), ClaimSent(claims=claims[:100]))
+    court.rig.wait(SETTLE_LEAST_MS)
+    held = [lease for lease in court.docket.leases.values() if lease.holder == court.ann.id]
+    assert 1 + RUN_MOST <= len(held) <= 2 * (1 + RUN_MOST)
+    assert sum(court.verdicts().values()) == len(held)
+    free = next(task for task in range(200) if task not in court.docket.leases)
+    court.granted(court.bob, free)
 
 
 def test_a_claim_in_anothers_name_is_not_heard(court: Court) -> None:
@@ -224,6 +257,9 @@ def test_a_keeper_that_did_not_see_the_submission_waits_for_the_leases_that_live
 
 def test_the_leases_of_a_peer_with_thousands_of_tasks_end_in_one_turn(cast: Cast) -> None:
     court = Court(cast, frames=NOTES_PER_TURN + 100)
+    court.rig.hear(
+        court.bob, Available(engines=(ENGINE,), slots=1_024, busy=0, cores=4, memory_mb=8_000, draining=False)
+    )
     claims = [court.cast.claim(court.bob, court.head, task) for task in range(NOTES_PER_TURN + 50)]
     for at in range(0, len(claims), 32):
         court.rig.hear(court.bob, Running(claims=tuple(claims[at : at + 32])))
