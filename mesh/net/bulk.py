@@ -10,7 +10,7 @@ bounded in number. A piece reaches the sink whole or not at all. Nothing is serv
 verified. The module must not know what blobs mean, who needs them, or which source is the best.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -30,6 +30,12 @@ from mesh.wire.messages import Address
 
 SERVED_MAX: Final = 64
 """Bulk links that others may have here: each may hold three pieces; who is refused asks another provider."""
+
+ASKED_MAX: Final = 4
+"""Bulk links to one provider at once; more bring no more, since one alone fills a network."""
+
+SERVED_EACH_MAX: Final = 2 * ASKED_MAX
+"""Bulk links that one peer may have here: those that it dialled, and those that it was lent."""
 
 FETCHING_MAX: Final = 32
 """Bulk links to others in use at once; a swarm is well fed by fewer."""
@@ -52,6 +58,8 @@ LENT_S: Final = 12.0
 WINDOW_BYTES: Final = 8 * 1024 * 1024
 """Asked for and not yet here: fills 800 Mbit/s at 80 ms. It is two pieces at least, so that no source waits for us."""
 
+assert SERVED_EACH_MAX < SERVED_MAX
+
 _READ_BYTES: Final = 256 * 1024
 _READ_AHEAD: Final = 16
 """Reads kept while a thread works on those before: 4 MiB, which is also the most that one hop into a thread takes."""
@@ -65,17 +73,21 @@ class BulkHost:
     def __init__(self, source: PieceSource, threads: trio.CapacityLimiter) -> None:
         self._source = source
         self._threads = threads
-        self._serving = 0
+        self._serving: dict[PeerId, int] = {}
 
     async def serve(self, link: Link) -> None:
         """Answer questions on `link` until the other side goes, idles or breaks the rules."""
-        if self._serving >= SERVED_MAX:
+        peer = link.opened.peer
+        serving = self._serving.get(peer, 0)
+        if serving >= SERVED_EACH_MAX or sum(self._serving.values()) >= SERVED_MAX:
             return
-        self._serving += 1
+        self._serving[peer] = serving + 1
         try:
             await _Served(link, self._source, self._threads).run()
         finally:
-            self._serving -= 1
+            self._serving[peer] -= 1
+            if not self._serving[peer]:
+                del self._serving[peer]
 
 
 class _Served:
@@ -331,6 +343,9 @@ class BulkPieces:
         self._loans = loans
         self._fetching = trio.Semaphore(FETCHING_MAX)
         self._idle: list[_Line] = []
+        self._turns: dict[Address | PeerId, trio.Semaphore] = {}
+        self._waiting: Counter[Address | PeerId] = Counter()
+        """How many fetches have a turn at each provider, or wait for one."""
 
     async def fetch_manifest(self, provider: Provider, blob: BlobId) -> Manifest | None:
         """Return the manifest of `blob`, checked against its id; None when that peer does not have it."""
@@ -366,8 +381,9 @@ class BulkPieces:
 
     async def _with_line(self, provider: Provider, work: Callable[[_Line], Awaitable[_T]]) -> _T:
         """Do `work` on a link to `provider`: a kept one, or a new one; once more on a new one if the kept was stale."""
-        async with self._fetching:
-            kept = self._take_idle(provider.peer if isinstance(provider, Lender) else provider)
+        of = provider.peer if isinstance(provider, Lender) else provider
+        async with self._turn(of), self._fetching:
+            kept = self._take_idle(of)
             if kept is not None:
                 try:
                     return await self._on_line(kept, work)
@@ -377,6 +393,18 @@ class BulkPieces:
             line = await self._new_line(provider)
             self._nursery.start_soon(line.read)
             return await self._on_line(line, work)
+
+    @asynccontextmanager
+    async def _turn(self, of: Address | PeerId) -> AsyncIterator[None]:
+        """Wait until fewer than `ASKED_MAX` fetches ask one provider."""
+        self._waiting[of] += 1
+        try:
+            async with self._turns.setdefault(of, trio.Semaphore(ASKED_MAX)):
+                yield
+        finally:
+            self._waiting[of] -= 1
+            if not self._waiting[of]:
+                del self._waiting[of], self._turns[of]
 
     async def _new_line(self, provider: Provider) -> _Line:
         if isinstance(provider, Lender):

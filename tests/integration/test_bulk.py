@@ -248,6 +248,25 @@ async def test_nonsense_instead_of_pieces_is_a_failed_fetch(lie: str) -> None:
 
 
 @timed
+async def test_one_peer_cannot_hold_every_place_of_a_source() -> None:
+    source = Shelf(patterned(MIB))
+    (blob,) = source.blobs
+    mesh = TestMesh()
+    async with (
+        opened(mesh.member().papers, source) as (listener, _),
+        opened(mesh.member().papers, Shelf()) as (greedy, _),
+        opened(mesh.member().papers, Shelf()) as (_, pieces),
+    ):
+        address = Address(host="127.0.0.1", port=await listener.listen("127.0.0.1", 0))
+        held = [await greedy.link(address, Purpose.BULK) for _ in range(bulk.SERVED_MAX)]
+        # The last one is let go of: by then all of them were judged.
+        assert await held[-1].stream.receive_some(100) == b""
+        assert await pieces.fetch_manifest(address, blob) == source.manifests[blob]
+        for link in held:
+            await link.stream.aclose()
+
+
+@timed
 async def test_questions_that_are_none_end_the_link() -> None:
     source = Shelf(patterned(MIB))
     mesh = TestMesh()
