@@ -44,6 +44,9 @@ BECKON: Final = b"\x03"
 LENT_MOST: Final = 4
 """Connections lent to one peer at a time: twice what its core asks of one source."""
 
+LENT_AGAIN_S: Final = 1.0
+"""How long one that could not be opened keeps its place, so that nobody has us dial for him without end."""
+
 PROVED_S: Final = 10.0
 """How long an accepted channel waits for its dialler to use it."""
 
@@ -106,6 +109,8 @@ class Channels:
         self._unreached = unreached
         self._lines: dict[PeerId, Line] = {}
         self._worked: dict[PeerId, Address] = {}
+        self._unproven: Counter[PeerId] = Counter()
+        """Accepted channels of each peer that it has not used yet."""
         self._last: tuple[Message | None, bytes] = (None, b"")
         self._leaving = False
         self._using = 0
@@ -152,8 +157,11 @@ class Channels:
         """Take channels that others open, for ever."""
         while True:
             channel = await self._transport.accept()
-            if channel.kind is ChannelKind.MEMBER:
+            if channel.kind is ChannelKind.MEMBER and self._unproven[channel.peer] < UNPROVEN_MOST:
+                self._unproven[channel.peer] += 1
                 self._nursery.start_soon(self._accepted, channel)
+            elif channel.kind is ChannelKind.MEMBER:
+                self._nursery.start_soon(channel.aclose)
             else:
                 self._nursery.start_soon(self._doors.serve, channel)
 
@@ -204,8 +212,12 @@ class Channels:
     async def _accepted(self, channel: Channel) -> None:
         """Wait until the dialler uses the channel, then do so too."""
         used = False
-        with trio.move_on_after(PROVED_S), suppress(ports.ChannelClosed):
-            used = await channel.receive() == USED
+        try:
+            with trio.move_on_after(PROVED_S), suppress(ports.ChannelClosed):
+                used = await channel.receive() == USED
+        finally:
+            self._unproven[channel.peer] -= 1
+            self._unproven += Counter()  # forgets those that have none
         if used:
             await self._use(channel)
         else:
@@ -275,6 +287,7 @@ class Channels:
                 with suppress(TransportError):
                     await self._transport.lend(address)
                     return
+            await trio.sleep(LENT_AGAIN_S)
         finally:
             line.lent -= 1
 
