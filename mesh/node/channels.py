@@ -14,6 +14,7 @@ The module must not know what messages mean, but for where a peer says that it l
 """
 
 import ipaddress
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -44,11 +45,11 @@ BECKON: Final = b"\x03"
 LENT_MOST: Final = 4
 """Connections lent to one peer at a time: twice what its core asks of one source."""
 
-LENT_AGAIN_S: Final = 1.0
-"""How long one that could not be opened keeps its place, so that nobody has us dial for him without end."""
-
 PROVED_S: Final = 10.0
 """How long an accepted channel waits for its dialler to use it."""
+
+UNPROVEN_MOST: Final = 8
+"""Accepted channels of one peer that wait for that: as many as it may find addresses to dial at once."""
 
 FAREWELL_S: Final = 3.0
 """How long a peer that stops waits for its channels to close; the others notice anyway."""
@@ -287,7 +288,6 @@ class Channels:
                 with suppress(TransportError):
                     await self._transport.lend(address)
                     return
-            await trio.sleep(LENT_AGAIN_S)
         finally:
             line.lent -= 1
 

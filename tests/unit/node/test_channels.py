@@ -9,7 +9,7 @@ from mesh.core.effects import AnswerDoor, CloseChannel, Dial, Knock, Send
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import WallTime
-from mesh.node.channels import USED, is_loopback
+from mesh.node.channels import UNPROVEN_MOST, USED, is_loopback
 from mesh.wire import messages
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.handshake import Purpose
@@ -79,6 +79,24 @@ async def test_an_accepted_channel_is_none_until_its_dialler_uses_it() -> None:
                 with pytest.raises(Exception, match="closed"):
                     await silent.receive()
             assert len(ann.openings()) == 1
+
+
+@virtual
+async def test_one_member_keeps_only_few_channels_waiting_and_no_place_from_others() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        greedy = mesh.member()
+        async with wires.attach(greedy.papers, door=DOOR, verifier=Ed25519Verifier(), entropy=seed) as transport:
+            waiting = [await transport.dial(ann.address) for _ in range(UNPROVEN_MOST + 1)]
+            await quiet()
+            with pytest.raises(Exception, match="closed"):
+                await waiting[-1].receive()
+            await waiting[0].send(USED)
+            await quiet()
+            assert [event.peer for event in ann.openings()] == [greedy.id]
+            bob.dial(ann)
+            await quiet()
+            assert {event.peer for event in ann.openings()} == {greedy.id, bob.member.id}
 
 
 @virtual
