@@ -10,6 +10,7 @@ ratio is of two neighbours. Run in the project's environment.
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,8 @@ class Sides:
     alone: list[float] = field(default_factory=list)
     frames_meshed: list[float] = field(default_factory=list)
     frames_alone: list[float] = field(default_factory=list)
+    processor_meshed: list[float] = field(default_factory=list)
+    processor_alone: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
 
     def ratios(self) -> tuple[float, ...]:
@@ -61,22 +64,38 @@ def compare(meshed: list[TimedPeer], scene: Path, out: Path, frames: int, pairs:
     """Let the two sides take turns."""
     sides = Sides()
     for pair in range(pairs):
+        spent_ms = children_ms()
         begun_ms, marks, ended_ms = peers.bare(scene, out / f"alone-{pair}", 1, frames)
+        sides.processor_alone.append(children_ms() - spent_ms)
         sides.alone.append(ended_ms - begun_ms)
         sides.frames_alone.append(span_ms(marks))
         peers.wait_cold(meshed)
         for peer in meshed:
             peer.forget()
         where = out / f"mesh-{pair}"
+        spent_ms = _spent_ms(meshed)
         begun_ms = peers.now_ms()
         submit(meshed[0], scene, where, frames)
         sides.meshed.append(peers.now_ms() - begun_ms)
+        peers.wait_cold(meshed)
+        sides.processor_meshed.append(_spent_ms(meshed) - spent_ms)
         marks = [mark for peer in meshed for mark in peer.marks()]
         sides.frames_meshed.append(span_ms(marks))
         sides.gaps += next_waits_ms(marks)
         same_files(where, out / f"alone-{pair}")
         report.say(f"  pair {pair + 1}: {sides.ratios()[-1]:.3f} x, between the files {sides.frame_ratios()[-1]:.3f} x")
     return sides
+
+
+def children_ms() -> float:
+    """Return the processor time of all that was started here and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
+def _spent_ms(meshed: list[TimedPeer]) -> float:
+    """Return the processor time of the peers, and of the commands that were typed."""
+    return children_ms() + sum(peer.processor_ms() for peer in meshed)
 
 
 def submit(peer: TimedPeer, scene: Path, out: Path, frames: int) -> None:
@@ -118,6 +137,12 @@ def _figures(frame_s: float, frames: int, sides: Sides) -> list[Figure]:
     return [
         Figure(name=f"{what}: mesh to Blender alone", unit="x", samples=sides.ratios(), median_most=MOST[frame_s]),
         Figure(name="    from the first file to the last", unit="x", samples=sides.frame_ratios()),
+        Figure(
+            name="    mesh, processor time of all three peers",
+            unit="ms",
+            samples=tuple(sides.processor_meshed),
+            baseline=tuple(sides.processor_alone),
+        ),
         Figure(name="    mesh, wall", unit="ms", samples=tuple(sides.meshed), baseline=tuple(sides.alone)),
         Figure(name="    Blender alone, wall", unit="ms", samples=tuple(sides.alone)),
         Figure(name="    a frame's file to the next render call", unit="ms", samples=tuple(sides.gaps)),

@@ -19,6 +19,7 @@ from typing import Any
 from mesh.net.machine import Machine
 from mesh.render.engines import cache_directory
 from mesh.render.install import embedded_python
+from mesh.render.posix import NICENESS
 from tools import scenes
 from tools.peers import Peer, wait_for
 
@@ -132,9 +133,16 @@ class TimedPeer:
             raise BenchFailed(f"frames failed: {'; '.join(answer['job']['problems'])}")
         return answer
 
+    def processor_ms(self) -> int:
+        """Return the processor time that this peer and all that it ever started have used."""
+        return sum(_processor_ms(process) for process in (self.peer.number, *self._started()))
+
     def engines(self) -> list[int]:
         """Return the processes of this peer's stages, whether they render or wait."""
         return [one.process for one in self.peer.started() if "stage.py" in one.command]
+
+    def _started(self) -> list[int]:
+        return [one.process for one in self.peer.started()]
 
 
 @contextlib.contextmanager
@@ -220,10 +228,13 @@ def _warm_frame_s(scene: Path, out: Path) -> float:
 
 
 def bare(scene: Path, out: Path, first_frame: int, last_frame: int) -> tuple[int, list[Marked], int]:
-    """Render frames without the mesh; return when the process began, its steps, and when it had ended."""
+    """Render frames without the mesh; return when the process began, its steps, and when it had ended.
+
+    It has the priority that a peer's renderers have, so that whatever else the machine does slows both alike.
+    """
     out.mkdir(parents=True, exist_ok=True)
     begun = now_ms()
-    said = _blender("bare.py", [str(scene), str(out), str(first_frame), str(last_frame)])
+    said = _blender("bare.py", [str(scene), str(out), str(first_frame), str(last_frame)], NICENESS)
     return begun, read_marks(said), now_ms()
 
 
@@ -234,13 +245,22 @@ def pulse_ms() -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def _blender(script: str, words: Sequence[str]) -> str:
+def _blender(script: str, words: Sequence[str], niceness: int = 0) -> str:
     """Run a script inside Blender and return what it told. Raises BenchFailed."""
-    command = [str(engine_python()), "-I", str(HERE / script), "--", *words]
+    command = ["nice", "-n", str(niceness), str(engine_python()), "-I", str(HERE / script), "--", *words]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BenchFailed(f"{script} ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
+
+
+def _processor_ms(process: int) -> int:
+    """Return the processor time of a process and of its children that have ended; 0 when it has ended itself."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return sum(map(int, fields[11:15])) * 1000 // os.sysconf("SC_CLK_TCK")
 
 
 def _sees_all(peer: TimedPeer, peers: Sequence[TimedPeer]) -> bool:
