@@ -45,6 +45,9 @@ BECKON: Final = b"\x03"
 LENT_MOST: Final = 4
 """Connections lent to one peer at a time: twice what its core asks of one source."""
 
+LENT_AGAIN_S: Final = 1.0
+"""How long one that could not be opened keeps its place, so that nobody has us dial for him without end."""
+
 PROVED_S: Final = 10.0
 """How long an accepted channel waits for its dialler to use it."""
 
@@ -288,6 +291,7 @@ class Channels:
                 with suppress(TransportError):
                     await self._transport.lend(address)
                     return
+            await trio.sleep(LENT_AGAIN_S)
         finally:
             line.lent -= 1
 
