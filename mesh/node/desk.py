@@ -21,7 +21,7 @@ from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
 from mesh.ground.instants import Now, wall_later
 from mesh.node import rows
-from mesh.node.asking import Asking, Changes
+from mesh.node.asking import Asking, Changes, pause_s
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
@@ -248,21 +248,23 @@ class NodeDesk:
         before: dict[int, desk.TaskRow] = {}
         last: desk.JobRow | None = None
         while True:
+            began_s = trio.current_time()
             view = self._view()
             found, names = self._find(view, key), _names(view)
             tasks = self._views.task_views(found.job)
             now = {task.frame: rows.task_row(task, found, names) for task in tasks}
             row = self._job_row(found, names)
             changed = [task for frame, task in now.items() if before.get(frame) != task] if last else []
+            took_s = trio.current_time() - began_s
             if last != row or changed:
                 yield {"job": row, "frames": changed}
             if found.state in _OVER and not _still_delivers(found):
                 return
             before, last = now, row
-            await self._next_change()
+            await self._next_change(took_s)
 
-    async def _next_change(self) -> None:
-        await trio.sleep(WATCH_S)
+    async def _next_change(self, took_s: float = 0.0) -> None:
+        await trio.sleep(pause_s(took_s, WATCH_S))
         await self._changes.wait()
 
     def _view(self) -> MeshView:

@@ -17,7 +17,7 @@ from mesh.core.effects import Declined, Export
 from mesh.core.events import Exported, ExportFailed, FetchAsked
 from mesh.core.status import JobView, TaskView
 from mesh.ground.ids import JobId
-from mesh.node.asking import Asking
+from mesh.node.asking import Asking, pause_s
 from mesh.node.rows import rendered
 from mesh.ports.desk import FetchAnswer, NobodyHasIt, RefusalRow, Report, Unwritten
 from mesh.ports.folders import FolderError, Folders
@@ -101,6 +101,7 @@ class Fetching:
     async def _until_there(self, job: JobView, directory: str, fates: _Fates, report: Report) -> FetchAnswer:
         seen, quiet_since_s = (-1, -1), trio.current_time()
         while True:
+            began_s = trio.current_time()
             wanted = [task for task in self._tasks(job.job) if rendered(task)]
             settled = {
                 name: fates.get(name, Fate.FAILED) for name in (job.record.names.name(task.frame) for task in wanted)
@@ -117,7 +118,7 @@ class Fetching:
                 raise FolderError(f"{fates.trouble}; {done} files are there")
             if quiet_s > PATIENCE_S:
                 raise NobodyHasIt(f"{missing[0]} did not come for {PATIENCE_S:.0f} s; {done} files are there")
-            await trio.sleep(_LOOK_S)
+            await trio.sleep(pause_s(trio.current_time() - began_s, _LOOK_S))
 
 
 def _answer(job: JobView, directory: str, fates: Mapping[str, Fate]) -> FetchAnswer:

@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 import trio
+import trio.lowlevel
+import trio.testing
 
 from mesh.core.effects import Accepted, Declined, Export, Reply
 from mesh.core.events import Event, Exported, ExportFailed, FetchAsked
 from mesh.core.status import JobState, JobView, TaskView
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId, JobId
-from mesh.node.asking import Asking
+from mesh.node.asking import LOOKING_PART, Asking
 from mesh.node.fetching import PATIENCE_S, Fetching
 from mesh.ports.desk import FetchAnswer, NobodyHasIt
 from mesh.ports.folders import FolderError
@@ -30,7 +32,11 @@ def rendered_job() -> tuple[JobView, tuple[TaskView, ...]]:
     return mesh.hosts["ann"].job(job), mesh.hosts["ann"].tasks(job)
 
 
-async def fetch(directory: str, become: Callable[[Export], Exported | ExportFailed | None]) -> FetchAnswer:
+async def fetch(
+    directory: str,
+    become: Callable[[Export], Exported | ExportFailed | None],
+    look: Callable[[], None] = lambda: None,
+) -> FetchAnswer:
     """Fetch a job whose files become what the test says, each asked for again every second, as the core does."""
     job, tasks = rendered_job()
 
@@ -40,6 +46,7 @@ async def fetch(directory: str, become: Callable[[Export], Exported | ExportFail
         asking.reply(Reply(op=event.op, reply=Accepted(job=job.job)))
 
     def tasks_of(_job: JobId) -> tuple[TaskView, ...]:
+        look()
         return tasks
 
     asking = Asking(tell)
@@ -75,6 +82,24 @@ async def failure(directory: str, become: Callable[[Export], Exported | ExportFa
 async def test_written_files_are_counted() -> None:
     answer = await fetch("/tmp", lambda effect: Exported(op=effect.op))
     assert (answer["written"], answer["unfinished"]) == (FRAMES, 0)
+
+
+@virtual
+async def test_looking_at_a_long_job_leaves_the_loop_to_others() -> None:
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, trio.testing.MockClock)
+    look_s, late_s, began_s = 0.2, 20.0, trio.current_time()
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(trio.current_time())
+        clock.jump(look_s)
+
+    def become(effect: Export) -> Exported | None:
+        return Exported(op=effect.op) if trio.current_time() - began_s > late_s else None
+
+    assert (await fetch("/tmp", become, look))["written"] == FRAMES
+    assert 2 < len(looks) <= 1 + (trio.current_time() - began_s) * LOOKING_PART / look_s
 
 
 @virtual
