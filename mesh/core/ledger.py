@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task, result_of
+from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.limits import (
     FAILURES_PER_TRY,
@@ -297,6 +297,3 @@ def _seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, by
     what = entry.body.what
     assert isinstance(what, Seal)
     return (entry.author != submitter, what.blob, entry.id)
-
-
-__all__ = ["JobLedger", "Ledger", "Stream", "result_of"]

@@ -39,13 +39,12 @@ from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
 from mesh.ground.ids import Boot, JobId, MeshId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, later
-from mesh.ground.limits import GAP_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
+from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signer, peer_id
 from mesh.wire.records import EngineId
 
-_TICK_MS = SECOND_MS
 _DRAIN_MS = 10 * SECOND_MS
 """How long a peer that stops in order waits for its last pictures to be safe."""
 
@@ -87,7 +86,7 @@ class Peer:
         if self._stopped:
             return []
         turn = Turn(now, self._dice, self.id)
-        if self._last is not None and now.instant - self._last > _TICK_MS + GAP_MS:
+        if self._last is not None and now.instant - self._last > HEARTBEAT_MS + GAP_MS:
             self.host.hearing_until = later(now.instant, NEWS_AFTER_GAP_MS)
             turn.wake(tm.HearingEnds(), NEWS_AFTER_GAP_MS)
             turn.tell(nt.Slept())
@@ -378,7 +377,7 @@ class Peer:
         for order in self.delivery.orders.values():
             if not order.closed:
                 self.sync.watch(turn, order.job)
-        turn.wake(tm.Tick(), _TICK_MS)
+        turn.wake(tm.Tick(), HEARTBEAT_MS)
 
     def _on_engines_probed(self, turn: Turn, event: ev.EnginesProbed) -> None:
         self.host.engines = event.engines
@@ -450,7 +449,7 @@ class Peer:
             self.claims.claim_more(turn)
 
     def _on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
-        turn.wake(tm.Tick(), _TICK_MS)
+        turn.wake(tm.Tick(), HEARTBEAT_MS)
         self.contacting.on_tick(turn)
         self.door.on_tick(turn)
         self.keepers.on_tick(turn)

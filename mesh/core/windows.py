@@ -14,7 +14,7 @@ from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import FOLLOW_PERIOD_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.ground.limits import FOLLOWED_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
 from mesh.wire.messages import Follow, OpenTask, Window
 
 _FOLLOWERS = 1_000
@@ -54,7 +54,7 @@ class Windows:
         before = audience.followers.get(peer)
         if before is None and len(audience.followers) >= _FOLLOWERS:
             return
-        audience.followers[peer] = (message.slots, later(turn.now.instant, 3 * FOLLOW_PERIOD_MS))
+        audience.followers[peer] = (message.slots, later(turn.now.instant, FOLLOWED_MS))
         if self._leases.ready(ledger.id, turn.now) or ledger.ended:
             turn.send(peer, self.window(ledger))
 

@@ -77,10 +77,10 @@ WINDOW_FACTOR = 4
 """The window is four times the slots of all the job's peers: in a window of their own number nearly all collide."""
 
 FOLLOW_PERIOD_MS = 5 * SECOND_MS
-"""A follower repeats itself; a keeper forgets it after three periods."""
+"""A follower repeats itself that often."""
 
-WINDOW_STALE_MS = 3 * FOLLOW_PERIOD_MS
-"""A follower without a word from its keeper for so long follows the next one too."""
+FOLLOWED_MS = 3 * FOLLOW_PERIOD_MS
+"""A keeper forgets a follower that it has not heard for so long."""
 
 # Records.
 
@@ -209,7 +209,7 @@ assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
 assert DURABLE <= KEEPERS
 assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
-assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < WINDOW_STALE_MS
+assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert LOST_AFTER_MS > LEASE_MS
 assert LOST_AFTER_SAFE_MS > LOST_AFTER_MS
 assert RENEW_BEFORE_MS < ADMISSION_MS

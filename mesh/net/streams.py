@@ -19,6 +19,7 @@ from typing import Final
 import trio
 
 from mesh.ground.errors import WireError
+from mesh.ground.limits import MAX_CHANNELS
 from mesh.net import interfaces, sockets
 from mesh.net.channel import TcpChannel
 from mesh.net.link import EndedEarly, Link, shake
@@ -37,7 +38,7 @@ ACCEPTED_MAX: Final = 64
 class Bounds:
     """How much a transport holds at once; a test may set them low."""
 
-    channels: int = 2_048
+    channels: int = MAX_CHANNELS
     """A peer in a full mesh of two thousand; each costs a socket and some kilobytes."""
     half_open: int = 256
     """Handshakes under way; an honest one lasts a few round trips, so this serves thousands of peers a minute."""

@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +34,6 @@ HOME_VARIABLE = "MESHNODE_HOME"
 
 FACT_MAX_BYTES = 256 * 1024
 """Length of one fact."""
-
-CACHED_PEERS_MAX = 256
-"""Addresses kept for the next start: a whole view, so that one of them still answers after a long pause."""
 
 _API_MAX_BYTES = 4096
 _TOKEN_BYTES = 32
@@ -152,15 +149,6 @@ class Home:
     def keep_port(self, port: int) -> None:
         """Keep the port that the system gave, so that invites and cached addresses stay true."""
         self.keep_fact("port", str(port).encode())
-
-    def cached_peers(self) -> tuple[str, ...]:
-        """Return addresses (`HOST:PORT`) that were good before; a cache that cannot be read is an empty one."""
-        text = (self.fact("peers") or b"").decode("utf-8", "replace")
-        return tuple(line for line in text.splitlines() if line.strip())[:CACHED_PEERS_MAX]
-
-    def keep_cached_peers(self, addresses: Sequence[str]) -> None:
-        """Keep the first addresses for the next start."""
-        self.keep_fact("peers", "".join(f"{address}\n" for address in addresses[:CACHED_PEERS_MAX]).encode())
 
     def close(self) -> None:
         """Take the word for programs back and let go of the lock."""

@@ -11,7 +11,7 @@ from mesh.ground.errors import NotRunningError, UsageError
 from mesh.ground.settings import SETTINGS_VERSION, Settings
 from mesh.ports.storage import HomeInUse, KeyExposed, StorageError
 from mesh.store.config import parse_settings, starter_text
-from mesh.store.home import CACHED_PEERS_MAX, Home, choose_home, read_api
+from mesh.store.home import Home, choose_home, read_api
 
 OPEN_HOME = """
 import sys
@@ -77,16 +77,6 @@ def test_the_port_is_kept_but_a_setting_goes_before(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("listen_port = 815\n")
     home = Home(tmp_path)
     assert home.port() == 815
-    home.close()
-
-
-def test_cached_peers_come_back_within_their_bound(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    assert home.cached_peers() == ()
-    home.keep_cached_peers(["[::1]:1", "host:2"])
-    assert home.cached_peers() == ("[::1]:1", "host:2")
-    home.keep_cached_peers([f"host:{number}" for number in range(CACHED_PEERS_MAX + 9)])
-    assert len(home.cached_peers()) == CACHED_PEERS_MAX
     home.close()
 
 
