@@ -24,8 +24,8 @@ class Liveness:
         self._world = world
 
     def finished(self) -> bool:
-        """Tell whether nothing is left to wait for."""
-        return self._first_missing() is None
+        """Tell whether nothing is left to wait for: all is done, and peers have settled on the same seals."""
+        return self._first_missing() is None and self._world.safety.unsettled() is None
 
     def fail(self) -> None:
         """Raise what is missing although its time is over."""
@@ -33,6 +33,9 @@ class Liveness:
         if missing is not None:
             text, ids = missing
             raise Violation("L2", text, *ids)
+        unsettled = self._world.safety.unsettled()
+        if unsettled is not None:
+            raise unsettled
 
     def _first_missing(self) -> tuple[str, tuple[bytes, ...]] | None:
         hosts = [host for host in self._world.hosts if self._world.faults.is_core(host)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.core.effects import Append, Effect, Export, Send, StartRender, Stopped
 from mesh.core.events import ChannelClosed, EnginesProbed, Event, TimerFired
-from mesh.core.status import TaskState, TaskView
+from mesh.core.status import JobState, TaskState, TaskView
 from mesh.core.timers import Tick
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.wire.envelope import Signed
@@ -216,31 +216,34 @@ class Safety:
     def end(self) -> None:
         """S1 and S3, once all has settled: equal pictures everywhere, and every held output is somewhere whole."""
         self.look()
+        unsettled = self.unsettled()
+        if unsettled is not None:
+            raise unsettled
         for job in self._world.books.jobs:
-            self._settled(job)
             self._retrievable(job)
 
-    def _settled(self, job: JobId) -> None:
-        """S3: two peers that show the job sealed show the same pictures."""
+    def unsettled(self) -> Violation | None:
+        """S3: return what two peers that show a job sealed do not agree on; None when all have settled."""
+        found = (self._disagreement(job) for job in self._world.books.jobs)
+        return next((violation for violation in found if violation is not None), None)
+
+    def _disagreement(self, job: JobId) -> Violation | None:
         first: tuple[str, tuple[TaskView, ...]] | None = None
         for host in self._world.hosts:
             if not host.running or host.frozen:
                 continue
             seen = host.core.job_view(host.now(), job)
             views = host.core.task_views(job)
-            if seen is None or seen.state.value != "sealed" or not views:
+            if seen is None or seen.state is not JobState.SEALED or not views:
                 continue
             if first is None:
                 first = (host.name, views)
                 continue
             for one, other in zip(first[1], views, strict=True):
                 if one.result != other.result:
-                    raise Violation(
-                        "S3",
-                        f"task {one.task} is sealed as {_hex(one.result)} at {first[0]}, "
-                        f"as {_hex(other.result)} at {host.name}",
-                        job,
-                    )
+                    ours, theirs = f"{_hex(one.result)} at {first[0]}", f"{_hex(other.result)} at {host.name}"
+                    return Violation("S3", f"task {one.task} is sealed as {ours}, as {theirs}", job)
+        return None
 
     def _retrievable(self, job: JobId) -> None:
         """S1: an output that a peer shows as safe is whole on the disk of somebody who is bound to keep it."""
