@@ -28,9 +28,12 @@ from tools.scenes import ScenesFailed
 
 SIZE = (1920, 1080)
 PAIRS, PAIRS_QUICK = 3, 1
-FRAMES, FRAMES_QUICK = 16, 4
+FRAMES_QUICK = 4
 MOST = {5.0: 1.05, 10.0: 1.03}
 """By what a frame takes alone, in seconds: how much longer the mesh may take for all."""
+
+JOB_S = 150.0
+"""What a job of either kind takes alone: long enough that its start and end are a hundredth of it."""
 
 
 @dataclass(slots=True)
@@ -115,13 +118,14 @@ def same_files(one: Path, other: Path) -> None:
         raise peers.BenchFailed(f"the two sides did not write the same files: {sizes}")
 
 
-def measure(seconds: list[float], frames: int, pairs: int) -> list[Figure]:
+def measure(seconds: list[float], frames_asked: int | None, pairs: int) -> list[Figure]:
     """Compare for frames of each length."""
     figures: list[Figure] = []
     with peers.workplace() as directory:
         tiny = peers.make_scene(directory, "tiny")
         for frame_s in seconds:
-            report.say(f"frames of {frame_s:g} s")
+            frames = frames_asked or round(JOB_S / frame_s)
+            report.say(f"{frames} frames of {frame_s:g} s")
             name = f"frames-{frame_s:g}"
             scene = peers.timed_scene(tiny, name, size=SIZE, form="OPEN_EXR", depth="16", frame_s=frame_s)
             meshed = [TimedPeer(directory / name, each, renders=each == "ada") for each in ("ada", "bela", "cleo")]
@@ -155,10 +159,10 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, action="append", choices=sorted(MOST), help="of a frame; both by default"
     )
-    parser.add_argument("--frames", type=int, metavar="N", help=f"of each job (default: {FRAMES})")
+    parser.add_argument("--frames", type=int, metavar="N", help=f"of each job (default: {JOB_S:g} s of them)")
     parser.add_argument("--pairs", type=int, metavar="N", help=f"of turns (default: {PAIRS})")
     options = parser.parse_args()
-    frames = options.frames or (FRAMES_QUICK if options.quick else FRAMES)
+    frames = options.frames or (FRAMES_QUICK if options.quick else None)
     pairs = options.pairs or (PAIRS_QUICK if options.quick else PAIRS)
     try:
         return report.run("Overhead", lambda: measure(options.seconds or sorted(MOST), frames, pairs), options.json)
