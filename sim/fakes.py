@@ -6,7 +6,7 @@ contract suite holds them to what the real ones do.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class MemoryBlobStore:
     def __init__(self, shelves: Shelves) -> None:
         self._shelves = shelves
         self._lock = threading.RLock()
+        self._rotten: Callable[[BlobId], None] = lambda _blob: None
 
     def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
         """Make room for a blob's pieces; see the port."""
@@ -105,6 +106,7 @@ class MemoryBlobStore:
             piece = kept.pieces[number]
             if not kept.manifest.fits(number, piece):
                 del kept.pieces[number]
+                self._rotten(blob)
                 raise StoreCorrupt(f"{blob.hex()}: piece {number} rotted")
             self._touch(kept)
             return piece
@@ -176,6 +178,10 @@ class MemoryBlobStore:
             pinned = sum(info.stored for info in blobs if info.pins)
             free = max(0, self._shelves.capacity_bytes - stored)
             return Usage(blobs=len(blobs), stored=stored, pinned=pinned, free=free)
+
+    def watch(self, rotten: Callable[[BlobId], None]) -> None:
+        """Have `rotten` called with each blob that is found rotten; see the port."""
+        self._rotten = rotten
 
     def close(self) -> None:
         """Let go of nothing: what there is lies in the shelves."""

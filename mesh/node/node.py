@@ -37,6 +37,7 @@ from mesh.node.outputs import Outputs
 from mesh.node.pages import Pages
 from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
+from mesh.node.rot import Rot
 from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
 from mesh.ports.desk import Desk
@@ -149,6 +150,9 @@ class Node:
         self._driver.watch(self._after_turn)
         nursery.start_soon(self._executor.run)
         await self._driver.tell(await self._started())
+        rot = Rot(self._driver.tell)
+        self._parts.store.watch(rot.found)
+        nursery.start_soon(rot.run)
         nursery.start_soon(self._driver.run)
         nursery.start_soon(self._alarms.run)
         nursery.start_soon(channels.accept)

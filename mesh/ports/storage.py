@@ -176,6 +176,10 @@ class BlobStore(Protocol):
         """Return how much is stored and how much room is left."""
         ...
 
+    def watch(self, rotten: Callable[[BlobId], None]) -> None:
+        """Have `rotten` called with each blob of which a read finds a rotten piece, in the thread that reads."""
+        ...
+
     def close(self) -> None:
         """Put everything on disk and let go of it; no other call may follow."""
         ...

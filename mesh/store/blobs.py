@@ -73,6 +73,7 @@ class FileBlobStore:
         except BaseException:
             self._index.close()
             raise
+        self._rotten: Callable[[BlobId], None] = lambda _blob: None
         self._used: dict[BlobId, int] = {}
         self._used_written_ms = wall_ms()
 
@@ -254,6 +255,10 @@ class FileBlobStore:
                 self._index.remove(blob)
             return True
 
+    def watch(self, rotten: Callable[[BlobId], None]) -> None:
+        """Have `rotten` called with each blob of which a read finds a rotten piece."""
+        self._rotten = rotten
+
     def close(self) -> None:
         """Synchronise and mark every written piece, and close the index."""
         with self._map_lock:
@@ -351,6 +356,7 @@ class FileBlobStore:
             entry.have, entry.marked = entry.have.minus(number), entry.marked.minus(number)
             with suppress(DiskFull):  # Then the next start finds it again.
                 self._index.mark(entry.blob, entry.marked.encode())
+        self._rotten(entry.blob)
         raise StoreCorrupt(f"{path}: piece {number} is not as it was written")
 
     def _touch(self, entry: Entry) -> None:

@@ -241,10 +241,14 @@ class TestBlobStore:
 
     def test_a_rotten_piece_is_never_served_and_may_be_fetched_again(self, maker: BlobMaker, store: BlobStore) -> None:
         blob = store.ingest(CONTENT)
+        found: list[BlobId] = []
+        store.watch(found.append)
         maker.rot(blob, MIB + 5)
         assert store.read_piece(blob, 0) == CONTENT[:MIB]
+        assert found == []
         with pytest.raises(StoreCorrupt):
             store.read(blob, 0, len(CONTENT))
+        assert found == [blob]
         with pytest.raises(BlobMissing):
             store.read_piece(blob, 1)
         assert store.have(blob) == PieceSet(count=3, bits=0b101)

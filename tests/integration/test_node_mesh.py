@@ -8,12 +8,14 @@ import trio
 
 from mesh.node.joining import InviteUsedUp, NobodyAnswers
 from mesh.ports.desk import DeskError, JobCancelled, NotFound, Refused
+from mesh.ports.storage import StoreCorrupt
 from mesh.wire import invites
 from mesh.wire.signing import Ed25519Verifier
 from sim.stagehand import NAMES
 from tests.support.nodes import (
     TestPeer,
     eventually,
+    expected,
     joiner,
     mesh_of,
     refuse_wrong_frames,
@@ -115,6 +117,29 @@ def test_a_fetch_into_the_jobs_own_directory_mends_it(tmp_path: Path) -> None:
             mended = await ada.at.fetch(job, own, True, unheard)
             assert (mended["written"], mended["already"]) == (1, 4)
             refuse_wrong_frames(scene, range(1, 6))
+
+    trio.run(main)
+
+
+def test_a_picture_that_rots_is_fetched_again_from_another_holder(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada", "bob") as (ada, bob):
+            job = await submit(ada, write_scene(tmp_path / "shot", "frames 1 4"))
+            await until(bob, job, lambda row: row["safe"] == 4)
+            store = bob.store
+            assert store is not None
+            picture = next(
+                info.blob for info in store.blobs() if info.size == len(expected(tmp_path / "shot/shot.txt", 1))
+            )
+            (path,) = (bob.home / "blobs").glob(f"*/{picture.hex()}")
+            path.write_bytes(bytes(path.stat().st_size))
+            with pytest.raises(StoreCorrupt):
+                await trio.to_thread.run_sync(store.read_piece, picture, 0)
+
+            async def mended() -> bool:
+                return store.complete(picture)
+
+            await eventually(mended)
 
     trio.run(main)
 
