@@ -210,10 +210,11 @@ class Holding:
                 self._tell(turn, note.peer, job)
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
-        """Take no further copies of a job that has ended."""
+        """Take no further copies of a job that has ended; what was promised is mended, unless the job was cancelled."""
         self._lacking_since.pop(note.job, None)
         for blob, (job, _) in list(self._wanted.items()):
-            if job == note.job:
+            promised = not note.cancelled and self._directory.me in self.holders(job, blob)
+            if job == note.job and not promised:
                 self._wanted.pop(blob)
                 self._swarm.drop(blob, b"hold" + job)
 

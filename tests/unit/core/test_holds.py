@@ -2,8 +2,17 @@
 
 import pytest
 
-from mesh.core.effects import Append, CheckOutput, FetchManifest, FetchPieces, Send
-from mesh.core.events import BlobStarted, ChannelClosed, FrameWritten, OutputChecked, PiecesStored, Rendered
+from mesh.core.effects import Append, CheckOutput, FetchManifest, FetchPieces, ReadPage, Send
+from mesh.core.events import (
+    BlobDamaged,
+    BlobStarted,
+    ChannelClosed,
+    FrameWritten,
+    OutputChecked,
+    PageRead,
+    PiecesStored,
+    Rendered,
+)
 from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId
@@ -12,9 +21,11 @@ from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHO
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHold
 from mesh.wire.messages import Entries, Have, Head, Holds, Seek
-from mesh.wire.records import Entry, Lost, Output, Result
+from mesh.wire.records import Cancel, Entry, Lost, Output, Result, Seal, SealedTask, SealPage
 from tests.support.cast import Actor, Cast, blob
 from tests.support.rig import Rig, kept, of, sent
+
+PAGE = blob("page")
 
 
 class Keeper:
@@ -61,6 +72,29 @@ def test_a_task_is_safe_with_holds_of_as_many_peers_as_the_job_asks(keeper: Keep
     assert keeper.safe() == 0
     keeper.holds(keeper.cid, picture)
     assert keeper.safe() == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_promised_copy_that_rots_is_mended_although_its_job_is_sealed_meanwhile(
+    cast: Cast, *, cancelled: bool
+) -> None:
+    keeper = Keeper(cast, copies=3)
+    result, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    keeper.brings(picture, keeper.bob)
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=True))
+    keeper.rig.tell(BlobDamaged(blob=picture))
+    if cancelled:
+        keeper.rig.take(keeper.head, keeper.cast.entry(keeper.ann, keeper.head, Cancel()), by=keeper.ann)
+    else:
+        tasks = (SealedTask(result=result, holds=()), *[SealedTask(result=None, holds=())] * 3)
+        keeper.rig.peer.swarm._complete[PAGE] = None
+        keeper.rig.take(keeper.head, keeper.cast.entry(keeper.ann, keeper.head, Seal(blob=PAGE)), by=keeper.ann)
+        (read,) = of(keeper.rig.effects, ReadPage)
+        keeper.rig.tell(PageRead(op=read.op, blob=PAGE, page=SealPage(job=keeper.job, tasks=tasks, chains=())))
+    assert keeper.rig.peer.ledger.jobs[keeper.job].ended
+    assert (picture in keeper.rig.peer.swarm.wants) is not cancelled
 
 
 def test_a_strangers_holds_make_nothing_safe(keeper: Keeper) -> None:
