@@ -28,14 +28,14 @@ def frame(number: int, peer: str) -> Frame:
 
 
 def test_the_demo_proves_its_frames_and_ends_well(tmp_path: Path) -> None:
-    """Slow: four frames and three with floats, by three peers, and again by Blender alone."""
+    """Slow: eight frames and three with floats, by three peers, and again by Blender alone."""
     scenes.engine()
     kept = tmp_path / "kept"
-    command = [sys.executable, "tools/demo.py", "--frames", "4", "--keep", str(kept)]
+    command = [sys.executable, "tools/demo.py", "--frames", "8", "--keep", str(kept)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEMO_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed" in done.stdout
-    assert done.stdout.count("equal in every bit") == 4 + demo.FRAMES_EXR
+    assert done.stdout.count("equal in every bit") == 8 + demo.FRAMES_EXR
     assert str(kept / "contact-sheet.png") in done.stdout
     sheet = OpenImageIO.ImageBuf(str(kept / "contact-sheet.png"))
     assert (sheet.spec().width, sheet.spec().nchannels) == (1364, 3)
