@@ -208,6 +208,8 @@ class FileJournal:
         while (payload := self._file.payload_at(at)) is not None:
             at += _FRAME_HEAD_BYTES + len(payload)
         if at == size:
+            # SIGKILL may have come between a frame's write and its fsync: from now on the peer acts on it.
+            os.fsync(self._file.descriptor)
             return at
         if size - at > _FRAME_MAX_BYTES or self._good_frame_after(at, size):
             raise JournalDamaged(f"{self._path}: damaged at byte {at} of {size}; a copy is {self._keep_copy(at)}")
