@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from blake3 import blake3
+
 from sim.keys import Signatures
 from sim.named import named
 from sim.parcels import Wire
@@ -133,7 +135,7 @@ def run_one(order: Order, seed: int) -> int:
 
 
 def run_many(order: Order, seeds: range, *, jobs: int, hashes: str | None) -> int:
-    """Run many seeds in `jobs` processes, print each failure and a summary; return the exit code."""
+    """Run many seeds in `jobs` processes; print each failure, a summary and one hash. Return the exit code."""
     print(f"seeds {seeds.start}:{seeds.stop}", flush=True)
     began = time.perf_counter()
     done: list[Ran] = []
@@ -145,16 +147,20 @@ def run_many(order: Order, seeds: range, *, jobs: int, hashes: str | None) -> in
             if not ran.good:
                 failed.append(ran.seed)
                 _print_failure(order, ran)
+    traces = "".join(f"{ran.seed} {ran.trace}\n" for ran in done)
     if hashes is not None:
         with open(hashes, "w", encoding="utf-8") as file:
-            file.writelines(f"{ran.seed} {ran.trace}\n" for ran in done)
+            file.write(traces)
     events = sum(ran.events for ran in done)
     slowest = max(done, key=lambda ran: ran.wall_ms)
     wall_s = time.perf_counter() - began
     print(f"{events} events in {wall_s:.1f} s, {int(events / max(wall_s, 0.001))} events/s")
     print(f"slowest: seed {slowest.seed}, {slowest.wall_ms / 1000:.1f} s")
     print(f"{len(done)} seeds, {len(failed)} failed{': ' + ' '.join(map(str, failed)) if failed else ''}")
-    return 1 if failed else 0
+    if failed:
+        return 1
+    print(blake3(traces.encode()).hexdigest())
+    return 0
 
 
 def _run_ordered(ordered: tuple[Order, int]) -> Ran:

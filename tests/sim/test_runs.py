@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from mesh.core.effects import Effect
 from mesh.core.events import Event, TimerFired
@@ -89,6 +90,7 @@ def test_many_seeds_write_their_hashes(tmp_path: Path, trace: str) -> None:
     done = subprocess.run([*command, "--hashes", hashes], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "2 seeds, 0 failed" in done.stdout
     assert hashes.read_text().splitlines()[0] == f"{SEED} {trace}"
+    assert done.stdout.splitlines()[-1] == blake3(hashes.read_bytes()).hexdigest(), "one hash of all the seeds' traces"
 
 
 def test_named_scenarios_repeat_under_their_name() -> None:
