@@ -37,6 +37,15 @@ def test_the_demo_is_the_same_and_its_frames_differ(tmp_path: Path) -> None:
     assert scenes.changed_part(one, known / two.name) > 0.01
 
 
+def test_the_demos_files_are_those_that_are_taken_away() -> None:
+    async def listed() -> set[str]:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene("demo"), None, scenes.engine())
+            return {file.name for file in found.files}
+
+    assert scenes.run(listed) == {"demo.blend", *DEMO_FILES}
+
+
 @pytest.mark.parametrize("name", DEMO_FILES)
 def test_each_file_of_the_demo_shows_in_its_pictures(name: str, tmp_path: Path) -> None:
     """Without any texture or library more than one pixel in a hundred changes."""

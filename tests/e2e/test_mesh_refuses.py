@@ -1,7 +1,9 @@
 """What must not be sent is refused by name before anything is, and what must not be touched is not."""
 
+import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,12 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestMesh]:
 
 
 def refused(mesh: TestMesh, scene: Path, *options: str) -> tuple[int, str]:
+    """Submit what is refused; return the exit code and what a person reads, in one line."""
+    done = refusal(mesh, scene, *options)
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def refusal(mesh: TestMesh, scene: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     """Submit what is refused, and expect that no peer heard of a job and nothing was stored or written."""
     before = sorted(mesh.out.iterdir())
     done = mesh.submitter.command("submit", str(scene), "--output", str(mesh.out), *options)
@@ -34,7 +42,7 @@ def refused(mesh: TestMesh, scene: Path, *options: str) -> tuple[int, str]:
         assert status["jobs"] == []
         assert status["stored_bytes"] == 0
     assert sorted(mesh.out.iterdir()) == before
-    return done.returncode, " ".join(done.stderr.split())
+    return done
 
 
 @pytest.mark.parametrize(
@@ -60,10 +68,26 @@ def test_all_missing_files_are_named_at_once(mesh: TestMesh) -> None:
         assert Path(name).name in said
 
 
-@pytest.mark.parametrize("name", ["python_driver", "undefined_node", "absent_engine", "unbaked_cloth"])
-def test_what_cannot_be_rendered_truly_is_refused(name: str, mesh: TestMesh) -> None:
-    code, said = refused(mesh, scenes.own_scene(name, mesh.source))
-    assert code == REFUSED, said
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("python_driver", {"python-driver"}),
+        ("undefined_node", {"undefined-node"}),
+        ("absent_engine", {"absent-engine"}),
+        ("unbaked_cloth", {"unbaked-simulation"}),
+        ("many_refusals", {"no-camera", "movie-output", "file-output-node", "udim", "movie-clip"}),
+    ],
+)
+def test_what_cannot_be_rendered_truly_is_refused_by_name(name: str, codes: set[str], mesh: TestMesh) -> None:
+    scene = scenes.own_scene(name, mesh.source)
+    done = refusal(mesh, scene, "--json")
+    assert done.returncode == REFUSED, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])["refusals"]
+    assert {reason["code"] for reason in told} == codes
+    code, said = refused(mesh, scene)
+    assert code == REFUSED
+    for reason in told:
+        assert reason["subject"] and " ".join(reason["text"].split()) in said, "a person reads the same"
 
 
 def test_an_unreadable_scene_is_refused(mesh: TestMesh) -> None:
