@@ -12,7 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -25,6 +25,9 @@ from tools.scenes import ScenesFailed
 
 ROUNDS, ROUNDS_QUICK = 10, 3
 CALLS, CALLS_QUICK = 60, 15
+WIDTHS = count(64, 2)
+"""Of the pictures of each round's scene, so that no two files are the same."""
+
 WARM_SAMPLES = 400
 """Of the tiny scene, so that one frame takes some tenths of a second: a peer at work, not one that only hands over."""
 
@@ -81,17 +84,23 @@ def next_waits_ms(marks: list[Marked]) -> list[int]:
 
 
 def first_samples(meshed: list[TimedPeer], at: TimedPeer, scene: Path, out: Path, rounds: int) -> Waits:
-    """Submit a cold job again and again, as a person does, and note who waited for what."""
+    """Submit a cold job again and again, as a person does, and note who waited for what.
+
+    Each round's file differs a little, so that it has to travel each time.
+    """
     waits = Waits()
     for number in range(rounds):
+        fresh = peers.resized(
+            scene, scene.with_name(f"{number}.blend"), size=(next(WIDTHS), 36), samples=2, form="PNG", depth="8"
+        )
         peers.wait_cold(meshed)
         for peer in meshed:
             peer.forget()
         waits.pulse.append(peers.pulse_ms())
-        begun_ms, marks, _ = peers.bare(scene, out / f"bare-{number}", 1, 1)
+        begun_ms, marks, _ = peers.bare(fresh, out / f"bare-{number}", 1, 1)
         waits.bare.append(_at(marks, "sampled") - begun_ms)
         typed_ms = peers.now_ms()
-        command = ["submit", "--home", str(at.peer.home), str(scene), "--output", str(out / str(number)), "--json"]
+        command = ["submit", "--home", str(at.peer.home), str(fresh), "--output", str(out / str(number)), "--json"]
         quiet = subprocess.DEVNULL
         submit = subprocess.Popen([sys.executable, "-m", "mesh.cli", *command], stdout=quiet, stderr=quiet)
         try:
