@@ -21,6 +21,8 @@ from tools.watching import Frame, Span, Watched
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_S = 280.0
 START_S = 60.0
+PART_DIFFERS = 0.01 * 432 * 243
+"""Pixels in which any two frames differ at least."""
 
 
 def frame(number: int, peer: str) -> Frame:
@@ -41,6 +43,10 @@ def test_the_demo_proves_its_frames_and_ends_well(tmp_path: Path) -> None:
     assert (sheet.spec().width, sheet.spec().nchannels) == (1364, 3)
     assert np.asarray(sheet.get_pixels("uint8")).std() > 10
     assert processes(f"TMPDIR={kept}".encode()) == []
+    alone = sorted((kept / "references" / "demo").rglob("frame_*.png"))
+    assert {path.name for path in alone} == {f"frame_{number:04d}.png" for number in range(1, 9)}
+    for one, other in itertools.combinations(alone, 2):
+        assert judge(one, [other]).difference.pixels > PART_DIFFERS, "no frame passes for another"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -96,7 +102,7 @@ def test_two_frames_of_the_demo_differ_widely() -> None:
     """Every frame shows its own number, so that no frame can pass for another."""
     alone = scenes.reference("demo_exr", 1, 2)
     for one, other in itertools.combinations(sorted(alone.iterdir()), 2):
-        assert judge(one, [other]).difference.pixels > 0.01 * 432 * 243
+        assert judge(one, [other]).difference.pixels > PART_DIFFERS
 
 
 def test_one_float_of_a_frame_changed_by_a_unit_in_the_last_place_fails(tmp_path: Path) -> None:
