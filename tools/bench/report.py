@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -94,7 +95,12 @@ def parser(text: str) -> argparse.ArgumentParser:
 
 
 def run(title: str, measure: Callable[[], Sequence[Figure]], to: Path | None) -> int:
-    """Measure, print the table, write the JSON file, and return the exit code."""
+    """Measure, print the table, write the JSON file, and return the exit code.
+
+    Being told to end is an interruption here, so that all that was started and made is taken away on the way out.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     before, begun = machine(), time.monotonic()
     figures = measure()
     spent_s = time.monotonic() - begun
