@@ -71,7 +71,9 @@ def network(count: int) -> Iterator[Network]:
             _plug(mark, f"{mark}v{at}", host)
         yield made
     finally:
-        for host in hosts:
+        # A cable first: a namespace lives on, unseen, for as long as a process in it does.
+        for at, host in enumerate(hosts):
+            _try(["ip", "link", "delete", f"{mark}v{at}"])
             _try(["ip", "netns", "delete", host.namespace])
         _try(["ip", "link", "delete", mark])
 
