@@ -9,18 +9,20 @@ import dataclasses
 import multiprocessing
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from blake3 import blake3
 
+from sim.host import Core, Host
 from sim.keys import Signatures
 from sim.named import named
 from sim.parcels import Wire
 from sim.scenario import Scenario, draw
 from sim.violation import Violation
-from sim.world import World
+from sim.world import World, real_core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,17 @@ class _Watched:
         return True
 
 
-def run(scenario: Scenario, seed: int, *, wire: Wire = "reference", signatures: Signatures = "stand-in") -> Ran:
+def run(
+    scenario: Scenario,
+    seed: int,
+    *,
+    wire: Wire = "reference",
+    signatures: Signatures = "stand-in",
+    make_core: Callable[[Host, bytes], Core] = real_core,
+) -> Ran:
     """Run one world to its end and say how it ended."""
     began = time.perf_counter()
-    world = World(scenario, seed, wire=wire, signatures=signatures)
+    world = World(scenario, seed, wire=wire, signatures=signatures, make_core=make_core)
     with _Watched(world) as watched:
         world.run()
     return Ran(
@@ -116,12 +125,12 @@ def run(scenario: Scenario, seed: int, *, wire: Wire = "reference", signatures: 
     )
 
 
-def run_one(order: Order, seed: int) -> int:
+def run_one(order: Order, seed: int, *, make_core: Callable[[Host, bytes], Core] = real_core) -> int:
     """Run one seed and print it; return the exit code."""
     print(f"seed {seed}", flush=True)
     scenario = order.scenario_for(seed)
     print(f"scenario {scenario.name}: {scenario.peers} peers, {scenario.jobs} jobs of {scenario.frames} frames")
-    ran = run(scenario, seed, wire=order.wire, signatures=order.signatures)
+    ran = run(scenario, seed, wire=order.wire, signatures=order.signatures, make_core=make_core)
     per_second = ran.events * 1000 // max(1, ran.wall_ms)
     print(
         f"{ran.events} events in {ran.wall_ms / 1000:.1f} s, {per_second} events/s, "

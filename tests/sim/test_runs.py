@@ -1,6 +1,5 @@
 """One seed gives one trace, however messages and signatures are made, in any process; and a failure tells its story."""
 
-import functools
 import os
 import subprocess
 import sys
@@ -12,13 +11,11 @@ from blake3 import blake3
 from mesh.core.effects import Effect
 from mesh.core.events import Event, TimerFired
 from mesh.ground.instants import Now
-from sim import run as sim_run
 from sim.host import Host
 from sim.mutants import Cheat
 from sim.named import named
 from sim.run import Order, run, run_one
 from sim.scenario import Scenario, draw
-from sim.world import World
 
 ROOT = Path(__file__).parents[2]
 SEED = 3
@@ -73,11 +70,8 @@ class Stumbles(Cheat):
         return super().handle(now, event)
 
 
-def test_a_failure_tells_its_story_and_how_to_repeat_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sim_run, "World", functools.partial(World, make_core=Stumbles))
-    assert run_one(Order(peers=6, minutes=1), SEED) == 1
+def test_a_failure_tells_its_story_and_how_to_repeat_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_one(Order(peers=6, minutes=1), SEED, make_core=Stumbles) == 1
     printed = capsys.readouterr().out
     assert "the twentieth timer" in printed
     assert "TimerFired" in printed
