@@ -32,7 +32,7 @@ _IDS_PER_MESSAGE = 2_048
 _PARTS_MOST = 256
 _STREAMS_PER_ANSWER = 32
 """Streams compared further in answer to one message, so that a false one draws little; the next goes on from there."""
-_ENDED_FACTOR = 6
+_ENDED_FACTOR = 18
 """Jobs that have ended are compared that much more seldom: only their seals can still differ."""
 
 _SENT_PER_ANSWER = 512
@@ -73,9 +73,9 @@ class Sync:
             self._compare(turn, ledger, peer)
 
     def takes_part(self, ledger: JobLedger, now: Now) -> bool:
-        """Whether this peer wants all records of the job."""
+        """Whether this peer wants all records of the job. Whoever knows a seal does: another may stand above it."""
         job = ledger.id
-        if ledger.submitter == self._me or job in self._authored or job in self._watched:
+        if ledger.submitter == self._me or job in self._authored or job in self._watched or ledger.seals:
             return True
         return self._keepers.marked(job, now) or self._keepers.acting(job, now)
 

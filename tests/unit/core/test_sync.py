@@ -12,7 +12,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries
 from mesh.wire.members import ALL_ROLES, Role
 from mesh.wire.messages import Entries, Head, LedgerDigest, Stored, StreamDigests, StreamIds
-from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Lost, Output, Result, Seal
+from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Lost, Output, Result, Seal, SealPage
 from tests.support.cast import Actor, Cast, blob
 from tests.support.rig import Rig, kept, sent
 
@@ -169,3 +169,21 @@ def test_roles_say_who_may_render_and_who_may_cancel(archive: Archive) -> None:
     assert archive.judged(cast.entry(submits, head, Lost(task=0, result=blob("r"))))  # type: ignore[arg-type]
     assert not archive.judged(cast.entry(submits, head, Lost(task=4, result=blob("r"))))  # type: ignore[arg-type]
     assert archive.judged(cast.entry(submits, head, Seal(blob=blob("page"))))
+
+
+def test_whoever_knows_a_seal_goes_on_comparing_since_another_may_stand_above_it(cast: Cast) -> None:
+    """Found by the simulator: peers without a part in a job kept a keeper's seal when the submitter's came later."""
+    rig = Rig(cast, slots=0)
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann, bob)
+    head = cast.head(ann)
+    job = rig.learn(head, bob, by=ann)
+    rig.clear()
+    rig.wait(20 * SYNC_PERIOD_MS, ann, bob)
+    assert sent(rig.effects, LedgerDigest) == []
+    seal = cast.entry(bob, head, Seal(blob=blob("bob's page")))
+    rig.take(head, seal, by=bob)
+    rig.peer.ledger.jobs[job].add_seal(seal, SealPage(job=job, tasks=(), chains=()))
+    rig.clear()
+    rig.wait(60 * SYNC_PERIOD_MS, ann, bob)
+    assert {peer for peer, _ in sent(rig.effects, LedgerDigest)} & {ann.id, bob.id}
