@@ -17,7 +17,7 @@ CUT_S = 40.0
 
 def written(directory: Path) -> dict[str, int]:
     """Return when each delivered file was written."""
-    return {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+    return {path.name: path.stat().st_mtime_ns for path in directory.glob("[!.]*")}
 
 
 def back_together(mesh: FarMesh, job: str) -> None:
