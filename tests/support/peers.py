@@ -229,7 +229,7 @@ class Stamp:
 def stamps(directory: Path) -> dict[str, Stamp]:
     """Take down everything that shows whether any file of a directory was written, replaced or removed."""
     found = {}
-    for path in sorted(directory.iterdir()):
+    for path in sorted(directory.glob("[!.]*")):
         status = path.stat()
         found[path.name] = Stamp(inode=status.st_ino, changed_ns=status.st_mtime_ns, data=path.read_bytes())
     return found
