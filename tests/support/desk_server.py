@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
@@ -36,7 +36,8 @@ class DeskServer:
 
     def stop(self) -> None:
         if self._thread.is_alive():
-            self._trio.run_sync_soon(self._scope.cancel)
+            with suppress(trio.RunFinishedError):  # it may just have ended by itself
+                self._trio.run_sync_soon(self._scope.cancel)
         self._thread.join(10)
         assert not self._thread.is_alive(), "the API did not end"
 
