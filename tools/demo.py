@@ -269,7 +269,7 @@ def tidy_up(directory: Path) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run the demo and return its exit code."""
     options = parse_arguments(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     directory = options.keep or Path(tempfile.mkdtemp(prefix="meshnode-demo-"))
     directory = directory.absolute()
