@@ -4,11 +4,13 @@ L2 above all: what one capable peer can still reach is rendered; what the submit
 sealed; files lie where people wanted them. The demands are made of the core set of peers alone.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mesh.core.status import JobState, JobView, TaskView
 from mesh.ground.ids import BlobId, JobId
-from mesh.wire.records import Result
+from mesh.wire.envelope import Signed
+from mesh.wire.records import Hold, Result
 from sim.people import Plan
 from sim.violation import Violation
 
@@ -85,22 +87,39 @@ class Liveness:
     def _missing_files(self, plan: Plan, job: JobId, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
         body = self._world.books.jobs[job].body
         stopped = len(set(plan.poisoned))
-        rotted = self._world.faults.rotted
         for host in hosts:
             directory = plan.directory if host.index == plan.submitter else plan.fetchers.get(host.index, "")
             if not directory:
                 continue
             names = [body.names.name(frame) for frame in body.frames]
             missing = [name for name in names if (directory, name) not in host.disk.files]
-            if missing and host.index != plan.submitter:
-                # A job whose files its submitter has may be sealed with few copies, and rot may take those.
-                gone = [
-                    view.task for view in host.core.task_views(job) if rotted.keys() & self._outputs(host, job, view)
-                ]
+            if missing:
+                gone = self._gone(plan, host, job)
                 missing = [name for name in missing if names.index(name) not in gone]
             if len(missing) > stopped:
                 return (f"{host.name} lacks {len(missing)} files of {plan.name}, {missing[0]} first", (job,))
         return None
+
+    def _gone(self, plan: Plan, host: "Host", job: JobId) -> list[int]:
+        """Return the tasks of which nobody can have the file any more, though the job is sealed.
+
+        Rot may take the few copies of a job whose files its submitter has. What keepers sealed while the submitter was
+        away is promised as long as one holder's disk survives: all of them may have been left out of the core.
+        """
+        view = host.core.job_view(host.now(), job)
+        if view is None or view.state is not JobState.SEALED:
+            return []
+        rotted = self._world.faults.rotted if host.index != plan.submitter else {}
+        held = {hold.body.blob: None for core in self._world.faults.core for hold in self._holds_of(core)}
+        gone: list[int] = []
+        for task in host.core.task_views(job):
+            outputs = self._outputs(host, job, task)
+            if rotted.keys() & outputs or (outputs and not held.keys() & outputs):
+                gone.append(task.task)
+        return gone
+
+    def _holds_of(self, index: int) -> Iterable[Signed[Hold]]:
+        return self._world.books.of(self._world.hosts[index]).holds.values()
 
     def _outputs(self, host: "Host", job: JobId, view: TaskView) -> dict[BlobId, None]:
         """Return the blobs of what a host shows as a task's result."""

@@ -24,6 +24,7 @@ from sim.scenario import Act, Scenario
 from sim.world import real_core
 
 _UNKNOWN = BlobId(bytes(ID_SIZE))
+_LEFT_OUT = "frame_0004"
 
 
 class Cheat:
@@ -226,6 +227,15 @@ class NeverRenders(Cheat):
         return [effect for effect in self.inner.handle(now, event) if not isinstance(effect, StartRender)]
 
 
+class WritesAllButOne(Cheat):
+    """L2: never writes one of the files that a person waits for; its keepers seal nevertheless."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Drop the export of every job's fourth frame."""
+        effects = self.inner.handle(now, event)
+        return [effect for effect in effects if not (isinstance(effect, Export) and effect.name.startswith(_LEFT_OUT))]
+
+
 class RendersTwice(Cheat):
     """L4: renders again what it has just rendered."""
 
@@ -279,6 +289,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S12", mutant=GoesOnAfterStop, scenario=_STOP),
     Caught(rule="slot", mutant=RendersInOneSlot, scenario=_CALM),
     Caught(rule="L2", mutant=NeverRenders, scenario=_CALM),
+    Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),
     Caught(rule="L4", mutant=RendersTwice, scenario=named("calm")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
 )
