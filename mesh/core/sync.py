@@ -14,12 +14,12 @@ from mesh.core.ledger import JobLedger, Ledger, Stream
 from mesh.core.membership import Members
 from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, Publish, TaskChanged
 from mesh.core.turn import Turn
-from mesh.ground.ids import Boot, JobId, PeerId, RecordId
+from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, later
-from mesh.ground.limits import DURABLE, SYNC_PERIOD_MS
+from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptEntries
-from mesh.wire.messages import Entries, LedgerDigest, Stored, StreamDigest, StreamDigests, StreamIds
+from mesh.wire.messages import Entries, LedgerDigest, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Entry
 
 _SHORT_ID = 8
@@ -53,8 +53,6 @@ class Sync:
         self._next: dict[JobId, Instant] = {}
         self._authored: dict[JobId, None] = {}
         self._watched: dict[JobId, None] = {}
-        self.stored_by: dict[RecordId, dict[PeerId, None]] = {}
-        """Which other peers said that they have this peer's record on disk."""
 
     def restore(self, entries: Iterable[Signed[Entry]]) -> None:
         """Take the journal's records; their chains were learned before."""
@@ -79,10 +77,6 @@ class Sync:
             return True
         return self._keepers.marked(job, now) or self._keepers.acting(job, now)
 
-    def durable(self, record: RecordId, others: int) -> bool:
-        """Whether a record of this peer is on three disks, or on all where there are only `others` more."""
-        return len(self.stored_by.get(record, {})) >= min(DURABLE - 1, others)
-
     def on_publish(self, turn: Turn, note: Publish) -> None:
         """Write a record in this peer's stream, to the disk first, then to the keepers and the submitter."""
         ledger = self._ledger.get(note.job)
@@ -99,8 +93,8 @@ class Sync:
         for peer in self._keepers.parties(ledger, turn.now):
             turn.send(peer, message)
 
-    def on_entries(self, turn: Turn, peer: PeerId, message: Entries) -> None:
-        """Take records, and say that they are on the disk once they are."""
+    def on_entries(self, turn: Turn, message: Entries) -> None:
+        """Take records, to the disk before they act."""
         ledger = self._ledger.get(message.job)
         if ledger is None:
             return
@@ -111,17 +105,6 @@ class Sync:
         self._add(turn, ledger, fresh, own=False)
         if len(fresh) >= _ENTRIES_PER_MESSAGE:
             self._next[ledger.id] = later(turn.now.instant, SECOND_MS)  # much was missing here: more may be
-        stored = tuple(entry.id for entry in judged if entry.id in ledger.entries)
-        if stored:
-            turn.send(peer, Stored(job=message.job, ids=stored))
-
-    def on_stored(self, peer: PeerId, message: Stored) -> None:
-        """Note who has a record."""
-        ledger = self._ledger.get(message.job)
-        for identifier in message.ids:
-            entry = ledger.entries.get(identifier) if ledger is not None else None
-            if entry is not None and entry.author == self._me:
-                self.stored_by.setdefault(identifier, {})[peer] = None
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Compare with a keeper that is new to us."""

@@ -300,23 +300,13 @@ class StreamIds:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """Records of one job and the chains of their authors; the receiver answers `Stored` once they are on its disk."""
+    """Records of one job and the chains of their authors."""
 
     NUMBER: ClassVar[int] = 17
 
     job: JobId
     entries: Annotated[tuple[Signed[Entry], ...], AtMost(32)]
     chains: Annotated[tuple[Chain, ...], AtMost(16)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """These records, or the job's own, are on the sender's disk."""
-
-    NUMBER: ClassVar[int] = 18
-
-    job: JobId
-    ids: Annotated[tuple[RecordId, ...], AtMost(64)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,7 +426,6 @@ Message: TypeAlias = (
     | StreamDigests
     | StreamIds
     | Entries
-    | Stored
     | Holds
     | Seek
     | Have

@@ -13,7 +13,7 @@ from mesh.wire.records import Entry
 from tests.support.cast import Actor, Cast
 from tests.support.rig import Rig
 
-SYNC = (ms.LedgerDigest, ms.StreamDigests, ms.StreamIds, ms.Entries, ms.Stored)
+SYNC = (ms.LedgerDigest, ms.StreamDigests, ms.StreamIds, ms.Entries)
 ROUNDS = 40
 
 

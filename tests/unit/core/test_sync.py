@@ -11,7 +11,7 @@ from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries
 from mesh.wire.members import ALL_ROLES, Role
-from mesh.wire.messages import Entries, Head, LedgerDigest, Stored, StreamDigests, StreamIds
+from mesh.wire.messages import Entries, Head, LedgerDigest, StreamDigests, StreamIds
 from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Lost, Output, Result, Seal, SealPage
 from tests.support.cast import Actor, Cast, blob
 from tests.support.rig import Rig, kept, sent
@@ -65,23 +65,17 @@ def test_records_of_one_boot_are_numbered_from_one(archive: Archive) -> None:
     assert numbers == [1, 2, 3]
 
 
-def test_records_are_acknowledged_once_they_are_written_and_again_when_they_come_again(archive: Archive) -> None:
+def test_a_record_that_comes_again_is_not_written_again(archive: Archive) -> None:
     entry = archive.cast.result(archive.bob, archive.head, 0)
-    for expected in (1, 0):
-        effects = archive.rig.take(archive.head, entry, by=archive.bob)
-        assert len(kept(effects, KeptEntries)) == expected
-        ((peer, stored),) = sent(effects, Stored)
-        assert (peer, stored.ids) == (archive.bob.id, (entry.id,))
-        kinds = [type(e) if not isinstance(e, Send) else type(e.message) for e in effects]
-        assert Append not in kinds[kinds.index(Stored) :]
+    written = [kept(archive.rig.take(archive.head, entry, by=archive.bob), KeptEntries) for _ in range(2)]
+    assert [len(entries) for entries in written] == [1, 0]
 
 
-def test_a_record_that_does_not_act_is_neither_kept_nor_acknowledged(archive: Archive) -> None:
+def test_a_record_that_does_not_act_is_not_kept(archive: Archive) -> None:
     stranger = Cast("another").actor("stranger")
     entry = archive.cast.result(stranger, archive.head, 0)
     effects = archive.rig.take(archive.head, entry, by=archive.bob)
     assert kept(effects, KeptEntries) == []
-    assert sent(effects, Stored) == []
 
 
 def test_the_author_is_learned_with_its_record(archive: Archive) -> None:
@@ -90,18 +84,6 @@ def test_the_author_is_learned_with_its_record(archive: Archive) -> None:
     message = Entries(job=archive.job, entries=(entry,), chains=(unknown.chain,))
     archive.rig.hear(archive.bob, message)
     assert entry.id in archive.rig.peer.ledger.jobs[archive.job].entries
-
-
-def test_own_records_know_who_has_them_and_others_records_do_not(archive: Archive) -> None:
-    archive.publish(FAILURE)
-    own = next(iter(archive.rig.peer.ledger.jobs[archive.job].entries))
-    other = archive.cast.result(archive.bob, archive.head, 1)
-    archive.rig.take(archive.head, other, by=archive.bob)
-    archive.rig.hear(archive.bob, Stored(job=archive.job, ids=(own, other.id)))  # type: ignore[arg-type]
-    assert archive.rig.peer.sync.stored_by == {own: {archive.bob.id: None}}
-    assert not archive.rig.peer.sync.durable(own, others=2)
-    archive.rig.hear(archive.ann, Stored(job=archive.job, ids=(own,)))
-    assert archive.rig.peer.sync.durable(own, others=2)
 
 
 def test_keepers_compare_every_ten_seconds_and_equal_ones_say_no_more(archive: Archive) -> None:

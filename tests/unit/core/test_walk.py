@@ -9,7 +9,7 @@ from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import LEASE_MS, RECLAIM_MS
 from mesh.wire import kept as kp
-from mesh.wire.messages import Heartbeat, Stored
+from mesh.wire.messages import Heartbeat
 from mesh.wire.records import FailureKind, Result
 from tests.support.small_mesh import DIRECTORY, RENDER_MS, SmallMesh
 
@@ -99,18 +99,6 @@ def test_five_peers_share_the_frames_and_none_is_rendered_twice(mesh: SmallMesh)
     assert renders(mesh, job) == dict.fromkeys(range(40), 1)
     shares = [len(host.started) for host in mesh.hosts.values()]
     assert min(shares) >= 4, shares
-
-
-def test_every_host_names_who_has_the_record_on_its_disk(trio_of_peers: SmallMesh) -> None:
-    mesh = trio_of_peers
-    job = mesh.submit("ann", frames=3)
-    until_sealed(mesh, job, "ann")
-    mesh.run(SECOND_MS)
-    for host in mesh.hosts.values():
-        for entry in host.core.ledger.jobs[job].entries.values():
-            if entry.author == host.id:
-                assert host.core.sync.durable(entry.id, others=2)
-    assert any(isinstance(message, Stored) for _, _, message in mesh.said)
 
 
 def test_the_submitter_is_told_when_it_may_go(trio_of_peers: SmallMesh) -> None:

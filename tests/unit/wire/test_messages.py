@@ -15,7 +15,7 @@ from mesh.wire.messages import MAX_MESSAGE_BYTES, MESSAGES, Address, Have, News,
 from mesh.wire.records import Entry, Job
 from tests.strategies import HOSTS, largest, sample
 
-# Only ever appended to: a number that once meant something else is never used again.
+# Only ever appended to: a number that once meant something else, as 18 did, is never used again.
 NUMBERS = {
     "Hello": 1,
     "Contacts": 2,
@@ -34,7 +34,6 @@ NUMBERS = {
     "StreamDigests": 15,
     "StreamIds": 16,
     "Entries": 17,
-    "Stored": 18,
     "Holds": 19,
     "Seek": 20,
     "Have": 21,
