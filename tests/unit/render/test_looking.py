@@ -21,12 +21,15 @@ Promise = tuple[str, str, int]
 """Format, colour mode, depth."""
 
 
-def made(path: Path, kind: str, channels: int) -> Path:
+def made(path: Path, kind: str, channels: int, last: float = 1) -> Path:
+    """Write a slope whose last value is `last`."""
     spec = OpenImageIO.ImageSpec(WIDTH, HEIGHT, channels, kind)
+    values = np.linspace(0, 1, WIDTH * HEIGHT * channels, dtype=np.float32)
+    values[-1] = last
     out = OpenImageIO.ImageOutput.create(str(path))
     assert out is not None
     assert out.open(str(path), spec)
-    out.write_image(np.linspace(0, 1, WIDTH * HEIGHT * channels, dtype=np.float32).reshape(HEIGHT, WIDTH, channels))
+    out.write_image(values.reshape(HEIGHT, WIDTH, channels))
     out.close()
     return path
 
@@ -71,6 +74,14 @@ def test_what_was_promised_is_good(file: File, promised: Promise, tmp_path: Path
 )
 def test_another_depth_or_number_of_channels_is_wrong(file: File, promised: Promise, tmp_path: Path) -> None:
     assert verdict(made(tmp_path / file[0], *file[1:]), *promised) == "wrong"
+
+
+@pytest.mark.parametrize(("kind", "depth"), [("half", 16), ("float", 32)])
+@pytest.mark.parametrize(
+    ("last", "expected"), [(np.nan, "wrong"), (-np.nan, "wrong"), (np.inf, "good"), (-0.0, "good")]
+)
+def test_a_value_that_is_no_number_is_wrong(kind: str, depth: int, last: float, expected: str, tmp_path: Path) -> None:
+    assert verdict(made(tmp_path / "a.exr", kind, 4, last), "OPEN_EXR", "RGBA", depth) == expected
 
 
 def test_another_format_under_the_right_name_is_wrong(tmp_path: Path) -> None:
