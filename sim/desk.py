@@ -69,6 +69,8 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         median_ms=2_500,
         directory="/shots/render",
         problems=[],
+        unwritten=[],
+        blocked=0,
     )
 
 
@@ -274,7 +276,6 @@ class FakeDesk:
             written=row["counting"],
             already=0,
             unfinished=row["tasks"] - row["counting"],
-            problems=[],
         )
 
     async def log(self, job: str, frame: int | None) -> LogAnswer:

@@ -53,7 +53,7 @@ to type where there is none. [Start](../start.md) walks through them.
   `{{"error": NAME, "message": ..., "advice": ..., "exit_code": ..., "refusals": [...]}}`. `join --json` prints one line
   with `"event": "ready"`. `submit --json` prints `"event": "submitted"` (or `"planned"` with `--dry-run`), and then
   `"spread"` once the machine may be switched off or it is clear that it may not; with `--wait` a `"frame"` for each
-  that arrives, and `"done"`.
+  that arrives, `"unwritten"` where one cannot be written, and `"done"`.
 - **Exit codes.** 0 when it was done; the others are [listed](errors.md).
 """
 

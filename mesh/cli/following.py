@@ -6,12 +6,22 @@ from mesh.cli import jobrows, output, words
 from mesh.cli.caller import Caller, job_path
 from mesh.cli.client import PeerEnded
 from mesh.cli.progress import Meter, meter
-from mesh.ports.desk import JobCancelled, JobChange, JobRow, JobStopped, Progress, StatusAnswer, TaskRow
+from mesh.ports.desk import (
+    JobCancelled,
+    JobChange,
+    JobRow,
+    JobStopped,
+    Progress,
+    RefusalRow,
+    StatusAnswer,
+    TaskRow,
+    Unwritten,
+)
 
 
 def over(job: JobRow) -> bool:
-    """Say whether no frame will arrive any more at the submitter."""
-    return job["state"] == "cancelled" or job["delivered"] + job["stopped"] == job["tasks"]
+    """Say whether no frame will arrive any more at the submitter unless somebody does something."""
+    return job["state"] == "cancelled" or job["delivered"] + job["stopped"] + job["blocked"] == job["tasks"]
 
 
 def changes(caller: Caller, job: JobRow) -> Iterator[JobChange]:
@@ -61,8 +71,11 @@ def _others(caller: Caller) -> int:
 
 def going(job: JobRow) -> str:
     """Say whether this machine may be switched off."""
-    if job["state"] == "sealed":
+    if job["delivered"] == job["tasks"]:
         return "All frames are here; nothing of this job needs this machine any more."
+    if job["state"] == "sealed":
+        here = f"{job['delivered']} of {words.count(job['tasks'], 'frame')}"
+        return f"All frames are safe on other peers, and come here as those are connected: {here} so far."
     if job["only_here"]:
         return "Only here: no other peer could take this job over, so leave this machine on."
     if job["may_go"]:
@@ -78,7 +91,7 @@ def going(job: JobRow) -> str:
 def until_done(caller: Caller, job: JobRow) -> JobRow:
     """Show frames as they arrive until all of them are here; return the job then.
 
-    Raises JobStopped when what is left failed too often, and JobCancelled.
+    Raises JobStopped when what is left failed too often, Unwritten when other files are in the way, and JobCancelled.
     """
     arrivals = _Arrivals()
     if caller.as_json:
@@ -86,6 +99,8 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
             job = change["job"]
             for task in arrivals.of(change):
                 output.say_json({"event": "frame", "frame": task})
+            for text in arrivals.unwritten(change):
+                output.say_json({"event": "unwritten", "text": text})
     else:
         with meter() as shown:
             for change in changes(caller, job):
@@ -93,6 +108,8 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
                 _show(shown, change, arrivals)
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")
+    if job["blocked"]:
+        raise Unwritten([_blocked(job, text) for text in job["unwritten"]])
     if job["delivered"] < job["tasks"]:
         why = "; ".join(job["problems"])
         failed = words.count(job["tasks"] - job["delivered"], "frame")
@@ -100,11 +117,29 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
     return job
 
 
+def _blocked(job: JobRow, text: str) -> RefusalRow:
+    again = f"meshnode fetch {words.short(job['id'])}"
+    return {
+        "code": "output-exists",
+        "subject": job["directory"],
+        "text": text,
+        "remedy": f"move it away, then `{again}`; or write over it: `{again} --overwrite`",
+    }
+
+
 class _Arrivals:
-    """Which frames were told of already: a frame goes on changing after it was delivered."""
+    """What was told of already: a frame goes on changing after it was delivered, and a full disk stays full."""
 
     def __init__(self) -> None:
         self._told: set[int] = set()
+        self._unwritten: set[str] = set()
+
+    def unwritten(self, change: JobChange) -> list[str]:
+        """Return what could not be written since the change before, and why."""
+        now = set(change["job"]["unwritten"])
+        new = [text for text in change["job"]["unwritten"] if text not in self._unwritten]
+        self._unwritten = now
+        return new
 
     def of(self, change: JobChange) -> list[TaskRow]:
         """Return the frames that were delivered since the change before."""
@@ -123,6 +158,8 @@ def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
             if task["state"] in ("open", "stopped"):
                 where = f"frame {task['frame']} failed at {failure['peer_name']}"
                 shown.tell(f"{output.bad('✗')} {where}: {failure['kind']}: {failure['reason']}")
+    for text in arrivals.unwritten(change):
+        shown.tell(f"{output.bad('✗')} {text}")
     text = job["name"] if job["state"] != "waiting" else f"{job['name']}, waiting for a peer that can render it"
     done, total = job["delivered"], job["tasks"]
     if done < 2 and (left := jobrows.left_ms(job)) is not None:

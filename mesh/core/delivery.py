@@ -48,6 +48,8 @@ class Order:
     writing: dict[int, int] = field(default_factory=dict)
     """The op of each export under way, by task."""
     problems: dict[int, str] = field(default_factory=dict)
+    in_the_way: dict[int, None] = field(default_factory=dict)
+    """Tasks in whose file's place another file is: not tried again before the order is given again."""
     again_at: dict[int, Instant] = field(default_factory=dict)
     closed: bool = False
 
@@ -130,6 +132,7 @@ class Delivery:
         order, task, result = found
         order.writing.pop(task, None)
         order.problems.pop(task, None)
+        order.in_the_way.pop(task, None)
         self._is_written(order, task, result)
         turn.keep(KeptDelivery(job=order.job, task=task, result=result, directory=order.directory))
         if order.own:
@@ -150,6 +153,7 @@ class Delivery:
         order.problems[task] = event.reason
         if event.exists:
             order.todo.pop(task, None)
+            order.in_the_way[task] = None
         else:
             order.again_at[task] = later(turn.now.instant, _AGAIN_MS)
         self._advance(turn, order)
@@ -180,6 +184,7 @@ class Delivery:
         order.closed = False
         order.done.clear()
         order.problems.clear()
+        order.in_the_way.clear()
         order.again_at.clear()
         order.todo = dict.fromkeys(self._countable(ledger, order))
 
@@ -227,4 +232,6 @@ class Delivery:
         self._exports[op] = (order, task, counting.id)
         name = ledger.job.names.name(ledger.job.frames.frame(task))
         blob = result_of(counting).outputs[0].blob
-        turn.do(Export(op=op, blob=blob, directory=order.directory, name=name, overwrite=order.overwrite))
+        turn.do(
+            Export(op=op, job=order.job, blob=blob, directory=order.directory, name=name, overwrite=order.overwrite)
+        )

@@ -163,6 +163,7 @@ class Export:
     """
 
     op: int
+    job: JobId
     blob: BlobId
     directory: str
     name: str

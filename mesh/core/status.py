@@ -86,6 +86,12 @@ class JobView:
     median_ms: int
     problems: tuple[str, ...]
     """What a person should know: failures, files that could not be written."""
+    unwritten: tuple[str, ...]
+    """Of these, the files that could not be written where the job's own order wants them."""
+    blocked: int
+    """Frames that will not be written there before the person acts: another file is in each one's place."""
+    known: bool
+    """This peer has part in the job, or is connected to one that has: what it shows is not long out of date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

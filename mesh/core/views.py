@@ -4,7 +4,7 @@ from collections import Counter
 
 from mesh.core.claims import Claims
 from mesh.core.contacts import Directory, Known
-from mesh.core.delivery import Delivery
+from mesh.core.delivery import Delivery, Order
 from mesh.core.fold import TaskFold, result_of
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
@@ -94,6 +94,7 @@ class Views:
         told = self._claims.following[job].told if job in self._claims.following else None
         whole = self._sync.takes_part(ledger, now)
         docket = self._leases.dockets.get(job)
+        own = self._delivery.own(job)
         sealed = ledger.sealed
         counting = ledger.counting if whole or told is None else max(ledger.counting, told.counting)
         if sealed is not None:
@@ -119,6 +120,9 @@ class Views:
             keeping=self._keepers.marked(job, now),
             median_ms=ledger.median_ms or (told.median_ms if told else 0),
             problems=self._problems(ledger),
+            unwritten=self._unwritten(own) if own is not None else (),
+            blocked=len(own.in_the_way) if own is not None else 0,
+            known=whole or bool(self._keepers.parties(ledger, now)),
         )
 
     def tasks(self, job: JobId) -> tuple[TaskView, ...]:
@@ -194,14 +198,20 @@ class Views:
     def _problems(self, ledger: JobLedger) -> tuple[str, ...]:
         found: list[str] = []
         for order in self._delivery.of(ledger.id):
-            for task, reason in sorted(order.problems.items()):
-                found.append(f"frame {ledger.job.frames.frame(task)} was not written to {order.directory}: {reason}")
+            found += self._unwritten(order)
         for task, entry in ledger.failures():
             failed = entry.body.what
             assert isinstance(failed, Failed)
             who = self._name_of(entry.author)
             found.append(f"frame {ledger.job.frames.frame(task)} failed on {who}: {_kind(failed)}: {failed.reason}")
         return tuple(found[:_PROBLEMS])
+
+    def _unwritten(self, order: Order) -> tuple[str, ...]:
+        frames = self._ledger.jobs[order.job].job.frames
+        return tuple(
+            f"frame {frames.frame(task)} was not written to {order.directory}: {reason}"
+            for task, reason in sorted(order.problems.items())[:_PROBLEMS]
+        )
 
     def _name_of(self, peer: PeerId) -> str:
         if peer == self._directory.me:

@@ -1,7 +1,8 @@
 """Fetching a job's frames into a directory: an order to the core, watched until its files are there.
 
 Theory: the core writes whatever counts, as it can be had; this only asks and watches. A peer that did not follow the
-job learns its records first, so that the number of frames that count is believed only after a moment without news.
+job learns its records first, so that the number of frames that count is believed only after a moment without news
+beside a peer that keeps them.
 
 Invariants: a file in the way that may not be overwritten is named, and stays as it is; the others are written all the
 same, and one that is the frame already is as good as written. Two fetches into one directory watch the same files."""
@@ -57,21 +58,23 @@ class Fetching:
         world: World,
         folders: Folders,
         asking: Asking,
+        job: Callable[[JobId], JobView | None],
         tasks: Callable[[JobId], Sequence[TaskView]],
     ) -> None:
         self._world = world
         self._folders = folders
         self._asking = asking
+        self._job = job
         self._tasks = tasks
-        self._watched: dict[tuple[str, int], _Fates] = {}
+        self._watched: dict[int, tuple[JobId, str, _Fates]] = {}
 
     def exported(self, effect: Export, answer: Exported | ExportFailed, *, written: bool) -> None:
         """Note what became of a file; `written`: it was not there before."""
         fate = Fate.WRITTEN if written else Fate.WAS_THERE
         if isinstance(answer, ExportFailed):
             fate = Fate.IN_THE_WAY if answer.exists else Fate.FAILED
-        for (directory, _), fates in self._watched.items():
-            if directory == effect.directory:
+        for job, directory, fates in self._watched.values():
+            if (job, directory) == (effect.job, effect.directory):
                 fates[effect.name] = fate
                 fates.trouble = answer.reason if isinstance(answer, ExportFailed) and not answer.exists else ""
 
@@ -80,7 +83,7 @@ class Fetching:
         unusable = await self._world.in_thread(lambda: self._folders.usable(directory))
         if unusable:
             raise Unwritten([_unusable(directory, unusable)])
-        with self._watching(directory) as fates:
+        with self._watching(job.job, directory) as fates:
             reply = await self._asking.ask(
                 lambda op: FetchAsked(op=op, job=job.job, directory=directory, overwrite=overwrite)
             )
@@ -89,17 +92,16 @@ class Fetching:
             return await self._until_there(job, directory, fates, report)
 
     @contextmanager
-    def _watching(self, directory: str) -> Iterator[_Fates]:
+    def _watching(self, job: JobId, directory: str) -> Iterator[_Fates]:
         fates = _Fates()
-        key = (directory, id(fates))
-        self._watched[key] = fates
+        self._watched[id(fates)] = (job, directory, fates)
         try:
             yield fates
         finally:
-            del self._watched[key]
+            del self._watched[id(fates)]
 
     async def _until_there(self, job: JobView, directory: str, fates: _Fates, report: Report) -> FetchAnswer:
-        seen, quiet_since_s = (-1, -1), trio.current_time()
+        seen, quiet_since_s = (-1, -1, False), trio.current_time()
         while True:
             began_s = trio.current_time()
             wanted = [task for task in self._tasks(job.job) if rendered(task)]
@@ -108,16 +110,22 @@ class Fetching:
             }
             missing = [name for name, fate in settled.items() if fate is Fate.FAILED]
             done = len(wanted) - len(missing)
-            if (done, len(wanted)) != seen:
-                seen, quiet_since_s = (done, len(wanted)), trio.current_time()
+            now = self._job(job.job)
+            known = now is not None and now.known
+            if (done, len(wanted), known) != seen:
+                seen, quiet_since_s = (done, len(wanted), known), trio.current_time()
                 report({"phase": "fetch", "text": "fetching", "done": done, "total": len(wanted), "unit": "files"})
             quiet_s = trio.current_time() - quiet_since_s
-            if not missing and (len(wanted) == job.tasks or quiet_s > SETTLED_S):
+            if not missing and (len(wanted) == job.tasks or (known and quiet_s > SETTLED_S)):
                 return _answer(job, directory, settled)
             if quiet_s > PATIENCE_S and fates.trouble:
-                raise FolderError(f"{fates.trouble}; {done} files are there")
+                raise FolderError(f"{fates.trouble}; {_there(done)}")
+            if quiet_s > PATIENCE_S and not known:
+                raise NobodyHasIt(
+                    f"no peer that knows what is rendered answered for {PATIENCE_S:.0f} s; {_there(done)}"
+                )
             if quiet_s > PATIENCE_S:
-                raise NobodyHasIt(f"{missing[0]} did not come for {PATIENCE_S:.0f} s; {done} files are there")
+                raise NobodyHasIt(f"{missing[0]} did not come for {PATIENCE_S:.0f} s; {_there(done)}")
             await trio.sleep(pause_s(trio.current_time() - began_s, _LOOK_S))
 
 
@@ -131,8 +139,11 @@ def _answer(job: JobView, directory: str, fates: Mapping[str, Fate]) -> FetchAns
         "written": sum(fate is Fate.WRITTEN for fate in fates.values()),
         "already": sum(fate is Fate.WAS_THERE for fate in fates.values()),
         "unfinished": job.tasks - len(fates),
-        "problems": [],
     }
+
+
+def _there(done: int) -> str:
+    return f"{done} file{'' if done == 1 else 's'} {'is' if done == 1 else 'are'} there"
 
 
 def _unusable(directory: str, why: str) -> RefusalRow:

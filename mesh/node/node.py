@@ -204,6 +204,7 @@ class Node:
             world=parts.world,
             folders=parts.folders,
             asking=self._asking,
+            job=lambda job: self._peer.job_view(parts.world.now(), job),
             tasks=self._peer.task_views,
         )
         transfers = Transfers(

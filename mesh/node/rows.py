@@ -89,6 +89,8 @@ def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
         "median_ms": view.median_ms,
         "directory": directory,
         "problems": list(view.problems),
+        "unwritten": list(view.unwritten),
+        "blocked": view.blocked,
     }
 
 

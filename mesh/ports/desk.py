@@ -183,6 +183,8 @@ class JobRow(TypedDict):
     median_ms: int
     directory: str
     problems: list[str]
+    unwritten: list[str]
+    blocked: int
 
 
 class FailureRow(TypedDict):
@@ -324,7 +326,6 @@ class FetchAnswer(TypedDict):
     written: int
     already: int
     unfinished: int
-    problems: list[str]
 
 
 class LogPart(TypedDict):

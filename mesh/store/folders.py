@@ -6,6 +6,7 @@ The module must not know jobs or blobs: bytes come as blocks, names as data.
 import errno
 import itertools
 import os
+import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,40 +65,54 @@ class DiskFolders:
         target = folder / name
         with _named_errors(target):
             folder.mkdir(parents=True, exist_ok=True)
-            temporary = _written(folder, blocks)
-            temporary.chmod(self._mode)
-            try:
+            with _written(folder, blocks) as temporary:
+                temporary.chmod(self._mode)
                 if target.exists() and _equal(temporary, target):
                     return False
                 if overwrite:
-                    temporary.replace(target)
+                    _replace(temporary, target)
                 else:
                     # Unlike a rename, a link never takes the place of a file that somebody made meanwhile.
                     _link(temporary, target)
-                posix.sync_directory(folder)
-                return True
-            finally:
-                temporary.unlink(missing_ok=True)
+            posix.sync_directory(folder)
+            return True
 
 
-def _written(folder: Path, blocks: Iterable[bytes]) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
-    path = Path(name)
+@contextmanager
+def _written(folder: Path, blocks: Iterable[bytes]) -> Iterator[Path]:
+    """Write a file for the time of the body; without a name where that can be, so that a kill leaves nothing."""
+    descriptor, named = posix.open_unnamed(folder), None
+    if descriptor is None:
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+        named = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             for block in blocks:
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
+            yield named or posix.path_of(descriptor)
+    finally:
+        if named is not None:
+            named.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    if temporary.parent == target.parent:
+        temporary.replace(target)
+        return
+    # What has no name cannot be renamed: it gets one for a moment.
+    step = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    posix.link(temporary, step)
+    try:
+        step.replace(target)
+    finally:
+        step.unlink(missing_ok=True)
 
 
 def _link(temporary: Path, target: Path) -> None:
     try:
-        os.link(temporary, target)
+        posix.link(temporary, target)
     except FileExistsError as error:
         raise FileInTheWay(str(target)) from error
     except OSError as error:
@@ -106,7 +121,7 @@ def _link(temporary: Path, target: Path) -> None:
         # A file system without links (exFAT, some network shares): the moment between look and rename stays.
         if target.exists():
             raise FileInTheWay(str(target)) from error
-        temporary.replace(target)
+        _replace(temporary, target)
 
 
 def _equal(one: Path, other: Path) -> bool:

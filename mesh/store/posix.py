@@ -17,6 +17,7 @@ from mesh.ports.storage import DiskFull, HomeInUse, KeyExposed, KeyUnusable, Sto
 PRIVATE_FILE_MODE = 0o600
 PRIVATE_DIR_MODE = 0o700
 _OTHERS = 0o077
+_DESCRIPTORS = Path("/proc/self/fd")
 
 # EFBIG: a limit on file size (ulimit -f) is this user's share of the disk, as a quota is.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -44,6 +45,37 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         written = os.pwrite(descriptor, left, offset)
         left = left[written:]
         offset += written
+
+
+def open_unnamed(folder: Path) -> int | None:
+    """Open a new file in `folder` that has no name, so that nothing of it stays when this process dies.
+
+    None where the system or the file system has no such files; `OSError` as when any file is made.
+    """
+    if not hasattr(os, "O_TMPFILE") or not _DESCRIPTORS.is_dir():
+        return None
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR, PRIVATE_FILE_MODE)
+    except OSError as error:
+        # Kernels and file systems without them take the call for one that opens the folder itself.
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+            return None
+        raise
+
+
+def path_of(descriptor: int) -> Path:
+    """Return the path under which an open file without a name can be read, and linked."""
+    return _DESCRIPTORS / str(descriptor)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file another name, where there is no file of that name; `OSError`."""
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # An open file's path is a symbolic link, and Python follows one only where a directory's descriptor is given.
+        os.link(source, target.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
 
 
 def read_at(descriptor: int, offset: int, size: int) -> bytes:

@@ -8,7 +8,7 @@ from blake3 import blake3
 from mesh.ground.ids import Boot, MeshId, PeerId, PublicKey
 from mesh.ground.instants import DAY_MS, WallTime
 from mesh.wire.envelope import Signed, mesh_id, peer_id, sign
-from mesh.wire.handshake import Papers
+from mesh.wire.handshake import Papers, Purpose
 from mesh.wire.members import DEFAULT_ROLES, Admission, Credentials, Invite, JoinRequest, StaticKey
 from mesh.wire.noise import KeyPair
 from mesh.wire.signing import Ed25519Signer
@@ -99,6 +99,23 @@ class TestMesh:
             chain=(sign(self.admission(signer.key, expires=expires), self.root),),
             boot=Boot(seed("boot")[:16]),
         )
+
+    def bad_papers(self) -> dict[str, tuple[Papers, Purpose]]:
+        """Return what those show who know this mesh's secret and belong to it in no way, by what is wrong with it."""
+        good, another = self.member(), self.member()
+        shown, joiner = good.credentials, good.invites()
+        assert isinstance(joiner.shown, JoinRequest)
+        foreign = TestMesh().member()
+        forged = replace(shown.chain[0], signature=bytes(64))
+        return {
+            "a chain from another root": (self.impostor().papers, Purpose.CONTROL),
+            "a chain of another mesh": (replace(foreign.papers, mesh=self.id, secret=self.secret), Purpose.CONTROL),
+            "a forged signature": (replace(good.papers, shown=replace(shown, chain=(forged,))), Purpose.CONTROL),
+            "no chain": (replace(good.papers, shown=replace(shown, chain=())), Purpose.CONTROL),
+            "somebody else's proof": (replace(another.papers, shown=shown), Purpose.CONTROL),
+            "an impostor's invite": (self.impostor().invites(), Purpose.JOIN),
+            "somebody else's invite": (replace(good.invites(), shown=joiner.shown), Purpose.JOIN),
+        }
 
     def impostor(self) -> Member:
         """Return somebody who knows this mesh's secret and id, and made up everything else."""

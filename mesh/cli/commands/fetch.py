@@ -39,8 +39,6 @@ def command(caller: Caller, job: str, directory: str | None, overwrite: bool) ->
     output.say(f"{words.count(answer['written'], 'frame')} written to {answer['directory']}{already}")
     if answer["unfinished"]:
         output.notice(f"{words.count(answer['unfinished'], 'frame')} not rendered yet")
-    for problem in answer["problems"]:
-        output.warning(problem)
 
 
 def _own_place(client: Client, wanted: str) -> str:

@@ -16,13 +16,13 @@ OUT = "/home/me/out"
 
 
 class Shop:
-    """A peer on which a person wants the files of ann's job, all of whose pictures are on this disk."""
+    """A peer on which a person wants the files of ann's job, or of their `own`; all pictures are on this disk."""
 
-    def __init__(self, cast: Cast, *, frames: int = 3) -> None:
+    def __init__(self, cast: Cast, *, frames: int = 3, own: bool = False) -> None:
         self.cast = cast
         self.ann, self.bob = cast.actor("ann"), cast.actor("bob")
-        self.head = cast.head(self.ann, frames=frames)
         self.rig = Rig(cast, slots=0)
+        self.head = cast.head(self.rig.me if own else self.ann, frames=frames)
         self.rig.meet(self.ann, self.bob)
         self.job: JobId = self.rig.keep(self.head, by=self.ann)
 
@@ -98,8 +98,27 @@ def test_a_file_in_the_way_is_left_alone_and_named_until_the_person_orders_again
     view = shop.rig.peer.job_view(shop.rig.now, shop.job)
     assert view is not None
     assert any("another file is there" in problem for problem in view.problems)
+    assert (view.blocked, view.unwritten) == (0, ()), "the job was submitted elsewhere"
     shop.order(overwrite=True)
     assert [export.overwrite for export in shop.exports()] == [False, True]
+
+
+def test_the_submitter_sees_which_of_its_files_wait_for_it(cast: Cast) -> None:
+    shop = Shop(cast, own=True)
+    shop.order()
+    for task, exists in ((0, True), (1, False)):
+        shop.rendered(task)
+        shop.rig.tell(ExportFailed(op=shop.exports()[-1].op, reason="no", exists=exists))
+    view = shop.rig.peer.job_view(shop.rig.now, shop.job)
+    assert view is not None
+    assert view.blocked == 1
+    assert view.unwritten == tuple(f"frame {frame} was not written to {OUT}: no" for frame in (1, 2))
+    shop.order(overwrite=True)
+    shop.done(shop.exports()[-1])
+    shop.done(shop.exports()[-2])
+    view = shop.rig.peer.job_view(shop.rig.now, shop.job)
+    assert view is not None
+    assert (view.blocked, view.unwritten, view.delivered) == (0, (), 2)
 
 
 def test_a_write_that_failed_otherwise_is_tried_again_after_a_while(shop: Shop) -> None:

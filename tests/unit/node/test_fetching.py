@@ -1,5 +1,6 @@
 """Fetching watches files being written, and says the truth about those that do not come."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -36,28 +37,48 @@ async def fetch(
     directory: str,
     become: Callable[[Export], Exported | ExportFailed | None],
     look: Callable[[], None] = lambda: None,
+    *,
+    known_after_s: float = 0,
+    written_for: JobId | None = None,
 ) -> FetchAnswer:
-    """Fetch a job whose files become what the test says, each asked for again every second, as the core does."""
+    """Fetch a job whose files become what the test says, each asked for again every second, as the core does.
+
+    Before `known_after_s` nobody who knows what is rendered is connected. The files are of the job `written_for`.
+    """
     job, tasks = rendered_job()
+    known_from_s = trio.current_time() + known_after_s
 
     async def tell(event: Event) -> None:
         await trio.lowlevel.checkpoint()
         assert isinstance(event, FetchAsked)
         asking.reply(Reply(op=event.op, reply=Accepted(job=job.job)))
 
+    def known() -> bool:
+        return trio.current_time() >= known_from_s
+
     def tasks_of(_job: JobId) -> tuple[TaskView, ...]:
         look()
-        return tasks
+        return tasks if known() else ()
+
+    def job_of(_job: JobId) -> JobView:
+        return dataclasses.replace(job, known=known())
 
     asking = Asking(tell)
-    fetching = Fetching(world=VirtualWorld(), folders=DiskFolders(), asking=asking, tasks=tasks_of)
+    fetching = Fetching(world=VirtualWorld(), folders=DiskFolders(), asking=asking, job=job_of, tasks=tasks_of)
 
     async def export() -> None:
         while True:
             await trio.sleep(1)
             for task in tasks:
                 name = job.record.names.name(task.frame)
-                effect = Export(op=1, blob=BlobId(bytes(32)), directory=directory, name=name, overwrite=False)
+                effect = Export(
+                    op=1,
+                    job=written_for or job.job,
+                    blob=BlobId(bytes(32)),
+                    directory=directory,
+                    name=name,
+                    overwrite=False,
+                )
                 answer = become(effect)
                 if answer is not None:
                     fetching.exported(effect, answer, written=True)
@@ -70,9 +91,15 @@ async def fetch(
     return answer
 
 
-async def failure(directory: str, become: Callable[[Export], Exported | ExportFailed | None]) -> MeshError:
+async def failure(
+    directory: str,
+    become: Callable[[Export], Exported | ExportFailed | None],
+    *,
+    known_after_s: float = 0,
+    written_for: JobId | None = None,
+) -> MeshError:
     with pytest.RaisesGroup(pytest.RaisesExc(MeshError)) as caught:
-        await fetch(directory, become)
+        await fetch(directory, become, known_after_s=known_after_s, written_for=written_for)
     (error,) = caught.value.exceptions
     assert isinstance(error, MeshError)
     return error
@@ -109,6 +136,21 @@ async def test_what_cannot_be_written_is_not_said_to_be_had_by_nobody() -> None:
     assert isinstance(error, FolderError)
     assert "disk gone" in str(error)
     assert trio.current_time() - began_s >= PATIENCE_S, "the disk may come back meanwhile"
+
+
+@virtual
+async def test_nothing_is_believed_unrendered_before_somebody_who_knows_is_there() -> None:
+    answer = await fetch("/tmp", lambda effect: Exported(op=effect.op), known_after_s=PATIENCE_S / 2)
+    assert (answer["written"], answer["unfinished"]) == (FRAMES, 0)
+    error = await failure("/tmp", lambda _: None, known_after_s=2 * PATIENCE_S)
+    assert isinstance(error, NobodyHasIt)
+    assert "no peer that knows" in str(error)
+
+
+@virtual
+async def test_the_same_name_of_another_job_says_nothing() -> None:
+    error = await failure("/tmp", lambda effect: Exported(op=effect.op), written_for=JobId(bytes(32)))
+    assert isinstance(error, NobodyHasIt)
 
 
 @virtual

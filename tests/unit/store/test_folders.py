@@ -1,13 +1,24 @@
 """A person's directories: whole files, nothing of theirs overwritten unasked."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mesh.ports.folders import FileInTheWay, FolderError, NameLeavesFolder
+from mesh.store import posix
 from mesh.store.folders import DiskFolders
+
+
+@pytest.fixture(autouse=True, params=["nameless", "named"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the file system has files without a name; those of macOS, and older ones over a network, have none."""
+    if request.param == "named":
+        monkeypatch.setattr(posix, "open_unnamed", lambda _folder: None)
+    return str(request.param)
 
 
 def written(directory: Path, name: str, data: bytes, *, overwrite: bool = False) -> bool:
@@ -51,6 +62,30 @@ def test_a_source_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(FolderError, match="the source"):
         DiskFolders().write(str(tmp_path), "x.png", broken(), overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+_HALF = """
+import sys
+from mesh.store.folders import DiskFolders
+
+def half():
+    yield b"half of a picture"
+    print("half", flush=True)
+    sys.stdin.read()
+
+DiskFolders().write(sys.argv[1], "x.png", half(), overwrite=False)
+"""
+
+
+def test_a_process_that_is_killed_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    if kind == "named" or not hasattr(os, "O_TMPFILE"):
+        pytest.skip("a file with a name stays when its writer is killed")
+    command = [sys.executable, "-c", _HALF, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"half\n"
+        child.kill()
     assert list(tmp_path.iterdir()) == []
 
 
