@@ -23,11 +23,21 @@ from mesh.ground.ids import Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
 from mesh.wire.envelope import Signed, Signer, sign
-from mesh.wire.messages import Beat, ClaimSent, Follow, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
+from mesh.wire.messages import (
+    Beat,
+    ClaimSent,
+    Follow,
+    Heartbeat,
+    OpenTask,
+    Running,
+    Verdict,
+    Window,
+    Withdraw,
+    portions,
+)
 from mesh.wire.records import Claim, next_attempt
 
 _TOLD_AGAIN_TICKS = 4
-_CLAIMS_PER_MESSAGE = 32
 
 
 class Stand(enum.Enum):
@@ -258,8 +268,8 @@ class Claims:
             claims.append(self._sign(job, task))
             self.mine[claims[-1].id] = Mine(claim=claims[-1], keeper=following.keeper)
             turn.wake(Unanswered(claim=claims[-1].id), UNANSWERED_MS)
-        for at in range(0, len(claims), _CLAIMS_PER_MESSAGE):
-            turn.send(following.keeper, ClaimSent(claims=tuple(claims[at : at + _CLAIMS_PER_MESSAGE])))
+        for portion in portions(ClaimSent, "claims", claims):
+            turn.send(following.keeper, ClaimSent(claims=portion))
 
     def _sign(self, job: JobId, task: OpenTask) -> Signed[Claim]:
         self._number += 1
@@ -321,11 +331,11 @@ class Claims:
             following.ticks += 1
             if keepers[0] != following.beaten or following.ticks % _TOLD_AGAIN_TICKS == 0:
                 following.beaten = keepers[0]
-                for at in range(0, len(claims), _CLAIMS_PER_MESSAGE):
-                    part = tuple(mine.claim for mine in claims[at : at + _CLAIMS_PER_MESSAGE])
-                    turn.send(keepers[0], Running(claims=part))
-            beats = tuple(Beat(claim=mine.claim.id, progress=self._progress(mine.claim.id)) for mine in claims)
-            turn.send(keepers[0], Heartbeat(job=job, beats=beats[:1024]))
+                for held_now in portions(Running, "claims", [mine.claim for mine in claims]):
+                    turn.send(keepers[0], Running(claims=held_now))
+            beats = [Beat(claim=mine.claim.id, progress=self._progress(mine.claim.id)) for mine in claims]
+            for heard in portions(Heartbeat, "beats", beats):
+                turn.send(keepers[0], Heartbeat(job=job, beats=heard))
             self._contacting.ask(turn, keepers[0])
 
 

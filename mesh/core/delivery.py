@@ -209,7 +209,7 @@ class Delivery:
             return
         coming = 0
         for task in order.todo:
-            if len(order.writing) >= _EXPORTS or coming >= _COMING:
+            if len(order.writing) >= _EXPORTS:
                 return
             if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
                 continue
@@ -219,7 +219,7 @@ class Delivery:
             blob = result_of(counting).outputs[0].blob
             if self._swarm.complete(blob):
                 self._export(turn, ledger, order, task, counting)
-            else:
+            elif coming < _COMING:  # whatever is slow to come keeps nothing that is here from its place
                 coming += 1
                 self._awaited.setdefault(blob, {})[(order.job, order.directory)] = None
                 self._swarm.want(

@@ -12,6 +12,7 @@ from mesh.core.contacts import Directory
 from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.membership import Members
 from mesh.core.notes import JobEnded, MarkHeard, PeerDead, TaskChanged, WindowChanged
 from mesh.core.placement import rank
 from mesh.core.timers import SettleEnds
@@ -26,8 +27,10 @@ from mesh.ground.limits import (
     SETTLE_MOST_MS,
     STALLED_LEAST_MS,
     STALLED_MEDIANS,
+    STALLED_UNKNOWN_MS,
 )
 from mesh.wire.envelope import Signed
+from mesh.wire.members import Role
 from mesh.wire.messages import ClaimSent, Heartbeat, LeaseHeard, LeasesHeard, Running, Verdict, Withdraw
 from mesh.wire.records import Claim, Entry, Failed
 
@@ -78,8 +81,9 @@ class Docket:
 class Leases:
     """Arbitrate the claims of the jobs that this peer keeps."""
 
-    def __init__(self, ledger: Ledger, keepers: Keepers, directory: Directory) -> None:
+    def __init__(self, ledger: Ledger, members: Members, keepers: Keepers, directory: Directory) -> None:
         self._ledger = ledger
+        self._members = members
         self._keepers = keepers
         self._directory = directory
         self.dockets: dict[JobId, Docket] = {}
@@ -117,7 +121,7 @@ class Leases:
             ledger = self._ledger.get(claim.body.job)
             if ledger is None or claim.author != peer or claim.body.task >= ledger.tasks:
                 continue
-            if ledger.ended:
+            if ledger.ended or not self._members.may(peer, Role.RENDER):
                 turn.send(peer, Verdict(claim=claim.id, yours=False))
             elif self._keepers.acting(ledger.id, turn.now):
                 docket = self._docket(turn, ledger.id)
@@ -183,7 +187,7 @@ class Leases:
             ledger = self._ledger.get(claim.body.job)
             if ledger is None or claim.author != peer or not self._keepers.marked(ledger.id, turn.now):
                 continue
-            if not ledger.is_open(claim.body.task):
+            if not ledger.is_open(claim.body.task) or not self._members.may(peer, Role.RENDER):
                 continue
             docket = self._docket(turn, ledger.id)
             if claim.id in docket.stalled:
@@ -362,7 +366,7 @@ def _hear(lease: Lease, turn: Turn, progress: int, *, direct: bool) -> None:
 
 
 def _patience_ms(ledger: JobLedger) -> int:
-    return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms)
+    return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms) if ledger.median_ms else STALLED_UNKNOWN_MS
 
 
 def _holder_failed(ledger: JobLedger, docket: Docket, task: int) -> bool:

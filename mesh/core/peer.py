@@ -43,6 +43,7 @@ from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PE
 from mesh.wire import kept as kp
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signer, peer_id
+from mesh.wire.members import Role
 from mesh.wire.records import EngineId
 
 _DRAIN_MS = 10 * SECOND_MS
@@ -131,7 +132,7 @@ class Peer:
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
-        self.leases = Leases(self.ledger, self.keepers, self.directory)
+        self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
         self.windows = Windows(self.ledger, self.keepers, self.leases)
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
@@ -380,7 +381,8 @@ class Peer:
 
     def _on_engines_probed(self, turn: Turn, event: ev.EnginesProbed) -> None:
         self.host.engines = event.engines
-        self.host.slots = event.slots
+        # A claim of who may not render would only keep others from the task: its result counts nowhere.
+        self.host.slots = event.slots if self.members.mine.roles & Role.RENDER else 0
         self.host.cores = event.cores
         self.host.memory_mb = event.memory_mb
         self._announce(turn)

@@ -26,6 +26,8 @@ class InHand:
     claim: Signed[Claim]
     op: int
     slot: int
+    begun: int
+    """How far this host's renders had got together when this one began."""
     progress: int = 0
     sample: int = 0
     render_ms: int = 0
@@ -39,16 +41,21 @@ class Slots:
         self._ledger = ledger
         self._host = host
         self._ops = ops
+        self._steps = 0
+        """What all renders of this boot have got on together."""
         self._waiting: list[Signed[Claim]] = []
         self._by_op: dict[int, InHand] = {}
         self._held_back: list[Rendered | RenderFailed] = []
 
     def progress_of(self, claim: RecordId) -> int:
-        """Return how far a claim's render is: a number that grows while it gets on."""
+        """Return how far a claim's render is: a number that grows while it gets on.
+
+        One that waits for its slot gets on while the others do: it must not look like one that hangs.
+        """
         for task in self._by_op.values():
             if task.claim.id == claim:
-                return task.progress
-        return 0
+                return task.begun + task.progress
+        return self._steps
 
     def wanting_slots(self) -> int:
         """Return how many tasks wait for a slot or occupy one."""
@@ -89,7 +96,7 @@ class Slots:
         """Note that a render gets on."""
         task = self._by_op.get(event.op)
         if task is not None:
-            task.progress = max(task.progress, event.progress)
+            self._advance(task, max(task.progress, event.progress))
             task.sample = max(task.sample, event.sample)
 
     def on_frame_written(self, turn: Turn, event: FrameWritten) -> None:
@@ -98,7 +105,7 @@ class Slots:
         if task is None or task.written:
             return
         task.written = True
-        task.progress += 1
+        self._advance(task, task.progress + 1)
         task.render_ms = event.render_ms
         self._start(turn)
         turn.tell(SlotFreed())
@@ -175,6 +182,10 @@ class Slots:
             for task in list(self._by_op.values()):
                 self._kill(turn, task)
 
+    def _advance(self, task: InHand, progress: int) -> None:
+        self._steps += progress - task.progress
+        task.progress = progress
+
     def _over(self, job: JobId) -> bool:
         ledger = self._ledger.get(job)
         return ledger is None or ledger.ended
@@ -201,7 +212,7 @@ class Slots:
             if ledger is None or not ledger.is_open(claim.body.task):
                 turn.tell(ClaimEnded(claim=claim, gave_up=True))
                 continue
-            task = InHand(claim=claim, op=self._ops.next(), slot=self._free_slot())
+            task = InHand(claim=claim, op=self._ops.next(), slot=self._free_slot(), begun=self._steps)
             self._by_op[task.op] = task
             turn.do(StartRender(op=task.op, slot=task.slot, job=ledger.head.job, task=claim.body.task))
 

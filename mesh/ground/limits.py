@@ -41,6 +41,10 @@ STALLED_MEDIANS = 10
 STALLED_LEAST_MS = 2 * MINUTE_MS
 """The median of short tasks says little about a cold start, so that no lease ends for stalling before this."""
 
+STALLED_UNKNOWN_MS = 15 * MINUTE_MS
+"""The same before a job has a result: nobody knows yet whether a frame takes a second or half a night, and the first
+ones load the scene. Longer would leave a job of one frame to whoever claims it and does nothing."""
+
 CLAIMS_PER_SECOND = 2
 """Claims a slot may send each second; shorter tasks go in frame runs."""
 

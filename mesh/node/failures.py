@@ -1,7 +1,8 @@
 """From an adapter's error to what a record says of it: one table.
 
 Invariants: every `RendererError` and `StorageError` has a row, its own or its parent's; a row that is `unfit` is about
-this host, not about the task, which then is nobody's failure but this host's."""
+this host, not about the task: it claims nothing more of the job for a while. The failure counts all the same, so that
+a job which only unfit hosts could render stops and says why."""
 
 from typing import Final
 

@@ -7,7 +7,19 @@ from mesh.core.events import ChannelClosed, FrameWritten, RenderFailed, RenderPr
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
-from mesh.wire.messages import ClaimSent, Follow, Head, Heartbeat, OpenTask, Running, Verdict, Window, Withdraw
+from mesh.wire.members import DEFAULT_ROLES, Role
+from mesh.wire.messages import (
+    Available,
+    ClaimSent,
+    Follow,
+    Head,
+    Heartbeat,
+    OpenTask,
+    Running,
+    Verdict,
+    Window,
+    Withdraw,
+)
 from mesh.wire.records import MAX_ATTEMPT, Cancel, FailureKind
 from tests.support.cast import Actor, Cast
 from tests.support.rig import Rig, of, sent
@@ -16,9 +28,11 @@ from tests.support.rig import Rig, of, sent
 class Claimant:
     """A peer with one slot and a job's scene, that two others keep the job for."""
 
-    def __init__(self, cast: Cast, *, frames: int = 20, slots: int = 1, new: bool = False) -> None:
+    def __init__(
+        self, cast: Cast, *, frames: int = 20, slots: int = 1, new: bool = False, roles: Role = DEFAULT_ROLES
+    ) -> None:
         self.cast = cast
-        self.rig = Rig(cast, slots=slots)
+        self.rig = Rig(cast, slots=slots, roles=roles)
         keepers = [cast.actor("ann"), cast.actor("bob")]
         self.liar = cast.actor("liar")
         self.rig.meet(*keepers, self.liar)
@@ -63,6 +77,27 @@ def claimant(cast: Cast) -> Claimant:
 
 def test_the_closest_keeper_is_followed(claimant: Claimant) -> None:
     assert next(peer for peer, _ in sent(claimant.rig.effects, Follow)) == claimant.first.id
+
+
+def test_who_may_not_render_claims_nothing_and_says_so(cast: Cast) -> None:
+    guest = Claimant(cast, roles=Role.SUBMIT)
+    guest.rig.hear(guest.first, guest.window(0, 1, 2))
+    guest.rig.wait(5 * SECOND_MS, guest.first, guest.second)
+    assert guest.claimed() == []
+    assert {offer.slots for _, offer in sent(guest.rig.effects, Available)} == {0}
+
+
+def test_every_claim_of_a_host_with_many_slots_is_beaten(cast: Cast) -> None:
+    claimant = Claimant(cast, frames=1_200, slots=1_100)
+    for first in range(0, 1_100, 500):
+        tasks = range(first, min(first + 500, 1_100))
+        claimant.rig.hear(claimant.first, claimant.window(*tasks, slots=1_100, unclaimed=1_200))
+    claimant.answer(claimant.first, yours=True)
+    claimant.rig.clear()
+    claimant.rig.wait(2 * SECOND_MS, claimant.first, claimant.second)
+    beaten = {beat.claim for _, said in sent(claimant.rig.effects, Heartbeat) for beat in said.beats}
+    assert beaten == set(claimant.rig.peer.claims.mine)
+    assert len(beaten) > 1_024
 
 
 def test_when_the_keeper_that_told_the_window_is_lost_another_is_asked_at_once(claimant: Claimant) -> None:

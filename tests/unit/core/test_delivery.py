@@ -144,6 +144,17 @@ def test_few_files_are_written_at_a_time(cast: Cast) -> None:
     assert sorted(export.name for export in shop.exports()) == [f"shot_{frame:04d}.png" for frame in range(1, 21)]
 
 
+def test_files_that_nobody_has_keep_no_others_from_the_disk(cast: Cast) -> None:
+    shop = Shop(cast, frames=40)
+    shop.order()
+    for task in range(36):
+        shop.rig.take(shop.head, cast.result(shop.bob, shop.head, task), by=shop.bob)
+    for task in range(36, 40):
+        shop.rendered(task)
+    assert sorted(export.name for export in shop.exports()) == [f"shot_{frame:04d}.png" for frame in range(37, 41)]
+    assert len(shop.rig.peer.swarm.wants) == 33, "32, and the one that was asked for first: the scene"
+
+
 def test_two_orders_of_one_job_are_both_fulfilled(shop: Shop) -> None:
     shop.order("/one")
     shop.order("/other")

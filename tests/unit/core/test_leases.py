@@ -14,8 +14,10 @@ from mesh.ground.limits import (
     RUN_MOST,
     SETTLE_LEAST_MS,
     STALLED_LEAST_MS,
+    STALLED_UNKNOWN_MS,
 )
 from mesh.wire.envelope import Signed
+from mesh.wire.members import Role
 from mesh.wire.messages import (
     Available,
     Beat,
@@ -215,14 +217,22 @@ def test_nobody_withdraws_anothers_claim(court: Court) -> None:
     assert 0 in court.docket.leases
 
 
-def test_a_render_without_progress_loses_its_lease_and_the_task_is_another_attempt(court: Court) -> None:
+@pytest.mark.parametrize(("rendered", "patience_ms"), [(True, STALLED_LEAST_MS), (False, STALLED_UNKNOWN_MS)])
+def test_a_render_without_progress_loses_its_lease_and_the_task_is_another_attempt(
+    court: Court, rendered: bool, patience_ms: int
+) -> None:
+    if rendered:
+        court.rig.take(court.head, court.cast.result(court.ann, court.head, 7), by=court.ann)
     claim = court.granted(court.bob)
-    for _ in range(STALLED_LEAST_MS // (5 * SECOND_MS)):
-        court.rig.wait(5 * SECOND_MS, court.bob, court.ann, court.other)
-        court.beat(court.bob, claim, progress=7)
-    court.rig.wait(5 * SECOND_MS, court.bob)
-    court.beat(court.bob, claim, progress=7)
-    court.rig.wait(5 * SECOND_MS, court.bob)
+
+    def waits(for_ms: int) -> None:
+        for _ in range(for_ms // (5 * SECOND_MS)):
+            court.rig.wait(5 * SECOND_MS, court.bob, court.ann, court.other)
+            court.beat(court.bob, claim, progress=7)
+
+    waits(patience_ms)
+    assert 0 in court.docket.leases
+    waits(10 * SECOND_MS)
     assert court.docket.leases == {}
     court.rig.hear(court.bob, Running(claims=(claim,)))
     assert court.docket.leases == {}
@@ -235,6 +245,17 @@ def test_a_render_that_gets_on_keeps_its_lease_for_hours(court: Court) -> None:
         court.rig.wait(5 * SECOND_MS, court.bob, court.other)
         court.beat(court.bob, claim, progress=turn)
     assert 0 in court.docket.leases
+
+
+def test_who_may_not_render_gets_no_lease(cast: Cast) -> None:
+    court = Court(cast)
+    guest = cast.actor("guest", Role.SUBMIT)
+    court.rig.meet(guest)
+    claim = court.claim(guest)
+    court.rig.wait(SETTLE_LEAST_MS)
+    assert court.verdicts() == {claim.id: False}
+    court.rig.hear(guest, Running(claims=(claim,)))
+    assert court.docket.leases == {}
 
 
 def test_a_keeper_that_did_not_see_the_submission_waits_for_the_leases_that_live(cast: Cast) -> None:

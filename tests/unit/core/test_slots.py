@@ -128,6 +128,28 @@ def test_progress_never_falls(bench: Bench) -> None:
     assert bench.rig.peer.slots.progress_of(claim.id) == 9  # type: ignore[arg-type]
 
 
+def test_a_claim_that_waits_gets_on_with_what_is_before_it_and_never_falls_back(cast: Cast) -> None:
+    bench = Bench(cast, slots=1)
+    bench.win(0)
+    waiting = bench.win(1)
+
+    def seen() -> int:
+        return bench.rig.peer.slots.progress_of(waiting.id)  # type: ignore[arg-type]
+
+    (effect,) = bench.started()
+    numbers = [seen()]
+    for progress in (1, 2, 5):
+        bench.rig.tell(RenderProgressed(op=effect.op, progress=progress))
+        numbers.append(seen())
+    bench.written(effect)
+    numbers.append(seen())
+    assert sorted(set(numbers)) == numbers, "it gets on, or its lease would end while it waits"
+    bench.rendered(effect)
+    assert seen() == numbers[-1]
+    bench.rig.tell(RenderProgressed(op=bench.started()[1].op, progress=1))
+    assert seen() == numbers[-1] + 1
+
+
 def test_after_a_gap_results_wait_for_the_news_and_leave_only_if_still_wanted(bench: Bench) -> None:
     bench.win(0)
     bench.win(1)

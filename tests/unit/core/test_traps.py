@@ -12,7 +12,7 @@ from mesh.core.placement import next_tasks
 from mesh.core.status import JobState, TaskState
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
-from mesh.ground.limits import LEASE_MS, MAX_ADMISSIONS_KEPT, RESTARTED_KEEPER_MS, STALLED_LEAST_MS, WINDOW_FACTOR
+from mesh.ground.limits import LEASE_MS, MAX_ADMISSIONS_KEPT, RESTARTED_KEEPER_MS, STALLED_UNKNOWN_MS, WINDOW_FACTOR
 from mesh.wire import kept as kp
 from mesh.wire.envelope import sign
 from mesh.wire.members import Admission, Invite, judge_chain
@@ -345,7 +345,7 @@ def test_20_a_hoarder_that_heartbeats_and_never_renders_loses_the_task(cast: Cas
     claim = cast.claim(hoarder, head, 0)
     keeper.hear(hoarder, ClaimSent(claims=(claim,)))
     keeper.wait(SECOND_MS, ann, hoarder, honest)
-    for _ in range(STALLED_LEAST_MS // SECOND_MS + 2):
+    for _ in range(STALLED_UNKNOWN_MS // SECOND_MS + 2):
         keeper.hear(
             hoarder,
             Heartbeat(job=job, beats=(Beat(claim=RecordId(claim.id), progress=0),)),
