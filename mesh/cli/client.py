@@ -6,8 +6,9 @@ class: a command must not import what the peer is made of.
 
 import http.client
 import json
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 from mesh.cli import printable
@@ -70,6 +71,8 @@ class Client:
     def __init__(self, endpoint: Endpoint, plain: Callable[[str], str] | None = None) -> None:
         self._endpoint = endpoint
         self._plain = plain
+        self._calls: set[socket.socket] = set()
+        self._hung_up = False
 
     def get(self, path: str, wait_s: float = ANSWER_S) -> Any:
         """Ask for what `path` names. Raises `Answered`, `NotRunningError`, `PeerEnded`."""
@@ -95,6 +98,13 @@ class Client:
                         raise answered(value)
                     yield name, value
 
+    def hang_up(self) -> None:
+        """End every call under way, which raises `PeerEnded` there, and make no more; any thread may do so."""
+        self._hung_up = True
+        for call in tuple(self._calls):
+            with suppress(OSError):  # it may just have ended by itself
+                call.shutdown(socket.SHUT_RDWR)
+
     def _read(self, text: str | bytes) -> Any:
         value = json.loads(text)
         return value if self._plain is None else printable.every_text(value, self._plain)
@@ -109,8 +119,12 @@ class Client:
             connection.connect()
         except OSError as error:
             raise NotRunningError("the peer that ran here is gone") from error
+        call = connection.sock
+        self._calls.add(call)
         try:
-            connection.sock.settimeout(wait_s)
+            if self._hung_up:  # between finding the peer and calling it
+                raise PeerEnded(f"{method} {path}: hung up")
+            call.settimeout(wait_s)
             text = None if body is None else json.dumps(body).encode()
             connection.request(method, PREFIX + path, text, headers)
             answer = connection.getresponse()
@@ -120,4 +134,5 @@ class Client:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise PeerEnded(f"{method} {path}: {str(error) or type(error).__name__}") from error
         finally:
+            self._calls.discard(call)
             connection.close()

@@ -24,6 +24,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "join": "Found a mesh, enter one, or start this peer again.",
         "invite": "Print an invite for another machine.",
         "status": "Show this peer, the others, and the jobs.",
+        "top": "Show peers, jobs and frames live, on a screen of its own.",
         "stop": "Finish the frames in hand and end the peer.",
         "leave": "Finish the frames in hand, then forget the membership.",
         "engine": "List and install what renders.",

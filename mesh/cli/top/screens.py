@@ -1,0 +1,397 @@
+"""The screens: the mesh, one job, a log, and what the keys do. Each shows the board when told to."""
+
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.events import Resize
+from textual.screen import ModalScreen, Screen
+from textual.timer import Timer
+
+from mesh.cli import words
+from mesh.cli.top import grid, tables
+from mesh.cli.top import log as logs
+from mesh.cli.top.board import Board, KnownJob
+from mesh.cli.top.lines import Line, Span, Tone, cut
+from mesh.cli.top.panes import GridPane, LogPane, TablePane, TextPane
+from mesh.ports.desk import TaskRow
+
+if TYPE_CHECKING:
+    from mesh.cli.top.app import Top
+
+TALL: Final = 32
+"""From that many lines on, the mesh's screen has room for the frames of the job under the cursor."""
+
+SETTLED_S: Final = 0.2
+"""A log is asked for when the cursor stood still for so long: keys repeat faster."""
+
+
+def keys(*pairs: tuple[str, str]) -> Line:
+    """Return the last line of a screen: keys and what they do."""
+    line: list[Span] = []
+    for key, does in pairs:
+        line += [Span(f" {key}", Tone.BOLD), Span(f" {does} ", Tone.DIM)]
+    return tuple(line)
+
+
+_COMMON: Final = (("?", "help"), ("q", "quit"))
+
+
+class BoardScreen(Screen[None]):
+    """A screen with the head above and the keys below."""
+
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    @property
+    def top(self) -> "Top":
+        """The program."""
+        return cast("Top", self.app)
+
+    @property
+    def board(self) -> Board:
+        """What is known."""
+        return self.top.board
+
+    @property
+    def looked_at(self) -> str | None:
+        """The job that a person looks at here."""
+        return None
+
+    def compose(self) -> ComposeResult:
+        """Make the panes."""
+        yield TextPane(lambda columns: [tables.head(self.board, columns)], id="head")
+        yield from self.panes()
+        yield TextPane(lambda _columns: [keys(*self.KEYS, *_COMMON)], id="keys")
+
+    def panes(self) -> ComposeResult:
+        """Make what stands between."""
+        yield from ()
+
+    def on_screen_resume(self) -> None:
+        """Show what is known by now."""
+        self.show()
+        self.top.follow()
+
+    def show(self) -> None:
+        """Show the board as it is now."""
+        self.query_one("#head", TextPane).redraw()
+
+
+class MeshScreen(BoardScreen):
+    """Peers and jobs; on a tall terminal also the frames of the job under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("l", "log", show=False), Binding("tab", "other", show=False)]
+    KEYS = (("↑↓", "move"), ("tab", "peers, jobs"), ("enter", "open job"), ("l", "log"), ("s", "sort"), ("r", "turn"))
+
+    def panes(self) -> ComposeResult:
+        """Make the two tables, the details of the row under the cursor, and the frames below."""
+        yield TablePane("Peers", tables.PEERS, "No peers.", id="peers")
+        yield TablePane("Jobs", tables.JOBS, "No jobs yet. `meshnode submit shot.blend` makes one.", id="jobs")
+        yield GridPane(cursor=False, id="frames")
+        yield TextPane(self._details, id="details")
+
+    @property
+    def looked_at(self) -> str | None:
+        """The job under the cursor, where its frames are shown."""
+        return self.query_one("#jobs", TablePane).key if self._tall else None
+
+    @property
+    def _tall(self) -> bool:
+        return self.size.height >= TALL
+
+    def on_mount(self) -> None:
+        """Begin with the jobs, which is what a person mostly wants to see."""
+        self.query_one("#jobs", TablePane).focus()
+
+    def on_resize(self, _event: Resize) -> None:
+        """Give each pane its lines."""
+        self.show()
+        self.top.follow()
+
+    def show(self) -> None:
+        """Show peers and jobs."""
+        super().show()
+        peers, jobs = tables.peer_rows(self.board), tables.job_rows(self.board)
+        self._share(len(peers), len(jobs))
+        self.query_one("#peers", TablePane).show(peers)
+        self.query_one("#jobs", TablePane).show(jobs)
+        self._show_frames()
+
+    def _share(self, peers: int, jobs: int) -> None:
+        """Give peers and jobs the lines that they need, at most a fair part; what is left goes below."""
+        room = max(10, self.size.height - 4)
+        peers_need, jobs_need = 2 + max(1, peers), 2 + max(1, jobs)
+        shows_frames = self._tall and bool(jobs)
+        part = room // 3 if shows_frames else room // 2
+        peers_most = part if shows_frames else max(part, room - jobs_need)
+        self.query_one("#peers", TablePane).styles.height = min(peers_need, peers_most)
+        self.query_one("#jobs", TablePane).styles.height = min(jobs_need, part) if shows_frames else "1fr"
+        self.query_one("#frames", GridPane).display = shows_frames
+
+    def _show_frames(self) -> None:
+        job = self.looked_at
+        known = self.board.jobs.get(job) if job is not None else None
+        frames = self.query_one("#frames", GridPane)
+        frames.show(f"Frames of {known.row['name']}" if known is not None else "Frames", known.frames if known else ())
+        self.query_one("#details", TextPane).redraw()
+
+    def _details(self, _columns: int) -> list[Line]:
+        peers = self.query_one("#peers", TablePane)
+        if peers.has_focus:
+            return tables.peer_details(self.board, peers.key)
+        return tables.job_details(self.board, self.query_one("#jobs", TablePane).key)
+
+    def on_cursor(self) -> None:
+        """Show what the cursor stands on."""
+        self._show_frames()
+        self.top.follow()
+
+    def on_descendant_focus(self) -> None:
+        """Show the details of the other table's row."""
+        self.query_one("#details", TextPane).redraw()
+
+    def on_chosen(self) -> None:
+        """Open the job."""
+        jobs = self.query_one("#jobs", TablePane)
+        if jobs.has_focus and jobs.key is not None:
+            self.app.push_screen(JobScreen(jobs.key))
+
+    def action_other(self) -> None:
+        """Go to the other table."""
+        peers, jobs = self.query_one("#peers", TablePane), self.query_one("#jobs", TablePane)
+        (jobs if peers.has_focus else peers).focus()
+
+    def action_log(self) -> None:
+        """Show the log of the job under the cursor."""
+        job = self.query_one("#jobs", TablePane).key
+        if job is not None:
+            self.app.push_screen(LogScreen(job, None))
+
+
+class JobScreen(BoardScreen):
+    """One job: how far it is, a cell for each frame, and the log of the frame under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,backspace", "app.pop_screen", show=False),
+        Binding("tab", "other", show=False),
+        Binding("L", "log", show=False),
+    ]
+    KEYS = (("←↑↓→", "move"), ("n", "next failed"), ("enter", "log"), ("L", "job's log"), ("esc", "back"))
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self._job = job
+        self._asked: object = None
+        self._settling: Timer | None = None
+        self._begun = False
+
+    @property
+    def looked_at(self) -> str | None:
+        """This job."""
+        return self._job
+
+    def panes(self) -> ComposeResult:
+        """Make the lines about the job, the grid, the lines about a frame, and its log."""
+        yield TextPane(self._about, id="about")
+        yield GridPane(cursor=True, id="grid")
+        yield TextPane(lambda _columns: [grid.legend()], id="legend")
+        with Vertical(id="below"):
+            yield TextPane(self._frame, id="frame")
+            yield LogPane(id="log")
+
+    def on_mount(self) -> None:
+        """Let keys go to the frames."""
+        self.query_one("#grid", GridPane).focus()
+
+    def on_resize(self, _event: Resize) -> None:
+        """Give the log a third of the screen, the grid the rest."""
+        self.query_one("#below").styles.height = max(6, self.size.height * 2 // 5)
+
+    @property
+    def _known(self) -> KnownJob | None:
+        return self.board.jobs.get(self._job)
+
+    @property
+    def _under_cursor(self) -> TaskRow | None:
+        known, place = self._known, self.query_one("#grid", GridPane).place
+        return known.frames[place] if known is not None and place < len(known.frames) else None
+
+    def show(self) -> None:
+        """Show the job."""
+        super().show()
+        known, pane = self._known, self.query_one("#grid", GridPane)
+        if known is None:
+            pane.show(self.board.refused.get(self._job, "Frames: asking the peer …"), ())
+        else:
+            place = None if self._begun else grid.interesting(known.frames)
+            self._begun = True
+            pane.show(f"Frames {known.row['frames']}", known.frames, place)
+        self._show_frame()
+
+    def _show_frame(self) -> None:
+        for name in ("#about", "#frame"):
+            self.query_one(name, TextPane).redraw()
+        task, log, pane = self._under_cursor, self.board.log, self.query_one("#log", LogPane)
+        if task is None:
+            pane.show("Log", [])
+            return
+        title = logs.title(task["frame"])
+        if not grid.has_log(task):
+            pane.show(title, [(Span("No attempt at this frame has ended yet.", Tone.DIM),)])
+        elif log is not None and (log.job, log.frame) == (self._job, task["frame"]):
+            pane.show(title, logs.lines(log))
+        else:
+            pane.show(title, [(Span("fetching …", Tone.DIM),)])
+        self._settle()
+
+    def _settle(self) -> None:
+        """Ask for the frame's log once the cursor stays where it is, and whenever there is another."""
+        known, place = self._known, self.query_one("#grid", GridPane).place
+        if known is None or not grid.has_log(known.frames[place]) or not self.is_current:
+            return
+        stamp = (grid.log_stamp(known, place), self.board.returns)
+        if stamp != self._asked:
+            self._asked = stamp
+            if self._settling is not None:
+                self._settling.stop()
+            self._settling = self.set_timer(SETTLED_S, self._ask)
+
+    def _ask(self) -> None:
+        task = self._under_cursor
+        if task is not None and self.is_current:
+            self.top.feed.ask_log(self._job, task["frame"])
+
+    def _about(self, columns: int) -> list[Line]:
+        row = self._known.row if self._known is not None else self.board.job_row(self._job)
+        if row is None:
+            return [(Span(f" {self.board.refused.get(self._job, 'This job is gone.')}", Tone.BAD),)]
+        return [tables.job_line(self.board, row), (Span(" "), *tables.bar(row, columns - 2)), tables.problem_line(row)]
+
+    def _frame(self, _columns: int) -> list[Line]:
+        task = self._under_cursor
+        return grid.frame_lines(task) if task is not None else []
+
+    def on_cursor(self) -> None:
+        """Show the frame that the cursor stands on."""
+        self._show_frame()
+
+    def on_chosen(self) -> None:
+        """Open the log of the frame."""
+        if (task := self._under_cursor) is not None:
+            self.app.push_screen(LogScreen(self._job, task["frame"]))
+
+    def on_screen_resume(self) -> None:
+        """Ask for the frame's log again, where another was shown meanwhile; the class above does the rest."""
+        self._asked = None
+
+    def action_other(self) -> None:
+        """Go from the frames to the log or back."""
+        frames, log = self.query_one("#grid", GridPane), self.query_one("#log", LogPane)
+        (log if frames.has_focus else frames).focus()
+
+    def action_log(self) -> None:
+        """Show the log of the whole job."""
+        self.app.push_screen(LogScreen(self._job, None))
+
+
+class LogScreen(BoardScreen):
+    """A log on the whole screen; it is asked for anew when the job has other frames ended."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,backspace", "app.pop_screen", show=False)]
+    KEYS = (("↑↓", "scroll"), ("←→", "sideways"), ("home", "start"), ("end", "end"), ("esc", "back"))
+
+    def __init__(self, job: str, frame: int | None) -> None:
+        super().__init__()
+        self._job = job
+        self._frame = frame
+        self._asked: object = None
+
+    @property
+    def looked_at(self) -> str | None:
+        """The log's job."""
+        return self._job
+
+    def panes(self) -> ComposeResult:
+        """Make the log."""
+        yield LogPane(id="log")
+
+    def on_mount(self) -> None:
+        """Let keys go to the log."""
+        self.query_one("#log", LogPane).focus()
+
+    def _stamp(self) -> tuple[object, ...]:
+        """Return what changes when there is more to see."""
+        known, row = self.board.jobs.get(self._job), self.board.job_row(self._job)
+        if self._frame is not None and known is not None and self._frame in known.places:
+            return grid.log_stamp(known, known.places[self._frame]), self.board.returns
+        return row and (row["counting"], len(row["problems"]), row["stopped"]), self.board.returns
+
+    def show(self) -> None:
+        """Show the log, and ask for another where there is one."""
+        super().show()
+        row, log = self.board.job_row(self._job), self.board.log
+        title = f"{logs.title(self._frame)} of {row['name'] if row else words.short(self._job)}"
+        if log is not None and (log.job, log.frame) == (self._job, self._frame):
+            self.query_one("#log", LogPane).show(title, logs.lines(log))
+        else:
+            self.query_one("#log", LogPane).show(title, [(Span("fetching …", Tone.DIM),)])
+        stamp = self._stamp()
+        if stamp != self._asked:
+            self._asked = stamp
+            self.top.feed.ask_log(self._job, self._frame)
+
+
+_HELP: Final = (
+    ("Everywhere", ""),
+    ("?", "this help; escape closes it"),
+    ("q, ctrl+c", "quit; the peer runs on"),
+    ("arrows, h j k l", "move; pages and ends with page up, page down, home, end"),
+    ("enter, escape", "open what the cursor stands on; go back"),
+    ("tab", "to the other table, or between frames and log"),
+    ("", ""),
+    ("Peers and jobs", ""),
+    ("s, r", "sort by the next column; the other way round"),
+    ("l", "what the engine printed: failed attempts and the newest frame"),
+    ("", ""),
+    ("One job", ""),
+    ("n", "to the next frame that failed"),
+    ("enter, L", "the frame's log; the whole job's"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """What the keys do and what the letters mean."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,question_mark,space", "dismiss", show=False)]
+
+    def compose(self) -> ComposeResult:
+        """Make the one pane."""
+        with Vertical(id="help"):
+            yield TextPane(self._lines, id="help-text")
+
+    def _lines(self, columns: int) -> list[Line]:
+        found: list[Line] = []
+        for key, does in _HELP:
+            if not does:
+                found.append((Span(key, Tone.BOLD),))
+            else:
+                found.append((Span(f"  {key:<16}", Tone.BUSY), Span(cut(does, columns - 18))))
+        legend = [(Span(f" {one.letter} ", one.tone), Span(f" {text}", Tone.DIM)) for one, text in _MEANINGS]
+        pairs = [(*first, *self._second(first, rest)) for first, rest in zip(legend[::2], legend[1::2], strict=True)]
+        return [*found, (), (Span("Letters", Tone.BOLD), Span("  (capital: the file is delivered)", Tone.DIM)), *pairs]
+
+    @staticmethod
+    def _second(first: Line, line: Line) -> Line:
+        taken = sum(len(span.text) for span in first)
+        return (Span(" " * max(1, 32 - taken)), *line)
+
+
+_MEANINGS: Final = (
+    (grid.OPEN, "open: nobody renders it yet"),
+    (grid.RUNNING, "is rendered now"),
+    (grid.FAILED, "failed, and is tried again"),
+    (grid.STOPPED, "stopped: failed too often"),
+    (grid.COUNTS, "counts: it is rendered"),
+    (grid.SAFE, "safe: enough peers hold it"),
+)
