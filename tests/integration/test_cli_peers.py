@@ -2,10 +2,14 @@
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,10 @@ from typing import Any
 import pytest
 
 PATIENCE_S = 60.0
-FORBIDDEN = ("trio", "starlette", "hypercorn", "OpenImageIO", "numpy", "nacl", "rich", "mesh.node", "mesh.core")
+FORBIDDEN = (
+    *("trio", "starlette", "hypercorn", "OpenImageIO", "numpy", "nacl", "rich", "textual"),
+    *("mesh.node", "mesh.core"),
+)
 
 
 class Shell:
@@ -188,6 +195,54 @@ def test_help_needs_nothing_of_what_a_peer_is_made_of(words: list[str]) -> None:
 def test_a_question_needs_nothing_of_what_a_peer_is_made_of(shell: Shell) -> None:
     shell.join("a", "--new", "films")
     assert _imported(["status", "--home", str(shell.root / "a")]) == []
+
+
+class Terminal:
+    """A program on a terminal of 80 columns and 24 lines."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._end, end = pty.openpty()
+        termios.tcsetwinsize(end, (24, 80))
+        environment = environment | {"TERM": "xterm-256color"}
+        self.process = subprocess.Popen(
+            command, stdin=end, stdout=end, stderr=end, env=environment, start_new_session=True
+        )
+        os.close(end)
+        self._drawn = b""
+
+    def until(self, text: str) -> None:
+        """Wait until a text is drawn, after what was waited for before."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while text.encode() not in self._drawn:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            assert select.select([self._end], [], [], left_s)[0], f"{text} was never drawn, but {self._drawn!r}"
+            self._drawn += os.read(self._end, 65_536)
+        self._drawn = self._drawn.partition(text.encode())[2]
+
+    def press(self, keys: str) -> None:
+        os.write(self._end, keys.encode())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._end)
+
+
+def test_top_on_a_real_terminal_outlives_its_peer(shell: Shell) -> None:
+    ada = shell.join("a", "--new", "films", "--name", "ada")
+    command = [sys.executable, "-m", "mesh.cli", "top", "--home", str(shell.root / "a")]
+    terminal = Terminal(command, shell.environment)
+    try:
+        terminal.until("No jobs yet.")
+        os.kill(ada["process"], signal.SIGKILL)
+        terminal.until("ada does not answer since")
+        shell.join("a")
+        terminal.until("is back")
+        terminal.press("q")
+        assert terminal.process.wait(PATIENCE_S) == 0
+    finally:
+        terminal.close()
+    assert shell.type("a", "status").returncode == 0, "the peer runs on"
 
 
 def _imported(words: list[str]) -> list[str]:

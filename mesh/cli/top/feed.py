@@ -77,8 +77,9 @@ class _Reader:
             source.hang_up()
 
     def wait(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join(END_S)
+        """Wait until it has ended, if it was ever started."""
+        if self._thread.ident is not None:
+            self._thread.join(END_S)
 
     def _run(self) -> None:
         while not self._over.is_set():

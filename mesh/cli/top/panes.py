@@ -183,7 +183,8 @@ class TablePane(Pane, can_focus=True):
         seen = range(self._top, min(count, self._top + room))
         titles, lines = tables.sheet(self._columns, self._rows, seen, self._sort, columns)
         cursor = self._place - self._top
-        return [head, titles, *(tables.marked(at) if n == cursor else at for n, at in enumerate(lines))]
+        lines[cursor] = tables.marked(lines[cursor], focused=self.has_focus)
+        return [head, titles, *lines]
 
     def action_step(self, step: int) -> None:
         """Move by rows."""

@@ -245,8 +245,10 @@ def _cells(column: Column, row: Row, place: int, wide: int) -> list[Span]:
     return [Span(fit(row.cells[place].text, wide, right=column.right), row.cells[place].tone)]
 
 
-def marked(line: Line) -> Line:
-    """Return a row's line with the cursor on it."""
+def marked(line: Line, *, focused: bool) -> Line:
+    """Return a row's line with the cursor on it, and whether keys go there."""
+    if not focused:
+        return (Span(MARK, Tone.DIM), *line[1:])
     return (Span(MARK, Tone.BOLD, True), *(Span(span.text, span.tone, True) for span in line[1:]))
 
 
