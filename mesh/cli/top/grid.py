@@ -133,7 +133,7 @@ def legend() -> Line:
     line: list[Span] = [Span(" ")]
     for one in MARKS:
         line += [Span(f" {one.letter} ", one.tone), Span(f" {one.word}  ", Tone.DIM)]
-    return (*line, Span("C S", Tone.BOLD), Span(" delivered", Tone.DIM))
+    return (*line, Span("C S", Tone.BOLD), Span(" here", Tone.DIM))
 
 
 def frame_lines(task: TaskRow) -> list[Line]:
@@ -162,6 +162,21 @@ def frame_lines(task: TaskRow) -> list[Line]:
     often = "failed" if times == 1 else f"failed {times} times, last"
     why = f" {often} at {last['peer_name']}: {last['kind']}" + (f": {last['reason']}" if last["reason"] else "")
     return [tuple(first), (Span(cut(why, 400), Tone.BAD),)]
+
+
+def failure_lines(frames: Sequence[TaskRow], most: int) -> list[Line]:
+    """Return a line for each frame that failed, the stopped ones first, at most so many."""
+    failed = [task for task in frames if task["failures"]]
+    lines: list[Line] = []
+    for task in sorted(failed, key=lambda task: task["state"] != "stopped")[:most]:
+        shown, last = mark(task), task["failures"][-1]
+        why = f"{last['kind']}: {last['reason']}" if last["reason"] else last["kind"]
+        times = f", {len(task['failures'])} times" if len(task["failures"]) > 1 else ""
+        text = f" frame {task['frame']} at {last['peer_name']}{times}: {why}"
+        lines.append((Span(" "), Span(f" {letter(task)} ", shown.tone), Span(cut(text, 400), Tone.PLAIN)))
+    if len(failed) > most:
+        lines[-1] = (Span(f" and {len(failed) - most + 1} more", Tone.DIM),)
+    return lines
 
 
 def has_log(task: TaskRow) -> bool:

@@ -13,7 +13,7 @@ from mesh.cli import words
 from mesh.cli.top import grid, tables
 from mesh.cli.top import log as logs
 from mesh.cli.top.board import Board, KnownJob
-from mesh.cli.top.lines import Line, Span, Tone, cut
+from mesh.cli.top.lines import Line, Span, Tone, cut, rule
 from mesh.cli.top.panes import GridPane, LogPane, TablePane, TextPane
 from mesh.ports.desk import TaskRow
 
@@ -82,13 +82,14 @@ class MeshScreen(BoardScreen):
     """Peers and jobs; on a tall terminal also the frames of the job under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("l", "log", show=False), Binding("tab", "other", show=False)]
-    KEYS = (("↑↓", "move"), ("tab", "peers, jobs"), ("enter", "open job"), ("l", "log"), ("s", "sort"), ("r", "turn"))
+    KEYS = (("↑↓", "move"), ("tab", "peers, jobs"), ("enter", "open"), ("l", "log"), ("s", "sort"), ("r", "turn"))
 
     def panes(self) -> ComposeResult:
         """Make the two tables, the details of the row under the cursor, and the frames below."""
         yield TablePane("Peers", tables.PEERS, "No peers.", id="peers")
         yield TablePane("Jobs", tables.JOBS, "No jobs yet. `meshnode submit shot.blend` makes one.", id="jobs")
         yield GridPane(cursor=False, id="frames")
+        yield TextPane(self._failures, id="failures")
         yield TextPane(self._details, id="details")
 
     @property
@@ -127,14 +128,26 @@ class MeshScreen(BoardScreen):
         peers_most = part if shows_frames else max(part, room - jobs_need)
         self.query_one("#peers", TablePane).styles.height = min(peers_need, peers_most)
         self.query_one("#jobs", TablePane).styles.height = min(jobs_need, part) if shows_frames else "1fr"
-        self.query_one("#frames", GridPane).display = shows_frames
+        for below in ("#frames", "#failures"):
+            self.query_one(below).display = shows_frames
 
     def _show_frames(self) -> None:
         job = self.looked_at
         known = self.board.jobs.get(job) if job is not None else None
-        frames = self.query_one("#frames", GridPane)
-        frames.show(f"Frames of {known.row['name']}" if known is not None else "Frames", known.frames if known else ())
-        self.query_one("#details", TextPane).redraw()
+        pane, frames = self.query_one("#frames", GridPane), known.frames if known is not None else ()
+        # Half of what is left is enough for the frames that matter; what failed stands below them.
+        pane.styles.height = 1 + min(
+            grid.shape(frames, self.size.width, self.size.height // 3).rows, self.size.height // 3
+        )
+        pane.show(f"Frames of {known.row['name']}" if known is not None else "Frames", frames)
+        for name in ("#failures", "#details"):
+            self.query_one(name, TextPane).redraw()
+
+    def _failures(self, columns: int) -> list[Line]:
+        job = self.looked_at
+        known = self.board.jobs.get(job) if job is not None else None
+        lines = grid.failure_lines(known.frames, max(1, self.size.height // 3)) if known is not None else []
+        return [grid.legend(), *([rule("Failures", columns), *lines] if lines else [])]
 
     def _details(self, _columns: int) -> list[Line]:
         peers = self.query_one("#peers", TablePane)
@@ -205,8 +218,15 @@ class JobScreen(BoardScreen):
         self.query_one("#grid", GridPane).focus()
 
     def on_resize(self, _event: Resize) -> None:
-        """Give the log a third of the screen, the grid the rest."""
-        self.query_one("#below").styles.height = max(6, self.size.height * 2 // 5)
+        """Give each pane its lines."""
+        self._share()
+
+    def _share(self) -> None:
+        """Give the frames the lines that they need, at most three fifths; what is left is the log's."""
+        frames = self._known.frames if self._known is not None else ()
+        room = max(8, self.size.height - 6)
+        most = room - max(6, self.size.height * 2 // 5)
+        self.query_one("#grid").styles.height = min(most, 1 + grid.shape(frames, self.size.width, most - 1).rows)
 
     @property
     def _known(self) -> KnownJob | None:
@@ -226,7 +246,8 @@ class JobScreen(BoardScreen):
         else:
             place = None if self._begun else grid.interesting(known.frames)
             self._begun = True
-            pane.show(f"Frames {known.row['frames']}", known.frames, place)
+            pane.show(f"Frames {known.row['frames']} of {words.short(self._job)}", known.frames, place)
+        self._share()
         self._show_frame()
 
     def _show_frame(self) -> None:
@@ -266,7 +287,11 @@ class JobScreen(BoardScreen):
         row = self._known.row if self._known is not None else self.board.job_row(self._job)
         if row is None:
             return [(Span(f" {self.board.refused.get(self._job, 'This job is gone.')}", Tone.BAD),)]
-        return [tables.job_line(self.board, row), (Span(" "), *tables.bar(row, columns - 2)), tables.problem_line(row)]
+        return [
+            tables.job_line(self.board, row, columns),
+            (Span(" "), *tables.bar(row, columns - 2)),
+            tables.problem_line(row),
+        ]
 
     def _frame(self, _columns: int) -> list[Line]:
         task = self._under_cursor
@@ -352,7 +377,7 @@ _HELP: Final = (
     ("", ""),
     ("Peers and jobs", ""),
     ("s, r", "sort by the next column; the other way round"),
-    ("l", "what the engine printed: failed attempts and the newest frame"),
+    ("l", "the job's log: failed attempts and the newest frame"),
     ("", ""),
     ("One job", ""),
     ("n", "to the next frame that failed"),

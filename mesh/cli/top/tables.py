@@ -21,13 +21,15 @@ GAP: Final = 2
 MARK: Final = "▸ "
 """Stands before the row where the cursor is, so that it can be found without colour."""
 REST_LEAST: Final = 6
+NAME_LEAST: Final = 8
+"""A name that is cut keeps so much, which mostly tells it from others."""
 HELPS_FROM: Final = 100
 """Columns that only help are shown on terminals at least so wide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column; `gives`: it may be cut down to 8, `rest`: it takes what is left, `helps`: only where there is room.
+    """One column; `gives`: it may be cut, `rest`: it takes what is left, `helps`: only where there is room.
 
     `most_first`: sorting by it begins with the greatest.
     """
@@ -121,9 +123,9 @@ def peer_rows(board: Board) -> list[Row]:
 
 
 def _peer_row(peer: PeerRow, renders: list[tuple[str, int]]) -> Row:
-    ping = peer["round_trip_ms"]
     state, tone = peer_state(peer)
     here = peer["me"] or peer["connected"]
+    ping = peer["round_trip_ms"] if here else None
     name = peer["name"] or words.short(peer["id"])
     engine = _engine(peer["engines"])
     busy = f"{peer['busy']}/{peer['slots']}" if peer["slots"] and here else "–"
@@ -263,7 +265,7 @@ def _widths(columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int]
     spare = total - sum(needs.values()) - GAP * (len(shown) - 1)
     for place in shown:
         if spare < 0 and columns[place].gives:
-            taken = min(-spare, max(0, needs[place] - 8))
+            taken = min(-spare, max(0, needs[place] - NAME_LEAST))
             needs[place] -= taken
             spare += taken
     for place in shown:
@@ -355,34 +357,40 @@ def job_details(board: Board, key: str | None) -> list[Line]:
     first = [
         Span(f" {job['name']}", Tone.BOLD),
         Span(f"  {words.short(job['id'])}  ", Tone.DIM),
-        Span(f"frames {job['frames']}, {job['engine'].partition(' (')[0]}, from {job['submitter_name']}"),
+        Span(f"frames {job['frames']}, {job['engine'].partition(' (')[0]}"),
     ]
     return [tuple(first), problem_line(job)]
 
 
 def problem_line(job: JobRow) -> Line:
-    """Return a job's first problem, or where its frames go, or nothing."""
+    """Return a job's first problem, or where its frames come from and go to."""
     if job["problems"]:
         more = f" (and {len(job['problems']) - 1} more)" if len(job["problems"]) > 1 else ""
         return (Span(f" ✗ {job['problems'][0]}{more}", Tone.BAD),)
     if job["stopped"]:
         return (Span(f" ✗ {words.count(job['stopped'], 'frame')} failed too often", Tone.BAD),)
-    return (Span(f" to {job['directory']}" if job["directory"] else "", Tone.DIM),)
+    goes = f" to {job['directory']}" if job["directory"] else ""
+    return (Span(f" from {job['submitter_name']}{goes}", Tone.DIM),)
 
 
-def job_line(board: Board, job: JobRow) -> Line:
-    """Return the line above a job's frames: how far it is, how fast, how long still."""
-    parts = [f"{job['counting']} of {job['tasks']} ({words.percent(job['counting'], job['tasks'])})"]
-    if job["mine"]:
-        parts.append(f"{job['delivered']} here")
-    parts.append(f"{job['safe']} safe")
-    if rate := rate_text(board.per_hour(job)):
-        parts.append(rate)
-    if (left := jobrows.left_ms(job)) is not None:
-        parts.append(f"{words.rough(left)} left")
+def job_line(board: Board, job: JobRow, columns: int) -> Line:
+    """Return the line above a job's frames: how far it is, how fast, how long still; less where there is no room."""
+    left, rate = jobrows.left_ms(job), rate_text(board.per_hour(job))
+    parts = [
+        f"{job['counting']}/{job['tasks']}, {words.percent(job['counting'], job['tasks'])}",
+        f"{words.rough(left)} left" if left is not None else "",
+        f"{job['safe']} safe",
+        f"{job['delivered']} here" if job["mine"] else "",
+        rate,
+    ]
+    numbers = ""
+    for part in filter(None, parts):
+        longer = f"{numbers} · {part}" if numbers else f"  {part}"
+        if len(longer) + len(job["state"]) + NAME_LEAST + 3 <= columns:
+            numbers = longer
+    room = columns - len(numbers) - len(job["state"]) - 3
     return (
-        Span(f" {job['name']}", Tone.BOLD),
-        Span(f"  {words.short(job['id'])}  ", Tone.DIM),
+        Span(f" {cut(job['name'], room)}  ", Tone.BOLD),
         Span(job["state"], _JOB_TONES[job["state"]]),
-        Span("  " + " · ".join(parts)),
+        Span(numbers),
     )
