@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh.cli import words
-from mesh.cli.top.board import KnownJob
 from mesh.cli.top.lines import Line, Span, Tone, cut
 from mesh.ports.desk import TaskRow
 
@@ -184,7 +183,6 @@ def has_log(task: TaskRow) -> bool:
     return task["has_log"] or any(failure["has_log"] for failure in task["failures"])
 
 
-def log_stamp(known: KnownJob, place: int) -> tuple[int, int, bool]:
+def log_stamp(task: TaskRow) -> tuple[int, int, bool]:
     """Return what changes whenever a frame has another log than before."""
-    task = known.frames[place]
     return task["frame"], len(task["failures"]), task["has_log"]

@@ -5,6 +5,7 @@ from typing import Final
 from mesh.cli import printable, words
 from mesh.cli.top.board import Log
 from mesh.cli.top.lines import Line, Span, Tone
+from mesh.ports.desk import TaskRow
 
 LINES_MOST: Final = 5_000
 """Of a log only its end is kept: an engine may print a megabyte, and what went wrong stands last."""
@@ -32,11 +33,21 @@ def lines(log: Log) -> list[Line]:
         found += [(Span(one[:COLUMNS_MOST]),) for one in text.split("\n")[-LINES_MOST:]] if text else [_SILENT]
     found += [(Span(f"gone: {printable.line(gone)}", Tone.WARN),) for gone in log.answer["gone"]]
     if not found:
-        return [(Span("No attempt has ended yet.", Tone.DIM),)]
+        return [(Span("There is no log: no attempt has ended, or its engine left none.", Tone.DIM),)]
     left_out = len(found) - LINES_MOST
     if left_out > 0:
         return [(Span(f"({words.count(left_out, 'line')} before these)", Tone.DIM),), *found[-LINES_MOST:]]
     return found
+
+
+def without(task: TaskRow) -> list[Line]:
+    """Return what is known of a frame's attempts where none of them left a log."""
+    found: list[Line] = []
+    for attempt, failure in enumerate(task["failures"], start=1):
+        heading = f"── frame {task['frame']}, attempt {attempt}, {failure['peer_name']}: "
+        found += [(Span(heading, Tone.BOLD), Span(failure["kind"], Tone.BAD)), (Span(failure["reason"]),)]
+    end = "The engine left no log." if found else "No attempt at this frame has ended yet."
+    return [*found, (Span(end, Tone.DIM),)]
 
 
 _SILENT: Final[Line] = (Span("(the engine said nothing)", Tone.DIM),)

@@ -259,7 +259,7 @@ class JobScreen(BoardScreen):
             return
         title = logs.title(task["frame"])
         if not grid.has_log(task):
-            pane.show(title, [(Span("No attempt at this frame has ended yet.", Tone.DIM),)])
+            pane.show(title, logs.without(task))
         elif log is not None and (log.job, log.frame) == (self._job, task["frame"]):
             pane.show(title, logs.lines(log))
         else:
@@ -268,10 +268,10 @@ class JobScreen(BoardScreen):
 
     def _settle(self) -> None:
         """Ask for the frame's log once the cursor stays where it is, and whenever there is another."""
-        known, place = self._known, self.query_one("#grid", GridPane).place
-        if known is None or not grid.has_log(known.frames[place]) or not self.is_current:
+        task = self._under_cursor
+        if task is None or not grid.has_log(task) or not self.is_current:
             return
-        stamp = (grid.log_stamp(known, place), self.board.returns)
+        stamp = (grid.log_stamp(task), self.board.returns)
         if stamp != self._asked:
             self._asked = stamp
             if self._settling is not None:
@@ -343,24 +343,38 @@ class LogScreen(BoardScreen):
 
     def on_mount(self) -> None:
         """Let keys go to the log."""
-        self.query_one("#log", LogPane).focus()
+        self._pane.focus()
+
+    @property
+    def _pane(self) -> LogPane:
+        return self.query_one("#log", LogPane)
+
+    def _task_row(self) -> TaskRow | None:
+        known = self.board.jobs.get(self._job)
+        if known is None or self._frame is None or self._frame not in known.places:
+            return None
+        return known.frames[known.places[self._frame]]
 
     def _stamp(self) -> tuple[object, ...]:
         """Return what changes when there is more to see."""
-        known, row = self.board.jobs.get(self._job), self.board.job_row(self._job)
-        if self._frame is not None and known is not None and self._frame in known.places:
-            return grid.log_stamp(known, known.places[self._frame]), self.board.returns
+        task, row = self._task_row(), self.board.job_row(self._job)
+        if task is not None:
+            return grid.log_stamp(task), self.board.returns
         return row and (row["counting"], len(row["problems"]), row["stopped"]), self.board.returns
 
     def show(self) -> None:
         """Show the log, and ask for another where there is one."""
         super().show()
         row, log = self.board.job_row(self._job), self.board.log
-        title = f"{logs.title(self._frame)} of {row['name'] if row else words.short(self._job)}"
+        title, pane = f"{logs.title(self._frame)} of {row['name'] if row else words.short(self._job)}", self._pane
+        task = self._task_row()
+        if task is not None and not grid.has_log(task):
+            pane.show(title, logs.without(task))
+            return
         if log is not None and (log.job, log.frame) == (self._job, self._frame):
-            self.query_one("#log", LogPane).show(title, logs.lines(log))
+            pane.show(title, logs.lines(log))
         else:
-            self.query_one("#log", LogPane).show(title, [(Span("fetching …", Tone.DIM),)])
+            pane.show(title, [(Span("fetching …", Tone.DIM),)])
         stamp = self._stamp()
         if stamp != self._asked:
             self._asked = stamp

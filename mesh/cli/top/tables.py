@@ -129,7 +129,7 @@ def _peer_row(peer: PeerRow, renders: list[tuple[str, int]]) -> Row:
     name = peer["name"] or words.short(peer["id"])
     engine = _engine(peer["engines"])
     busy = f"{peer['busy']}/{peer['slots']}" if peer["slots"] and here else "–"
-    doing = renders_text(renders) or ("rendering" if peer["busy"] and here else "–") if here else ""
+    doing = renders_text(renders, peer["busy"]) or ("rendering" if peer["busy"] else "–") if here else ""
     return Row(
         key=peer["id"],
         cells=(
@@ -161,8 +161,14 @@ def _engine(engines: Sequence[str]) -> str:
     return engines[0].partition(" (")[0] + more
 
 
-def renders_text(renders: Sequence[tuple[str, int]]) -> str:
-    """Return frames under their jobs' names, such as `shot 12, 15; logo 3`."""
+def renders_text(renders: Sequence[tuple[str, int]], busy: int) -> str:
+    """Return frames under their jobs' names, such as `shot 12, 15; logo 3`; those claimed ahead stand after `then`."""
+    # A peer claims its next frame while it renders: no more than its busy slots are rendered now.
+    now, ahead = _by_job(renders[: max(1, busy)]), _by_job(renders[max(1, busy) :])
+    return f"{now}, then {ahead}" if ahead else now
+
+
+def _by_job(renders: Sequence[tuple[str, int]]) -> str:
     by_job: dict[str, list[int]] = {}
     for job, frame in renders:
         by_job.setdefault(job, []).append(frame)
@@ -343,7 +349,7 @@ def peer_details(board: Board, key: str | None) -> list[Line]:
     peer = next((peer for peer in peers if peer["id"] == key), None)
     if peer is None:
         return [(), ()]
-    renders = renders_text(board.rendered_by().get(peer["id"], []))
+    renders = renders_text(board.rendered_by().get(peer["id"], []), peer["busy"])
     first = [Span(f" {peer['name']}", Tone.BOLD), Span(f"  {words.short(peer['id'])}  ", Tone.DIM)]
     first.append(Span(f"renders {renders}" if renders else ", ".join(peer["addresses"])))
     return [tuple(first), (Span(f" {', '.join(peer['engines']) or 'no engine'}", Tone.DIM),)]

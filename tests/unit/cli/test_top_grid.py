@@ -111,6 +111,27 @@ def test_a_log_has_its_lines_under_the_attempt() -> None:
     ]
 
 
+def test_an_attempt_that_left_no_log_is_told_all_the_same() -> None:
+    task = failed(7, 2)
+    for failure in task["failures"]:
+        failure["has_log"] = False
+    assert not grid.has_log(task)
+    assert [text(line) for line in log.without(task)] == [
+        *("── frame 7, attempt 1, studio: crashed", "exit code 139"),
+        *("── frame 7, attempt 2, studio: crashed", "exit code 139"),
+        "The engine left no log.",
+    ]
+    assert [text(line) for line in log.without(task_row(1))] == ["No attempt at this frame has ended yet."]
+
+
+def test_failures_are_listed_and_the_rest_counted() -> None:
+    frames = [safe(1), failed(2), failed(3, 3), failed(4, 2)]
+    assert text(grid.failure_lines(frames, 3)[0]).split()[:3] == ["x", "frame", "3"]
+    assert len(grid.failure_lines(frames, 3)) == 3
+    assert text(grid.failure_lines(frames, 2)[-1]) == " and 2 more"
+    assert grid.failure_lines([safe(1)], 2) == []
+
+
 def test_of_a_long_log_the_end_is_kept_and_what_is_left_out_counted() -> None:
     lines = log.lines(answer("\n".join(map(str, range(log.LINES_MOST + 10))), "last"))
     assert len(lines) == log.LINES_MOST + 1

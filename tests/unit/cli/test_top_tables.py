@@ -76,6 +76,13 @@ def test_this_peer_comes_first_and_the_absent_last() -> None:
     assert rows[2].cells[2].text == "–", "what an absent peer did is not known"
 
 
+def test_what_a_peer_renders_stands_before_what_it_claimed_ahead() -> None:
+    frames = [("shot", 9), ("shot", 10), ("logo", 3)]
+    assert tables.renders_text(frames, 3) == "shot 9, 10; logo 3"
+    assert tables.renders_text(frames, 1) == "shot 9, then shot 10; logo 3"
+    assert tables.renders_text([], 1) == ""
+
+
 def test_an_engine_stands_without_its_build_and_others_are_counted() -> None:
     desk = FakeDesk()
     desk.peers[0]["engines"] = ["blender 4.2.23 (a1b2c3d4e5f6)", "blender 3.4.1 (00000000)"]
