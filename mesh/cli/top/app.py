@@ -41,7 +41,7 @@ class Top(App[None]):
     #about { height: 3; }
     #frame { height: 2; }
     #below { height: 1fr; }
-    #failures { height: 1fr; }
+    #outcome { height: 1fr; }
     HelpScreen { align: center middle; background: #14171c 60%; }
     #help { width: 78; height: 22; max-height: 100%; background: #20252e; border: round #6f7887; padding: 0 1; }
     #help-text { height: 1fr; background: #20252e; }

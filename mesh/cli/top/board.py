@@ -19,6 +19,10 @@ FOLLOWED_FRAMES_MOST: Final = 2_000
 """Longer jobs are followed only while a person looks at them."""
 
 
+RATE_AFTER: Final = 10
+"""Frames that must have been seen to come before they tell the rate: two that came together say little."""
+
+
 class KnownJob:
     """One job in full."""
 
@@ -66,6 +70,8 @@ class Board:
     refused: dict[str, str] = field(default_factory=dict)
     log: Log | None = None
     _rates: dict[str, Rate] = field(default_factory=dict)
+    _began: dict[str, int] = field(default_factory=dict)
+    """By job, the frames that counted when it was first seen to render."""
 
     def hear(self, news: News) -> None:
         """Take in one piece of news."""
@@ -95,9 +101,11 @@ class Board:
         self.status = status
         here = {row["id"] for row in status["jobs"]}
         self._rates = {job: rate for job, rate in self._rates.items() if job in here}
+        self._began = {job: began for job, began in self._began.items() if job in here}
         self.jobs = {job: known for job, known in self.jobs.items() if job in here}
         for row in status["jobs"]:
             if row["state"] == "rendering":
+                self._began.setdefault(row["id"], row["counting"])
                 self._rates.setdefault(row["id"], Rate()).see(row["counting"], status["now_at_ms"] / 1000)
             if (known := self.jobs.get(row["id"])) is not None:
                 known.row = row
@@ -111,8 +119,8 @@ class Board:
         """Return how many frames an hour a job makes: as seen, or until then by its frames' times; 0 where unknown."""
         if row["state"] != "rendering":
             return 0.0
-        rate = self._rates.get(row["id"])
-        if rate is not None and (seen := rate.per_second()):
+        came = row["counting"] - self._began.get(row["id"], row["counting"])
+        if came >= RATE_AFTER and (seen := self._rates[row["id"]].per_second()):
             return seen * 3_600
         return row["running"] * 3_600_000 / row["median_ms"] if row["median_ms"] else 0.0
 

@@ -5,12 +5,13 @@ its first frame. Cells are as wide as lets all rows be seen at once; where even 
 Only the rows that are seen are made: a job may have a hundred thousand frames.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mesh.cli import words
-from mesh.cli.top.lines import Line, Span, Tone, cut
+from mesh.cli.top.lines import Line, Span, Tone, cut, fit
 from mesh.ports.desk import TaskRow
 
 GROUP: Final = 10
@@ -175,6 +176,24 @@ def failure_lines(frames: Sequence[TaskRow], most: int) -> list[Line]:
         lines.append((Span(" "), Span(f" {letter(task)} ", shown.tone), Span(cut(text, 400), Tone.PLAIN)))
     if len(failed) > most:
         lines[-1] = (Span(f" and {len(failed) - most + 1} more", Tone.DIM),)
+    return lines
+
+
+def share_lines(frames: Sequence[TaskRow], most: int) -> list[Line]:
+    """Return a line for each peer that rendered frames, who rendered most first, at most so many."""
+    took: defaultdict[str, list[int]] = defaultdict(list)
+    for task in frames:
+        if task["render_ms"]:
+            took[task["holder_name"]].append(task["render_ms"])
+    total = sum(map(len, took.values()))
+    ranked = sorted(took.items(), key=lambda item: (-len(item[1]), item[0]))
+    lines: list[Line] = []
+    for name, times in ranked[:most]:
+        share = f"{words.count(len(times), 'frame'):>12}  {words.percent(len(times), total):>5}"
+        each = f"  {words.span(sum(times) / len(times))} each"
+        lines.append((Span(f"  {fit(name, 16)}", Tone.PLAIN), Span(share), Span(each, Tone.DIM)))
+    if len(ranked) > most:
+        lines[-1] = (Span(f"  and {len(ranked) - most + 1} more", Tone.DIM),)
     return lines
 
 

@@ -85,11 +85,11 @@ class MeshScreen(BoardScreen):
     KEYS = (("↑↓", "move"), ("tab", "peers, jobs"), ("enter", "open"), ("l", "log"), ("s", "sort"), ("r", "turn"))
 
     def panes(self) -> ComposeResult:
-        """Make the two tables, the details of the row under the cursor, and the frames below."""
+        """Make the two tables, the details of the row under the cursor, and what came of them."""
         yield TablePane("Peers", tables.PEERS, "No peers.", id="peers")
         yield TablePane("Jobs", tables.JOBS, "No jobs yet. `meshnode submit shot.blend` makes one.", id="jobs")
         yield GridPane(cursor=False, id="frames")
-        yield TextPane(self._failures, id="failures")
+        yield TextPane(self._outcome, id="outcome")
         yield TextPane(self._details, id="details")
 
     @property
@@ -128,26 +128,33 @@ class MeshScreen(BoardScreen):
         peers_most = part if shows_frames else max(part, room - jobs_need)
         self.query_one("#peers", TablePane).styles.height = min(peers_need, peers_most)
         self.query_one("#jobs", TablePane).styles.height = min(jobs_need, part) if shows_frames else "1fr"
-        for below in ("#frames", "#failures"):
+        for below in ("#frames", "#outcome"):
             self.query_one(below).display = shows_frames
 
     def _show_frames(self) -> None:
         job = self.looked_at
         known = self.board.jobs.get(job) if job is not None else None
         pane, frames = self.query_one("#frames", GridPane), known.frames if known is not None else ()
-        # Half of what is left is enough for the frames that matter; what failed stands below them.
+        # A third is enough for a look at the frames; who rendered them and what failed stands below.
         pane.styles.height = 1 + min(
             grid.shape(frames, self.size.width, self.size.height // 3).rows, self.size.height // 3
         )
         pane.show(f"Frames of {known.row['name']}" if known is not None else "Frames", frames)
-        for name in ("#failures", "#details"):
+        for name in ("#outcome", "#details"):
             self.query_one(name, TextPane).redraw()
 
-    def _failures(self, columns: int) -> list[Line]:
+    def _outcome(self, columns: int) -> list[Line]:
         job = self.looked_at
         known = self.board.jobs.get(job) if job is not None else None
-        lines = grid.failure_lines(known.frames, max(1, self.size.height // 3)) if known is not None else []
-        return [grid.legend(), *([rule("Failures", columns), *lines] if lines else [])]
+        if known is None:
+            return []
+        most = max(1, self.size.height // 5)
+        failures, shares = grid.failure_lines(known.frames, most), grid.share_lines(known.frames, most)
+        return [
+            grid.legend(),
+            *([rule("Rendered by", columns), *shares] if shares else []),
+            *([rule("Failures", columns), *failures] if failures else []),
+        ]
 
     def _details(self, _columns: int) -> list[Line]:
         peers = self.query_one("#peers", TablePane)

@@ -68,8 +68,12 @@ def test_a_rate_is_guessed_from_the_frames_times_until_it_was_seen() -> None:
     status = trio.run(desk.status)
     board.hear(StatusTold(status=status))
     assert board.per_hour(row) == 1_440, "one slot, 2.5 s a frame"
+    row["counting"] = 2
+    status["now_at_ms"] += 100
+    board.hear(StatusTold(status=status))
+    assert board.per_hour(row) == 1_440, "two frames that came at once say nothing"
     row["counting"] = 10
-    status["now_at_ms"] += 36_000
+    status["now_at_ms"] += 35_900
     board.hear(StatusTold(status=status))
     assert round(board.per_hour(row)) == 1_000
     row["state"] = "sealed"

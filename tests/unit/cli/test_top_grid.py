@@ -124,6 +124,15 @@ def test_an_attempt_that_left_no_log_is_told_all_the_same() -> None:
     assert [text(line) for line in log.without(task_row(1))] == ["No attempt at this frame has ended yet."]
 
 
+def test_who_rendered_how_much_is_told_in_order() -> None:
+    frames = [safe(1), safe(2), TaskRow(**{**safe(3), "holder_name": "attic", "render_ms": 9_000}), task_row(4)]
+    assert [text(line).split() for line in grid.share_lines(frames, 2)] == [
+        ["studio", "2", "frames", "66", "%", "2.5", "s", "each"],
+        ["attic", "1", "frame", "33", "%", "9.0", "s", "each"],
+    ]
+    assert text(grid.share_lines(frames, 1)[-1]) == "  and 2 more"
+
+
 def test_failures_are_listed_and_the_rest_counted() -> None:
     frames = [safe(1), failed(2), failed(3, 3), failed(4, 2)]
     assert text(grid.failure_lines(frames, 3)[0]).split()[:3] == ["x", "frame", "3"]
