@@ -148,8 +148,8 @@ class MeshScreen(BoardScreen):
         known = self.board.jobs.get(job) if job is not None else None
         if known is None:
             return []
-        most = max(1, self.size.height // 5)
-        failures, shares = grid.failure_lines(known.frames, most), grid.share_lines(known.frames, most)
+        shares = grid.share_lines(known.frames, max(1, self.size.height // 5))
+        failures = grid.failure_lines(known.frames, max(1, self.size.height // 3))
         return [
             grid.legend(),
             *([rule("Rendered by", columns), *shares] if shares else []),
