@@ -1,12 +1,17 @@
 """Blobs come piece by piece from whoever has them, and are passed on as soon as a piece is verified.
 
 There is one owner, so nobody has to be made to give: whoever wants a blob seeks it among connected peers, hears who
-has which pieces, and asks for the rarest first, ties broken by a rank of its own so that peers who start together ask
-for different ones. Who seeks is a source at once for what it has. Pieces are verified by the store before they are
-offered. At a blob's end an idle source is asked too for what a slow one has not sent.
+has which pieces, and asks for the rarest first, blobs and pieces, ties broken by a rank of its own so that peers who
+start together ask for different ones. Who seeks is a source at once for what it has, and is asked before those that
+have more: the one that has all is left for what nobody else has, and sends little more than one copy, however many
+peers start together. Pieces are verified by the store before they are offered. At a blob's end an idle source is asked
+too for what a slow one has not sent.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from blake3 import blake3
 
@@ -26,11 +31,17 @@ _SOURCES_ASKED = 24
 """Peers asked for one blob at a time; the next question goes to others too."""
 
 _SEEK_BATCH = 256
+_RANKS_KEPT = 1 << 16
+"""Ranks are looked at whenever a request ends: of 1,000 blobs and what a few peers want of each."""
+
 _SULK_MS = 5_000
 """A source that failed is left alone for so long."""
 
 _SLOW_MS = 3_000
 """What one source has not sent after so long is asked of an idle one too, where nothing else is left to ask for."""
+
+_SOLE_PIECES = 2
+"""Pieces asked for in one go of the only one that has them: others who ask it now take other ones meanwhile."""
 
 _SLOW_PIECES = 2
 """Pieces asked for twice at a time: what else of a slow request is here already is not known."""
@@ -62,6 +73,8 @@ class Request:
 class Want:
     """A blob on its way."""
 
+    rank: bytes
+    """This peer's own order of the blobs that are equally rare."""
     sources: dict[PeerId, bytes | None] = field(default_factory=dict)
     """Which pieces a peer said it has, in the bits that it sent; None: all of them."""
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -125,7 +138,7 @@ class Swarm:
         for peer in able:
             turn.send(peer, Seek(blobs=(blob,)))
         if want is None:
-            want = self.wants[blob] = Want(since=turn.now.instant)
+            want = self.wants[blob] = Want(rank=_rank(blob, 0, self._directory.me), since=turn.now.instant)
             if not able:
                 self._seek(turn, [blob])
         want.hints.update(dict.fromkeys(new))
@@ -264,26 +277,41 @@ class Swarm:
         return [*first, *others][:_SOURCES_ASKED]
 
     def _ask(self, turn: Turn) -> None:
-        for blob, want in self.wants.items():
+        if len(self._requests) >= FETCHES:
+            return
+        breadth = Counter(peer for want in self.wants.values() for peer in want.sources)
+        able = [blob for blob, want in self.wants.items() if any(self._able(turn, peer) for peer in want.sources)]
+        for blob in sorted(able, key=self._rarity):
             if len(self._requests) >= FETCHES:
                 return
-            pieces = self._pieces.get(blob)
+            want, pieces = self.wants[blob], self._pieces.get(blob)
             if pieces is None or not pieces.total:
-                self._ask_manifest(turn, blob, want)
+                self._ask_manifest(turn, blob, want, breadth)
             else:
-                while self._ask_pieces(turn, blob, want, pieces):
+                while self._ask_pieces(turn, blob, want, pieces, breadth):
                     pass
 
-    def _ask_manifest(self, turn: Turn, blob: BlobId, want: Want) -> None:
+    def _rarity(self, blob: BlobId) -> tuple[int, bool, bytes]:
+        """Order blobs: the rarest first, of equally rare ones those that fall to this peer."""
+        want = self.wants[blob]
+        place, _ = self._place(blob, want)
+        return (len(want.sources), place != 0, want.rank)
+
+    def _place(self, blob: BlobId, want: Want) -> tuple[int, int]:
+        """Return which of the peers that seek a blob this one is, by rank, and how many they are."""
+        rivals = [peer for peer in self._seekers.get(blob, {}) if want.sources.get(peer, b"") is not None]
+        return sum(_rank(blob, 0, peer) < want.rank for peer in rivals), 1 + len(rivals)
+
+    def _ask_manifest(self, turn: Turn, blob: BlobId, want: Want, breadth: Mapping[PeerId, int]) -> None:
         if want.manifest_op is not None:
             return
         able = [peer for peer in want.sources if self._able(turn, peer)]
         if able:
-            peer = min(able, key=lambda source: (self._busy.get(source, 0), _rank(blob, 0, source)))
+            peer = min(able, key=lambda source: (breadth[source], self._busy.get(source, 0)))
             want.manifest_op = self._request(turn, blob, peer)
             turn.do(FetchManifest(op=want.manifest_op, peer=peer, blob=blob))
 
-    def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces) -> bool:
+    def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces, breadth: Mapping[PeerId, int]) -> bool:
         """Send at most one more request to each source; tell whether one was sent."""
         under_way = {number for numbers in want.asked.values() for number in numbers}
         wanted = [number for number in range(pieces.total) if number not in pieces.have and number not in under_way]
@@ -291,14 +319,26 @@ class Swarm:
         if not wanted or not able:
             return False
         copies = {number: sum(_has(offer, number) for offer in want.sources.values()) for number in wanted}
-        wanted.sort(key=lambda number: (copies[number], _rank(blob, number, self._directory.me)))
+        place, seekers = self._place(blob, want)
+        wanted.sort(
+            key=lambda number: (copies[number], number % seekers != place, _rank(blob, number, self._directory.me))
+        )
         share = max(1, -(-len(wanted) // len(able)))
         sent = False
-        for peer in sorted(able, key=lambda source: self._busy.get(source, 0)):
-            offer = want.sources[peer]
-            chosen = [number for number in wanted if _has(offer, number)][: min(FETCH_PIECES, share)]
+        for peer in sorted(able, key=lambda source: (breadth[source], self._busy.get(source, 0))):
+            offered = [number for number in wanted if _has(want.sources[peer], number)]
+            narrower = [
+                offer
+                for other, offer in want.sources.items()
+                if breadth[other] < breadth[peer] and self._willing(turn, other)
+            ]
+            chosen = [number for number in offered if not any(_has(offer, number) for offer in narrower)]
+            if not chosen and not self._busy.get(peer):
+                chosen = offered  # better twice from there than nothing
             if not chosen or len(self._requests) >= FETCHES:
                 continue
+            few = copies[chosen[0]] == 1 and (seekers > 1 or not pieces.have)
+            chosen = chosen[: _SOLE_PIECES if few else min(FETCH_PIECES, share)]
             self._request_pieces(turn, blob, want, peer, chosen)
             taken = dict.fromkeys(chosen)
             wanted = [number for number in wanted if number not in taken]
@@ -327,9 +367,12 @@ class Swarm:
         turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(numbers)))
 
     def _able(self, turn: Turn, peer: PeerId) -> bool:
+        return self._willing(turn, peer) and self._busy.get(peer, 0) < FETCHES_PER_PEER
+
+    def _willing(self, turn: Turn, peer: PeerId) -> bool:
         until = self._sulking.get(peer)
         sulks = until is not None and turn.now.instant < until
-        return not sulks and self._directory.connected(peer) and self._busy.get(peer, 0) < FETCHES_PER_PEER
+        return not sulks and self._directory.connected(peer)
 
     def _request(self, turn: Turn, blob: BlobId, peer: PeerId) -> int:
         op = self._ops.next()
@@ -373,6 +416,7 @@ def _has(offer: bytes | None, number: int) -> bool:
     return number // 8 < len(offer) and bool(offer[number // 8] >> (number % 8) & 1)
 
 
+@lru_cache(maxsize=_RANKS_KEPT)
 def _rank(blob: BlobId, number: int, peer: PeerId) -> bytes:
     return blake3(blob + number.to_bytes(4, "big") + peer).digest(length=8)
 

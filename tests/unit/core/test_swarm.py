@@ -16,7 +16,7 @@ from mesh.core.events import (
 from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import FETCH_MS, FETCHES, FETCHES_PER_PEER, NOTES_PER_TURN, SEEK_PERIOD_MS
+from mesh.ground.limits import FETCH_MS, FETCH_PIECES, FETCHES, FETCHES_PER_PEER, NOTES_PER_TURN, SEEK_PERIOD_MS
 from mesh.wire.messages import MAX_BITS_BYTES, Have, Seek
 from mesh.wire.records import Output
 from mesh.wire.tasks import FrameRange, Frames
@@ -73,6 +73,19 @@ def test_no_piece_is_asked_for_twice_at_a_time(fetcher: Fetcher) -> None:
     fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
     numbers = [number for effect in fetcher.asked() for number in effect.numbers]
     assert sorted(numbers) == list(range(10))
+
+
+def test_one_that_alone_has_a_blob_is_asked_for_a_little_until_others_are_surely_not_asking_too(
+    fetcher: Fetcher,
+) -> None:
+    fetcher.started(pieces=100)
+    sizes = [len(effect.numbers) for effect in fetcher.asked()]
+    assert sizes == [2, 2]
+    fetcher.stored(fetcher.asked()[0])
+    assert len(fetcher.asked()[2].numbers) == FETCH_PIECES
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    fetcher.stored(fetcher.asked()[1])
+    assert len(fetcher.asked()[3].numbers) == 2
 
 
 def test_a_source_is_asked_only_for_what_it_has(fetcher: Fetcher) -> None:
@@ -140,7 +153,7 @@ def test_a_request_that_nobody_answers_is_given_up(fetcher: Fetcher) -> None:
 
 
 def test_what_a_slow_source_has_not_sent_is_asked_of_an_idle_one_when_nothing_else_is_left(fetcher: Fetcher) -> None:
-    fetcher.started()
+    fetcher.started(pieces=4)
     first, second = fetcher.asked()
     assert {first.peer, second.peer} == {fetcher.ann.id}
     fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
@@ -176,8 +189,12 @@ def test_a_source_that_breaks_off_is_asked_no_more(fetcher: Fetcher) -> None:
     fetcher.rig.clear()
     fetcher.rig.tell(ChannelClosed(peer=fetcher.ann.id, clean=False))
     fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
-    assert {effect.peer for effect in fetcher.asked()} == {fetcher.bob.id}
-    assert sorted(number for effect in fetcher.asked() for number in effect.numbers) == list(range(10))
+    asked: list[FetchPieces] = []
+    while len(asked) < len(fetcher.asked()):
+        asked.append(fetcher.asked()[len(asked)])
+        fetcher.stored(asked[-1])
+    assert {effect.peer for effect in asked} == {fetcher.bob.id}
+    assert sorted(number for effect in asked for number in effect.numbers) == list(range(10))
 
 
 def test_when_the_last_piece_is_here_seekers_hear_that_all_is(fetcher: Fetcher) -> None:
