@@ -321,6 +321,66 @@ def canary(out: Path) -> None:
     save(out)
 
 
+def every_path(out: Path) -> None:
+    """Make a scene that names a file in each way that the tiny scenes do not; few of the files are there."""
+    import bpy
+
+    tiny_content(out)
+    save(out)
+    cube, data = bpy.data.objects["Cube"], bpy.data
+    data.sounds.load("//sound.wav").use_fake_user = True
+    volume = data.volumes.new("Smoke")
+    volume.filepath, volume.use_fake_user = "//smoke.vdb", True
+    clip = data.movieclips.load(str(picture(out.parent / "clip.png", 8, checks((1, 1, 1), (0, 0, 0), 2))))
+    clip.use_proxy_custom_directory, clip.proxy.directory, clip.use_fake_user = True, "//proxies", True
+    every_path_of_a_modifier(out, cube)
+    nodes = data.materials["Green"].node_tree.nodes
+    for kind, name in (("ShaderNodeScript", "//script.osl"), ("ShaderNodeTexIES", "//lamp.ies")):
+        node = nodes.new(kind)
+        node.mode, node.filepath = "EXTERNAL", name
+    every_view(out)
+    save(out)
+
+
+def every_path_of_a_modifier(out: Path, thing: Any) -> None:
+    """Give an object a modifier of each kind that keeps files of its own."""
+    import bpy
+
+    bpy.ops.wm.alembic_export(filepath=str(out.with_name("shape.abc")), start=1, end=1)
+    bpy.ops.cachefile.open(filepath=str(out.with_name("shape.abc")))
+    (cache,) = bpy.data.cache_files
+    cache.layers.new(filepath="//layer.abc")
+    shape = thing.modifiers.new("Shape", "MESH_SEQUENCE_CACHE")
+    shape.cache_file, shape.object_path = cache, cache.object_paths[0].path if cache.object_paths else "/Cube"
+    bpy.context.view_layer.objects.active = thing
+    thing.modifiers.new("Multires", "MULTIRES")
+    bpy.ops.object.multires_subdivide(modifier="Multires")
+    bpy.ops.object.multires_external_save(filepath=str(out.with_name("multires.btx")), modifier="Multires")
+    thing.modifiers.new("Ocean", "OCEAN").filepath = "//ocean"
+    thing.modifiers.new("Mesh Cache", "MESH_CACHE").filepath = "//mesh.mdd"
+    fluid = thing.modifiers.new("Fluid", "FLUID")
+    fluid.fluid_type = "DOMAIN"
+    fluid.domain_settings.cache_directory = "//fluid"
+    cloth = thing.modifiers.new("Cloth", "CLOTH").point_cache
+    cloth.use_external, cloth.filepath = True, "//points"
+
+
+def every_view(out: Path) -> None:
+    """Give the floor's picture two views with a path each, in a scene that renders one view."""
+    import bpy
+
+    scene = bpy.context.scene
+    for side in ("L", "R"):
+        picture(out.parent / f"view_{side}.png", 8, checks((1, 1, 1), (0, 0, 0), 2))
+    scene.render.use_multiview = True
+    image = bpy.data.images["checks.png"]
+    innocent = image.filepath
+    image.filepath_raw = "//view_L.png"
+    image.views_format, image.use_multiview = "INDIVIDUAL", True
+    image.filepath_raw = innocent
+    scene.render.use_multiview = False
+
+
 SCENES: dict[str, Callable[[Path], None]] = {
     made.__name__: made
     for made in (
@@ -340,6 +400,7 @@ SCENES: dict[str, Callable[[Path], None]] = {
         unbaked_cloth,
         many_refusals,
         canary,
+        every_path,
     )
 }
 

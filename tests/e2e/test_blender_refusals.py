@@ -1,19 +1,22 @@
 """Scenes that would render wrong elsewhere, or reach out of their tree, are refused by name, twice."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
 
 from mesh.ports.renderer import (
+    RECIPE_NAME,
+    CheckoutFile,
     EngineTooOld,
     PathLeavesTree,
     RendererError,
     SceneRefused,
     StageLimits,
 )
-from mesh.render.blender import blendfile, recipe
+from mesh.render.blender import blendfile
 from tests.support import scenes
 
 REFUSED = {
@@ -121,28 +124,63 @@ def test_a_registered_script_warns_and_does_not_run(tmp_path: Path) -> None:
     assert sorted(file.name for file in (path.parent.parent / "beyond").iterdir()) == ["canary.png"]
 
 
-@pytest.mark.parametrize("kind", ["Image", "VFont", "Library"])
-def test_nothing_outside_the_tree_is_opened(kind: str, tmp_path: Path) -> None:
-    """The path outside is a named pipe: a renderer that opened it would wait there for ever."""
-    pipe = tmp_path / "canary"
-    os.mkfifo(pipe)
-    name = {"Image": "tiny", "VFont": "font", "Library": "nested"}[kind]
+SEEN_AFTER = {"Image": "tiny", "VFont": "font", "Library": "nested"}
+"""What still names the file outside once the scene is loaded, and a scene that has one."""
 
+UNSEEN = ("ImageView", "CacheFileLayer")
+"""What no script can see: it is refused before the scene is loaded."""
+
+OTHERS = tuple(kind for kind in blendfile.PATH_FIELDS if kind not in (*SEEN_AFTER, *UNSEEN))
+"""What the mesh does not carry: it is loaded without its files, and refused by name."""
+
+
+async def open_with_pipes(name: str, kinds: Sequence[str], tmp_path: Path) -> tuple[RendererError, list[Path]]:
+    """Open a scene in which paths of these kinds lead to named pipes outside: whoever opened one would wait for ever.
+
+    Give the error, and the pipes.
+    """
+    main = f"{name}.blend"
+    files = [file for file in scenes.scene(name).parent.rglob("*") if file.is_file()]
+    document = {"version": 1, "main": main, "links": [], "absent": []}
+    pipes = []
+    async with scenes.renderer() as renderer:
+        named = [(file.relative_to(scenes.scene(name).parent).as_posix(), file.read_bytes()) for file in files]
+        named.append((RECIPE_NAME, scenes.as_json(document)))
+        renderer.check_out(
+            tmp_path / "tree", [CheckoutFile(name=name, size=len(data), blocks=[data]) for name, data in named]
+        )
+        changes = {}
+        for stored in blendfile.scan(str(tmp_path / "tree" / main)).paths:
+            # Of two libraries the outer one is opened for the scene's own sake.
+            if stored.kind in kinds and (stored.kind != "Library" or stored.stored == "//outer.blend"):
+                pipe = tmp_path / f"{stored.kind}-{stored.offset}"
+                os.mkfifo(pipe)
+                pipes.append(pipe)
+                changes[stored.offset] = (stored.size, str(pipe))
+        blendfile.rewrite(str(tmp_path / "tree" / main), changes)
+        with trio.fail_after(60), pytest.raises(RendererError) as raised:
+            await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
+    return raised.value, pipes
+
+
+@pytest.mark.parametrize("kind", [*SEEN_AFTER, *UNSEEN])
+def test_nothing_outside_the_tree_is_opened(kind: str, tmp_path: Path) -> None:
+    error, pipes = scenes.run(open_with_pipes, SEEN_AFTER.get(kind, "every_path"), [kind], tmp_path)
+    assert isinstance(error, PathLeavesTree), error
+    assert any(str(pipe) in str(error) for pipe in pipes)
+
+
+def test_nothing_outside_the_tree_is_opened_by_what_is_refused_by_name(tmp_path: Path) -> None:
+    error, pipes = scenes.run(open_with_pipes, "every_path", OTHERS, tmp_path)
+    assert {pipe.name.partition("-")[0] for pipe in pipes} == set(OTHERS), "a kind of path that no test scene has"
+    assert isinstance(error, SceneRefused), error
+
+
+def test_views_of_an_image_are_refused_by_name() -> None:
     async def main() -> None:
         async with scenes.renderer() as renderer:
-            found = await renderer.inspect(scenes.scene(name), None, scenes.engine())
-            old = recipe.parse(found.recipe)
-            document = {"version": 1, "main": old.main, "links": [], "absent": list(old.absent)}
-            renderer.check_out(tmp_path / "tree", scenes.tree_files(found, scenes.as_json(document)))
-            main_file = tmp_path / "tree" / old.main
-            wanted = [each for each in blendfile.scan(str(main_file)).paths if each.kind == kind]
-            # Of two libraries the outer one is opened for the scene's own sake.
-            stored = next(each for each in wanted if each.stored == "//outer.blend" or kind != "Library")
-            blendfile.rewrite(str(main_file), {stored.offset: (stored.size, str(pipe))})
-            with trio.fail_after(60), pytest.raises(RendererError) as raised:
-                await renderer.open_stage(scenes.engine(), tmp_path / "tree", StageLimits())
-            assert isinstance(raised.value, PathLeavesTree), raised.value
-            assert str(pipe) in str(raised.value)
+            found = await renderer.inspect(scenes.scene("every_path"), None, scenes.engine())
+        assert "multiview-image" in {refusal.code for refusal in found.refusals}
 
     scenes.run(main)
 

@@ -28,6 +28,16 @@ def blend(
     return header + b"".join(blocks) + _block(b"DNA1", 0, dna, large) + _block(b"ENDB", 0, b"", large)
 
 
+def lone(kind: str, fields: Sequence[tuple[str, str]], body: bytes, *, size: int = 0, copies: int = 1) -> bytes:
+    """Make a file with one block of one struct, described `copies` times by (type, name) fields of char or short."""
+    types = ["char", "short", kind]
+    sizes = [1, 2, size or len(body)]
+    names = [name for _, name in fields]
+    struct_fields = [(types.index(of), index) for index, (of, _) in enumerate(fields)]
+    dna = _described(names, types, sizes, [(2, struct_fields)] * copies)
+    return b"BLENDER-v402" + _block(b"DATA", 0, body, False) + _block(b"DNA1", 0, dna, False)
+
+
 def _id(name: str, kind: str) -> bytes:
     return (kind[:2].upper() + name).encode().ljust(ID_BYTES, b"\0")
 
@@ -46,6 +56,15 @@ def _dna(structs: Sequence[str]) -> bytes:
     described = [(1, [(0, 0)])]
     described += [(index + 2, [(1, 1), (0, 2)]) for index in range(len(structs))]
     described += [(len(structs) + 2, [(0, 4)]), (len(structs) + 3, [(1, 1), (len(structs) + 2, 3)])]
+    return _described(names, types, sizes, described)
+
+
+def _described(
+    names: Sequence[str],
+    types: Sequence[str],
+    sizes: Sequence[int],
+    described: Sequence[tuple[int, list[tuple[int, int]]]],
+) -> bytes:
     data = b"SDNANAME" + struct.pack("<I", len(names)) + _strings(names)
     data = _padded(data) + b"TYPE" + struct.pack("<I", len(types)) + _strings(types)
     data = _padded(data) + b"TLEN" + struct.pack(f"<{len(sizes)}H", *sizes)

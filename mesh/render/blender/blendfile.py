@@ -4,8 +4,10 @@ Theory: a .blend file is a header and a row of blocks. The last block but one, `
 others, so that any version's fields can be found by name. Blender opens libraries, fonts, sounds and caches while it
 loads a file, before a script could stop it; that is why paths are settled here, in a private copy, and not in memory.
 
-Invariants: only fixed-size character fields are changed, in place, so the file's layout stays as it is. Lengths come
-from hostile bytes: every one is checked against what is there. This module runs in both halves and must not know `bpy`.
+Invariants: only fixed-size fields are changed, in place, so the file's layout stays as it is. Lengths come from hostile
+bytes: every one is checked against what is there. So does the struct description: a field that holds a path counts
+whatever its length, and one that Blender would read in another way than we do makes the file unreadable. This module
+runs in both halves and must not know `bpy`.
 """
 
 import io
@@ -22,10 +24,12 @@ _Found = TypeVar("_Found")
 PATH_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Library": ("name", "filepath"),
     "Image": ("name", "filepath"),
+    "ImageView": ("filepath",),
     "VFont": ("name", "filepath"),
     "bSound": ("name", "filepath"),
-    "MovieClip": ("name", "filepath"),
+    "MovieClip": ("name", "filepath", "proxy.dir"),
     "CacheFile": ("filepath",),
+    "CacheFileLayer": ("filepath",),
     "Volume": ("filepath",),
     "MeshCacheModifierData": ("filepath",),
     "OceanModifierData": ("cachepath",),
@@ -35,13 +39,23 @@ PATH_FIELDS: Mapping[str, tuple[str, ...]] = {
     "NodeShaderScript": ("filepath",),
     "NodeShaderTexIES": ("filepath",),
 }
-"""The structs whose path Blender may open while it loads or renders, with the field's names in the order to try."""
+"""The structs whose paths Blender may open while it loads or renders, with the names that their fields have or had."""
+
+DEFUSED: Mapping[str, tuple[str, ...]] = {
+    "NodesModifierData": ("*bake_directory", "*simulation_bake_directory"),
+    "NodesModifierBake": ("*directory",),
+    "bNode": ("idname",),
+}
+"""Fields that are always overwritten: pointers to the directory of a bake, and the kind of an import node.
+
+Blender evaluates the scene while it loads it, and such a node or modifier would read its files then. Their paths are of
+any length or are computed, so they cannot be settled; whoever has such a bake or node is refused in any case.
+"""
+
+_IMPORT_NODES, _NO_NODE = b"GeometryNodeImport", "MeshnodeNoSuchNode"
 
 BUILTIN = "<builtin>"
 """The path of Blender's own font, which is in no file."""
-
-_PATH_FIELD_MIN_BYTES = 240
-"""A shorter `name` is a name: paths had 240 bytes in the oldest files and 1,024 since."""
 
 _DNA_MAX_BYTES = 16 * 1024 * 1024
 """Struct descriptions take 0.1 MB; this bounds what a hostile file may make us hold."""
@@ -83,36 +97,42 @@ class StoredPath:
 
 @dataclass(frozen=True)
 class Scan:
-    """Tell what was found in a file: its header, its stored paths, and each scene's render engine by scene name."""
+    """Tell what was found in a file: its header, its stored paths, and each scene's render engine by scene name.
+
+    `defused` are the changes, as `rewrite` takes them, without which Blender would read files while it loads this one.
+    """
 
     header: Header
     paths: tuple[StoredPath, ...]
     engines: Mapping[str, str]
+    defused: Mapping[int, tuple[int, str]]
 
 
 def scan(path: str) -> Scan:
     """Read a file's stored paths. Raises NotABlend for damaged bytes, OSError when it cannot be opened."""
     with open_blend(path) as stream:
         header, blocks, dna = _guarded(stream, _outline)
-    fields = {
-        struct: field
-        for name in PATH_FIELDS
-        if (struct := dna.number(name)) is not None and (field := dna.path_field(name))
-    }
+    fields = {number: found for kind in PATH_FIELDS for number, found in dna.placed(kind, dna.path_fields)}
+    defused = {number: found for kind in DEFUSED for number, found in dna.placed(kind, dna.defused_fields)}
     scene = dna.number("Scene")
     wanted = [
-        block for block in blocks if block.struct in fields or (block.struct == scene and block.code[:2] == b"SC")
+        block
+        for block in blocks
+        if block.struct in fields or block.struct in defused or (block.struct == scene and block.code[:2] == b"SC")
     ]
     with open_blend(path) as stream:
         bodies = _guarded(stream, lambda opened: list(_bodies(opened, wanted)))
     paths: list[StoredPath] = []
     engines = {}
+    changes: dict[int, tuple[int, str]] = {}
     for block, body in zip(wanted, bodies, strict=True):
         if block.struct == scene:
             engines[dna.id_name("Scene", body)] = dna.text(body, dna.nested("Scene", "r", "engine"))
-            continue
-        paths.extend(_stored_paths(block, body, dna, fields[block.struct]))
-    return Scan(header=header, paths=tuple(paths), engines=engines)
+        for field in fields.get(block.struct, ()):
+            paths.extend(_stored_paths(block, body, dna, field))
+        for field in defused.get(block.struct, ()):
+            changes.update(_defused(block, body, dna, field))
+    return Scan(header=header, paths=tuple(paths), engines=engines, defused=changes)
 
 
 def rewrite(path: str, changes: Mapping[int, tuple[int, str]]) -> None:
@@ -153,6 +173,8 @@ class _Dna:
         self._types = types
         self._structs = reader.structs(b"STRC", len(types), len(self._names))
         self._numbers = {types[kind]: index for index, (kind, _) in enumerate(self._structs)}
+        if len(self._numbers) != len(self._structs):
+            raise NotABlend("its struct description describes one struct twice")
 
     def number(self, struct_name: str) -> int | None:
         return self._numbers.get(struct_name)
@@ -172,13 +194,31 @@ class _Dna:
             yield full.split("[")[0], self._types[kind], Field(offset, size)
             offset += size
 
-    def path_field(self, struct_name: str) -> Field | None:
-        found = {name: field for name, kind, field in self.fields(struct_name) if kind == "char"}
-        for name in PATH_FIELDS[struct_name]:
-            field = found.get(name)
-            if field is not None and field.size >= _PATH_FIELD_MIN_BYTES:
-                return field
-        return None
+    def placed(self, struct_name: str, find: Callable[[str], list[Field]]) -> Iterator[tuple[int, list[Field]]]:
+        """Yield the number of a struct with the fields that were looked for, if the file has both."""
+        number = self._numbers.get(struct_name)
+        if number is not None and (found := find(struct_name)):
+            yield number, found
+
+    def path_fields(self, struct_name: str) -> list[Field]:
+        """Place all fields of a struct that hold paths. Raises NotABlend for one that is no text."""
+        names = PATH_FIELDS[struct_name]
+        found: list[tuple[int, Field]] = []
+        for name, kind, field in self.fields(struct_name):
+            if name in names:
+                if kind != "char":
+                    raise NotABlend(f"its struct description has a path of another kind: {struct_name}.{name}")
+                found.append((names.index(name), field))
+        for outer, _, inner in (name.partition(".") for name in names):
+            if inner and (nested := self.nested(struct_name, outer, inner)) is not None:
+                found.append((len(names), nested))
+        fields = [field for _, field in sorted(found, key=lambda each: each[0])]
+        # A library's second path is where it was when the file was saved: Blender computes it anew.
+        return fields[:1] if struct_name == "Library" else fields
+
+    def defused_fields(self, struct_name: str) -> list[Field]:
+        """Place the fields of a struct that are overwritten whatever they hold."""
+        return [field for name, _, field in self.fields(struct_name) if name in DEFUSED[struct_name]]
 
     def nested(self, struct_name: str, outer: str, inner: str) -> Field | None:
         """Place `outer.inner` within a struct, if there is such a field."""
@@ -313,13 +353,9 @@ def _bodies(stream: BinaryIO, blocks: list[Block]) -> Iterator[bytes]:
 
 
 def _stored_paths(block: Block, body: bytes, dna: _Dna, field: Field) -> Iterator[StoredPath]:
-    """Yield the paths of a block, which may hold several structs in a row."""
+    """Yield what one field of a block's structs holds, if it is the path of a file."""
     kind = dna.struct_name(block.struct)
-    step = dna.size(kind)
-    if step < field.offset + field.size:
-        raise NotABlend("its struct description contradicts itself")
-    for start in range(0, len(body) - step + 1, step):
-        part = body[start : start + step]
+    for start, part in _parts(body, dna, kind, field):
         text = dna.text(part, field)
         if text and text != BUILTIN:
             yield StoredPath(
@@ -329,6 +365,27 @@ def _stored_paths(block: Block, body: bytes, dna: _Dna, field: Field) -> Iterato
                 offset=block.offset + start + field.offset,
                 size=field.size,
             )
+
+
+def _defused(block: Block, body: bytes, dna: _Dna, field: Field) -> Iterator[tuple[int, tuple[int, str]]]:
+    """Yield the change of each struct of a block that would read files while Blender loads it."""
+    kind = dna.struct_name(block.struct)
+    for start, part in _parts(body, dna, kind, field):
+        held = part[field.offset : field.offset + field.size]
+        place = block.offset + start + field.offset
+        if kind == "bNode" and held.startswith(_IMPORT_NODES):
+            yield place, (field.size, _NO_NODE)
+        elif kind != "bNode" and any(held):
+            yield place, (field.size, "")
+
+
+def _parts(body: bytes, dna: _Dna, kind: str, field: Field) -> Iterator[tuple[int, bytes]]:
+    """Yield the structs of a block, which may hold several in a row, each with its place in the body."""
+    step = dna.size(kind)
+    if step < max(1, field.offset + field.size):
+        raise NotABlend("its struct description contradicts itself")
+    for start in range(0, len(body) - step + 1, step):
+        yield start, body[start : start + step]
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:

@@ -44,7 +44,7 @@ def is_external(datablock: Any) -> bool:
 
 def image_is_external(image: Any) -> bool:
     """Say whether an image comes from files."""
-    return image.source in ("FILE", "SEQUENCE", "MOVIE", "TILED") and is_external(image)
+    return image.source not in ("GENERATED", "VIEWER") and is_external(image)
 
 
 def _packed(datablock: Any) -> bool:

@@ -3,7 +3,8 @@
 Theory: the submitter's recipe maps (the .blend file that stores a path, the path as stored) to a name in the tree. Each
 path field of the main file and of each library that it reaches is compared with that map before Blender sees the file:
 a mapped path is rewritten to its place in the tree, an unmapped one that stays inside the tree is left alone, and any
-other is pointed at a name that does not exist. After loading, whoever still uses such a name is refused.
+other is pointed at a name that does not exist. After loading, whoever still uses such a name is refused; what no
+datablock shows after loading is refused at once. What would read files by itself while Blender loads is disarmed.
 
 Invariants: a tree holds no links, so that names can be judged as text. The recipe comes from another peer: each name in
 it is checked here like a path of the scene. This module runs in both halves and must not know `bpy`.
@@ -23,6 +24,9 @@ OUTSIDE = ".meshnode-outside"
 
 LIBRARIES_MAX = 10_000
 """Files of one closure; productions with more than a thousand libraries are not known."""
+
+_UNSEEN = {"ImageView": "a view of an image", "CacheFileLayer": "a layer of a cache file"}
+"""What holds paths and is no datablock that could be asked for its path after loading."""
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
@@ -119,7 +123,7 @@ def settle(tree: str, main: str, links: Iterable[tuple[str, str, str]]) -> Settl
         version = max(version, (found.header.major, found.header.minor))
         if owner == main:
             engines = found.engines
-        changes: dict[int, tuple[int, str]] = {}
+        changes = dict(found.defused)
         for stored in found.paths:
             target = _target(tree, owner, stored, targets.get((owner, stored.stored)), outside)
             wanted = "//" + posixpath.relpath(target, posixpath.dirname(owner) or ".")
@@ -141,6 +145,8 @@ def _target(tree: str, owner: str, stored: StoredPath, mapped: str | None, outsi
     natural = resolve(stored.stored, inside(tree, owner))
     if natural.startswith(tree + os.sep) and _plainly_relative(stored.stored):
         return os.path.relpath(natural, tree).replace(os.sep, "/")
+    if stored.kind in _UNSEEN:
+        raise LeavesTree(f"{_UNSEEN[stored.kind]} in {owner} reads {stored.stored}, outside the job's tree")
     name = f"{OUTSIDE}/{len(outside)}"
     outside[inside(tree, name)] = stored.stored
     return name

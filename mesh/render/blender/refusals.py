@@ -200,6 +200,10 @@ def _images() -> Iterator[Refused]:
         elif image.source == "MOVIE":
             text = f"image {image.name!r} is a movie"
             yield _refused("movie-texture", image.name, text, "turn it into an image sequence")
+        # Each view has a path of its own, which scripts cannot see; render results have views without one.
+        if image.is_multiview and image.source != "VIEWER":
+            text = f"image {image.name!r} has several views (stereoscopy)"
+            yield _refused("multiview-image", image.name, text, "switch Use Multi-View off in the image's properties")
 
 
 def _datablocks() -> Iterator[Refused]:

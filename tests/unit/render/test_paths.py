@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mesh.render.blender import blendfile, paths
-from tests.support.blends import blend
+from tests.support.blends import blend, lone
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,24 @@ def test_an_unmapped_path_that_leaves_is_cut_off(tmp_path: Path, stored: bytes) 
     assert list(settled.outside.values()) == [stored.decode()]
     (now,) = stored_in(tree, "shot/s.blend")
     assert paths.resolve(now, f"{tree}/shot/s.blend").startswith(f"{tree}/{paths.OUTSIDE}/")
+
+
+@pytest.mark.parametrize("kind", ["ImageView", "CacheFileLayer"])
+def test_a_path_that_nobody_sees_after_loading_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    tree = tree_of(tmp_path, [], [])
+    view = lone(kind, [("char", "filepath[64]")], b"/prod/a_L.png".ljust(64, b"\0"))
+    (tmp_path / "shot" / "s.blend").write_bytes(view)
+    with pytest.raises(paths.LeavesTree, match=r"s\.blend reads /prod/a_L\.png"):
+        paths.settle(tree, "shot/s.blend", [])
+    paths.settle(tree, "shot/s.blend", [("shot/s.blend", "/prod/a_L.png", "shot/a_L.png")])
+    assert stored_in(tree, "shot/s.blend") == ["//a_L.png"]
+
+
+def test_what_reads_files_while_blender_loads_is_disarmed_in_the_tree(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, [], [])
+    (tmp_path / "shot" / "s.blend").write_bytes(lone("NodesModifierBake", [("char", "*directory")], bytes([7] * 8)))
+    paths.settle(tree, "shot/s.blend", [])
+    assert blendfile.scan(f"{tree}/shot/s.blend").defused == {}
 
 
 def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
