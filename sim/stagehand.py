@@ -15,7 +15,7 @@ Invariants: it keeps every promise of the renderer's port, and starts no process
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -198,6 +198,8 @@ class Stagehand:
     killed: bool = False
     note: Callable[[int], None] = lambda _frame: None
     """Hears of each frame as it begins."""
+    look: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    """What looking at a picture takes."""
 
     async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 (the port's)
         """Tell of the one engine."""
@@ -290,7 +292,7 @@ class Stagehand:
 
     async def check_picture(self, picture: Path, output: Output) -> PictureReport:
         """Look whether it is one of ours, and whole."""
-        await trio.lowlevel.checkpoint()
+        await self.look()
         _refuse_half(picture)
         return PictureReport(width=output.width, height=output.height, channels=("R", "G", "B"), constant=False)
 

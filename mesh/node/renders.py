@@ -175,14 +175,20 @@ class Renders:
             seat, done = await self._written(bench, task, pace)
             pace.mark(Step.WRITTEN)
             log = done.log
-            async with self._later_parts:
+            try:
+                await self._later_parts.acquire()
+            finally:
+                # A render that is killed while it waits leaves a good stage too.
                 bench.put_back(seat)
+            try:
                 await self._tell(FrameWritten(op=effect.op, render_ms=done.render_ms))
                 for picture in done.files:
                     await self._tools.renderer.check_picture(picture, wanted_output(job.picture))
                 stored = await self._tools.world.in_thread(lambda: self._stored(effect.op, done))
                 pace.mark(Step.STORED)
                 return stored
+            finally:
+                self._later_parts.release()
         except MeshError as error:
             return failure_of(effect.op, error, await self._keep_log(log or getattr(error, "log", "")))
         finally:

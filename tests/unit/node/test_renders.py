@@ -17,7 +17,7 @@ from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import WallTime
 from mesh.node.bench import OUTGROWN_LEAST_BYTES, Tools, has_outgrown
 from mesh.node.engines import EngineRack, engine_id
-from mesh.node.renders import PROGRESS_PERIOD_S, Pace, Renders
+from mesh.node.renders import LATER_PARTS, PROGRESS_PERIOD_S, Pace, Renders
 from mesh.node.timings import Step, marks
 from mesh.ports.renderer import Progress, StageLimits
 from mesh.ports.storage import DiskFull
@@ -302,6 +302,24 @@ async def test_a_killed_render_says_nothing_more(tmp_path: Path) -> None:
         here.start(2, 2)
         await here.answer(2)
         assert not any(isinstance(event, Rendered | RenderFailed) and event.op == 1 for event in here.heard)
+
+
+@virtual
+async def test_a_render_killed_while_its_frame_waits_to_be_checked_leaves_its_stage_to_the_next(tmp_path: Path) -> None:
+    checked = trio.Event()
+    async with room(tmp_path, look=checked.wait) as here:
+        for op in range(1, LATER_PARTS + 1):
+            here.start(op, op)
+            await here.until(FrameWritten, op=op)
+        waiting = LATER_PARTS + 1
+        here.start(waiting, waiting)
+        await trio.sleep(1)
+        assert len(here.stagehand.calls) == waiting, "the frame is written"
+        here.renders.kill(KillRender(op=waiting))
+        checked.set()
+        here.start(waiting + 1, waiting + 1)
+        assert isinstance(await here.answer(waiting + 1), Rendered)
+        assert here.stagehand.opened == 1
 
 
 @virtual
