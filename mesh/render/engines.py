@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -139,9 +140,16 @@ def _remembered(cache: Path) -> dict[str, object]:
 
 
 def _remember(cache: Path, program: str, proof: Mapping[str, object]) -> None:
-    """Write a proof beside the others; peers that start together may each prove once, which harms nobody."""
-    cache.mkdir(parents=True, exist_ok=True)
+    """Write a proof beside the others; peers that start together may each prove once, which harms nobody.
+
+    A cache that cannot be written (it may be shared, and read-only) only means proving again next time.
+    """
     document = {"format": _PROOF_FORMAT, "proofs": {**_remembered(cache), program: proof}}
     temporary = cache / f".{_PROOFS_FILE}.{os.getpid()}"
-    temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    temporary.replace(cache / _PROOFS_FILE)
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
+            temporary.replace(cache / _PROOFS_FILE)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -81,9 +81,12 @@ def install(cache: Path, say: Say) -> Path:
     Raises EngineNotInstalled with the exact remedy.
     """
     place = environment(cache)
-    with posix.locked(cache / "engines" / "install.lock"):
+    if (python := embedded_python(cache)) is not None:
+        say(f"bpy {VERSION} is installed in {place}")
+        return python
+    with _writable(cache), posix.locked(cache / "engines" / "install.lock"):
         if (python := embedded_python(cache)) is not None:
-            say(f"bpy {VERSION} is installed in {place}")
+            say(f"another peer of yours has just installed bpy {VERSION} in {place}")
             return python
         check_libraries(LIBRARIES)
         check_space(place.parent, NEEDED_BYTES)
@@ -125,13 +128,25 @@ def check_libraries(libraries: Mapping[str, str]) -> None:
 
 def check_space(place: Path, needed_bytes: int) -> None:
     """Raise EngineNotInstalled if there is no room below a directory."""
-    place.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(place).free
+    with _writable(place):
+        place.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place).free
     if free < needed_bytes:
         raise EngineNotInstalled(
             f"{place} has {free >> 20} MiB free and {needed_bytes >> 20} MiB are needed; free some space, "
             f"or choose another directory with MESHNODE_CACHE"
         )
+
+
+@contextmanager
+def _writable(place: Path) -> Iterator[None]:
+    """Turn what a directory refuses into EngineNotInstalled with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineNotInstalled(
+            f"{error.filename or place} cannot be used: {error.strerror}; choose another directory with MESHNODE_CACHE"
+        ) from error
 
 
 def pythons() -> Iterator[Path]:

@@ -60,6 +60,30 @@ def test_a_proof_is_remembered_for_the_very_same_binary_only(tmp_path: Path) -> 
         proven(tmp_path, program)
 
 
+def test_an_engine_is_usable_where_its_proof_cannot_be_kept(tmp_path: Path) -> None:
+    """A cache that is read-only, full or not the user's costs a proof each time, and no peer."""
+    place = tmp_path / "a file"
+    place.touch()
+    engines._remember(place / "cache", "/usr/bin/blender", {"version": "4.2.23"})
+    (tmp_path / "engines.json").mkdir()
+    engines._remember(tmp_path, "/usr/bin/blender", {"version": "4.2.23"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "engines.json"]
+    assert engines._remembered(tmp_path) == {}
+
+
+def test_a_cache_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path) -> None:
+    place = tmp_path / "a file"
+    place.touch()
+    with pytest.raises(EngineNotInstalled, match="MESHNODE_CACHE"):
+        install.install(place / "cache", ignored)
+    with pytest.raises(EngineNotInstalled, match="MESHNODE_CACHE"):
+        install.check_space(place / "cache", 1)
+
+
+def ignored(_line: str) -> None:
+    """Tell nobody."""
+
+
 def test_a_person_hears_of_a_proof_and_not_of_a_memory(tmp_path: Path) -> None:
     program = broken_blender(tmp_path)
     said: list[str] = []
