@@ -112,6 +112,17 @@ def require_packages(groups: Iterable[str]) -> None:
         raise SetupError(f"This machine lacks these system packages:{listed}", remedy)
 
 
+def ask_git(*arguments: str) -> str:
+    """Return what git says of this checkout, whoever owns it. Raises SetupError."""
+    require_packages(["test"])
+    command = ["git", "-c", "safe.directory=*", *arguments]
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        said = asked.stderr.strip().splitlines()[-1:] or [f"exit code {asked.returncode}"]
+        raise SetupError(f"git does not know {ROOT}: {said[0]}", "run the tests in a clone that has a commit")
+    return asked.stdout
+
+
 def require_python() -> None:
     """Raise SetupError when this Python is too old, naming a newer one if the machine has it."""
     if sys.version_info >= OLDEST_PYTHON:

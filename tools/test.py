@@ -179,8 +179,8 @@ def properties(run: Run) -> Outcome:
 
 def sim(run: Run) -> Outcome:
     """Run the simulator over many seeds, some again under another hash seed, and its regressions."""
-    outcome = run.pytest(["tests/sim"], "-n", "2")
     fixed, drawn = f"0:{SIM_SEEDS - SIM_DRAWN}", drawn_seeds()
+    outcome = run.pytest(["tests/sim"], "-n", "2")
     first, second = run.scratch / "first", run.scratch / "second"
     # The drawn seeds first: they are few, and what differs from commit to commit should speak early.
     codes = (
@@ -204,9 +204,11 @@ def simulate(run: Run, seeds: str, *options: str, hash_seed: str) -> int:
 
 
 def drawn_seeds() -> str:
-    """Draw the seeds that this commit tries beside the fixed ones: a red run can be repeated from its commit."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    first = SIM_SEEDS + int(commit[:6] or "0", 16)
+    """Draw the seeds that this commit tries beside the fixed ones: a red run can be repeated from its commit.
+
+    Raises SetupError where there is no commit: seeds that are not drawn from it would only look so.
+    """
+    first = SIM_SEEDS + int(setup.ask_git("rev-parse", "HEAD")[:6], 16)
     return f"{first}:{first + SIM_DRAWN}"
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from tools import package
+from tools import package, setup
 from tools.sources import ROOT, files, imports
 
 WHOLE = {"mesh/__init__.py", "mesh/py.typed"}
@@ -56,12 +55,12 @@ def test_every_package_that_the_program_imports_is_declared_with_a_lower_bound_a
 
 
 def test_the_top_of_the_checkout_holds_nothing_else() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = setup.ask_git("ls-files")
     assert {name.partition("/")[0] for name in listed.splitlines()} <= TOP_LEVEL
 
 
 def test_no_secret_build_or_large_file_is_committed() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = setup.ask_git("ls-files")
     for name in listed.splitlines():
         path = Path(name)
         assert path.suffix not in (".pyc", ".blend", ".whl", ".so"), f"{name}: is made, not kept"

@@ -151,6 +151,26 @@ def test_a_trace_that_hangs_on_the_hash_seed_is_found(
     assert not runner.sim(runner.Run(60, [], tmp_path)).good
 
 
+def test_a_stage_that_needs_a_commit_fails_by_name_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = next(stage for stage in runner.STAGES if stage.name == "sim")
+    monkeypatch.setattr(runner.setup, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    outcome, _ = runner.run_stage(stage, [])
+    assert not outcome.good
+    assert "git does not know" in capsys.readouterr().out
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome, _ = runner.run_stage(stage, [])
+    assert not outcome.good
+    assert "apt-get install -y git" in capsys.readouterr().out
+
+
+def test_a_checkout_of_another_owner_has_a_commit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert int(runner.drawn_seeds().partition(":")[0]) >= runner.SIM_SEEDS
+
+
 def test_the_seeds_of_a_commit_are_drawn_from_it_and_never_the_fixed_ones() -> None:
     first, _, last = runner.drawn_seeds().partition(":")
     assert runner.drawn_seeds() == f"{first}:{last}"
