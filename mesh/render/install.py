@@ -22,14 +22,29 @@ from mesh.ports.renderer import EngineNotInstalled
 from mesh.render import posix
 
 VERSION = "4.2.23"
-WHEEL_HASHES = (
-    "9670c0c10b0307e518d4a6b015365a7d7adbfddf99f28889634fe12623ec95ff",  # Linux x86_64, glibc 2.28 and later
-    "db4b9debc23dfc358be3a9695bc3cf7eb3a53762575966cd9c57005edd00a922",  # macOS arm64
-    "d848bab718f82ce9affff76be10110335ee5143d86146c06b0f581e3b4b734c9",  # macOS x86_64
-    "032cce9a931476938ef56865936118998381c68f719b3a1c31a8c4c457f50416",  # Windows x86_64
-)
-COMPANIONS = ("numpy==2.4.6", "zstandard==0.25.0")
-"""What bpy imports and the stage reads compressed scenes with; all else that its wheel asks for serves its add-ons."""
+PINNED = {
+    f"bpy=={VERSION}": (
+        "9670c0c10b0307e518d4a6b015365a7d7adbfddf99f28889634fe12623ec95ff",  # Linux x86_64, glibc 2.28 and later
+        "db4b9debc23dfc358be3a9695bc3cf7eb3a53762575966cd9c57005edd00a922",  # macOS arm64
+        "d848bab718f82ce9affff76be10110335ee5143d86146c06b0f581e3b4b734c9",  # macOS x86_64
+        "032cce9a931476938ef56865936118998381c68f719b3a1c31a8c4c457f50416",  # Windows x86_64
+    ),
+    # What bpy imports.
+    "numpy==2.4.6": (
+        "89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93",  # Linux x86_64
+        "110f8b71aacb688ec69062bb7f6938a0f8acb01b7c1c4beb453c65b6d234584d",  # macOS arm64
+        "0280e0356c0829a18d9de1cb7eee50ec22ca639878d7240307ca0943d73cd2c4",  # macOS x86_64
+        "1e254a00cdf42b1e4d5b3d68d33af63268d41340d8885df2ab6470f2e1500147",  # Windows x86_64
+    ),
+    # What the stage reads compressed scenes with.
+    "zstandard==0.25.0": (
+        "9300d02ea7c6506f00e627e287e0492a5eb0371ec1670ae852fefffa6164b072",  # Linux x86_64
+        "a3f79487c687b1fc69f19e487cd949bf3aae653d181dfb5fde3bf6d18894706f",  # macOS arm64
+        "933b65d7680ea337180733cf9e87293cc5500cc0eb3fc8769f4d3c88d724ec5c",  # macOS x86_64
+        "daab68faadb847063d0c56f361a289c4f268706b598afbf9ad113cbe5c38b6b2",  # Windows x86_64
+    ),
+}
+"""All that runs in the engine's process, with the hashes of its wheels; what else bpy asks for serves its add-ons."""
 
 PYTHON = (3, 11)
 NEEDED_BYTES = 2 << 30
@@ -96,9 +111,8 @@ def install(cache: Path, say: Say) -> Path:
         pip = _make_environment(base, place)
         say(f"downloading bpy {VERSION} ({_WHEEL_MB} MB, once per user)")
         with _telling(place, say):
-            _pip(pip, place, ["--no-deps", "--require-hashes", "-r", str(_requirements(place))])
-        say(f"adding {' and '.join(COMPANIONS)}")
-        _pip(pip, place, ["--only-binary", ":all:", *COMPANIONS])
+            only_these = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+            _pip(pip, place, [*only_these, "-r", str(_requirements(place))])
         python = _python_of(place)
         _run([str(python), "-I", "-c", "import bpy"], "import bpy")
         (place / _STAMP).write_text(f"bpy {VERSION}\n", encoding="ascii")
@@ -199,8 +213,10 @@ def _make_environment(base: Path, place: Path) -> list[str]:
 
 def _requirements(place: Path) -> Path:
     path = place / "requirements.txt"
-    hashes = " ".join(f"--hash=sha256:{digest}" for digest in WHEEL_HASHES)
-    path.write_text(f"bpy=={VERSION} {hashes}\n", encoding="ascii")
+    lines = [
+        " ".join([package, *(f"--hash=sha256:{digest}" for digest in hashes)]) for package, hashes in PINNED.items()
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
     return path
 
 

@@ -1,6 +1,7 @@
 """What is remembered of engines, and how an installation tells what it lacks. No engine is started."""
 
 import json
+import re
 import sys
 import threading
 from pathlib import Path
@@ -128,6 +129,13 @@ def test_an_installed_engine_is_not_installed_again(tmp_path: Path) -> None:
     said: list[str] = []
     assert install.install(tmp_path, said.append) == place / "bin" / "python"
     assert len(said) == 1
+
+
+def test_everything_in_the_engines_environment_is_pinned_by_version_and_hash(tmp_path: Path) -> None:
+    lines = install._requirements(tmp_path).read_text("ascii").splitlines()
+    assert {line.partition("==")[0] for line in lines} == {"bpy", "numpy", "zstandard"}
+    for line in lines:
+        assert re.fullmatch(r"[a-z]+==[0-9.]+( --hash=sha256:[0-9a-f]{64}){4}", line), line
 
 
 def test_without_space_the_remedy_is_named(tmp_path: Path) -> None:
