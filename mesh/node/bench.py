@@ -38,9 +38,6 @@ OUTGROWN_TENTHS: Final = 13
 OUTGROWN_LEAST_BYTES: Final = 64 * 2**20
 """Below this growth a fresh start costs more than it frees."""
 
-CLOSE_S: Final = 5.0
-"""How long the end of one stage may take; beyond it the renderer's own means end the process."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
@@ -164,8 +161,8 @@ class Bench:
             self._lying.appendleft(_Lying(seat))
 
     async def drop(self, seat: Seat) -> None:
-        """End a stage, also where it has ended already, and in spite of a cancellation."""
-        with trio.move_on_after(CLOSE_S, shield=True):
+        """End a stage, also where it has ended already, and in spite of a cancellation; the renderer bounds its end."""
+        with trio.CancelScope(shield=True):
             await seat.stage.aclose()
         if seat in self._open:
             self._open.remove(seat)

@@ -1,11 +1,13 @@
 """Start, watch and end the process of a renderer.
 
 Theory: a child gets a process group of its own, a lower priority, an inherited socket and a private directory. It ends
-when that socket ends, so a killed node leaves none behind; on request it is asked with SIGTERM and then killed with
-SIGKILL, always as a whole group, since renderers ignore polite requests while they render.
+when that socket ends, so a killed node leaves none behind; one that does not is killed with SIGKILL, always as a whole
+group, since renderers ignore polite requests while they render.
 
 Invariants: a child's output is read to its end by a thread, whatever else happens, so a full pipe never blocks it; only
-its last part is kept. After `aclose` no process of the group is left. Must not know what is said over the channel.
+its last part is kept. The child's end is seen by another thread, since others may hold its output for longer. After
+`aclose` no process of the group is left, but for one that the system itself cannot end, and nobody waits for that one.
+Must not know what is said over the channel.
 """
 
 import os
@@ -31,6 +33,12 @@ LOG_TAIL_BYTES = 64 * 1024
 
 _POLITE_S = 0.5
 """How long a child may take to end by itself before it is killed."""
+
+CLOSE_S = 5.0
+"""How long the end of a killed child may take: it is a matter of milliseconds, unless it waits for a disk that is gone."""
+
+_LAST_WORDS_S = 0.5
+"""How long a child's output is read after its end: for ever only if a process that left its group holds it."""
 
 _GONE_POLL_S = 0.005
 _GONE_POLLS = 400
@@ -78,13 +86,14 @@ class Child:
         self._process = process
         self.private = private
         self._memory_kills = posix.memory_kills()
-        self._ended = trio.Event()
+        self._ended, self._drained = trio.Event(), trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self.channel = channel
         self.log = LogTail()
         self.killed = False
         assert process.stdout is not None
         threading.Thread(target=self._drain, args=(process.stdout,), name=f"log of {process.pid}", daemon=True).start()
+        threading.Thread(target=self._reap, name=f"end of {process.pid}", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -106,40 +115,54 @@ class Child:
             posix.signal_group(self.pid, signal.SIGKILL)
 
     async def exit_code(self) -> int:
-        """Wait for the child's end and its whole log; negative numbers are signals."""
+        """Wait for the child's end and its last words; negative numbers are signals."""
         await self._ended.wait()
+        with trio.move_on_after(_LAST_WORDS_S):
+            await self._drained.wait()
         return self._process.returncode
+
+    async def end(self) -> int | None:
+        """Kill the whole group and give the child's exit code; None if it has not ended after `CLOSE_S`."""
+        self.kill()
+        with trio.move_on_after(CLOSE_S):
+            return await self.exit_code()
+        return None
 
     def was_out_of_memory(self) -> bool:
         """Say whether the system killed processes for want of memory while this one ran."""
         return posix.memory_kills() > self._memory_kills
 
     async def aclose(self) -> None:
-        """End the child politely, then by force; return when none of its group is left."""
+        """End the child politely, then by force; return when none of its group is left, or soon after."""
         with trio.CancelScope(shield=True):
             self.killed = True
             self.channel.close()
             with trio.move_on_after(_POLITE_S):
-                await self.exit_code()
+                await self._ended.wait()
             posix.signal_group(self.pid, signal.SIGKILL)
-            await self.exit_code()
-            for _ in range(_GONE_POLLS):
-                if posix.group_is_gone(self.pid):
-                    break
-                await trio.sleep(_GONE_POLL_S)
+            with trio.move_on_after(CLOSE_S):
+                await self.exit_code()
+                for _ in range(_GONE_POLLS):
+                    if posix.group_is_gone(self.pid):
+                        break
+                    await trio.sleep(_GONE_POLL_S)
             await trio.to_thread.run_sync(shutil.rmtree, self.private, True)
 
     def _drain(self, output: IO[bytes]) -> None:
-        """Read all output, then reap the child; runs in a thread of its own.
-
-        The reaping thread alone waits for the process, so its id stays valid until the group was signalled for good.
-        """
+        """Read all output; runs in a thread of its own."""
         with output:
             while data := os.read(output.fileno(), LOG_TAIL_BYTES):
                 self.log.add(data)
+        self._tell(self._drained)
+
+    def _reap(self) -> None:
+        """Wait for the child's end; runs in a thread of its own, which alone does so."""
         self._process.wait()
+        self._tell(self._ended)
+
+    def _tell(self, event: trio.Event) -> None:
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._ended.set)
+            self._token.run_sync_soon(event.set)
 
 
 def start(argv: Sequence[str]) -> Child:

@@ -120,8 +120,7 @@ class Session:
         try:
             answer = await self._answer(HELLO_MS, None)
         except (ChannelEnded, RendererError) as error:
-            self.child.kill()
-            await self.child.exit_code()
+            await self.child.end()
             raise EngineBroken(f"{self._name} does not start{self._excerpt()}") from error
         version = listed(answer, "version")
         if answer.get("is") != "hello" or not version or any(type(part) is not int or part < 0 for part in version):
@@ -139,8 +138,7 @@ class Session:
             # Its end of the channel is closed, but the process may still be dying, or only pretend to.
             with trio.move_on_after(5):
                 await self.child.exit_code()
-            self.child.kill()
-        code = await self.child.exit_code()
+        code = await self.child.end()
         if killed:
             return StageClosed(f"{self._name} was ended on request")
         log = self.child.log.since()
@@ -212,7 +210,9 @@ def title(engine: Engine) -> str:
     return f"Blender {engine.version}"
 
 
-def _end(code: int) -> str:
+def _end(code: int | None) -> str:
+    if code is None:
+        return "does not end, though it was killed"
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 

@@ -50,6 +50,10 @@ class Puppet:
         await trio.lowlevel.checkpoint()
         return 0
 
+    async def end(self) -> int:
+        self.kill()
+        return await self.exit_code()
+
     def was_out_of_memory(self) -> bool:
         return False
 
