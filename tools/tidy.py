@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tools.sources import CODE, ROOT, Problem, files, parse, report
+from tools.sources import CODE, ROOT, Problem, files, imports, parse, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,19 @@ EDGES = ("mesh/node/driver.py", "mesh/node/executor.py")
 # Both halves of what Blender's Python runs report any error over their channel instead of dying mute.
 BLENDER_EDGES = ("mesh/render/blender/stage.py",)
 
+# What another platform would do differently has few homes: a floor's `posix.py`, and these where a line or two need it.
+POSIX_HOMES = {
+    "mesh/net/machine.py": "the machine's size",
+    "mesh/net/interfaces.py": "the machine's addresses",
+    "mesh/render/blender/host.py": "the half of the renderer that runs inside Blender, which has no other siblings for it",
+}
+POSIX_MODULES = frozenset({"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"})
+POSIX_CALLS = frozenset(
+    "chown chroot fchown fork forkpty getegid geteuid getgid getgroups getpgid getpgrp getpriority getuid killpg mkfifo "
+    "mknod nice sched_getaffinity sched_setaffinity setgid setpgid setpriority setsid setuid statvfs sysconf uname "
+    "wait3 wait4 waitid".split()
+)
+
 MARKDOWN_LINK = re.compile(r"!?\[(?:[^\]\\]|\\.)*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 MARKDOWN_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
 
@@ -57,6 +70,7 @@ def check_python(path: str, text: str) -> Iterator[Problem]:
             yield Problem(path, number, f"{found[1]}: finish it or file it, do not leave it here")
         if CONFLICT.match(line):
             yield Problem(path, number, "a conflict marker was left behind")
+    yield from _check_platform(path, tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _check_function(path, node)
@@ -127,6 +141,17 @@ def _check_call(path: str, node: ast.Call) -> Iterator[Problem]:
         yield Problem(path, node.lineno, "a skipped test says why")
     elif name in ("pytest.mark.skip", "pytest.mark.skipif") and not _has_keyword(node, "reason"):
         yield Problem(path, node.lineno, "a skipped test says why: reason=...")
+
+
+def _check_platform(path: str, tree: ast.Module) -> Iterator[Problem]:
+    if not path.startswith("mesh/") or path.endswith("/posix.py") or path in POSIX_HOMES:
+        return
+    used = [(line, name) for line, name in imports(path, tree) if name.partition(".")[0] in POSIX_MODULES]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in POSIX_CALLS and _dotted(node) == f"os.{node.attr}":
+            used.append((node.lineno, f"os.{node.attr}"))
+    for line, name in used:
+        yield Problem(path, line, f"only POSIX systems have {name}: it belongs into its floor's posix.py")
 
 
 def _has_keyword(node: ast.Call, *names: str) -> bool:

@@ -5,7 +5,7 @@ time, a few kilobytes of memory, and no byte. Half-open handshakes are bounded i
 all. When all places are taken the oldest is dropped: an honest handshake needs a few round trips, so the oldest is
 somebody who waits.
 
-Invariants: every accepted socket is a half-open handshake, a channel, a bulk link, or closed. At most `CHANNELS_MAX`
+Invariants: every accepted socket is a half-open handshake, a channel, a bulk link, or closed. At most `MAX_CHANNELS`
 channels exist. A failure of one connection is never one of the transport. The module must not know what packets mean.
 """
 

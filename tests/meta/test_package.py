@@ -42,6 +42,7 @@ def test_every_package_that_the_program_imports_is_declared_with_a_lower_bound_a
     dependencies = project()["dependencies"]
     assert isinstance(dependencies, list)
     declared = {re.split(r"[><=~\[]", one)[0].lower() for one in dependencies}
+    assert len(declared) == len(dependencies), "a package is declared twice"
     for one in dependencies:
         assert re.fullmatch(r"[A-Za-z0-9\[\]-]+>=[0-9.]+", one), f"{one}: want a lower bound and no upper one"
         assert re.match(r"  # [0-9]", lines[lines.index(f'  "{one}",') - 1]), f"{one}: say why above it"

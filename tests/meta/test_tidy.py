@@ -103,6 +103,23 @@ def test_a_skip_with_a_reason_is_allowed(text: str) -> None:
     assert complaints(text, "tests/unit/test_f.py") == []
 
 
+@pytest.mark.parametrize(
+    "text", ["import fcntl\n", "def f():\n    from resource import prlimit\n", "os.killpg(1, 9)\n"]
+)
+def test_what_only_posix_has_stays_in_its_few_homes(text: str) -> None:
+    assert len(complaints(text, "mesh/node/bench.py")) == 1
+    assert complaints(text, "mesh/store/posix.py") == []
+    assert complaints(text, "mesh/net/machine.py") == []
+    assert complaints(text, "tests/support/a.py") == []
+    assert complaints("os.kill(1, 9)\nwindow.resource.killpg()\n", "mesh/node/bench.py") == []
+
+
+def test_every_other_home_of_what_only_posix_has_needs_it() -> None:
+    for path in tidy.POSIX_HOMES:
+        text = (tidy.ROOT / path).read_text("utf-8")
+        assert list(tidy.check_python(path.replace("mesh/", "mesh/x/"), text)), f"{path} needs no line of its own"
+
+
 def page_complaints(root: Path, text: str) -> list[str]:
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs/other.md").write_text("# Other page\n\n## What `meshnode` holds\n")
