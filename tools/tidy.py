@@ -41,13 +41,42 @@ BLENDER_EDGES = ("mesh/render/blender/stage.py",)
 POSIX_HOMES = {
     "mesh/net/machine.py": "the machine's size",
     "mesh/net/interfaces.py": "the machine's addresses",
-    "mesh/render/blender/host.py": "the half of the renderer that runs inside Blender, which has no other siblings for it",
+    "mesh/render/blender/host.py": "the half of the renderer that runs inside Blender",
 }
 POSIX_MODULES = frozenset({"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"})
 POSIX_CALLS = frozenset(
-    "chown chroot fchown fork forkpty getegid geteuid getgid getgroups getpgid getpgrp getpriority getuid killpg mkfifo "
-    "mknod nice sched_getaffinity sched_setaffinity setgid setpgid setpriority setsid setuid statvfs sysconf uname "
-    "wait3 wait4 waitid".split()
+    {
+        "chown",
+        "chroot",
+        "fchown",
+        "fork",
+        "forkpty",
+        "getegid",
+        "geteuid",
+        "getgid",
+        "getgroups",
+        "getpgid",
+        "getpgrp",
+        "getpriority",
+        "getuid",
+        "killpg",
+        "mkfifo",
+        "mknod",
+        "nice",
+        "sched_getaffinity",
+        "sched_setaffinity",
+        "setgid",
+        "setpgid",
+        "setpriority",
+        "setsid",
+        "setuid",
+        "statvfs",
+        "sysconf",
+        "uname",
+        "wait3",
+        "wait4",
+        "waitid",
+    }
 )
 
 MARKDOWN_LINK = re.compile(r"!?\[(?:[^\]\\]|\\.)*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
@@ -147,9 +176,11 @@ def _check_platform(path: str, tree: ast.Module) -> Iterator[Problem]:
     if not path.startswith("mesh/") or path.endswith("/posix.py") or path in POSIX_HOMES:
         return
     used = [(line, name) for line, name in imports(path, tree) if name.partition(".")[0] in POSIX_MODULES]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in POSIX_CALLS and _dotted(node) == f"os.{node.attr}":
-            used.append((node.lineno, f"os.{node.attr}"))
+    used += [
+        (node.lineno, f"os.{node.attr}")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in POSIX_CALLS and _dotted(node) == f"os.{node.attr}"
+    ]
     for line, name in used:
         yield Problem(path, line, f"only POSIX systems have {name}: it belongs into its floor's posix.py")
 

@@ -35,7 +35,7 @@ _POLITE_S = 0.5
 """How long a child may take to end by itself before it is killed."""
 
 CLOSE_S = 5.0
-"""How long the end of a killed child may take: it is a matter of milliseconds, unless it waits for a disk that is gone."""
+"""How long the end of a killed child may take: milliseconds, unless it waits for a disk that is gone."""
 
 _LAST_WORDS_S = 0.5
 """How long a child's output is read after its end: for ever only if a process that left its group holds it."""
