@@ -222,7 +222,7 @@ class Claims:
 
     def claim_more(self, turn: Turn) -> None:
         """Claim as many tasks as this host wants in hand, from the job that it gave the least time."""
-        if self._host.draining or self._host.slots == 0 or self._host.hears(turn.now.instant):
+        if self._host.rests or self._host.hears(turn.now.instant):
             return
         skipped: dict[JobId, None] = {}
         while True:
@@ -299,7 +299,7 @@ class Claims:
             turn.send(keeper, Withdraw(job=job, claims=(mine.claim.id,)))
 
     def _follow(self, turn: Turn, ledger: JobLedger) -> None:
-        if ledger.ended or self._host.draining or not self._host.can_render(ledger.job.engine):
+        if ledger.ended or self._host.rests or not self._host.can_render(ledger.job.engine):
             return
         following = self.following.get(ledger.id)
         if following is None:

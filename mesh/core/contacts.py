@@ -8,11 +8,12 @@ A refusal counts at any address that the peer itself named as its own. That a fi
 frame rendered twice, once, and only after the channel broke.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
-from mesh.core.notes import PeerDead, PeerLost, PeerReached
+from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
@@ -40,6 +41,9 @@ QUIET_MS = 2_000
 the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
+
+_STRANGE_MOST = 64
+"""Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
 
 _KEPT_AGAIN_MS = 20 * MINUTE_MS
 """A third of the time for which a peer counts as heard of: so much of it a restart may forget."""
@@ -134,10 +138,15 @@ class Directory:
 class Contacting:
     """Keep a channel with every peer of the mesh."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, barred: Callable[[PeerId], bool] = lambda _peer: False) -> None:
         self._directory = directory
+        self._barred = barred
+        """Whether no channel may be had with a peer: it, or this one, was thrown out."""
         self._own: tuple[Address, ...] = ()
         self._number = 0
+        self._strange: dict[Address, None] = {}
+        self.patient = False
+        """Whether a copy of this peer runs: each dial of one ends a channel of the other, so that none is made soon."""
         self.hello: Hello | None = None
         self.available: Available | None = None
 
@@ -156,6 +165,10 @@ class Contacting:
     def on_channel_opened(self, turn: Turn, event: ChannelOpened) -> None:
         """Say who we are."""
         known = self._known(event.peer)
+        if self._barred(event.peer):  # it was let in a moment before the news came
+            known.dialling = False
+            turn.do(CloseChannel(peer=event.peer))
+            return
         restarted = known.boot is not None and known.boot != event.boot
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
@@ -185,10 +198,22 @@ class Contacting:
         turn.tell(PeerLost(peer=event.peer))
         if event.clean:
             turn.tell(PeerDead(peer=event.peer))
+        if event.clean or self.patient:
             self._dial_later(turn, event.peer, known, REDIAL_MOST_MS)
         else:
             known.redial_ms = DIAL_BACK_MS
             self._dial(turn, event.peer)
+
+    def on_barred(self, turn: Turn, note: Barred) -> None:
+        """Close the channels of those who were thrown out; to all others here they are dead."""
+        for peer in note.peers:
+            known = self._known(peer)
+            known.connected = False
+            known.asked_at = known.boot = known.available = None
+            known.left = True
+            turn.do(CloseChannel(peer=peer))
+            turn.tell(PeerLost(peer=peer))
+            turn.tell(PeerDead(peer=peer))
 
     def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:
         """A refusal proves death; either way try again later."""
@@ -225,14 +250,23 @@ class Contacting:
         if known.connected and not known.greeted:
             known.greeted = True
             others = [contact for contact in self._directory.contacts() if contact.peer != peer]
+            strange = tuple(address for address in known.addresses if address not in hello.addresses)
+            if strange:  # where it was before; or where a copy of its disk runs, which it can find out by dialling
+                others.append(Contact(peer=peer, addresses=strange))
             for portion in portions(Contacts, "contacts", others):
                 turn.send(peer, Contacts(contacts=portion))
 
     def on_contacts(self, turn: Turn, contacts: Contacts) -> None:
         """Dial whomever we did not know. What others say of addresses leaves room for what the peer said itself."""
         for contact in contacts.contacts:
+            if contact.peer == self._directory.me:
+                self._look_for_twin(turn, contact)
             new = contact.peer not in self._directory.peers
-            if contact.peer == self._directory.me or (new and len(self._directory.peers) >= MAX_CONTACTS):
+            if (
+                contact.peer == self._directory.me
+                or self._barred(contact.peer)
+                or (new and len(self._directory.peers) >= MAX_CONTACTS)
+            ):
                 continue
             known = self._known(contact.peer)
             first_hand = known.addresses[: MAX_ADDRESSES // 2]
@@ -304,6 +338,13 @@ class Contacting:
             known.pings.clear()
             self.ask(turn, peer)
 
+    def _look_for_twin(self, turn: Turn, contact: Contact) -> None:
+        """Knock, once, at addresses that are said to be this peer's own and are not."""
+        for address in contact.addresses:
+            if address not in self._own and address not in self._strange and len(self._strange) < _STRANGE_MOST:
+                self._strange[address] = None
+                turn.do(Knock(address=address))
+
     def _give_up(self, turn: Turn, peer: PeerId, known: Known) -> None:
         known.connected = False
         known.asked_at = None
@@ -325,7 +366,7 @@ class Contacting:
 
     def _dial(self, turn: Turn, peer: PeerId) -> None:
         known = self._known(peer)
-        if known.connected or known.dialling or not known.addresses:
+        if known.connected or known.dialling or not known.addresses or self._barred(peer):
             return
         known.dialling = True
         turn.do(Dial(peer=peer, addresses=known.addresses))

@@ -13,7 +13,7 @@ from mesh.core.events import Exported, ExportFailed
 from mesh.core.fold import result_of
 from mesh.core.holds import Holding
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import BlobComplete, JobEnded, TaskChanged, TaskDelivered
+from mesh.core.notes import BlobComplete, JobEnded, JobStruck, TaskChanged, TaskDelivered
 from mesh.core.ops import Ops
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
@@ -51,6 +51,8 @@ class Order:
     in_the_way: dict[int, None] = field(default_factory=dict)
     """Tasks in whose file's place another file is: not tried again before the order is given again."""
     again_at: dict[int, Instant] = field(default_factory=dict)
+    void: dict[int, None] = field(default_factory=dict)
+    """Tasks whose file was made from a result that is void since: another takes its place."""
     closed: bool = False
 
 
@@ -84,6 +86,8 @@ class Delivery:
                     order.closed = True
                 case _:
                     pass
+        for order in self.orders.values():
+            self._void(self._ledger.jobs[order.job], order)
 
     def order(self, turn: Turn, ledger: JobLedger, directory: str, *, overwrite: bool) -> None:
         """Take an order, on the disk first; an order given again starts over."""
@@ -165,6 +169,12 @@ class Delivery:
             order.todo = {} if note.cancelled else dict.fromkeys(self._countable(ledger, order))
             self._advance(turn, order)
 
+    def on_job_struck(self, turn: Turn, note: JobStruck) -> None:
+        """Have files made anew whose author's records became void before the job was sealed."""
+        for order in self.of(note.job):
+            self._void(self._ledger.jobs[note.job], order)
+            self._advance(turn, order)
+
     def on_tick(self, turn: Turn) -> None:
         """Try again what failed."""
         for order in self.orders.values():
@@ -188,8 +198,19 @@ class Delivery:
         order.again_at.clear()
         order.todo = dict.fromkeys(self._countable(ledger, order))
 
+    def _void(self, ledger: JobLedger, order: Order) -> None:
+        for task, result in {**order.done, **order.delivered}.items():
+            entry = ledger.entries.get(result)
+            if entry is not None and ledger.voids(entry.author):
+                order.done.pop(task, None)
+                order.delivered.pop(task, None)
+                order.void[task] = None
+                order.closed = False
+        order.todo |= dict.fromkeys(task for task in order.void if self._wanted(ledger, order, task) is not None)
+
     def _is_written(self, order: Order, task: int, result: RecordId) -> None:
         order.todo.pop(task, None)
+        order.void.pop(task, None)
         order.done[task] = result
         if order.own:
             order.delivered.setdefault(task, result)
@@ -232,6 +253,5 @@ class Delivery:
         self._exports[op] = (order, task, counting.id)
         name = ledger.job.names.name(ledger.job.frames.frame(task))
         blob = result_of(counting).outputs[0].blob
-        turn.do(
-            Export(op=op, job=order.job, blob=blob, directory=order.directory, name=name, overwrite=order.overwrite)
-        )
+        overwrite = order.overwrite or task in order.void
+        turn.do(Export(op=op, job=order.job, blob=blob, directory=order.directory, name=name, overwrite=overwrite))

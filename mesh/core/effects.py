@@ -172,9 +172,9 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A command was taken; the job it is about."""
+    """A command was taken; the job it is about, if it is about one."""
 
-    job: JobId
+    job: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,17 @@
 Whatever came from another peer was verified by `wire` before it became an event.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
-from mesh.wire.members import Admission, Invite
+from mesh.wire.members import Admission, Credentials, Invite
 from mesh.wire.messages import Address, Message
 from mesh.wire.records import EngineId, FailureKind, Output, OutputNames, Picture, SealPage
+from mesh.wire.revocations import Ousted
 from mesh.wire.tasks import Frames
 
 
@@ -55,12 +56,13 @@ class TimerFired:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelOpened:
     """A member's channel is open, and it is the only one to this peer; `address` is where it was reached, if we
-    dialled.
+    dialled; `shown` what it proved itself by.
     """
 
     peer: PeerId
     boot: Boot
     address: Address | None
+    shown: Credentials | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,13 @@ class ChannelClosed:
 
     peer: PeerId
     clean: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinMet:
+    """Another process proved this very peer's identity, with another boot: it runs on a copy of this disk."""
+
+    address: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +103,8 @@ class AdmissionAsked:
     op: int
     invite: Signed[Invite]
     subject: PublicKey
+    inviter: tuple[Signed[Admission], ...] = ()
+    """The chain of who signed the invite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +138,14 @@ class CancelAsked:
 
     op: int
     job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeAsked:
+    """A person throws a peer, or all who came through an invite, out of the mesh."""
+
+    op: int
+    what: Ousted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,12 +301,14 @@ Event: TypeAlias = (
     | TimerFired
     | ChannelOpened
     | ChannelClosed
+    | TwinMet
     | DialFailed
     | MessageHeard
     | AdmissionAsked
     | RenewalAsked
     | JobPlanned
     | CancelAsked
+    | RevokeAsked
     | FetchAsked
     | BlobAsked
     | BlobStarted

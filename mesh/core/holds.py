@@ -20,6 +20,7 @@ from mesh.core.notes import (
     EntryAdded,
     HoldHeard,
     JobEnded,
+    JobStruck,
     MarkHeard,
     PeerReached,
     Publish,
@@ -208,6 +209,12 @@ class Holding:
             parties = (*self._keepers.of(job, turn.now), ledger.submitter)
             if not ledger.seals and note.peer in parties:
                 self._tell(turn, note.peer, job)
+
+    def on_job_struck(self, turn: Turn, note: JobStruck) -> None:
+        """Look at every task anew: other results may count now, at once, whoever hears of each of them later."""
+        ledger = self._ledger.get(note.job)
+        if ledger is not None:
+            self._judge(turn, ledger, range(ledger.tasks))
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Take no further copies of a job that has ended; what was promised is mended, unless the job was cancelled."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mesh.ground.instants import Instant
+from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 
 
@@ -15,8 +16,17 @@ class HostFacts:
     cores: int = 0
     memory_mb: int = 0
     draining: bool = False
+    shut_out: bool = False
+    """This peer was thrown out of the mesh: it claims nothing more."""
+    twin: Address | None = None
+    """Where another process with this peer's identity was met: neither of the two claims anything."""
     hearing_until: Instant | None = None
     """After a gap of the clock: until then nothing is claimed and no result is published."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing may be claimed here, whatever there is to do."""
+        return self.draining or self.shut_out or self.twin is not None or self.slots == 0
 
     def can_render(self, engine: EngineId) -> bool:
         """Whether this host has a slot and the exact engine."""

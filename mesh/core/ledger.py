@@ -1,6 +1,7 @@
 """The grow-only set of records of each job, and what folds out of it.
 
-Invariants: a record that is in stays in; whether it acts depends on other records alone, never on when it came. What
+Invariants: a record that is in stays in; whether it acts depends on other records alone, revocations with a strike
+among them, never on when it came. What
 is asked often (the state of a task) is kept beside the set and computed anew for just the tasks that a record touches;
 a property test holds it against the fold of the whole set. The ledger does not know who is connected, what is claimed
 or what is on disk.
@@ -56,8 +57,10 @@ class Stream:
 class JobLedger:
     """One job: its record, the set of entries, and the folded state of its tasks."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, struck: Iterable[PeerId] = ()) -> None:
         self.head = head
+        self._struck = dict.fromkeys(struck)
+        """Authors whose records are void here, unless somebody else has sealed the job."""
         self.id = JobId(head.job.id)
         self.job: Job = head.job.body
         self.submitter: PeerId = head.job.author
@@ -66,7 +69,9 @@ class JobLedger:
         self.streams: dict[tuple[PeerId, Boot], Stream] = {}
         self.cancel: Signed[Entry] | None = None
         self.seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
-        """Seals whose page was read and found valid."""
+        """Seals whose page was read and found valid; none of a struck author."""
+        self._struck_seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
+        self._cancels: dict[RecordId, Signed[Entry]] = {}
         self.by_output: dict[BlobId, dict[int, None]] = {}
         """Which tasks have results with this output."""
         self._folded: dict[int, Folded] = {}
@@ -108,15 +113,43 @@ class JobLedger:
             case Lost():
                 return self._refold(self._add_lost(entry))
             case Cancel():
-                if self.cancel is None or entry.id < self.cancel.id:
-                    self.cancel = entry
+                self._cancels[entry.id] = entry
+                self._choose_cancel()
             case Seal():
                 pass  # it acts once its page was read: add_seal
         return ()
 
     def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
         """Take a seal together with its page, which was judged."""
+        if entry.author in self._struck:
+            self._struck_seals[entry.id] = (entry, page)
+            return
+        first = not self.seals
         self.seals[entry.id] = (entry, page)
+        if first and self._struck:
+            self._judge_again()
+
+    def strike(self, authors: Iterable[PeerId]) -> tuple[int, ...] | None:
+        """Void the records of these authors, and of no others; return the tasks whose state changed, None where it is
+        all the same.
+        """
+        struck = dict.fromkeys(authors)
+        if struck == self._struck:
+            return None
+        self._struck = struck
+        seals = {**self.seals, **self._struck_seals}
+        self.seals = {key: seal for key, seal in seals.items() if seal[0].author not in struck}
+        self._struck_seals = {key: seal for key, seal in seals.items() if seal[0].author in struck}
+        return self._judge_again()
+
+    @property
+    def struck_out(self) -> bool:
+        """Whether the whole job is void: its submitter was struck, and nobody else has sealed it."""
+        return self.voids(self.submitter)
+
+    def voids(self, author: PeerId) -> bool:
+        """Whether an author's records do not act here."""
+        return author in self._struck and not self.seals
 
     @property
     def sealed(self) -> tuple[Signed[Entry], SealPage] | None:
@@ -131,7 +164,7 @@ class JobLedger:
     @property
     def ended(self) -> bool:
         """Whether no task may be started any more."""
-        return self.cancel is not None or bool(self.seals)
+        return self.cancel is not None or bool(self.seals) or self.struck_out
 
     def task(self, task: int) -> Folded:
         """Return the state of a task."""
@@ -191,6 +224,7 @@ class JobLedger:
         self.entries.pop(entry.id)
         self.streams[(entry.author, entry.body.boot)].drop(entry.id)
         self.seals.pop(entry.id, None)
+        self._struck_seals.pop(entry.id, None)
         what = entry.body.what
         match what:
             case Result() | Failed():
@@ -198,9 +232,13 @@ class JobLedger:
                 return [what.task]
             case Lost():
                 self._lost_by[entry.author].remove(entry)
-                self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+                self._choose_lost()
                 return [what.task]
-            case Cancel() | Seal():
+            case Cancel():
+                self._cancels.pop(entry.id)
+                self._choose_cancel()
+                return []
+            case Seal():
                 return []
 
     def _add_lost(self, entry: Signed[Entry]) -> list[int]:
@@ -208,19 +246,35 @@ class JobLedger:
         before = self._acting(entry.author)
         by_author.append(entry)
         by_author.sort(key=lambda lost: lost.id)
-        self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+        self._choose_lost()
         return sorted({_lost(lost).task for lost in (*before, *self._acting(entry.author))})
 
     def _acting(self, author: PeerId) -> list[Signed[Entry]]:
         """Return the statements of loss that act: all of the submitter's, who wants the job done, few of others."""
-        losts = self._lost_by.get(author, [])
+        losts = [] if self.voids(author) else self._lost_by.get(author, [])
         return losts if author == self.submitter else losts[:LOST_PER_AUTHOR]
+
+    def _choose_lost(self) -> None:
+        self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+
+    def _choose_cancel(self) -> None:
+        acting = [entry for entry in self._cancels.values() if not self.voids(entry.author)]
+        self.cancel = min(acting, key=lambda entry: entry.id, default=None)
+
+    def _judge_again(self) -> tuple[int, ...]:
+        """Fold everything anew: other records act now."""
+        self._choose_lost()
+        self._choose_cancel()
+        return self._refold(sorted(self._records))
 
     def _refold(self, tasks: list[int]) -> tuple[int, ...]:
         changed: list[int] = []
         for task in tasks:
             before = self.task(task)
-            after = fold_task(self._records.get(task, []), self._lost, self.job.tries)
+            records = self._records.get(task, [])
+            if self._struck:
+                records = [entry for entry in records if not self.voids(entry.author)]
+            after = fold_task(records, self._lost, self.job.tries)
             if after == before:
                 continue
             self._folded[task] = after
@@ -237,14 +291,21 @@ class Ledger:
 
     def __init__(self) -> None:
         self.jobs: dict[JobId, JobLedger] = {}
+        self._struck: list[PeerId] = []
 
     def open(self, head: Head) -> JobLedger:
         """Return the job's ledger, made where there is none."""
         job = JobId(head.job.id)
         found = self.jobs.get(job)
         if found is None:
-            found = self.jobs[job] = JobLedger(head)
+            found = self.jobs[job] = JobLedger(head, self._struck)
         return found
+
+    def strike(self, authors: list[PeerId]) -> list[tuple[JobLedger, tuple[int, ...]]]:
+        """Void the records of these authors, and of no others; return the jobs that this concerns, and which tasks."""
+        self._struck = authors
+        found = [(ledger, ledger.strike(authors)) for ledger in self.jobs.values()]
+        return [(ledger, changed) for ledger, changed in found if changed is not None]
 
     def get(self, job: JobId) -> JobLedger | None:
         """Return the job's ledger if the job is known."""

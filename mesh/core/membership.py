@@ -1,10 +1,13 @@
 """Whose word counts: the chains of members, and this peer's answers to those who ask to be let in or kept in.
 
-A chain is judged by signatures, links and roles alone; dates matter only to whoever opens channels. An invite is
-answered at most `uses` times as far as this peer knows: the mesh set tells it of others' answers.
+A chain is judged by signatures, links and roles alone; dates matter only to whoever opens channels, and so do
+revocations: the records of one who was thrown out act as before. An invite is answered at most `uses` times as far as
+this peer knows: the mesh set tells it of others' answers. A renewal says until when a chain lets in, and changes
+nothing else of it.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mesh.core.effects import AnswerDoor, Append
 from mesh.core.events import AdmissionAsked, RenewalAsked
@@ -14,10 +17,21 @@ from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import MINUTE_MS, Instant, WallTime, wall_later
 from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
 from mesh.wire.codec import most_items
-from mesh.wire.envelope import Signed, Signer, sign
-from mesh.wire.kept import KeptAdmission, KeptChain
-from mesh.wire.members import MAX_CHAIN, Admission, Membership, Role, judge_chain
+from mesh.wire.envelope import Signed, Signer, peer_id, sign
+from mesh.wire.kept import KeptAdmission, KeptChain, KeptRenewal
+from mesh.wire.members import (
+    MAX_CHAIN,
+    Admission,
+    Credentials,
+    Membership,
+    Renewal,
+    Renewed,
+    Role,
+    judge_chain,
+    judge_standing,
+)
 from mesh.wire.messages import Admitted, Contact, RefusalCode, Refused, RenewAsk
+from mesh.wire.revocations import Bans, Revocation
 
 _CONTACTS_TOLD = most_items(Admitted, "contacts")
 
@@ -25,15 +39,19 @@ Chain = tuple[Signed[Admission], ...]
 
 
 class Members:
-    """The chains that this peer knows; what others may ask of it."""
+    """The chains that this peer knows, and whom revocations shut out; changed by its neighbours' words alone."""
 
     def __init__(self, mesh: MeshId, chain: Chain) -> None:
         self.mesh = mesh
         self.mine = judge_chain(chain, mesh)
         self.my_chain = chain
-        self.issuing = chain
-        """This peer's shortest chain: what it admits others with, so that renewals of renewals grow no deeper."""
+        self.renewed: Renewed | None = None
+        """The renewal of this peer's own membership that lasts longest."""
+        self.bans = Bans()
+        """Set by `Revoking`: what the revocations that are known come to."""
         self._known: dict[PeerId, tuple[Chain, Membership]] = {self.mine.peer: (chain, self.mine)}
+        self._shown: dict[PeerId, tuple[Chain, WallTime]] = {}
+        """What peers showed when they last opened a channel, and until when it lets them in."""
 
     def learn(self, chain: Chain) -> Membership | None:
         """Take a chain whose signatures were checked; None where it proves nothing here."""
@@ -41,8 +59,6 @@ class Members:
             membership = judge_chain(chain, self.mesh)
         except WireError:
             return None
-        if membership.peer == self.mine.peer:
-            self._consider_issuing(chain, membership)
         before = self._known.get(membership.peer)
         if before is None and len(self._known) >= MAX_MEMBERS:
             return None
@@ -58,16 +74,29 @@ class Members:
             turn.keep(KeptChain(chain=chain))
         return membership
 
-    def renew(self, chain: Chain) -> None:
-        """Make `chain` this peer's own."""
-        self.my_chain = chain
-        self.mine = judge_chain(chain, self.mesh)
-        self._consider_issuing(chain, self.mine)
-        self._known[self.mine.peer] = (chain, self.mine)
+    def meet(self, shown: Credentials | None) -> None:
+        """Note what a peer proved when its channel was opened."""
+        membership = self.learn(shown.chain) if shown is not None else None
+        if shown is not None and membership is not None:
+            until = judge_standing(shown.chain, shown.renewed, self.mesh).expires
+            self._shown[membership.peer] = (shown.chain, until)
 
-    def _consider_issuing(self, chain: Chain, membership: Membership) -> None:
-        if len(chain) < len(self.issuing) and membership.roles == self.mine.roles:
-            self.issuing = chain
+    def renew(self, renewed: Renewed) -> bool:
+        """Take a renewal of this peer's own membership; tell whether it lasts longer than what it had."""
+        try:
+            standing = judge_standing(self.my_chain, renewed, self.mesh)
+        except WireError:
+            return False
+        if standing.expires <= self.mine.expires or self.bans.chain(renewed.by) is not None:
+            return False
+        self.mine, self.renewed = standing, renewed
+        return True
+
+    def outlast(self, bans: Bans) -> None:
+        """Take what all revocations come to; a renewal by somebody who is out is none."""
+        self.bans = bans
+        if self.renewed is not None and bans.chain(self.renewed.by) is not None:
+            self.mine, self.renewed = judge_chain(self.my_chain, self.mesh), None
 
     def chain(self, peer: PeerId) -> Chain | None:
         """Return a chain of `peer`."""
@@ -80,8 +109,37 @@ class Members:
         return known is not None and bool(known[1].roles & role)
 
     def is_member(self, peer: PeerId) -> bool:
-        """Whether a chain of `peer` is known."""
+        """Whether a chain of `peer` is known. Who was thrown out stays one: the records that it wrote still act."""
         return peer in self._known
+
+    def everybody(self) -> list[tuple[PeerId, Chain, Membership]]:
+        """Return all whose chain is known, lowest id first: with the one that they showed last, and how long it is
+        good.
+        """
+        found = []
+        for peer in sorted(self._known):
+            chain, membership = self._known[peer]
+            if peer == self.mine.peer:
+                membership = self.mine
+            elif peer in self._shown:
+                chain, until = self._shown[peer]
+                membership = replace(judge_chain(chain, self.mesh), expires=until)
+            found.append((peer, chain, membership))
+        return found
+
+    @property
+    def out(self) -> Signed[Revocation] | None:
+        """What shuts this peer itself out."""
+        return self.bans.chain(self.my_chain)
+
+    def ousted_by(self, peer: PeerId) -> Signed[Revocation] | None:
+        """Return what shuts a peer out, by what it showed last; None: nothing does, or nobody knows it."""
+        shown = self._shown.get(peer) or self._known.get(peer)
+        return self.bans.peer(peer) or (self.bans.chain(shown[0]) if shown is not None else None)
+
+    def barred(self, peer: PeerId) -> bool:
+        """Whether no channel may join this peer and another: one of the two was thrown out."""
+        return bool(self.bans) and (self.out is not None or self.ousted_by(peer) is not None)
 
     def inviters(self) -> list[PeerId]:
         """Return the others who can renew this peer, those closest to the root first."""
@@ -121,8 +179,13 @@ class Door:
         invite = event.invite
         used = [admission for admission, _ in self.admissions.values() if admission.body.invite == invite.id]
         again = [admission for admission in used if admission.body.subject == event.subject]
-        refusal = self._refusal()
-        if invite.body.expires < turn.now.wall:
+        refusal = self._refusal_to_admit()
+        bans = self._members.bans
+        if bans.invite(RecordId(invite.id)) or bans.peer(invite.author) or bans.chain(event.inviter):
+            refusal = RefusalCode.INVITE_REVOKED
+        elif bans.peer(peer_id(event.subject)):
+            refusal = RefusalCode.PEER_REVOKED
+        elif invite.body.expires < turn.now.wall:
             refusal = RefusalCode.EXPIRED
         elif not again and len({admission.body.subject for admission in used}) >= invite.body.uses:
             refusal = RefusalCode.USED_UP
@@ -143,27 +206,21 @@ class Door:
 
     def on_renewal_asked(self, turn: Turn, event: RenewalAsked) -> None:
         """Answer a member whose admission ends, on whatever channel it asked."""
-        self._answer_renewal(turn, event.op, event.chain)
+        turn.do(
+            AnswerDoor(op=event.op, answer=self._renewal_of(turn, self._members.take(turn, event.chain), event.chain))
+        )
 
     def renewed(self, turn: Turn, peer: PeerId, chain: Chain) -> Admitted | Refused:
         """Return the answer to a member that asks on its ordinary channel."""
         membership = self._members.take(turn, chain)
         if membership is None or membership.peer != peer:
             return Refused(code=RefusalCode.MAY_NOT_INVITE)
-        refusal = self._refusal()
-        if refusal is not None:
-            return Refused(code=refusal)
-        admission = self._admit(turn, membership.key, membership.roles & self._members.mine.roles, None)
-        return Admitted(chain=(*self._members.issuing, admission), contacts=())
+        return self._renewal_of(turn, membership, chain)
 
-    def on_admitted(self, turn: Turn, chain: Chain) -> None:
-        """Take this peer's own renewed chain."""
-        membership = self._members.learn(chain)
-        if membership is None or membership.peer != self._members.mine.peer:
-            return
-        if membership.expires > self._members.mine.expires and membership.roles == self._members.mine.roles:
-            turn.keep(KeptChain(chain=self._members.issuing), KeptChain(chain=chain))
-            self._members.renew(chain)
+    def on_admitted(self, turn: Turn, message: Admitted) -> None:
+        """Take the renewal of this peer's own membership."""
+        if message.renewed is not None and self._members.renew(message.renewed):
+            turn.keep(KeptRenewal(renewed=message.renewed))
 
     def on_tick(self, turn: Turn) -> None:
         """Ask one connected member for a renewal when it is time; forget admissions by invites that have ended."""
@@ -175,7 +232,7 @@ class Door:
         if self._asked_at is not None and turn.now.instant - self._asked_at < MINUTE_MS:
             return
         able = [peer for peer in self._members.inviters() if self._connected(peer)]
-        if able:
+        if able and self._members.out is None:
             self._asked_at = turn.now.instant
             self._asks += 1
             turn.send(able[self._asks % len(able)], RenewAsk(chain=self._members.my_chain))
@@ -186,7 +243,7 @@ class Door:
             return False
         if admission.body.invite is None or admission.body.mesh != self._members.mesh:
             return False
-        if not self._members.may(admission.author, Role.INVITE):
+        if not self._members.may(admission.author, Role.INVITE) or self._members.ousted_by(admission.author):
             return False
         until = wall_later(min(admission.body.issued, turn.now.wall), 2 * ADMISSION_MS)
         if until < turn.now.wall:
@@ -195,10 +252,10 @@ class Door:
         turn.keep(KeptAdmission(admission=admission, until=until))
         return True
 
-    def _refusal(self) -> RefusalCode | None:
+    def _refusal_to_admit(self) -> RefusalCode | None:
         if not self._members.mine.roles & Role.INVITE:
             return RefusalCode.MAY_NOT_INVITE
-        if len(self._members.issuing) >= MAX_CHAIN:
+        if len(self._members.my_chain) >= MAX_CHAIN:
             return RefusalCode.CHAIN_TOO_LONG
         return None
 
@@ -207,14 +264,17 @@ class Door:
         me, least = self._members.mine.peer, turn.now.wall + RENEW_BEFORE_MS
         return next((one for one in given if one.author == me and one.body.expires > least), None)
 
-    def _answer_renewal(self, turn: Turn, op: int, chain: Chain) -> None:
-        membership = self._members.take(turn, chain)
-        refusal = RefusalCode.MAY_NOT_INVITE if membership is None else self._refusal()
-        if membership is None or refusal is not None:
-            turn.do(AnswerDoor(op=op, answer=Refused(code=refusal or RefusalCode.MAY_NOT_INVITE)))
-            return
-        roles = membership.roles & self._members.mine.roles
-        self._answer(turn, op, self._admit(turn, membership.key, roles, None))
+    def _renewal_of(self, turn: Turn, membership: Membership | None, chain: Chain) -> Admitted | Refused:
+        """Renew a member under its own chain: what it came by stays what it shows."""
+        if membership is None or membership.peer == self._members.mine.peer:
+            return Refused(code=RefusalCode.MAY_NOT_INVITE)
+        if self._members.bans.chain(chain) is not None:
+            return Refused(code=RefusalCode.PEER_REVOKED)
+        if not self._members.mine.roles & Role.INVITE:
+            return Refused(code=RefusalCode.MAY_NOT_INVITE)
+        body = Renewal(mesh=self._members.mesh, admission=chain[-1].id, expires=wall_later(turn.now.wall, ADMISSION_MS))
+        renewed = Renewed(renewal=sign(body, self._signer), by=self._members.my_chain)
+        return Admitted(chain=chain, contacts=self._contacts()[:_CONTACTS_TOLD], renewed=renewed)
 
     def _admit(self, turn: Turn, subject: PublicKey, roles: Role, invite: RecordId | None) -> Signed[Admission]:
         admission = sign(
@@ -228,9 +288,9 @@ class Door:
             ),
             self._signer,
         )
-        self._members.take(turn, (*self._members.issuing, admission))
+        self._members.take(turn, (*self._members.my_chain, admission))
         return admission
 
     def _answer(self, turn: Turn, op: int, admission: Signed[Admission]) -> None:
-        chain = (*self._members.issuing, admission)
+        chain = (*self._members.my_chain, admission)
         turn.do(AnswerDoor(op=op, answer=Admitted(chain=chain, contacts=self._contacts()[:_CONTACTS_TOLD])))

@@ -33,6 +33,25 @@ class PeerDead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Barred:
+    """These members are connected and may not be: a revocation shuts them, or this peer, out."""
+
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutOut:
+    """This very peer was thrown out of the mesh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStruck:
+    """Records of a job have become void, or act again."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slept:
     """This host's clock jumped: whatever it believed of others is old."""
 
@@ -157,6 +176,9 @@ Note: TypeAlias = (
     PeerReached
     | PeerLost
     | PeerDead
+    | Barred
+    | ShutOut
+    | JobStruck
     | Slept
     | HeadHeard
     | MarkHeard

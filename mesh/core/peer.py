@@ -7,7 +7,6 @@ away.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from mesh.core import events as ev
@@ -23,9 +22,12 @@ from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
 from mesh.core.ledger import Ledger
+from mesh.core.me import Me
 from mesh.core.membership import Chain, Door, Members
 from mesh.core.meshset import MeshSet
 from mesh.core.ops import Ops
+from mesh.core.outcomes import Outcomes
+from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
@@ -37,31 +39,17 @@ from mesh.core.views import Views
 from mesh.core.windows import Windows
 from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
-from mesh.ground.ids import Boot, JobId, MeshId, PeerId
-from mesh.ground.instants import SECOND_MS, Instant, Now, later
-from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import Instant, Now, later
+from mesh.ground.limits import DRAIN_MS, GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
 from mesh.wire import messages as ms
-from mesh.wire.envelope import Signer, peer_id
+from mesh.wire.envelope import peer_id
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId
 
-_DRAIN_MS = 10 * SECOND_MS
-"""How long a peer that stops in order waits for its last pictures to be safe."""
-
 Route = Callable[[Turn, Any], object]
 Hearing = Callable[[Turn, PeerId, Any], object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
-    """Who this peer is: its key, its chain, its mesh, and this start of its process."""
-
-    signer: Signer
-    chain: Chain
-    mesh: MeshId
-    boot: Boot
-    name: str
 
 
 class Peer:
@@ -127,7 +115,8 @@ class Peer:
         self.directory = Directory(me)
         self.ledger = Ledger()
         self.members = Members(self._me.mesh, self._me.chain)
-        self.contacting = Contacting(self.directory)
+        self.contacting = Contacting(self.directory, self.members.barred)
+        self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
         self.door = Door(self.members, signer, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
@@ -161,6 +150,10 @@ class Peer:
             progress=self.slots.progress_of,
             in_hand=self.slots.wanting_slots,
         )
+        self.outcomes = Outcomes(self.slots, self.claims, self.swarm, self.scenes, self.holding)
+        self._build_for_people()
+
+    def _build_for_people(self) -> None:
         self.jobs = Jobs(
             self.ledger,
             self.members,
@@ -172,7 +165,7 @@ class Peer:
             sync=self.sync,
             holding=self.holding,
             keepers=self.keepers,
-            signer=signer,
+            signer=self._me.signer,
         )
         self.views = Views(
             self._me.name,
@@ -196,27 +189,29 @@ class Peer:
             ev.StopAsked: self._on_stop_asked,
             ev.EnginesProbed: self._on_engines_probed,
             ev.TimerFired: lambda turn, event: self.timer_routes[type(event.timer)](turn, event.timer),
-            ev.ChannelOpened: self.contacting.on_channel_opened,
+            ev.ChannelOpened: self._on_channel_opened,
             ev.ChannelClosed: self.contacting.on_channel_closed,
+            ev.TwinMet: self._on_twin_met,
             ev.DialFailed: self.contacting.on_dial_failed,
             ev.MessageHeard: lambda turn, event: self._hear(turn, event.peer, event.message),
             ev.AdmissionAsked: self._on_admission_asked,
             ev.RenewalAsked: self.door.on_renewal_asked,
             ev.JobPlanned: self.jobs.on_job_planned,
             ev.CancelAsked: self.jobs.on_cancel_asked,
+            ev.RevokeAsked: self.revoking.on_revoke_asked,
             ev.FetchAsked: self.jobs.on_fetch_asked,
             ev.BlobAsked: lambda turn, event: self.swarm.want(turn, event.blob, b"person", event.peer),
             ev.BlobStarted: self.swarm.on_blob_started,
             ev.PiecesStored: self.swarm.on_pieces_stored,
             ev.FetchFailed: self.swarm.on_fetch_failed,
-            ev.BlobDamaged: self._on_blob_damaged,
+            ev.BlobDamaged: self.outcomes.on_blob_damaged,
             ev.TreeRead: self.scenes.on_tree_read,
             ev.PageWritten: self.seals.on_page_written,
             ev.PageRead: self.seals.on_page_read,
             ev.RenderProgressed: lambda _turn, event: self.slots.on_progress(event),
-            ev.FrameWritten: self._on_frame_written,
-            ev.Rendered: self._on_rendered,
-            ev.RenderFailed: self._on_render_failed,
+            ev.FrameWritten: self.outcomes.on_frame_written,
+            ev.Rendered: self.outcomes.on_rendered,
+            ev.RenderFailed: self.outcomes.on_render_failed,
             ev.OutputChecked: self.holding.on_output_checked,
             ev.Exported: self.delivery.on_exported,
             ev.ExportFailed: self.delivery.on_export_failed,
@@ -247,14 +242,16 @@ class Peer:
             ms.Ping: self.contacting.on_ping,
             ms.Pong: self.contacting.on_pong,
             ms.AdmitAsk: lambda _turn, _peer, _message: None,  # joiners have a channel of their own; members need none
-            ms.Admitted: lambda turn, _peer, message: self.door.on_admitted(turn, message.chain),
+            ms.Admitted: lambda turn, _peer, message: self.door.on_admitted(turn, message),
             ms.Refused: lambda _turn, _peer, _message: None,  # another member is asked in a minute
             ms.RenewAsk: lambda turn, peer, ask: turn.send(peer, self.door.renewed(turn, peer, ask.chain)),
+            ms.Revocations: self.revoking.on_revocations,
         }
 
     def _routes_of_notes(self) -> dict[type, tuple[Route, ...]]:
         return {
             nt.PeerReached: (
+                self.revoking.on_peer_reached,
                 self.meshset.on_peer_reached,
                 self.sync.on_peer_reached,
                 self.holding.on_peer_reached,
@@ -266,6 +263,9 @@ class Peer:
                 self.claims.on_peer_lost,
             ),
             nt.PeerDead: (self.leases.on_peer_dead, self.keepers.on_peer_dead),
+            nt.Barred: (self.contacting.on_barred,),
+            nt.ShutOut: (lambda turn, _note: self.slots.on_stop_asked(turn, now=True),),
+            nt.JobStruck: (self.holding.on_job_struck, self.delivery.on_job_struck),
             nt.Slept: (self._on_slept,),
             nt.HeadHeard: (self.keepers.on_head_heard, self.scenes.on_head_heard, self.claims.on_head_heard),
             nt.MarkHeard: (
@@ -342,6 +342,8 @@ class Peer:
         raise BugError(f"a turn of over {most} notes; the next were {list(turn.notes)[:4]}")
 
     def _hear(self, turn: Turn, peer: PeerId, message: ms.Message) -> None:
+        if self.members.barred(peer):
+            return  # said before its channel closed, heard after
         self.contacting.on_anything(turn, peer)
         self.message_routes[type(message)](turn, peer, message)
 
@@ -351,6 +353,9 @@ class Peer:
             by_kind.setdefault(type(entry), []).append(entry)
         for entry in by_kind.get(kp.KeptChain, []):
             self.members.learn(entry.chain)
+        for entry in by_kind.get(kp.KeptRenewal, []):
+            self.members.renew(entry.renewed)
+        self.revoking.restore(by_kind.get(kp.KeptRevocation, []))
         for entry in by_kind.get(kp.KeptAdmission, []):
             self.door.admissions[entry.admission.id] = (entry.admission, entry.until)
         heads = [entry.head for entry in by_kind.get(kp.KeptHead, [])]
@@ -379,6 +384,10 @@ class Peer:
                 self.sync.watch(turn, order.job)
         turn.wake(tm.Tick(), HEARTBEAT_MS)
 
+    def _on_channel_opened(self, turn: Turn, event: ev.ChannelOpened) -> None:
+        self.members.meet(event.shown)
+        self.contacting.on_channel_opened(turn, event)
+
     def _on_engines_probed(self, turn: Turn, event: ev.EnginesProbed) -> None:
         self.host.engines = event.engines
         # A claim of who may not render would only keep others from the task: its result counts nowhere.
@@ -397,6 +406,12 @@ class Peer:
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
 
+    def _on_twin_met(self, turn: Turn, event: ev.TwinMet) -> None:
+        self.host.twin = event.address
+        self.contacting.patient = True
+        self.claims.withdraw_pending(turn)
+        self.slots.on_stop_asked(turn, now=False)
+
     def _on_admission_asked(self, turn: Turn, event: ev.AdmissionAsked) -> None:
         admission = self.door.on_admission_asked(turn, event)
         if admission is not None:
@@ -405,32 +420,6 @@ class Peer:
     def _on_hello(self, turn: Turn, peer: PeerId, hello: ms.Hello) -> None:
         self.members.take(turn, hello.chain)
         self.contacting.on_hello(turn, peer, hello)
-
-    def _on_frame_written(self, turn: Turn, event: ev.FrameWritten) -> None:
-        claim = self.slots.claim_of(event.op)
-        if claim is not None:
-            self.claims.on_frame_written(turn, event, claim.body.job)
-            self.slots.on_frame_written(turn, event)
-
-    def _on_rendered(self, turn: Turn, event: ev.Rendered) -> None:
-        for output in event.outputs:
-            self.swarm.add(turn, output.blob)
-        if event.log is not None:
-            self.swarm.add(turn, event.log)
-        self.slots.on_rendered(turn, event)
-
-    def _on_render_failed(self, turn: Turn, event: ev.RenderFailed) -> None:
-        if event.log is not None:
-            self.swarm.add(turn, event.log)
-        claim = self.slots.claim_of(event.op)
-        if claim is not None:
-            self.claims.on_render_failed(turn, event, claim)
-            self.slots.on_render_failed(turn, event)
-
-    def _on_blob_damaged(self, turn: Turn, event: ev.BlobDamaged) -> None:
-        self.swarm.on_blob_damaged(event)
-        self.scenes.on_blob_damaged(turn, event)
-        self.holding.on_blob_damaged(turn, event)
 
     def _on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
         self.windows.safe[note.job] = self.holding.safe_count(note.job)
@@ -453,6 +442,7 @@ class Peer:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         self.contacting.on_tick(turn)
         self.door.on_tick(turn)
+        self.revoking.on_tick(turn)
         self.keepers.on_tick(turn)
         self.sync.on_tick(turn)
         self.leases.on_tick(turn)
@@ -482,7 +472,7 @@ class Peer:
         if self._drain_until is None:
             if not self.slots.idle:
                 return
-            self._drain_until = later(turn.now.instant, _DRAIN_MS)
+            self._drain_until = later(turn.now.instant, DRAIN_MS)
         alone = not self.directory.all_connected()
         if alone or turn.now.instant >= self._drain_until or not self.holding.unsafe_of_mine():
             for peer in self.directory.all_connected():

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from mesh.ground.ids import BlobId, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import WallTime
+from mesh.wire.envelope import Signed
+from mesh.wire.members import Admission, Role
 from mesh.wire.messages import Address
 from mesh.wire.records import EngineId, Job
+from mesh.wire.revocations import Revocation
 
 
 class JobState(enum.Enum):
@@ -123,6 +126,22 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberView:
+    """One who was admitted, whether it still may enter or not."""
+
+    peer: PeerId
+    name: str
+    """Empty where it was not met since this peer started."""
+    me: bool
+    connected: bool
+    chain: tuple[Signed[Admission], ...]
+    roles: Role
+    expires: WallTime
+    revoked: Signed[Revocation] | None
+    """What shuts it out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenderView:
     """One frame that this host renders now."""
 
@@ -148,3 +167,5 @@ class MeshView:
     roles: tuple[str, ...]
     membership_expires: WallTime
     draining: bool
+    twin: Address | None
+    """Where another process runs with this peer's identity."""

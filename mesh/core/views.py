@@ -19,6 +19,7 @@ from mesh.core.status import (
     HelperView,
     JobState,
     JobView,
+    MemberView,
     MeshView,
     PeerView,
     RenderView,
@@ -86,6 +87,23 @@ class Views:
             roles=tuple(role.name.lower() for role in Role if role & mine.roles and role.name),
             membership_expires=mine.expires,
             draining=self._host.draining,
+            twin=self._host.twin,
+        )
+
+    def members(self) -> tuple[MemberView, ...]:
+        """Return everybody who was ever admitted, as far as this peer knows, lowest id first."""
+        return tuple(
+            MemberView(
+                peer=peer,
+                name=self._name_or_none(peer),
+                me=peer == self._directory.me,
+                connected=self._directory.connected(peer),
+                chain=chain,
+                roles=membership.roles,
+                expires=membership.expires,
+                revoked=self._members.ousted_by(peer),
+            )
+            for peer, chain, membership in self._members.everybody()
         )
 
     def job(self, now: Now, job: JobId) -> JobView:
@@ -214,10 +232,13 @@ class Views:
         )
 
     def _name_of(self, peer: PeerId) -> str:
+        return self._name_or_none(peer) or peer.hex()[:8]
+
+    def _name_or_none(self, peer: PeerId) -> str:
         if peer == self._directory.me:
             return self._name
         known = self._directory.peers.get(peer)
-        return known.name if known and known.name else peer.hex()[:8]
+        return known.name if known is not None else ""
 
     def _task(self, ledger: JobLedger, task: int, delivered: bool) -> TaskView:
         folded = ledger.task(task)
@@ -248,7 +269,7 @@ class Views:
 
 
 def _state(ledger: JobLedger, counting: int, running: int, stopped: int) -> JobState:
-    if ledger.cancel is not None:
+    if ledger.cancel is not None or ledger.struck_out:
         return JobState.CANCELLED
     if ledger.seals:
         return JobState.SEALED

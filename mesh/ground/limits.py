@@ -57,6 +57,9 @@ GAP_MS = 2 * SECOND_MS
 NEWS_AFTER_GAP_MS = 1_500
 """How long a peer that slept listens before it claims again: more than a heartbeat and a window's period."""
 
+DRAIN_MS = 10 * SECOND_MS
+"""How long a peer that stops in order waits for its last pictures to be safe."""
+
 # Keepers.
 
 KEEPERS = 5
@@ -152,6 +155,9 @@ INVITE_MS = DAY_MS
 
 MAX_ADMISSIONS_KEPT = 4_096
 """Admissions by open invites that the mesh set holds."""
+
+MAX_REVOCATIONS = 4_096
+"""Revocations that a peer keeps, 18 MiB of the largest: none is ever dropped, so that beyond them none is taken."""
 
 MAX_CONTACTS = 8_192
 """Peers that are known by name and address: those met, and as many again by hearsay."""

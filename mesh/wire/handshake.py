@@ -31,9 +31,10 @@ from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.cipher import CONTROL_PACKET_MAX_BYTES, DATA_PACKET_MAX_BYTES, Opener, Sealer
 from mesh.wire.codec import Between, from_value, to_value
-from mesh.wire.envelope import Verifier, check
-from mesh.wire.members import Credentials, JoinRequest, Membership, judge_credentials, judge_join
+from mesh.wire.envelope import Verifier, check, mesh_id
+from mesh.wire.members import Credentials, JoinRequest, Membership, judge_chain, judge_credentials, judge_join
 from mesh.wire.noise import Handshake, KeyPair
+from mesh.wire.revocations import Bans
 
 MAGIC: Final = b"mshn"
 VERSION_LOWEST: Final = 1
@@ -92,19 +93,26 @@ class Door(Protocol):
 
 
 class DatedDoor:
-    """The door of a peer that knows of no revocation: it only looks at the date.
+    """The door of a peer: it looks at the date, and at those whom the revocations in `bans` shut out.
 
-    An expired invite may still ask, so that its bearer is told why it is not admitted.
+    An invite that is expired or revoked may still ask, so that its bearer is told why it is not admitted.
     """
 
-    __slots__ = ("_wall",)
+    __slots__ = ("_wall", "bans")
 
     def __init__(self, wall: Callable[[], WallTime]) -> None:
         self._wall = wall
+        self.bans = Bans()
+        """Set anew whenever a revocation comes in."""
 
-    def member(self, shown: Credentials, membership: Membership) -> ChannelKind | None:  # noqa: ARG002 (the protocol's)
-        """Let an expired member do nothing but renew."""
-        return ChannelKind.MEMBER if self._wall() < membership.expires else ChannelKind.RENEW
+    def member(self, shown: Credentials, membership: Membership) -> ChannelKind | None:
+        """Let an expired member do nothing but renew, and one that was thrown out nothing at all."""
+        if self.bans.chain(shown.chain) is not None:
+            return None
+        expires = membership.expires
+        if shown.renewed is not None and self.bans.chain(shown.renewed.by) is not None:
+            expires = judge_chain(shown.chain, mesh_id(shown.chain[0].key)).expires
+        return ChannelKind.MEMBER if self._wall() < expires else ChannelKind.RENEW
 
     def joiner(self, shown: JoinRequest, inviter: Membership) -> bool:  # noqa: ARG002 (the protocol's)
         """Let every bearer of a good invite ask."""

@@ -12,9 +12,10 @@ from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, from_value, most_bytes, to_value
 from mesh.wire.envelope import Signed
-from mesh.wire.members import Admission, Chain
+from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.messages import Contact, Head
 from mesh.wire.records import Entry, Hold, Mark, Task
+from mesh.wire.revocations import Notice
 
 MAX_KEPT_BYTES = 128 * 1024
 """More than any entry's bounds allow, as is asserted below, and far less than the journal takes at once."""
@@ -42,7 +43,7 @@ class KeptEntries:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KeptChain:
-    """The chain of an author of records, or this peer's own, renewed."""
+    """The chain of an author of records."""
 
     NUMBER: ClassVar[int] = 3
 
@@ -120,6 +121,24 @@ class KeptDone:
     directory: Directory
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRevocation:
+    """Somebody was thrown out of the mesh."""
+
+    NUMBER: ClassVar[int] = 11
+
+    notice: Notice
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRenewal:
+    """This peer's own membership was renewed."""
+
+    NUMBER: ClassVar[int] = 12
+
+    renewed: Renewed
+
+
 Kept: TypeAlias = (
     KeptHead
     | KeptEntries
@@ -131,6 +150,8 @@ Kept: TypeAlias = (
     | KeptContact
     | KeptAdmission
     | KeptDone
+    | KeptRevocation
+    | KeptRenewal
 )
 
 KEPT: tuple[type[Kept], ...] = get_args(Kept)

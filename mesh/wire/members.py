@@ -3,7 +3,9 @@
 A mesh is a root key. An admission is a member's signed permission for one key, and a chain of them leads from the
 root to a peer: each but the first is signed by the subject of the one before, roles only shrink along it, and it is at
 most four deep. A chain is judged without any clock; whether it has expired is asked at the door alone, where channels
-open. The judges here take statements whose signatures were checked: `envelope.check` comes first, always.
+open. A renewal lengthens a chain's time and changes nothing else: whoever shows one shows its own chain, by which it
+came into the mesh, and the chain of the member that renewed it, so that nobody washes off how it came by being renewed.
+The judges here take statements whose signatures were checked: `envelope.check` comes first, always.
 """
 
 import dataclasses
@@ -47,7 +49,7 @@ class Admission:
     issued: WallTime
     expires: WallTime
     invite: RecordId | None
-    """The invite that was answered; none for the founder and for renewals."""
+    """The invite that was answered; none for the founder."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +79,37 @@ Chain: TypeAlias = Annotated[tuple[Signed[Admission], ...], AtMost(MAX_CHAIN)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """The issuer keeps the subject of an admission in the mesh until this expires."""
+
+    DOMAIN: ClassVar[str] = "renewal"
+
+    mesh: MeshId
+    admission: RecordId
+    """The last of the subject's own chain."""
+    expires: WallTime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """A renewal, and the chain of the member that signed it."""
+
+    renewal: Signed[Renewal]
+    by: Chain
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a member shows in the handshake: its chain, its channel key under its own signature, its boot."""
+    """What a member shows in the handshake: its chain, its channel key under its own signature, its boot, and the
+    renewal of its membership, if there was one.
+    """
 
     NUMBER: ClassVar[int] = 1
 
     chain: Chain
     static: Signed[StaticKey]
     boot: Boot
+    renewed: Renewed | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +132,9 @@ class Membership:
     key: PublicKey
     roles: Role
     expires: WallTime
-    """When its own admission ends. Those above it in the chain may have ended before: a member whose time is over may
-    still renew others, or a mesh that was off for long would never wake up. Nobody lengthens its own."""
+    """When its own admission ends, or the renewal that it showed. Those above it in the chain may have ended before: a
+    member whose time is over may still renew others, or a mesh that was off for long would never wake up. Nobody
+    lengthens its own."""
     depth: int
 
 
@@ -135,9 +161,28 @@ def judge_chain(chain: tuple[Signed[Admission], ...], mesh: MeshId) -> Membershi
     return Membership(peer=peer_id(issuer), key=issuer, roles=roles, expires=expires, depth=len(chain))
 
 
+def judge_renewed(renewed: Renewed, chain: tuple[Signed[Admission], ...], mesh: MeshId) -> WallTime:
+    """Return until when the holder of `chain`, which was judged, is renewed; raises `WireError`."""
+    body = renewed.renewal.body
+    renewer = judge_chain(renewed.by, mesh)
+    if body.mesh != mesh or renewed.renewal.key != renewer.key or not renewer.roles & Role.INVITE:
+        raise WireError("a renewal by somebody who may not renew")
+    if body.admission != chain[-1].id or renewer.key == chain[-1].body.subject:
+        raise WireError("a renewal of somebody else, or of oneself")
+    return body.expires
+
+
+def judge_standing(chain: tuple[Signed[Admission], ...], renewed: Renewed | None, mesh: MeshId) -> Membership:
+    """Return what a chain proves together with its renewal; raises `WireError`."""
+    membership = judge_chain(chain, mesh)
+    if renewed is None:
+        return membership
+    return dataclasses.replace(membership, expires=max(membership.expires, judge_renewed(renewed, chain, mesh)))
+
+
 def judge_credentials(shown: Credentials, mesh: MeshId, static: bytes) -> Membership:
     """Return the membership shown on a channel whose Noise static key is `static`; raises `WireError`."""
-    membership = judge_chain(shown.chain, mesh)
+    membership = judge_standing(shown.chain, shown.renewed, mesh)
     claimed = shown.static
     if claimed.author != membership.peer or claimed.body.mesh != mesh or claimed.body.static != static:
         raise WireError("credentials that belong to another channel")

@@ -16,8 +16,9 @@ from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
 from mesh.wire.envelope import Signed
-from mesh.wire.members import Admission, Chain
+from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
+from mesh.wire.revocations import Notice
 
 T = TypeVar("T")
 
@@ -373,12 +374,13 @@ class AdmitAsk:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """The chain of the new or renewed member, and whom it may dial."""
+    """The chain of the new or renewed member, its renewal if it has one, and whom it may dial."""
 
     NUMBER: ClassVar[int] = 25
 
     chain: Chain
     contacts: Annotated[tuple[Contact, ...], AtMost(64)]
+    renewed: Renewed | None = None
 
 
 class RefusalCode(enum.IntEnum):
@@ -388,6 +390,8 @@ class RefusalCode(enum.IntEnum):
     USED_UP = 2
     CHAIN_TOO_LONG = 3
     MAY_NOT_INVITE = 4
+    INVITE_REVOKED = 5
+    PEER_REVOKED = 6
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +410,15 @@ class RenewAsk:
     NUMBER: ClassVar[int] = 27
 
     chain: Chain
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Revocations:
+    """Part of the mesh set: who was thrown out. All of it on connecting, what is new to each connected peer at once."""
+
+    NUMBER: ClassVar[int] = 28
+
+    notices: Annotated[tuple[Notice, ...], AtMost(8)]
 
 
 Message: TypeAlias = (
@@ -435,6 +448,7 @@ Message: TypeAlias = (
     | Admitted
     | Refused
     | RenewAsk
+    | Revocations
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.ground.errors import WireError
-from mesh.wire import cbor, envelope, kept, members, messages, records
+from mesh.wire import cbor, envelope, kept, members, messages, records, revocations
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import instances, sample
@@ -26,6 +26,8 @@ BODIES = [
     records.Hold,
     records.Mark,
     members.Admission,
+    members.Renewal,
+    revocations.Revocation,
     members.Invite,
     members.StaticKey,
 ]

@@ -75,6 +75,55 @@ def test_any_order_and_any_duplicates_give_the_same_state(story: Story, data: st
 
 
 @given(stories, st.data())
+def test_strikes_come_to_the_same_whenever_they_come(story: Story, data: st.DataObject) -> None:
+    struck = data.draw(st.lists(st.sampled_from([actor.id for actor in story.people]), unique=True))
+    other = data.draw(st.lists(st.sampled_from([actor.id for actor in story.people]), unique=True))
+    at = data.draw(st.integers(0, len(story.entries)))
+    ledger = JobLedger(story.head, other)
+    for number, entry in enumerate(data.draw(st.permutations(story.entries))):
+        if number == at:
+            ledger.strike(struck)
+        ledger.add(entry)
+    ledger.strike(struck)
+    whole = folded(story, story.entries)
+    before = [whole.task(task) for task in range(TASKS)]
+    changed = whole.strike(struck) or ()
+    assert state(ledger) == state(whole)
+    assert [task for task in range(TASKS) if whole.task(task) != before[task]] == list(changed)
+    assert whole.ended == (whole.cancel is not None or story.head.job.author in struck)
+    acting = {key: entry for key, entry in whole.entries.items() if entry.author not in struck}
+    for task, told in enumerate(model.fold(story.head.job.author, story.head.job.body, acting)):
+        counting = whole.task(task).counting
+        assert (counting.id if counting else None) == told.result
+    whole.strike([])
+    assert state(whole) == state(folded(story, story.entries)), "the records were there all the time"
+
+
+@given(stories, st.data())
+def test_what_somebody_else_has_sealed_no_strike_undoes(story: Story, data: st.DataObject) -> None:
+    thief, sealer = story.people[1], story.people[2]
+    page = SealPage(
+        job=story.head.job.id,  # type: ignore[arg-type]
+        tasks=(SealedTask(result=None, holds=()),) * TASKS,
+        chains=(),
+    )
+    seals = [story.cast.entry(actor, story.head, Seal(blob=blob(actor.name))) for actor in (thief, sealer)]
+    ledgers = []
+    for order in data.draw(st.permutations(["strike", *seals])), ["strike", *reversed(seals)]:
+        ledger = folded(story, story.entries)
+        for step in order:
+            if step == "strike":
+                ledger.strike([thief.id])
+            else:
+                ledger.add_seal(step, page)
+        assert ledger.sealed is not None
+        assert ledger.sealed[0] == seals[1]
+        ledgers.append(ledger)
+    assert state(ledgers[0]) == state(ledgers[1])
+    assert state(ledgers[0])[0] == state(folded(story, story.entries))[0]  # type: ignore[index]
+
+
+@given(stories, st.data())
 def test_looking_in_between_changes_nothing(story: Story, data: st.DataObject) -> None:
     ledger = JobLedger(story.head)
     for entry in data.draw(st.permutations(story.entries)):

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from mesh.core import effects as ef
 from mesh.core import events as ev
-from mesh.core.peer import Me, Peer
+from mesh.core.me import Me
+from mesh.core.peer import Peer
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import HOUR_MS, Instant, Now, WallTime

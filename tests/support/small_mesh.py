@@ -15,7 +15,8 @@ from blake3 import blake3
 
 from mesh.core import effects as ef
 from mesh.core import events as ev
-from mesh.core.peer import Me, Peer
+from mesh.core.me import Me
+from mesh.core.peer import Peer
 from mesh.core.status import JobView, TaskView
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import HOUR_MS, Instant, Now, WallTime
@@ -109,6 +110,8 @@ class SmallMesh:
         self._planned = 0
         self._channels: dict[tuple[str, str], int] = {}
         self._channel = 0
+        self._closing: dict[int, str] = {}
+        """Channels that one end closed in order, and who is at the other."""
         self._cuts: dict[tuple[str, str], None] = {}
         self._op = 0
 
@@ -299,7 +302,7 @@ class SmallMesh:
         packet = ms.encode(effect.message)
 
         def arrive() -> None:
-            if self._channels.get(pair) != channel:
+            if self._channels.get(pair) != channel and self._closing.get(channel) != target.actor.name:
                 return
             message = ms.decode(packet)
             check(message, self.cast.keyring.verifier)
@@ -324,6 +327,8 @@ class SmallMesh:
         if isinstance(effect, ef.CloseChannel):
             pair = _pair(name, self.named(effect.peer).actor.name)
             if pair in self._channels:
+                # What was said before the close arrives all the same.
+                self._closing[self._channels[pair]] = self.named(effect.peer).actor.name
                 self._close(pair, but=name, clean=True)
             return
         if isinstance(effect, ef.Dial):

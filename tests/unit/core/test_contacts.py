@@ -3,9 +3,10 @@
 import pytest
 
 from mesh.core.contacts import MUTE_MS, copies_for
-from mesh.core.effects import CloseChannel, Dial
-from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
-from mesh.core.peer import Me, Peer
+from mesh.core.effects import CloseChannel, Dial, Knock
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started, TwinMet
+from mesh.core.me import Me
+from mesh.core.peer import Peer
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import DIAL_BACK_MS, MAX_CONTACTS, REDIAL_MOST_MS, SETTLE_SAMPLES, SILENT_MS
@@ -13,6 +14,7 @@ from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Contact, Contacts, Hello, LeasesHeard, Ping, Pong
 from tests.support.cast import Actor, Cast, blob, boot
 from tests.support.rig import Rig, kept, of, sent
+from tests.support.small_mesh import SmallMesh
 
 
 def address(number: int) -> Address:
@@ -221,3 +223,42 @@ def test_a_newcomer_hears_of_everybody_once(rig: Rig, cast: Cast) -> None:
     hello(rig, newcomer, 1_000)
     told = [told.peer for peer, news in sent(rig.effects, Contacts) for told in news.contacts if peer == newcomer.id]
     assert sorted(told) == sorted(actor.id for actor in crowd)
+
+
+def test_a_peer_that_comes_from_elsewhere_hears_where_it_was_before(cast: Cast) -> None:
+    rig = Rig(cast)
+    ann = cast.actor("ann")
+    for port, life in ((1, ""), (2, "again")):
+        rig.clear()
+        rig.tell(ChannelOpened(peer=ann.id, boot=boot("ann" + life), address=None))
+        hello(rig, ann, port)
+        told = [contact for _, said in sent(rig.effects, Contacts) for contact in said.contacts]
+        assert told == ([] if port == 1 else [Contact(peer=ann.id, addresses=(address(1),))])
+
+
+def test_where_one_is_said_to_be_and_is_not_is_knocked_at_once_ever(cast: Cast) -> None:
+    rig = Rig(cast)
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    for _ in range(3):
+        rig.hear(ann, Contacts(contacts=(Contact(peer=rig.me.id, addresses=(address(7), address(8))),)))
+    assert [knock.address for knock in of(rig.effects, Knock)] == [address(7), address(8)]
+    for number in range(100, 300):
+        rig.hear(ann, Contacts(contacts=(Contact(peer=rig.me.id, addresses=(address(number),)),)))
+    assert len(of(rig.effects, Knock)) == 64
+
+
+def test_who_meets_its_twin_claims_nothing_more_and_dials_nobody_back_at_once(mesh: SmallMesh) -> None:
+    for name in ("ann", "bob"):
+        mesh.add(name, slots=0 if name == "ann" else 1)
+    mesh.run_until(lambda: mesh.connected("ann", "bob"))
+    bob = mesh.hosts["bob"]
+    mesh.tell(bob, TwinMet(address=address(9)))
+    job = mesh.submit("ann", frames=4)
+    mesh.run(30 * SECOND_MS)
+    assert bob.core.slots.idle
+    assert not bob.core.claims.mine
+    assert mesh.hosts["ann"].job(job).counting == 0
+    assert bob.core.mesh_view(mesh.now).twin == address(9)
+    effects = bob.core.handle(mesh.now, ChannelClosed(peer=mesh.hosts["ann"].id, clean=False))
+    assert of(effects, Dial) == []

@@ -6,10 +6,20 @@ from mesh.core.effects import AnswerDoor
 from mesh.core.events import AdmissionAsked, RenewalAsked
 from mesh.ground.ids import RecordId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
-from mesh.ground.limits import RENEW_BEFORE_MS
+from mesh.ground.limits import ADMISSION_MS, RENEW_BEFORE_MS
 from mesh.wire.envelope import Signed, sign
-from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries
-from mesh.wire.members import ALL_ROLES, MAX_CHAIN, Admission, Invite, Role, judge_chain
+from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries, KeptRenewal
+from mesh.wire.members import (
+    ALL_ROLES,
+    MAX_CHAIN,
+    Admission,
+    Invite,
+    Renewal,
+    Renewed,
+    Role,
+    judge_chain,
+    judge_standing,
+)
 from mesh.wire.messages import Admitted, News, RefusalCode, Refused, RenewAsk
 from tests.support.cast import WALL, Actor, Cast
 from tests.support.rig import Rig, kept, of, sent
@@ -145,12 +155,15 @@ def test_a_member_is_renewed_on_its_channel_under_its_own_chain_alone(cast: Cast
     assert refused.code == RefusalCode.MAY_NOT_INVITE
 
 
-def test_a_renewal_gives_no_role_that_was_not_there(cast: Cast) -> None:
+def test_a_renewal_changes_nothing_but_the_time(cast: Cast) -> None:
     rig = Rig(cast, roles=ALL_ROLES)
     other = cast.actor("other", RENDER_ONLY)
     rig.meet(other)
     ((_, answer),) = sent(rig.hear(other, RenewAsk(chain=other.chain)), Admitted)
-    assert judge_chain(answer.chain, cast.mesh).roles == RENDER_ONLY
+    assert answer.chain == other.chain
+    standing = judge_standing(answer.chain, answer.renewed, cast.mesh)
+    assert standing.roles == RENDER_ONLY
+    assert standing.expires == WALL + ADMISSION_MS
 
 
 def test_an_expired_member_is_renewed_at_the_door_even_by_an_expired_one(cast: Cast) -> None:
@@ -158,7 +171,9 @@ def test_an_expired_member_is_renewed_at_the_door_even_by_an_expired_one(cast: C
     late = cast.actor("late", expires=WALL - DAY_MS)
     (answer,) = of(rig.tell(RenewalAsked(op=3, chain=late.chain)), AnswerDoor)
     assert isinstance(answer.answer, Admitted)
-    assert judge_chain(answer.answer.chain, cast.mesh).peer == late.id
+    standing = judge_standing(answer.answer.chain, answer.answer.renewed, cast.mesh)
+    assert standing.peer == late.id
+    assert standing.expires > WALL
 
 
 def test_a_renewal_is_asked_for_in_time_and_once_a_minute(cast: Cast) -> None:
@@ -171,22 +186,36 @@ def test_a_renewal_is_asked_for_in_time_and_once_a_minute(cast: Cast) -> None:
     assert 2 <= len(sent(rig.effects, RenewAsk)) <= 4
 
 
-def test_a_renewed_chain_is_kept_and_no_other_is_taken(cast: Cast) -> None:
+def renewal(cast: Cast, of: Actor, by: Actor, expires: int) -> Renewed:
+    body = Renewal(mesh=cast.mesh, admission=of.chain[-1].id, expires=WallTime(expires))
+    return Renewed(renewal=sign(body, by.signer), by=by.chain)
+
+
+def test_a_renewal_is_kept_and_no_others_is_taken(cast: Cast) -> None:
     rig = Rig(cast, actor=cast.actor("me", expires=WALL + DAY_MS))
-    other = cast.actor("other")
+    other, renders = cast.actor("other"), cast.actor("renders", RENDER_ONLY)
     rig.meet(other)
     rig.clear()
-    longer = cast.actor("me", expires=WALL + 20 * DAY_MS).chain
-    fewer = cast.actor("me", RENDER_ONLY, expires=WALL + 25 * DAY_MS).chain
-    for chain in (other.chain, fewer, rig.me.chain):
-        rig.hear(other, Admitted(chain=chain, contacts=()))
-    assert rig.peer.chain == rig.me.chain
-    rig.hear(other, Admitted(chain=longer, contacts=()))
-    assert rig.peer.chain == longer
-    assert [entry.chain for entry in kept(rig.effects, KeptChain)] == [rig.me.chain, longer]
+    longer = renewal(cast, rig.me, other, WALL + 20 * DAY_MS)
+    for wrong in (
+        None,
+        renewal(cast, other, other, WALL + 25 * DAY_MS),
+        renewal(cast, rig.me, rig.me, WALL + 25 * DAY_MS),
+        renewal(cast, rig.me, renders, WALL + 25 * DAY_MS),
+        renewal(cast, rig.me, Cast("another").actor("other"), WALL + 25 * DAY_MS),
+        renewal(cast, rig.me, other, WALL + DAY_MS - 1),
+    ):
+        rig.hear(other, Admitted(chain=rig.me.chain, contacts=(), renewed=wrong))
+    assert rig.peer.members.renewed is None
+    rig.hear(other, Admitted(chain=rig.me.chain, contacts=(), renewed=longer))
+    assert rig.peer.members.renewed == longer
+    assert rig.peer.members.mine.expires == WALL + 20 * DAY_MS
+    assert [entry.renewed for entry in kept(rig.effects, KeptRenewal)] == [longer]
+    again = Rig(cast, actor=rig.me, kept=tuple(kept(rig.effects, KeptRenewal)))
+    assert again.peer.members.mine.expires == WALL + 20 * DAY_MS
 
 
-def test_members_that_renew_each_other_for_years_never_run_out_of_depth(cast: Cast) -> None:
+def test_members_that_renew_each_other_for_years_show_the_chains_that_they_came_by(cast: Cast) -> None:
     rigs = [Rig(cast, actor=cast.actor(name, expires=WALL + DAY_MS)) for name in ("me", "you")]
     for year in range(60):
         giver, taker = rigs[year % 2], rigs[1 - year % 2]
@@ -195,10 +224,8 @@ def test_members_that_renew_each_other_for_years_never_run_out_of_depth(cast: Ca
             rig.now = replace(rig.now, wall=WallTime(WALL + year * 25 * DAY_MS))
         (answer,) = of(giver.tell(RenewalAsked(op=year, chain=taker.peer.chain)), AnswerDoor)
         assert isinstance(answer.answer, Admitted), year
-        chain = answer.answer.chain
-        before = judge_chain(taker.peer.chain, cast.mesh).expires
+        before = taker.peer.members.mine.expires
         taker.meet(giver.me)
-        taker.hear(giver.me, Admitted(chain=chain, contacts=()))
-        assert taker.peer.chain == chain
-        assert judge_chain(chain, cast.mesh).expires > before
-        assert len(chain) <= 3
+        taker.hear(giver.me, answer.answer)
+        assert taker.peer.chain == taker.me.chain
+        assert taker.peer.members.mine.expires > before

@@ -6,8 +6,9 @@ import pytest
 
 from mesh.core.effects import Effect
 from mesh.core.events import Event, StopAsked, TimerFired
+from mesh.core.me import Me
 from mesh.core.notes import Note
-from mesh.core.peer import Me, Peer
+from mesh.core.peer import Peer
 from mesh.core.timers import Tick, Timer
 from mesh.wire.messages import MESSAGES
 from tests.support.cast import Cast, boot

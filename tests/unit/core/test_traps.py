@@ -15,7 +15,7 @@ from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import LEASE_MS, MAX_ADMISSIONS_KEPT, RESTARTED_KEEPER_MS, STALLED_UNKNOWN_MS, WINDOW_FACTOR
 from mesh.wire import kept as kp
 from mesh.wire.envelope import sign
-from mesh.wire.members import Admission, Invite, judge_chain
+from mesh.wire.members import Admission, Invite, judge_standing
 from mesh.wire.messages import (
     Admitted,
     Beat,
@@ -438,6 +438,6 @@ def test_28_a_mesh_that_was_off_for_two_months_wakes_up_without_its_founder(cast
     door = Rig(cast, actor=ann)
     (answer,) = of(door.tell(RenewalAsked(op=1, chain=bob.chain)), AnswerDoor)
     assert isinstance(answer.answer, Admitted)
-    renewed = judge_chain(answer.answer.chain, cast.mesh)
+    renewed = judge_standing(answer.answer.chain, answer.answer.renewed, cast.mesh)
     assert renewed.peer == bob.id
     assert renewed.expires > WALL

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mesh.ground.errors import WireError
 from mesh.ground.instants import WallTime
 from mesh.wire.cipher import CONTROL_PACKET_MAX_BYTES, DATA_PACKET_MAX_BYTES
+from mesh.wire.envelope import sign
 from mesh.wire.handshake import (
     HINT_SIZE,
     LENGTH_SIZE,
@@ -26,9 +27,10 @@ from mesh.wire.handshake import (
     mesh_hint,
     respond,
 )
-from mesh.wire.members import Credentials, JoinRequest, Membership
-from mesh.wire.signing import Ed25519Verifier
-from tests.support.meshes import LONG_AFTER, NOW, TestMesh, seed
+from mesh.wire.members import Credentials, JoinRequest, Membership, Renewal, Renewed
+from mesh.wire.revocations import Bans, Notice, PeerRevoked, Revocation
+from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
+from tests.support.meshes import LONG_AFTER, NOW, Member, TestMesh, seed
 
 DOOR = DatedDoor(lambda: NOW)
 VERIFIER = Ed25519Verifier()
@@ -305,3 +307,63 @@ def test_papers_do_not_print_their_secrets() -> None:
     papers = TestMesh().member().papers
     assert repr(papers.secret) not in repr(papers)
     assert repr(papers.static.secret) not in repr(papers)
+
+
+def test_who_was_revoked_gets_no_channel_in_either_direction() -> None:
+    mesh = TestMesh()
+    ann, thief = mesh.member(), mesh.member()
+    guest = guest_of(thief, mesh)
+    knows = DatedDoor(lambda: NOW)
+    knows.bans = bans_on(thief, mesh)
+    for out in (thief, guest):
+        for purpose in (Purpose.CONTROL, Purpose.BULK):
+            with pytest.raises(WireError, match="no entry"):
+                shake(initiator(out.papers, purpose), responder(ann.papers, knows))
+            with pytest.raises(WireError, match="no entry"):
+                shake(initiator(ann.papers, purpose, knows), responder(out.papers))
+
+
+def test_a_proof_that_is_dated_back_opens_nothing() -> None:
+    """A revoked member admits a friend as of last year; who found an expired invite signs an admission with its key."""
+    mesh = TestMesh()
+    ann, thief = mesh.member(), mesh.member()
+    knows = DatedDoor(lambda: NOW)
+    knows.bans = bans_on(thief, mesh)
+    friend = guest_of(thief, mesh, issued=WallTime(NOW - 365 * 24 * 3_600_000))
+    with pytest.raises(WireError, match="no entry"):
+        shake(initiator(friend.papers), responder(ann.papers, knows))
+    invite_key = Ed25519Signer(seed())
+    finder = guest_of(replace(ann, signer=invite_key), mesh, issued=WallTime(NOW - 365 * 24 * 3_600_000))
+    with pytest.raises(WireError, match="broken link"):
+        shake(initiator(finder.papers), responder(ann.papers))
+
+
+def test_a_renewal_lets_in_until_its_signer_is_revoked() -> None:
+    mesh = TestMesh()
+    ann, thief, late = mesh.member(), mesh.member(), mesh.member(expires=WallTime(NOW - 1))
+    body = Renewal(mesh=mesh.id, admission=late.chain[-1].id, expires=WallTime(NOW + 1_000))
+    renewed = Renewed(renewal=sign(body, thief.signer), by=thief.chain)
+    shown = replace(late.credentials, renewed=renewed)
+    papers = replace(late.papers, shown=shown)
+    one = initiator(papers)
+    shake(one, responder(ann.papers))
+    assert one.opened is not None
+    assert one.opened.kind is ChannelKind.MEMBER
+    knows = DatedDoor(lambda: NOW)
+    knows.bans = bans_on(thief, mesh)
+    one = initiator(papers)
+    shake(one, responder(ann.papers, knows))
+    assert one.opened is not None
+    assert one.opened.kind is ChannelKind.RENEW, "it is a member still, and is renewed by somebody else"
+
+
+def guest_of(member: Member, mesh: TestMesh, *, issued: WallTime = NOW) -> Member:
+    signer = Ed25519Signer(seed())
+    body = replace(mesh.admission(signer.key), issued=issued)
+    return replace(member, signer=signer, chain=(*member.chain, sign(body, member.signer)))
+
+
+def bans_on(member: Member, mesh: TestMesh) -> Bans:
+    what = PeerRevoked(peer=member.id, spared=(), strike=False)
+    body = Revocation(mesh=mesh.id, by=(), what=what, said=NOW, by_name="root", name="")
+    return Bans([Notice(revocation=sign(body, mesh.root), chain=())])

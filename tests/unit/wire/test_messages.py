@@ -43,6 +43,7 @@ NUMBERS = {
     "Admitted": 25,
     "Refused": 26,
     "RenewAsk": 27,
+    "Revocations": 28,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,
@@ -55,6 +56,8 @@ KEPT_NUMBERS = {
     "KeptContact": 8,
     "KeptAdmission": 9,
     "KeptDone": 10,
+    "KeptRevocation": 11,
+    "KeptRenewal": 12,
 }
 
 
