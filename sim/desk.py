@@ -15,7 +15,6 @@ from mesh.ports.desk import (
     CancelAnswer,
     EnginesAnswer,
     FetchAnswer,
-    InviteAnswer,
     JobAnswer,
     JobChange,
     JobRow,
@@ -32,6 +31,14 @@ from mesh.ports.desk import (
     SubmitAnswer,
     SubmitRequest,
     TaskRow,
+)
+from mesh.ports.roster import (
+    InviteAnswer,
+    MemberRow,
+    MembersAnswer,
+    RevokeAnswer,
+    RevokeInviteAnswer,
+    RevokeRequest,
 )
 
 ME = "a1" * 32
@@ -108,6 +115,24 @@ def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> Peer
     )
 
 
+def member_row(identity: str, name: str, *, by: str = "") -> MemberRow:
+    """Make the row of a member that the founding, or another member's invite, let in."""
+    return MemberRow(
+        id=identity,
+        name=name,
+        me=identity == ME,
+        connected=True,
+        roles=["render", "submit", "invite"] if by else ["render", "submit", "invite", "admin"],
+        state="member",
+        expires_at_ms=1_792_592_000_000,
+        admitted_by=by,
+        admitted_by_name="desk" if by else "",
+        invite="e5" * 32 if by else "",
+        revoked_by="",
+        revoked_by_name="",
+    )
+
+
 class FakeDesk:
     """A desk that does as a test says; `calls` lists what was asked of it, with its arguments."""
 
@@ -126,6 +151,8 @@ class FakeDesk:
         """What the engine printed in every attempt."""
         self.on_watch: Callable[[], None] | None = None
         """Called whenever somebody who watches a job has been told what there is."""
+        self.thrown_out = ""
+        """Why this peer is no member any more."""
         self.on_status: Callable[[], None] | None = None
         """Called whenever somebody asked for the status, after that was taken down."""
         self._change = trio.Event()
@@ -182,6 +209,8 @@ class FakeDesk:
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
             peers=[PeerRow(**peer) for peer in self.peers],
+            cloned="",
+            thrown_out=self.thrown_out,
             renders=[{"job": row["id"], "frame": 2, "slot": 0, "sample": 7} for row in self.rows.values()],
             jobs=list(self.rows.values()),
         )
@@ -302,12 +331,29 @@ class FakeDesk:
         self._asked("invite", roles, life_ms, uses)
         return InviteAnswer(
             token=EXAMPLE_INVITE,
+            id="e5" * 32,
             mesh_name="films",
             roles=roles or ["render", "submit", "invite"],
             uses=uses,
             expires_at_ms=1_790_000_060_000 + life_ms,
             addresses=["192.168.1.5:40001"],
         )
+
+    async def members(self) -> MembersAnswer:
+        """Tell of a founder and of one whom it let in."""
+        self._asked("members")
+        return MembersAnswer(mesh_name="films", members=[member_row(ME, "desk"), member_row(OTHER, "studio", by=ME)])
+
+    async def revoke(self, request: RevokeRequest) -> RevokeAnswer:
+        """Throw the studio out, whoever was meant, and nobody along."""
+        self._asked("revoke", request)
+        row = member_row(OTHER, "studio", by=ME)
+        return RevokeAnswer(member=row, along=[], spared=[], strike=request["strike"])
+
+    async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
+        """Take any invite back, by which the studio came."""
+        self._asked("revoke_invite", invite)
+        return RevokeInviteAnswer(invite="e5" * 32, along=[member_row(OTHER, "studio", by=ME)])
 
     async def leave(self) -> None:
         """Note it."""

@@ -29,7 +29,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.settings import Settings
 from mesh.net import http as api
 from mesh.net.http_guard import MAX_BODY_BYTES
-from mesh.ports import desk
+from mesh.ports import desk, roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +131,17 @@ _ROUTES: dict[str, tuple[str, str, str]] = {
     "POST /jobs/{job}/cancel": ("CancelAnswer", "", "ends a job for good"),
     "POST /jobs/{job}/fetch": ("FetchAnswer", "`directory`, `overwrite`", "writes the frames into a folder; *works*"),
     "POST /invites": ("InviteAnswer", "`roles`, `life_ms`, `uses`", "signs an invite"),
+    "GET /members": ("MembersAnswer", "", "everybody who was ever admitted, as far as this peer knows"),
+    "POST /members/{peer}/revoke": (
+        "RevokeAnswer",
+        "`strike`, `spare`, `spare_all`, `dry_run`",
+        "throws a peer out for good, and with it whom it let in",
+    ),
+    "POST /invites/{invite}/revoke": (
+        "RevokeInviteAnswer",
+        "",
+        "takes an invite back, and throws out all who came by it",
+    ),
     "POST /leave": ("", "", "drains, then forgets the membership and ends"),
     "POST /stop": ("", "`now`", "drains and ends; with `now` at once"),
 }
@@ -232,7 +243,7 @@ def api_page() -> str:
         answer, body, text = _ROUTES[path]
         lines.append(f"| `{path}` | {_linked(body)} | {_linked(answer) or '`{}`'} | {text} |")
     lines += ["", "## Values", ""]
-    for name, kind in vars(desk).items():
+    for name, kind in (vars(roster) | vars(desk)).items():
         if is_typeddict(kind):
             lines += [f"### {name}", "", " ".join((kind.__doc__ or "").split()), "", "| field | type |", "|---|---|"]
             lines += [f"| `{field}` | {_type_name(hint)} |" for field, hint in get_type_hints(kind).items()]
@@ -253,7 +264,7 @@ def paths() -> list[str]:
 
 
 def _linked(name: str) -> str:
-    return f"[{name}](#{name.lower()})" if is_typeddict(getattr(desk, name, None)) else name
+    return f"[{name}](#{name.lower()})" if is_typeddict(getattr(desk, name, getattr(roster, name, None))) else name
 
 
 def _type_name(hint: Any) -> str:

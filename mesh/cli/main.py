@@ -23,6 +23,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "This peer": {
         "join": "Found a mesh, enter one, or start this peer again.",
         "invite": "Print an invite for another machine.",
+        "members": "List the members: roles, until when, and by whom or which invite they came.",
+        "revoke": "Throw a peer out of the mesh, for good.",
         "status": "Show this peer, the others, and the jobs.",
         "top": "Show peers, jobs and frames live, on a screen of its own.",
         "stop": "Finish the frames in hand and end the peer.",

@@ -28,6 +28,7 @@ from mesh.ground.limits import INVITE_MS
 from mesh.net.http_events import Work, watching, working
 from mesh.net.http_guard import Guard, failure, no_such_path, read_body
 from mesh.ports.desk import Desk, NotFound, Progress, SubmitRequest
+from mesh.ports.roster import RevokeRequest
 
 LOOPBACK: Final = "127.0.0.1"
 PREFIX: Final = "/v1"
@@ -76,7 +77,10 @@ class Api:
             ("GET", "/jobs/{job}/logs", self._logs),
             ("POST", "/jobs/{job}/cancel", self._cancel),
             ("POST", "/jobs/{job}/fetch", self._fetch),
+            ("GET", "/members", self._members),
+            ("POST", "/members/{peer}/revoke", self._revoke),
             ("POST", "/invites", self._invite),
+            ("POST", "/invites/{invite}/revoke", self._revoke_invite),
             ("POST", "/leave", self._leave),
             ("POST", "/stop", self._stop),
         ]
@@ -136,6 +140,27 @@ class Api:
         if not all(isinstance(role, str) for role in body["roles"]):
             raise UsageError("roles: a list of names")
         return JSONResponse(await self._desk.invite(body["roles"], body["life_ms"], body["uses"]))
+
+    async def _members(self, _request: Request) -> Response:
+        return JSONResponse(await self._desk.members())
+
+    async def _revoke(self, request: Request) -> Response:
+        defaults = {"strike": False, "spare": [], "spare_all": False, "dry_run": False}
+        fields = {"strike": (bool,), "spare": (list,), "spare_all": (bool,), "dry_run": (bool,)}
+        body = _checked(defaults | await read_body(request), fields)
+        if not all(isinstance(name, str) for name in body["spare"]):
+            raise UsageError("spare: a list of names")
+        asked = RevokeRequest(
+            peer=request.path_params["peer"],
+            strike=body["strike"],
+            spare=body["spare"],
+            spare_all=body["spare_all"],
+            dry_run=body["dry_run"],
+        )
+        return JSONResponse(await self._desk.revoke(asked))
+
+    async def _revoke_invite(self, request: Request) -> Response:
+        return JSONResponse(await self._desk.revoke_invite(request.path_params["invite"]))
 
     async def _leave(self, _request: Request) -> Response:
         await self._desk.leave()

@@ -8,7 +8,7 @@ from mesh.wire.handshake import Exchange, Opened
 from mesh.wire.messages import Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Link:
     """A stream and the record layer on it."""
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
+from weakref import WeakSet
 
 import trio
 
@@ -105,6 +106,8 @@ class TcpTransport:
         self._bounds = bounds
         self._half_open = _HalfOpen(bounds)
         self._channels: set[TcpChannel] = set()
+        self._links: WeakSet[Link] = WeakSet()
+        """Links for pieces, of either direction, that somebody still has."""
         self._opening = 0
         self._port = 0
         self._bound: tuple[Address, ...] = ()
@@ -148,7 +151,7 @@ class TcpTransport:
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        return Link(stream=stream, opened=opened, remote=address, dialled=True)
+        return self._noted(Link(stream=stream, opened=opened, remote=address, dialled=True))
 
     async def lend(self, address: Address) -> None:
         """Let who listens there ask on a link that this peer opens; see the port for the errors."""
@@ -161,6 +164,13 @@ class TcpTransport:
     def show(self, shown: Credentials) -> None:
         """Prove membership by `shown` in every handshake from now on."""
         self._papers = replace(self._papers, shown=shown)
+
+    def judge_again(self) -> None:
+        """Let go of links with those whom the door shuts out now."""
+        for link in tuple(self._links):
+            shown = link.opened.shown
+            if isinstance(shown, Credentials) and self._door.member(shown, link.opened.membership) is None:
+                self._nursery.start_soon(trio.aclose_forcefully, link.stream)
 
     async def aclose_all(self) -> None:
         """Close every channel, side by side."""
@@ -177,9 +187,9 @@ class TcpTransport:
         if link is None:
             return
         if link.opened.purpose is Purpose.BULK:
-            await self._serve_bulk(link)
+            await self._serve_bulk(self._noted(link))
         elif link.opened.purpose is Purpose.LEND:
-            await self._take_lent(link)
+            await self._take_lent(self._noted(link))
         elif not self._full:
             channel = self._channel(link)
             await self._accepted.send(channel)
@@ -212,6 +222,11 @@ class TcpTransport:
             raise HandshakeFailed(f"{address} did not answer the handshake") from error
         except (EndedEarly, trio.BrokenResourceError) as error:
             raise HandshakeFailed(f"{address} ended the handshake") from error
+
+    def _noted(self, link: Link) -> Link:
+        if link.opened.purpose in (Purpose.BULK, Purpose.LEND):
+            self._links.add(link)
+        return link
 
     @property
     def _full(self) -> bool:

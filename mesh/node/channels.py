@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 import trio
 
 from mesh.core.effects import CloseChannel, Dial, Knock, Send
-from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard, TwinMet
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.node.doors import Doors
@@ -31,6 +31,7 @@ from mesh.ports import transport as ports
 from mesh.ports.transport import Channel, DialRefused, Transport, TransportError
 from mesh.wire import messages
 from mesh.wire.handshake import ChannelKind
+from mesh.wire.members import Credentials
 from mesh.wire.messages import Address, Hello, Message
 
 USED: Final = b"\x01"
@@ -161,7 +162,9 @@ class Channels:
         """Take channels that others open, for ever."""
         while True:
             channel = await self._transport.accept()
-            if channel.kind is ChannelKind.MEMBER and self._unproven[channel.peer] < UNPROVEN_MOST:
+            if channel.peer == self._me and channel.kind is not ChannelKind.ADMIT:
+                self._nursery.start_soon(self._met_twin, channel)
+            elif channel.kind is ChannelKind.MEMBER and self._unproven[channel.peer] < UNPROVEN_MOST:
                 self._unproven[channel.peer] += 1
                 self._nursery.start_soon(self._accepted, channel)
             elif channel.kind is ChannelKind.MEMBER:
@@ -206,12 +209,19 @@ class Channels:
         except TransportError as error:
             self._unreached(address, error)
             return  # the core knocks again
-        if channel.kind is not ChannelKind.MEMBER:
+        if channel.peer == self._me:
+            await self._met_twin(channel)
+        elif channel.kind is not ChannelKind.MEMBER:
             await self._doors.serve(channel)
-        elif channel.peer == self._me or channel.peer in self._lines:
+        elif channel.peer in self._lines:
             await channel.aclose()
         else:
             await self._use(channel)
+
+    async def _met_twin(self, channel: Channel) -> None:
+        """Tell the core of a process with this peer's own key: the handshake refuses that of this very process."""
+        await self._tell(TwinMet(address=channel.remote))
+        await channel.aclose()
 
     async def _accepted(self, channel: Channel) -> None:
         """Wait until the dialler uses the channel, then do so too."""
@@ -264,7 +274,8 @@ class Channels:
         assert channel.boot is not None, "a member without a boot"
         with line.scope:
             address = channel.remote if channel.dialled else None
-            await self._tell(ChannelOpened(peer=channel.peer, boot=channel.boot, address=address))
+            shown = channel.shown if isinstance(channel.shown, Credentials) else None
+            await self._tell(ChannelOpened(peer=channel.peer, boot=channel.boot, address=address, shown=shown))
             line.told = True
             with suppress(ports.ChannelClosed, WireError):
                 while True:

@@ -7,7 +7,7 @@ the core.
 Invariants: a job is named by its id, by a unique beginning of it, or by its name where just one has that. The module
 must not know how programs reach it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,26 +15,35 @@ import trio
 
 import mesh
 from mesh.core.effects import Declined
-from mesh.core.events import CancelAsked, StopAsked
-from mesh.core.status import HelperView, JobState, JobView, MeshView, TaskView
+from mesh.core.events import CancelAsked, RevokeAsked, StopAsked
+from mesh.core.status import HelperView, JobState, JobView, MemberView, MeshView, TaskView
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
 from mesh.ground.instants import Now, wall_later
-from mesh.node import rows
+from mesh.node import roster, rows
 from mesh.node.asking import Asking, Changes, pause_s
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
 from mesh.node.logs import Logs
 from mesh.ports import desk
-from mesh.ports.desk import Ambiguous, DeskError, Draining, JobCancelled, NotAllowed, NotFound, Report
+from mesh.ports.desk import Ambiguous, DeskError, Draining, JobCancelled, NotAllowed, NotFound, Report, ThrownOut
+from mesh.ports.roster import (
+    InviteAnswer,
+    MemberRow,
+    MembersAnswer,
+    RevokeAnswer,
+    RevokeInviteAnswer,
+    RevokeRequest,
+)
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
-from mesh.wire.envelope import Signer, sign
+from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
 from mesh.wire.members import DEFAULT_ROLES, MAX_USES, Chain, Invite, Role
 from mesh.wire.messages import MAX_ADDRESSES, Address
 from mesh.wire.records import EngineId
+from mesh.wire.revocations import InviteRevoked, Ousted, Revocation
 from mesh.wire.signing import Ed25519Signer
 
 WATCH_S: Final = 0.5
@@ -46,6 +55,8 @@ _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
 _DECLINED: Final[dict[str, type[DeskError]]] = {
     "may-not-submit": NotAllowed,
     "may-not-cancel": NotAllowed,
+    "may-not-revoke": NotAllowed,
+    "revoked": ThrownOut,
     "unknown-job": NotFound,
     "draining": Draining,
     "cancelled": JobCancelled,
@@ -84,6 +95,8 @@ class NodeDesk:
         world: World,
         home: str,
         views: Views,
+        members: Callable[[], tuple[MemberView, ...]],
+        revocations: Callable[[], tuple[Signed[Revocation], ...]],
         store: BlobStore,
         rack: EngineRack,
         intake: Intake,
@@ -98,6 +111,8 @@ class NodeDesk:
         self._world = world
         self._home = home
         self._views = views
+        self._members = members
+        self._revocations = revocations
         self._store = store
         self._rack = rack
         self._intake = intake
@@ -130,6 +145,8 @@ class NodeDesk:
             "free_bytes": usage.free,
             "peers": [rows.peer_row(peer) for peer in view.peers],
             "renders": [rows.render_row(render) for render in view.renders],
+            "cloned": roster.why_cloned(view.twin) if view.twin is not None else "",
+            "thrown_out": self._thrown_out(),
             "jobs": [self._job_row(job, names) for job in _newest_first(view)],
         }
 
@@ -158,6 +175,8 @@ class NodeDesk:
     async def submit(self, request: desk.SubmitRequest, report: Report) -> desk.SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""
         view = self._view()
+        if out := self._thrown_out():
+            raise ThrownOut(out)
         if "submit" not in view.roles:
             raise NotAllowed("this peer was admitted without the role `submit`")
         if view.draining:
@@ -193,9 +212,11 @@ class NodeDesk:
             raise NotFound(f"{found.record.name} has no frame {frame}, but {rows.frames_text(found.record.frames)}")
         return await self._logs.read(found, tasks, frame, _names(view))
 
-    async def invite(self, roles: list[str], life_ms: int, uses: int) -> desk.InviteAnswer:
+    async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
         """Sign an invite."""
         view = self._view()
+        if out := self._thrown_out():
+            raise ThrownOut(out)
         if "invite" not in view.roles:
             raise NotAllowed("this peer was admitted without the role `invite`")
         wanted = _roles(roles, view)
@@ -217,12 +238,38 @@ class NodeDesk:
         )
         return {
             "token": write(token),
+            "id": token.invite.id.hex(),
             "mesh_name": token.mesh_name,
             "roles": rows.role_names(wanted),
             "uses": uses,
             "expires_at_ms": expires,
             "addresses": [str(address) for address in token.addresses],
         }
+
+    async def members(self) -> MembersAnswer:
+        """List everybody who was ever admitted."""
+        return {"mesh_name": self._inviting.mesh_name, "members": self._member_rows(self._members())}
+
+    async def revoke(self, request: RevokeRequest) -> RevokeAnswer:
+        """Throw a peer out, and with it whom it let in."""
+        ousting = roster.plan(self._members(), self._revocations(), request, self._view().peer)
+        if not request["dry_run"]:
+            await self._asked_to_revoke(ousting.what)
+        rows_of = self._member_rows
+        return {
+            "member": rows_of([ousting.member])[0],
+            "along": rows_of(ousting.along),
+            "spared": rows_of(ousting.spared),
+            "strike": request["strike"],
+        }
+
+    async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
+        """Take an invite back, and throw out all who came by it."""
+        members = self._members()
+        found = roster.invite_of(members, invite)
+        along = roster.came_by(members, found)
+        await self._asked_to_revoke(InviteRevoked(invite=found))
+        return {"invite": found.hex(), "along": self._member_rows(along)}
 
     async def leave(self) -> None:
         """Drain, then forget the membership and end."""
@@ -266,6 +313,20 @@ class NodeDesk:
     async def _next_change(self, took_s: float = 0.0) -> None:
         await trio.sleep(pause_s(took_s, WATCH_S))
         await self._changes.wait()
+
+    async def _asked_to_revoke(self, what: Ousted) -> None:
+        reply = await self._asking.ask(lambda op: RevokeAsked(op=op, what=what))
+        if isinstance(reply, Declined):
+            raise _declined(reply)
+
+    def _thrown_out(self) -> str:
+        members = self._members()
+        me = next(member for member in members if member.me)
+        return roster.why_out(me.revoked, me.peer, members) if me.revoked is not None else ""
+
+    def _member_rows(self, members: Sequence[MemberView]) -> list[MemberRow]:
+        names, now = roster.names_of(self._members()), self._world.now().wall
+        return [roster.member_row(member, names, now) for member in members]
 
     def _view(self) -> MeshView:
         return self._views.mesh_view(self._world.now())

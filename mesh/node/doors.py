@@ -71,7 +71,7 @@ class Doors:
         message = await self._hearing.message(await channel.receive())
         if isinstance(message, AdmitAsk) and isinstance(shown, JoinRequest):
             op = next(self._ops)
-            asked = AdmissionAsked(op=op, invite=shown.invite, subject=shown.by_subject.key)
+            asked = AdmissionAsked(op=op, invite=shown.invite, subject=shown.by_subject.key, inviter=shown.inviter)
             await channel.send(messages.encode(await self._asked(op, asked)))
 
     async def _renew(self, channel: Channel) -> None:

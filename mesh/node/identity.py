@@ -1,25 +1,28 @@
 """Who this peer is: its keys, its place in a mesh, this start of its process; and what it remembers of that.
 
-Theory: a journal begins where the last process ended, so the chain that this peer shows is the newest that it was ever
-given: the one it joined with, or a renewal that the journal holds.
+Theory: a journal begins where the last process ended. A peer shows the chain that it joined with for as long as it is a
+member, and beside it the renewal that lasts longest of those in the journal.
 
 Invariants: the secrets are part of no representation. Nothing here opens a connection or a file.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mesh.core.peer import Me
+from mesh.core.me import Me
 from mesh.ground.errors import WireError
 from mesh.ground.ids import Boot, MeshId, PeerId
+from mesh.ground.instants import WallTime
 from mesh.ports.storage import Journal, JournalDamaged
 from mesh.wire import kept as kp
 from mesh.wire.envelope import Signer, mesh_id, peer_id, sign
-from mesh.wire.handshake import Papers
+from mesh.wire.handshake import DatedDoor, Papers
 from mesh.wire.kept import Kept
-from mesh.wire.members import Chain, Credentials, StaticKey, judge_chain
+from mesh.wire.members import Chain, Credentials, Renewed, StaticKey, judge_standing
 from mesh.wire.noise import KeyPair
+from mesh.wire.revocations import Bans, judge_notice
 
 COMPACT_BYTES: Final = 8 * 1024 * 1024
 """A journal below this is read in a moment, whatever is in it."""
@@ -34,6 +37,8 @@ class Identity:
     secret: bytes = field(repr=False)
     """The mesh secret."""
     chain: Chain
+    renewed: Renewed | None = None
+    """What lengthens the chain's time, if it was renewed."""
     boot: Boot
     name: str
     mesh_name: str = ""
@@ -53,14 +58,14 @@ class Identity:
         """Return what the core needs to know."""
         return Me(signer=self.signer, chain=self.chain, mesh=self.mesh, boot=self.boot, name=self.name)
 
-    def credentials(self, chain: Chain) -> Credentials:
-        """Return what this peer shows in handshakes while `chain` is its chain."""
+    def credentials(self, renewed: Renewed | None) -> Credentials:
+        """Return what this peer shows in handshakes while its renewal is `renewed`."""
         static = sign(StaticKey(mesh=self.mesh, static=self.static.public), self.signer)
-        return Credentials(chain=chain, static=static, boot=self.boot)
+        return Credentials(chain=self.chain, static=static, boot=self.boot, renewed=renewed)
 
     def papers(self) -> Papers:
         """Return what this peer brings to every handshake."""
-        return Papers(mesh=self.mesh, secret=self.secret, static=self.static, shown=self.credentials(self.chain))
+        return Papers(mesh=self.mesh, secret=self.secret, static=self.static, shown=self.credentials(self.renewed))
 
 
 def load_kept(journal: Journal) -> tuple[Kept, ...]:
@@ -76,20 +81,35 @@ def load_kept(journal: Journal) -> tuple[Kept, ...]:
     return compact
 
 
-def newest_chain(joined: Chain, kept: Iterable[Kept]) -> Chain:
-    """Return the chain that lasts longest, of that with which this peer joined and its renewals in the journal."""
-    mesh, mine = mesh_id(joined[0].key), judge_chain(joined, mesh_id(joined[0].key))
-    best, expires = joined, mine.expires
+def newest_renewal(joined: Chain, kept: Iterable[Kept]) -> Renewed | None:
+    """Return the renewal in the journal that lasts longest, of the chain with which this peer joined; None: no renewal
+    does any good.
+    """
+    mesh = mesh_id(joined[0].key)
+    best, expires = None, judge_standing(joined, None, mesh).expires
     for entry in kept:
-        if not isinstance(entry, kp.KeptChain):
+        if not isinstance(entry, kp.KeptRenewal):
             continue
         try:
-            found = judge_chain(entry.chain, mesh)
+            found = judge_standing(joined, entry.renewed, mesh)
         except WireError:
             continue
-        if found.peer == mine.peer and found.expires > expires:
-            best, expires = entry.chain, found.expires
+        if found.expires > expires:
+            best, expires = entry.renewed, found.expires
     return best
+
+
+def door_with(kept: Iterable[Kept], mesh: MeshId, wall: Callable[[], WallTime]) -> DatedDoor:
+    """Return a door that knows from the first handshake on whom the journal's revocations shut out."""
+    notices = []
+    for entry in kept:
+        if isinstance(entry, kp.KeptRevocation):
+            with suppress(WireError):
+                judge_notice(entry.notice, mesh)
+                notices.append(entry.notice)
+    door = DatedDoor(wall)
+    door.bans = Bans(notices)
+    return door
 
 
 def without_outdated(kept: Sequence[Kept]) -> list[Kept]:
@@ -115,6 +135,10 @@ def _replaced_by(entry: Kept) -> object:
             return kp.KeptEntries, tuple(signed.id for signed in entries)
         case kp.KeptAdmission(admission=admission):
             return kp.KeptAdmission, admission.id
+        case kp.KeptRevocation(notice=notice):
+            return kp.KeptRevocation, notice.revocation.id
+        case kp.KeptRenewal():
+            return kp.KeptRenewal
         case _:
             # Orders and deliveries tell a story: none of it is outdated by a later line of it.
             return object()

@@ -55,6 +55,18 @@ class InviteUsedUp(JoinError):
     exit_code = 52
 
 
+class InviteRevoked(JoinError):
+    """The invite, or the peer that gave it, was revoked. Ask a member for a new one: `meshnode invite`."""
+
+    exit_code = 55
+
+
+class PeerRevoked(JoinError):
+    """This very peer was revoked, for good. Let it join under a new key: another `--home`, and a new invite."""
+
+    exit_code = 56
+
+
 class NobodyAnswers(JoinError):
     """No peer answered at the invite's addresses. One of them must run, and be reachable from this machine."""
 
@@ -125,7 +137,8 @@ async def join_mesh(
 ) -> Standing:
     """Ask for admission at the invite's addresses in turn, over a transport that shows `join_papers`.
 
-    Raises `InviteExpired`, `InviteUsedUp`, `MayNotAdmit`, or `NobodyAnswers` naming what became of each address.
+    Raises `InviteExpired`, `InviteUsedUp`, `InviteRevoked`, `PeerRevoked`, `MayNotAdmit`, or `NobodyAnswers` naming
+    what became of each address.
     """
     refusals: list[JoinError] = []
     tried: list[str] = []
@@ -174,5 +187,10 @@ def _standing(answer: Admitted, token: InviteToken, joiner: Signer, address: Add
 
 
 def _refusal(code: int, address: Address) -> JoinError:
-    kinds: dict[int, type[JoinError]] = {RefusalCode.EXPIRED: InviteExpired, RefusalCode.USED_UP: InviteUsedUp}
+    kinds: dict[int, type[JoinError]] = {
+        RefusalCode.EXPIRED: InviteExpired,
+        RefusalCode.USED_UP: InviteUsedUp,
+        RefusalCode.INVITE_REVOKED: InviteRevoked,
+        RefusalCode.PEER_REVOKED: PeerRevoked,
+    }
     return kinds.get(code, MayNotAdmit)(f"{address} refused")

@@ -37,6 +37,7 @@ from mesh.node.outputs import Outputs
 from mesh.node.pages import Pages
 from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
+from mesh.node.roster import why_cloned, why_out
 from mesh.node.rot import Rot
 from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
@@ -47,6 +48,7 @@ from mesh.ports.storage import BlobStore, Journal, Scenes
 from mesh.ports.transport import Pieces, Transport
 from mesh.ports.world import World
 from mesh.wire.envelope import Verifier
+from mesh.wire.handshake import DatedDoor
 from mesh.wire.kept import Kept, KeptOrder
 from mesh.wire.messages import Address
 
@@ -73,6 +75,8 @@ class Parts:
     pieces: Pieces
     renderer: Renderer
     folders: Folders
+    door: DatedDoor
+    """The transport's: the node tells it of those who were thrown out."""
     verifier: Verifier
     scratch: Path
     """A private directory that was emptied before."""
@@ -87,13 +91,15 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """What a node starts from."""
+    """What a node starts from, and whom it tells what its person should know."""
 
     kept: tuple[Kept, ...]
     contacts: tuple[Address, ...]
     """Addresses to dial without knowing who answers."""
     unreached: Unreached = unheard
     """Hears of each time that one of them leads nowhere."""
+    alarm: Callable[[str], None] = lambda _why: None
+    """Hears, once each, why this peer is no member any more, and that a copy of it runs."""
 
 
 class Node:
@@ -104,7 +110,9 @@ class Node:
         self._who = who
         self._beginning = beginning
         self._peer = Peer(who.me(), parts.world.entropy(_SEED_BYTES))
-        self._shown = who.credentials(who.chain)
+        self._shown = who.credentials(who.renewed)
+        self._bans = self._peer.members.bans
+        self._told_out = self._told_twin = False
         self._changes = Changes()
         self._mark = marks(parts.world, parts.timings)
         self._directories = first_directories(beginning.kept)
@@ -285,6 +293,8 @@ class Node:
             world=parts.world,
             home=parts.home,
             views=self._peer,
+            members=self._peer.views.members,
+            revocations=self._peer.revoking.words,
             store=parts.store,
             rack=self._rack,
             intake=intake,
@@ -304,10 +314,21 @@ class Node:
         )
 
     def _after_turn(self) -> None:
-        """Show a renewed chain from now on, and wake who watches."""
-        if self._peer.chain != self._shown.chain:
-            self._shown = self._who.credentials(self._peer.chain)
+        """Show a renewal from now on, shut the door on those who were thrown out, and wake who watches."""
+        members = self._peer.members
+        if members.renewed != self._shown.renewed:
+            self._shown = self._who.credentials(members.renewed)
             self._parts.transport.show(self._shown)
+        if members.bans is not self._bans:
+            self._bans = self._parts.door.bans = members.bans
+            self._parts.transport.judge_again()
+            if members.out is not None and not self._told_out:
+                self._told_out = True
+                self._beginning.alarm(why_out(members.out, self._who.peer, self._peer.views.members()))
+        twin = self._peer.host.twin
+        if twin is not None and not self._told_twin:
+            self._told_twin = True
+            self._beginning.alarm(why_cloned(twin))
         self._changes.note()
 
     def _offers(self) -> tuple[Offer, ...]:

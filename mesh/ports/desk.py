@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
+from mesh.ports.roster import InviteAnswer, MembersAnswer, RevokeAnswer, RevokeInviteAnswer, RevokeRequest
 
 if TYPE_CHECKING:
     from mesh.ports.renderer import Engines
@@ -27,13 +28,13 @@ class DeskError(MeshError):
 
 
 class NotFound(DeskError):
-    """There is no such job, frame or log here. `meshnode jobs` lists the jobs, `meshnode show JOB` one job's frames."""
+    """There is no such thing here. `meshnode jobs` lists the jobs, `show JOB` one job's frames, `members` the peers."""
 
     exit_code = 11
 
 
 class Ambiguous(DeskError):
-    """Several jobs answer to that name. Give more of the job's id; `meshnode jobs` shows the ids."""
+    """Several jobs or members answer to that name. Give more of the id: `meshnode jobs` and `members` show it."""
 
     exit_code = 12
 
@@ -80,6 +81,12 @@ class JobCancelled(DeskError):
     """The job was cancelled. Frames that were delivered before stay where they are."""
 
     exit_code = 19
+
+
+class ThrownOut(DeskError):
+    """This peer is no member any more: a revocation shuts it out. The message says whose, and how it may come back."""
+
+    exit_code = 9
 
 
 class RefusalRow(TypedDict):
@@ -275,6 +282,10 @@ class StatusAnswer(TypedDict):
     peers: list[PeerRow]
     jobs: list[JobRow]
     renders: list[RenderRow]
+    cloned: str
+    """What to do about another process that runs with this peer's identity; empty while none was met."""
+    thrown_out: str
+    """Why this peer is no member any more, and what to do; empty while it is one."""
 
 
 class SubmitRequest(TypedDict):
@@ -345,17 +356,6 @@ class LogAnswer(TypedDict):
     job: str
     parts: list[LogPart]
     gone: list[str]
-
-
-class InviteAnswer(TypedDict):
-    """A token to be given to one who may join, and what is in it."""
-
-    token: str
-    mesh_name: str
-    roles: list[str]
-    uses: int
-    expires_at_ms: int
-    addresses: list[str]
 
 
 class CancelAnswer(TypedDict):
@@ -438,6 +438,21 @@ class Desk(Protocol):
 
     async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
         """Sign an invite; no roles means the default ones. Raises NotAllowed without the role `invite`, UsageError."""
+        ...
+
+    async def members(self) -> MembersAnswer:
+        """List everybody who was ever admitted, as far as this peer knows."""
+        ...
+
+    async def revoke(self, request: RevokeRequest) -> RevokeAnswer:
+        """Throw a peer out for good, and with it whom it let in; with `dry_run` only say who that is.
+
+        Raises NotFound, Ambiguous, NotAllowed without the role `admin`, ThrownOut, UsageError.
+        """
+        ...
+
+    async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
+        """Take an invite back, and throw out all who came by it. Raises what `revoke` raises."""
         ...
 
     async def leave(self) -> None:

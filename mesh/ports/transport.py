@@ -175,6 +175,13 @@ class Transport(Protocol):
         """
         ...
 
+    def judge_again(self) -> None:
+        """Ask the door again about all who exchange pieces with this peer, and let go of those whom it shuts out now.
+
+        Channels stay: they are closed by who uses them.
+        """
+        ...
+
     def show(self, shown: Credentials) -> None:
         """Prove membership by `shown` in every handshake from now on; open channels stay as they are."""
         ...

@@ -106,11 +106,16 @@ def test_plain_answers(server: DeskServer) -> None:
     assert server.ask("GET", "/v1/jobs/shot/logs?frame=-2")[1]["parts"][0]["frame"] == -2
     assert server.ask("GET", "/v1/engines")[1]["usable"][0]["version"] == "4.2.23"
     assert server.ask("POST", "/v1/invites", {"roles": ["render"], "uses": 3})[1]["uses"] == 3
+    assert len(server.ask("GET", "/v1/members")[1]["members"]) == 2
+    assert server.ask("POST", "/v1/members/studio/revoke", {"strike": True})[1]["strike"]
+    assert server.ask("POST", "/v1/invites/e5e5/revoke")[1]["along"][0]["name"] == "studio"
+    assert server.ask("POST", "/v1/members/studio/revoke", {"spare": [1]})[0] == 400
     assert server.ask("POST", "/v1/jobs/shot/cancel")[1]["job"]["state"] == "cancelled"
     assert server.ask("POST", "/v1/leave") == (200, {})
     assert server.ask("POST", "/v1/stop", {"now": True}) == (200, {})
     asked = [call[0] for call in server.desk.calls]
-    assert asked == ["jobs", "job", "job", "log", "engines", "invite", "cancel", "leave", "stop"]
+    revoked = ["members", "revoke", "revoke_invite"]
+    assert asked == ["jobs", "job", "job", "log", "engines", "invite", *revoked, "cancel", "leave", "stop"]
 
 
 def test_errors_carry_what_a_command_prints(server: DeskServer) -> None:

@@ -12,13 +12,16 @@ from mesh.ground.instants import WallTime
 from mesh.net import bulk
 from mesh.net.bulk import BulkHost, BulkPieces, Loans, open_pieces
 from mesh.net.link import Link
-from mesh.net.streams import TcpTransport
+from mesh.net.streams import TcpTransport, open_transport
 from mesh.ports.storage import BlobMissing, DiskFull
 from mesh.ports.transport import DialRefused, DialTimedOut, FetchFailed, HandshakeFailed, Lender
 from mesh.wire.bulk import PART_MAX_BYTES, ManifestSent, NotHere, Part, encode
-from mesh.wire.handshake import Papers, Purpose
+from mesh.wire.envelope import sign
+from mesh.wire.handshake import DatedDoor, Papers, Purpose
 from mesh.wire.manifest import MIB, Manifest, blob_id, manifest_of
 from mesh.wire.messages import Address
+from mesh.wire.revocations import Bans, Notice, PeerRevoked, Revocation
+from mesh.wire.signing import Ed25519Verifier
 from tests.support.meshes import NOW, TestMesh
 from tests.support.network import over_tcp
 from tests.support.timed import timed
@@ -335,3 +338,40 @@ async def test_an_expired_member_lends_nothing() -> None:
     ):
         with pytest.raises(HandshakeFailed):
             await lender.lend(Address(host="127.0.0.1", port=await borrower.listen("127.0.0.1", 0)))
+
+
+@timed
+async def test_a_peer_that_is_revoked_while_it_fetches_is_let_go() -> None:
+    """The source is told in the middle; what it still had to send never comes, and no new link opens."""
+    mesh = TestMesh()
+    ann, thief = mesh.member(), mesh.member()
+    blob = patterned(40 * MIB)
+    shelf = Shelf(blob)
+    (manifest,) = shelf.manifests.values()
+    door = DatedDoor(lambda: NOW)
+    what = PeerRevoked(peer=thief.id, spared=(), strike=False)
+    word = sign(Revocation(mesh=mesh.id, by=(), what=what, said=NOW, by_name="", name=""), mesh.root)
+    came: list[int] = []
+    threads = trio.CapacityLimiter(4)
+    async with (
+        open_transport(
+            papers=ann.papers, door=door, verifier=Ed25519Verifier(), serve_bulk=BulkHost(shelf, threads).serve
+        ) as source,
+        over_tcp(thief.papers) as transport,
+        open_pieces(transport.link, threads, Loans()) as pieces,
+    ):
+        address = Address(host="127.0.0.1", port=await source.listen("127.0.0.1", 0))
+
+        def revoke(number: int, piece: bytes) -> None:
+            del piece
+            came.append(number)
+            if len(came) == 2:
+                door.bans = Bans([Notice(revocation=word, chain=())])
+                trio.from_thread.run_sync(source.judge_again)
+
+        identity = blob_id(manifest)
+        with pytest.raises(FetchFailed):
+            await pieces.fetch_pieces(address, identity, manifest, range(len(manifest.pieces)), revoke)
+        assert len(came) < len(manifest.pieces)
+        with pytest.raises(HandshakeFailed):
+            await pieces.fetch_manifest(address, identity)

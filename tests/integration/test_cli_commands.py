@@ -1,12 +1,14 @@
 """Every command against a made-up desk over the real API: what it prints, asks, and ends with."""
 
+import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mesh.cli.main import COMMANDS, run
-from mesh.ports.desk import Draining, RefusalRow, Unwritten
+from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
 from sim.desk import EXAMPLE_INVITE, job_row
 from tests.support.desk_server import DeskServer, running_desk
 from tests.support.typed import Typist
@@ -45,6 +47,9 @@ def scene(tmp_path: Path) -> str:
         ("cancel", "shot"),
         ("engine", "list"),
         ("invite",),
+        ("invite", "--revoke", "e5e5", "--yes"),
+        ("members",),
+        ("revoke", "studio", "--yes"),
         ("stop",),
         ("leave",),
     ],
@@ -67,7 +72,14 @@ def test_without_a_peer_each_command_says_what_to_type(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], scene: str
 ) -> None:
     typist = Typist(tmp_path, capsys, None)
-    needed = {"show": ["shot"], "logs": ["shot"], "fetch": ["shot"], "cancel": ["shot"], "submit": [scene]}
+    needed = {
+        "show": ["shot"],
+        "logs": ["shot"],
+        "fetch": ["shot"],
+        "cancel": ["shot"],
+        "submit": [scene],
+        "revoke": ["bob"],
+    }
     for name in COMMANDS:
         if name not in ("join", "engine"):
             printed = typist.type(name, *needed.get(name, []))
@@ -267,6 +279,51 @@ def test_invite_prints_the_token_alone_on_standard_output(typist: Typist, server
     assert printed.out == f"{EXAMPLE_INVITE}\n"
     assert "3 peers into films" in printed.err
     assert server.desk.calls == [("invite", ["render", "submit"], 7 * 86_400_000, 3)]
+
+
+def test_members_says_who_let_whom_in(typist: Typist) -> None:
+    desk, studio = typist.type("members").out.splitlines()[1:]
+    assert desk.startswith("desk ")
+    assert "admin" in desk
+    assert "this peer" in desk
+    assert "the founding" in desk
+    assert "usual" in studio
+    assert "desk, invite e5e5e5e5"[:12] in studio
+
+
+def test_revoke_asks_before_it_does_anything(
+    typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    words = ("revoke", "studio", "--strike", "--spare", "bob")
+    asked = {"peer": "studio", "strike": True, "spare": ["bob"], "spare_all": False, "dry_run": True}
+    printed = typist.type(*words)
+    assert printed.code == 130, "nobody answered"
+    assert "thrown out for good" in printed.err
+    assert "rendered again" in printed.err
+    assert server.desk.calls == [("revoke", asked)]
+    printed = typist.type(*words, "--yes")
+    assert printed.code == 0
+    assert printed.out.startswith("revoked studio (b2b2b2b2)")
+    assert server.desk.calls[1:] == [("revoke", asked | {"dry_run": False})]
+
+
+def test_an_invite_is_revoked_by_its_id(typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert typist.type("invite", "--revoke", "e5e5").code == 130
+    assert server.desk.calls == []
+    printed = typist.type("invite", "--revoke", "e5e5", "--yes")
+    assert "and with it studio" in printed.out
+    assert server.desk.calls == [("revoke_invite", "e5e5")]
+
+
+def test_a_peer_that_was_thrown_out_says_so_first(typist: Typist, server: DeskServer) -> None:
+    server.desk.thrown_out = "this peer was revoked by ada: it may come back"
+    printed = typist.type("status")
+    assert printed.code == 0
+    assert "revoked by ada" in printed.err
+    server.desk.fails["revoke"] = NotAllowed("this peer was admitted without the role `admin`")
+    assert typist.type("revoke", "studio", "--yes").code == 14
 
 
 def test_fetch_does_not_speak_of_sending(typist: Typist, server: DeskServer) -> None:

@@ -13,7 +13,7 @@ from mesh.ground.ids import BlobId, Boot
 from mesh.net.bulk import BulkHost, Loans, open_pieces
 from mesh.net.machine import Machine
 from mesh.net.streams import open_transport
-from mesh.node.identity import Identity, load_kept, newest_chain
+from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import Standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.node.plain import plain_errors
@@ -114,17 +114,19 @@ class TestPeer:
             signer=self.signer,
             static=self.static,
             secret=self.secret,
-            chain=newest_chain(self.standing.chain, kept),
+            chain=self.standing.chain,
+            renewed=newest_renewal(self.standing.chain, kept),
             boot=Boot(world.entropy(16)),
             name=self.name,
         )
+        door = door_with(kept, who.mesh, lambda: world.now().wall)
         threads = trio.CapacityLimiter(8)
         loans = Loans()
         try:
             async with (
                 open_transport(
                     papers=who.papers(),
-                    door=DatedDoor(lambda: world.now().wall),
+                    door=door,
                     verifier=verifier,
                     serve_bulk=BulkHost(store, threads).serve,
                     take_lent=loans.take,
@@ -141,6 +143,7 @@ class TestPeer:
                     pieces=pieces,
                     renderer=self.stagehand,
                     folders=DiskFolders(),
+                    door=door,
                     verifier=verifier,
                     scratch=scratch,
                     home=str(self.home),

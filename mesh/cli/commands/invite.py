@@ -1,6 +1,7 @@
 """`meshnode invite`: a token that lets another machine in."""
 
 import re
+from urllib.parse import quote
 
 import click
 
@@ -8,7 +9,7 @@ from mesh.cli import output, words
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
 from mesh.ground.errors import UsageError
 from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS
-from mesh.ports.desk import InviteAnswer
+from mesh.ports.roster import InviteAnswer, RevokeInviteAnswer
 
 USES = 10
 """Peers that one invite lets in, unless said otherwise: a room full of machines, pasted once."""
@@ -26,9 +27,11 @@ def life(text: str) -> int:
 
 @click.command()
 @click.option(
+    "--role",
     "--roles",
+    "roles",
     metavar="A,B",
-    default="",
+    multiple=True,
     help="What it allows: render, submit, invite, admin.  [default: the first three]",
 )
 @click.option("--expires", metavar="TIME", default="24h", show_default=True, help="How long it lets in: 30m, 24h, 7d.")
@@ -40,16 +43,24 @@ def life(text: str) -> int:
     show_default=True,
     help="How many peers it lets in.",
 )
+@click.option("--revoke", "revoked", metavar="ID", help="Take an invite back, and throw out all who came by it.")
+@click.option("--yes", is_flag=True, help="With --revoke: do not ask.")
 @home_option
 @json_option
 @pass_caller
-def command(caller: Caller, roles: str, expires: str, uses: int) -> None:
+def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, revoked: str | None, yes: bool) -> None:
     """Print an invite for another machine.
 
     Whoever has it may join until it expires or is used up, so send it as you would a password. On the other machine:
     `meshnode join -` reads it from standard input, where nobody sees it in the list of processes.
+
+    --revoke takes one back for good, at a peer with the role `admin`. ID is what was printed with the invite, or the
+    beginning of it, as `meshnode members` shows it.
     """
-    wanted = [role.strip() for role in roles.split(",") if role.strip()]
+    if revoked is not None:
+        _revoke(caller, revoked, yes=yes)
+        return
+    wanted = [role.strip() for text in roles for role in text.split(",") if role.strip()]
     answer: InviteAnswer = caller.client().post("/invites", {"roles": wanted, "life_ms": life(expires), "uses": uses})
     if caller.as_json:
         output.say_json(answer)
@@ -57,6 +68,20 @@ def command(caller: Caller, roles: str, expires: str, uses: int) -> None:
     output.say(answer["token"])
     who, mesh = words.count(uses, "peer"), answer["mesh_name"] or "the mesh"
     text = f"Lets {who} into {mesh} until {words.moment(answer['expires_at_ms'])}, to {', '.join(answer['roles'])}. "
-    text += "There: meshnode join INVITE"
+    text += f"There: meshnode join INVITE. To take it back: meshnode invite --revoke {words.short(answer['id'])}"
     for line in output.paragraph(text):
         output.notice(output.dim(line))
+
+
+def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
+    if not yes:
+        output.notice(f"The invite {invite} is taken back for good, and whoever came by it is thrown out.")
+        click.confirm("Revoke it?", abort=True, err=True)
+    answer: RevokeInviteAnswer = caller.client().post(f"/invites/{quote(invite, safe='')}/revoke")
+    if caller.as_json:
+        output.say_json(answer)
+        return
+    along = [one["name"] or words.short(one["id"]) for one in answer["along"]]
+    output.say(
+        f"revoked the invite {words.short(answer['invite'])}" + (f", and with it {', '.join(along)}" if along else "")
+    )

@@ -22,6 +22,9 @@ def command(caller: Caller) -> None:
     if caller.as_json:
         output.say_json(status)
         return
+    for trouble in (status["thrown_out"], status["cloned"]):
+        if trouble:
+            output.warning(trouble)
     for line in [*_head(status), "", *_peers(status), *_jobs(status)]:
         output.say(line)
 

@@ -25,7 +25,7 @@ from mesh.net.link import Link
 from mesh.net.machine import Machine
 from mesh.net.streams import TcpTransport, open_transport
 from mesh.node.channels import Unreached
-from mesh.node.identity import Identity, load_kept, newest_chain
+from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.node.plain import most_telling
@@ -42,6 +42,7 @@ from mesh.store.keys import KEY_BYTES, Secret
 from mesh.store.scenes import StoreScenes
 from mesh.wire import invites
 from mesh.wire.handshake import DatedDoor
+from mesh.wire.kept import Kept
 from mesh.wire.messages import Address
 from mesh.wire.noise import KeyPair
 from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
@@ -122,21 +123,14 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
     timings = None if plan.timings is None else plan.timings.open("a", buffering=1, encoding="utf-8")
     try:
         kept = load_kept(journal)
-        who = Identity(
-            signer=start.signer,
-            static=start.static,
-            secret=secret.reveal(),
-            chain=newest_chain(standing.chain, kept),
-            boot=Boot(world.entropy(_BOOT_BYTES)),
-            name=start.name,
-            mesh_name=standing.mesh_name,
-        )
+        who = _identity(start, standing, secret, kept)
+        door = door_with(kept, who.mesh, lambda: world.now().wall)
         threads = trio.CapacityLimiter(BULK_THREADS)
         loans = Loans()
         async with (
             open_transport(
                 papers=who.papers(),
-                door=DatedDoor(lambda: world.now().wall),
+                door=door,
                 verifier=start.verifier,
                 serve_bulk=BulkHost(store, threads).serve,
                 take_lent=loans.take,
@@ -157,6 +151,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 pieces=pieces,
                 renderer=renderer,
                 folders=DiskFolders(),
+                door=door,
                 verifier=start.verifier,
                 scratch=home.work,
                 home=str(home.directory),
@@ -165,7 +160,10 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 timings=None if timings is None else timings.write,
             )
             beginning = Beginning(
-                kept=kept, contacts=(*typed, *standing.contacts), unreached=_once_each(typed, start.say)
+                kept=kept,
+                contacts=(*typed, *standing.contacts),
+                unreached=_once_each(typed, start.say),
+                alarm=start.say,
             )
             node = Node(parts, who, beginning)
             return await node.run(
@@ -178,6 +176,19 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
         journal.close()
         if timings is not None:
             timings.close()
+
+
+def _identity(start: _Start, standing: Standing, secret: Secret, kept: tuple[Kept, ...]) -> Identity:
+    return Identity(
+        signer=start.signer,
+        static=start.static,
+        secret=secret.reveal(),
+        chain=standing.chain,
+        renewed=newest_renewal(standing.chain, kept),
+        boot=Boot(start.world.entropy(_BOOT_BYTES)),
+        name=start.name,
+        mesh_name=standing.mesh_name,
+    )
 
 
 async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady) -> None:

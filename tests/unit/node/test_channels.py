@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from mesh.core.effects import AnswerDoor, CloseChannel, Dial, Knock, Send
-from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard
+from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard, TwinMet
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import WallTime
 from mesh.node.channels import UNPROVEN_MOST, USED, is_loopback
@@ -291,3 +291,20 @@ def _ping(peer: PeerId) -> Send:
 def _claim(mesh: TestMesh) -> Signed[Claim]:
     member = mesh.member()
     return sign(Claim(job=JobId(seed()), task=0, attempt=1, boot=member.boot, number=1), member.signer)
+
+
+@virtual
+async def test_two_processes_of_one_identity_notice_each_other() -> None:
+    mesh, wires = TestMesh(), Wires()
+    member = mesh.member()
+    clone = replace(member, boot=Boot(seed()[:16]))
+    async with party(wires, member) as ann, party(wires, clone) as copy:
+        ann.channels.knock(Knock(address=copy.address))
+        await quiet()
+        assert ann.heard == [TwinMet(address=copy.address)]
+        (met,) = copy.heard
+        assert isinstance(met, TwinMet)
+        ann.channels.knock(Knock(address=ann.address))
+        await quiet()
+        assert len(ann.heard) == 1, "it is no twin of its own"
+        assert not ann.channels.connected()

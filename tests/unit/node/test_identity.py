@@ -1,4 +1,4 @@
-"""What a peer remembers of itself: its newest chain, and a journal without what is outdated."""
+"""What a peer remembers of itself: its newest renewal, and a journal without what is outdated."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -6,11 +6,12 @@ import pytest
 
 from mesh.ground.ids import JobId
 from mesh.ground.instants import WallTime
-from mesh.node.identity import COMPACT_BYTES, load_kept, newest_chain, without_outdated
+from mesh.node.identity import COMPACT_BYTES, load_kept, newest_renewal, without_outdated
 from mesh.ports.storage import JournalDamaged
 from mesh.wire import kept as kp
 from mesh.wire.envelope import sign
-from mesh.wire.kept import Kept, KeptChain, KeptContact, KeptDelivery, KeptDone, KeptMark, KeptOrder
+from mesh.wire.kept import Kept, KeptChain, KeptContact, KeptDelivery, KeptDone, KeptMark, KeptOrder, KeptRenewal
+from mesh.wire.members import Renewal, Renewed
 from mesh.wire.messages import Address, Contact
 from mesh.wire.records import Mark
 from mesh.wire.signing import Ed25519Signer
@@ -18,23 +19,25 @@ from sim.fakes import MemoryJournal
 from tests.support.meshes import LONG_AFTER, Member, TestMesh, seed
 
 
-def renewed(member: Member, mesh: TestMesh, expires: int) -> KeptChain:
-    return KeptChain(chain=(sign(mesh.admission(member.signer.key, expires=WallTime(expires)), mesh.root),))
+def renewed(member: Member, by: Member, mesh: TestMesh, expires: int) -> KeptRenewal:
+    body = Renewal(mesh=mesh.id, admission=member.chain[-1].id, expires=WallTime(expires))
+    return KeptRenewal(renewed=Renewed(renewal=sign(body, by.signer), by=by.chain))
 
 
-def test_a_peer_shows_the_chain_that_lasts_longest_and_is_its_own() -> None:
+def test_a_peer_shows_the_renewal_that_lasts_longest_and_is_its_own() -> None:
     mesh, other = TestMesh(), TestMesh()
-    me = mesh.member()
-    longest = renewed(me, mesh, LONG_AFTER + 2)
-    kept = [
-        renewed(me, mesh, LONG_AFTER + 1),
+    me, ann = mesh.member(), mesh.member()
+    longest = renewed(me, ann, mesh, LONG_AFTER + 2)
+    kept: list[Kept] = [
+        renewed(me, ann, mesh, LONG_AFTER + 1),
         longest,
-        renewed(mesh.member(), mesh, LONG_AFTER + 9),
-        renewed(me, other, LONG_AFTER + 9),
+        renewed(ann, me, mesh, LONG_AFTER + 9),
+        renewed(me, me, mesh, LONG_AFTER + 9),
+        renewed(me, other.member(), mesh, LONG_AFTER + 9),
         KeptChain(chain=()),
     ]
-    assert newest_chain(me.chain, kept) == longest.chain
-    assert newest_chain(me.chain, kept[2:]) == me.chain
+    assert newest_renewal(me.chain, kept) == longest.renewed
+    assert newest_renewal(me.chain, kept[2:]) is None
 
 
 def test_a_later_entry_about_the_same_thing_replaces_the_earlier() -> None:
