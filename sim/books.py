@@ -10,8 +10,9 @@ from mesh.core.effects import Append, Effect
 from mesh.core.events import Event, PageRead
 from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.wire.envelope import Signed
-from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold
+from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptRevocation
 from mesh.wire.records import Cancel, Entry, Hold, Job
+from mesh.wire.revocations import Bans, Notice
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -30,6 +31,9 @@ class Book:
         """By (directory, name): the result whose file lies there."""
         self.pages: dict[BlobId, None] = {}
         """Pages of seals that were read and said something."""
+        self.notices: list[Notice] = []
+        self.bans = Bans()
+        """Whom the revocations in the journal shut out."""
 
     def add(self, kept: Kept) -> None:
         """Take one entry of the journal."""
@@ -43,6 +47,9 @@ class Book:
                         self.cancels.setdefault(entry.body.job, []).append(entry)
             case KeptHold(hold=hold):
                 self.holds[hold.id] = hold
+            case KeptRevocation(notice=notice):
+                self.notices.append(notice)
+                self.bans = Bans(self.notices)
             case KeptDelivery(job=job, task=task, result=result, directory=directory) if job in self.heads:
                 body = self.heads[job].body
                 self.delivered[directory, body.names.name(body.frames.frame(task))] = result

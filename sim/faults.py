@@ -240,6 +240,9 @@ class Faults:
                     self.suspend(host, world.scenario.ends_ms, machine=act.what == "sleep")
                 case "thaw":
                     self._thaw(host, host.life)
+                case "revoke" | "strike":
+                    self._happened(host, "is revoked")
+                    world.people.revoke(host, strike=act.what == "strike")
                 case "stop":
                     self._happened(host, "is asked to stop")
                     host.ask_to_stop()

@@ -37,6 +37,7 @@ from mesh.core.effects import (
     WritePage,
 )
 from mesh.core.events import EnginesProbed, Event, Started, StopAsked, TimerFired
+from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
 from mesh.ground.ids import BOOT_SIZE, Boot, JobId
 from mesh.ground.instants import Now
@@ -57,6 +58,9 @@ _PROBE_MS = 150
 
 class Core(Protocol):
     """What the world needs of a peer: the real one, or a test's mutant of it."""
+
+    @property
+    def members(self) -> Members: ...
 
     def handle(self, now: Now, event: Event) -> list[Effect]: ...
 
@@ -255,6 +259,10 @@ class Host:
 
     def _set_timer(self, effect: SetTimer) -> None:
         self.world.tell_at(self, max(self.clock.when(effect.at), self.world.now_ms), TimerFired(timer=effect.timer))
+
+    def opens_to(self, other: "Host") -> bool:
+        """Tell whether this host's door lets another in, as its shell asks in every handshake."""
+        return self.core.members.bans.chain(other.chain) is None
 
     def now(self) -> Now:
         """Read the host's clocks now, as a person at its keyboard would."""

@@ -9,10 +9,13 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mesh.core.effects import Append, Effect, Export, Send, StartRender
-from mesh.core.events import Event, Exported, MessageHeard, Rendered, StopAsked
+from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender
+from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, Rendered, StopAsked
+from mesh.core.ledger import JobLedger
+from mesh.core.membership import Members
+from mesh.core.peer import Peer
 from mesh.core.status import JobView, MeshView, TaskState, TaskView
-from mesh.ground.ids import ID_SIZE, BlobId, JobId
+from mesh.ground.ids import ID_SIZE, BlobId, JobId, PeerId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptDelivery, KeptEntries, KeptHold
@@ -37,6 +40,11 @@ class Cheat:
     def handle(self, now: Now, event: Event) -> list[Effect]:
         """Pass an event on."""
         return self.inner.handle(now, event)
+
+    @property
+    def members(self) -> Members:
+        """Pass a question on."""
+        return self.inner.members
 
     def mesh_view(self, now: Now) -> MeshView:
         """Pass a question on."""
@@ -172,6 +180,46 @@ class ShowsAnother(Cheat):
         )
 
 
+class KeepsTalking(Cheat):
+    """S5: goes on with those of whom it knows that they were thrown out."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Close no channel that it should."""
+        effects = self.inner.handle(now, event)
+        return [effect for effect in effects if not isinstance(effect, CloseChannel)]
+
+
+class OpensToAll(Cheat):
+    """S5: has no door, and answers whoever was thrown out."""
+
+    @property
+    def members(self) -> Members:
+        """Know of no revocation where the door asks."""
+        return Members(self.inner.members.mesh, self.inner.members.my_chain)
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Answer every ping, whoever asks."""
+        effects = self.inner.handle(now, event)
+        if isinstance(event, ChannelOpened):
+            effects = [effect for effect in effects if not isinstance(effect, CloseChannel)]
+            effects.append(Send(peer=event.peer, message=Ping(number=0)))
+        return effects
+
+
+def _strikes_nobody(authors: list[PeerId]) -> list[tuple[JobLedger, tuple[int, ...]]]:
+    del authors
+    return []
+
+
+class CountsTheStruck(Cheat):
+    """S5: lets the records of a struck author act."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+        self.inner.ledger.strike = _strikes_nobody  # type: ignore[method-assign]
+
+
 class KeepsTwice(Cheat):
     """S9: keeps what it has already."""
 
@@ -282,6 +330,9 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S3", mutant=Rewrites, scenario=_CALM),
     Caught(rule="S4", mutant=ShowsAnother, scenario=_CALM),
     Caught(rule="S5", mutant=TakesStrangers, scenario=_CALM),
+    Caught(rule="S5", mutant=KeepsTalking, scenario=named("revoke")),
+    Caught(rule="S5", mutant=OpensToAll, scenario=named("revoke-away")),
+    Caught(rule="S5", mutant=CountsTheStruck, scenario=named("strike")),
     Caught(rule="S6", mutant=BorrowsClaims, scenario=_CALM),
     Caught(rule="S7", mutant=OffersNothing, scenario=_CALM),
     Caught(rule="S9", mutant=KeepsTwice, scenario=dataclasses.replace(named("liars"), replays=600)),

@@ -143,6 +143,30 @@ _SCENARIOS = (
     _small("one-capable", peers=3, renderers=1, submitters=(2,), frames=10, crash_permille=200),
     _small("fetch", fetches=3),
     _small("cancel", cancels=1, script=(Act(at_ms=20 * _S, what="cancel", job=0),)),
+    # A peer is thrown out in the middle of a frame: its channels close, others render what it had in hand.
+    _small("revoke", core=(0, 2, 3, 4, 5), script=(Act(at_ms=15 * _S, what="revoke", peers=(1,)),)),
+    _small(
+        "reclaim-revoked",
+        peers=11,
+        renderers=10,
+        submitters=(10,),
+        frames=4,
+        frame_ms=30 * _S,
+        core=(0, 5, 6, 7, 8, 9, 10),
+        script=(Act(at_ms=20 * _S, what="revoke", peers=(1, 2, 3, 4)),),
+    ),
+    # The same while it is away: it comes back, and nobody who knows opens a channel.
+    _small(
+        "revoke-away",
+        core=(0, 2, 3, 4, 5),
+        script=(
+            Act(at_ms=12 * _S, what="kill", peers=(1,)),
+            Act(at_ms=15 * _S, what="revoke", peers=(1,)),
+            Act(at_ms=20 * _S, what="start", peers=(1,)),
+        ),
+    ),
+    # What it rendered is void, too: other peers render it again, and its files are replaced.
+    _small("strike", core=(0, 2, 3, 4, 5), script=(Act(at_ms=22 * _S, what="strike", peers=(1,)),)),
     # Sixty idle slots choose from one window: few may collide.
     _small(
         "crowd", peers=30, renderers=30, slots=2, frames=300, submitters=(0,), frame_ms=5 * _S, steady=True,

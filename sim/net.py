@@ -157,6 +157,9 @@ class Net:
         if not target.running or peer not in (None, target.peer_id):
             self._fail(host, 0, peer, refused=not target.running)
             return
+        if not host.opens_to(target) or not target.opens_to(host):
+            self._fail(host, 0, peer, refused=False)
+            return
         old = self._between(host.index, target.index)
         if old is not None and all(old.open.values()):
             return
@@ -175,6 +178,11 @@ class Net:
 
     def _between(self, one: int, other: int) -> Channel | None:
         return self._channels.get((min(one, other), max(one, other)))
+
+    def holds(self, host: "Host", other: "Host") -> bool:
+        """Tell whether a host's end of a channel to another is open."""
+        channel = self._between(host.index, other.index)
+        return channel is not None and channel.open[host.index]
 
     # Messages.
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from mesh.core.effects import Accepted, Declined
-from mesh.core.events import CancelAsked, FetchAsked, JobPlanned
+from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RevokeAsked
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.records import OutputNames, Picture
+from mesh.wire.revocations import PeerRevoked
 from mesh.wire.tasks import FrameRange, Frames
 from sim.disk import BlobFacts
 
@@ -173,6 +174,14 @@ class People:
         if not plan.fetchers.get(fetcher) and self._world.faulty:
             self._world.after(_RETRY_MS, self.fetch, plan, fetcher)
 
+    def revoke(self, victim: "Host", *, strike: bool) -> None:
+        """Throw a host's peer out at the first host, whose person is the admin."""
+        admin = self._world.hosts[0]
+        if admin.running and not admin.frozen:
+            self._world.economy.leaves(victim)
+            self._ask("revoke", self.plans[0], admin)
+            admin.receive(RevokeAsked(op=self._op, what=PeerRevoked(peer=victim.peer_id, spared=(), strike=strike)))
+
     def _can_ask(self, host: "Host") -> bool:
         return host.running and not host.frozen and (self._world.faulty or self._world.faults.is_core(host))
 
@@ -185,9 +194,11 @@ class People:
         match reply:
             case Declined(text=text):
                 plan.declined = text
-            case Accepted(job=job) if what == "submit":
+            case Accepted(job=bytes(job)) if what == "submit":
                 plan.job = job
                 self._world.trace.happened(self._world.now_ms, host.index, f"{plan.name} is {job.hex()[:8]}")
+            case Accepted() if what == "revoke":
+                pass
             case Accepted() if what == "cancel":
                 plan.cancelled = True
             case Accepted():

@@ -9,8 +9,8 @@ rule's number.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mesh.core.effects import Append, Effect, Export, Send, StartRender, Stopped
-from mesh.core.events import ChannelClosed, EnginesProbed, Event, TimerFired
+from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender, Stopped
+from mesh.core.events import ChannelClosed, ChannelOpened, EnginesProbed, Event, MessageHeard, TimerFired
 from mesh.core.status import JobState, TaskState, TaskView
 from mesh.core.timers import Tick
 from mesh.ground.ids import BlobId, JobId, PeerId
@@ -18,6 +18,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
 from mesh.wire.messages import Have, Holds
 from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
+from mesh.wire.revocations import Bans
 from sim.model import Told, fold
 from sim.violation import Violation
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from sim.host import Host
     from sim.world import World
 
+
+CLOSED_WITHIN_MS = 2_000
+"""A channel to a revoked peer is closed so soon after the news."""
 
 PARTS = 6
 """Looking at whole folds is dear: each regular look takes one part of the hosts."""
@@ -37,6 +41,9 @@ class Safety:
         self._world = world
         self._pictures: dict[BlobId, tuple[JobId, int]] = {}
         self._replayed: int | None = None
+        self._bans: dict[int, Bans] = {}
+        """What each host's revocations came to at the end of its last turn."""
+        self._since_ms: dict[int, int] = {}
         self._turns: dict[type[Effect], Callable[[Host, Any], None]] = {
             Append: self._keeps,
             StartRender: self._starts,
@@ -47,11 +54,37 @@ class Safety:
 
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Look at what a turn asked for."""
-        del event
+        self._not_from_the_revoked(host, event, effects)
         for effect in effects:
             check = self._turns.get(type(effect))
             if check is not None:
                 check(host, effect)
+
+    def _not_from_the_revoked(self, host: "Host", event: Event, effects: list[Effect]) -> None:
+        """S5: who knows of a revocation opens no channel to whom it shuts out, and hears it no more."""
+        known, bans = self._bans.get(host.index), self._world.books.of(host).bans
+        if known is not bans:
+            self._bans[host.index] = bans
+            self._since_ms[host.index] = self._world.now_ms
+        if not known or not isinstance(event, ChannelOpened | MessageHeard):
+            return
+        index = self._world.index_of(event.peer)
+        if index is None or known.chain(self._world.hosts[index].chain) is None:
+            return
+        refused = any(isinstance(effect, CloseChannel) and effect.peer == event.peer for effect in effects)
+        if effects and not (isinstance(event, ChannelOpened) and refused):
+            raise Violation("S5", f"{host.name} heard {type(event).__name__} of the revoked p{index}", event.peer)
+
+    def doors(self) -> None:
+        """S5: two seconds after the news no channel to a revoked peer is open."""
+        for host in self._world.hosts:
+            bans = self._world.books.of(host).bans
+            since_ms = self._since_ms.get(host.index, self._world.now_ms)
+            if not bans or not host.running or host.frozen or self._world.now_ms - since_ms < CLOSED_WITHIN_MS:
+                continue
+            for other in self._world.hosts:
+                if bans.chain(other.chain) is not None and self._world.net.holds(host, other):
+                    raise Violation("S5", f"{host.name} has a channel to the revoked {other.name}", other.peer_id)
 
     def expect_nothing_new(self, host: "Host", deliver: Callable[[], None]) -> None:
         """S9: a message that was heard a moment ago is heard again, and nothing is kept, started or written."""
@@ -148,9 +181,12 @@ class Safety:
         """S3: a delivered file is replaced by nothing; and no file gets another frame's picture."""
         place = (effect.directory, effect.name)
         there = host.disk.files.get(place)
-        if there is not None and there != effect.blob and place in self._world.books.of(host).delivered:
-            raise Violation("S3", f"{host.name} replaces the delivered {effect.name}", effect.blob, there)
         job, task = self._pictures.get(effect.blob, (None, 0))
+        book = self._world.books.of(host)
+        made_of = book.entries.get(job, {}).get(book.delivered[place]) if job and place in book.delivered else None
+        struck = made_of is not None and made_of.author in book.bans.struck()
+        if there is not None and there != effect.blob and place in book.delivered and not struck:
+            raise Violation("S3", f"{host.name} replaces the delivered {effect.name}", effect.blob, there)
         if job is None:
             raise Violation("S2", f"{host.name} delivers what is no picture as {effect.name}", effect.blob)
         body = self._world.books.jobs[job].body
@@ -188,10 +224,15 @@ class Safety:
         if not views:
             return
         entries = book.entries.get(job, {})
-        told = fold(book.heads[job].author, book.heads[job].body, entries)
-        seals = [entry for entry in entries.values() if isinstance(entry.body.what, Seal)]
+        struck = book.bans.struck()
+        acting = {key: entry for key, entry in entries.items() if entry.author not in struck}
+        told = fold(book.heads[job].author, book.heads[job].body, acting)
+        seals = [entry for entry in acting.values() if isinstance(entry.body.what, Seal)]
         for view in views:
             expected = told[view.task]
+            made = entries.get(view.result) if view.result is not None else None
+            if made is not None and made.author in struck and not any(self._seal_says(seal, view) for seal in seals):
+                raise Violation("S5", f"{host.name} counts a struck author's task {view.task}", job, made.id)
             if not _agrees(view, expected) and not any(self._seal_says(seal, view) for seal in seals):
                 raise Violation(
                     "S4",

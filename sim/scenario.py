@@ -14,12 +14,30 @@ from mesh.ground.dice import Dice
 from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 
-ACTS = ("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel")
+ACTS = (
+    "kill",
+    "power",
+    "start",
+    "freeze",
+    "sleep",
+    "thaw",
+    "cut",
+    "mend",
+    "cut-one-way",
+    "stop",
+    "submit",
+    "cancel",
+    "revoke",
+    "strike",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One thing that happens at a fixed time: to these peers; cuts part `peers` from all others, or from `others`."""
+    """One thing that happens at a fixed time: to these peers; cuts part `peers` from all others, or from `others`.
+
+    Who revokes is the first host, which alone is an admin.
+    """
 
     at_ms: int
     what: str

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.core.events import Event
-from mesh.core.peer import Me, Peer
+from mesh.core.me import Me
+from mesh.core.peer import Peer
 from mesh.ground.dice import Dice
 from mesh.ground.ids import BlobId, PeerId
 from mesh.ground.instants import DAY_MS, WallTime
@@ -180,6 +181,7 @@ class World:
         self.after(_WATCH_EVERY_MS, self._watch)
 
     def _check(self) -> None:
+        self.safety.doors()
         self.safety.look(self._part)
         self._part = (self._part + 1) % PARTS
         self.after(_CHECK_EVERY_MS, self._check)

@@ -35,7 +35,12 @@ def test_no_rule_is_broken_in_a_large_mesh(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "within_ms"),
-    [("reclaim-killed", KILLED_MS), ("reclaim-powerless", RECLAIM_MS), ("reclaim-frozen", RECLAIM_MS)],
+    [
+        ("reclaim-killed", KILLED_MS),
+        ("reclaim-revoked", KILLED_MS),
+        ("reclaim-powerless", RECLAIM_MS),
+        ("reclaim-frozen", RECLAIM_MS),
+    ],
 )
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_a_lost_peer_had_in_hand_is_taken_over_in_time(name: str, within_ms: int, seed: int) -> None:
@@ -132,3 +137,40 @@ def test_a_submitter_that_was_told_it_may_go_is_not_missed(name: str, seed: int)
     (job,) = world.books.jobs
     files = {view.state.value for host in world.hosts if host.running for view in host.core.task_views(job)}
     assert files <= {"counts", "safe"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_is_thrown_out_in_the_middle_of_a_frame_renders_no_more(seed: int) -> None:
+    world = ran("revoke", seed)
+    (revoke,) = named("revoke").script
+    late = [frame for frame in world.economy.finished if frame.host == 1 and frame.at_ms > revoke.at_ms + KILLED_MS]
+    assert not late, "it was told, before its channels closed"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_everybody_knows_who_was_revoked_also_who_was_away(seed: int) -> None:
+    world = ran("revoke-away", seed)
+    revoked = world.hosts[1]
+    for host in world.hosts:
+        knows = world.books.of(host).bans.chain(revoked.chain) is not None
+        assert knows == (host is not revoked), "nobody opens a channel to tell it"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_struck_peer_rendered_is_rendered_again_and_its_files_are_replaced(seed: int) -> None:
+    scenario = named("strike")
+    world = World(scenario, seed)
+    (strike,) = scenario.script
+    submitter, struck = world.hosts[5], world.hosts[1]
+    before: dict[tuple[str, str], bytes] = {}
+    world.at(strike.at_ms - 1, lambda: before.update(submitter.disk.files))
+    world.run()
+    by_struck = {frame.task for frame in world.economy.finished if frame.host == 1 and frame.at_ms < strike.at_ms}
+    assert by_struck
+    (job,) = world.books.jobs
+    views = submitter.core.task_views(job)
+    assert all(view.holder != struck.peer_id and view.result is not None for view in views)
+    changed = {name for (_, name), blob in before.items() if submitter.disk.files[("/home/p5/job0-1", name)] != blob}
+    names = world.books.jobs[job].body
+    assert changed <= {names.names.name(names.frames.frame(task)) for task in by_struck}
+    assert changed
