@@ -54,8 +54,8 @@ def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, 
     Whoever has it may join until it expires or is used up, so send it as you would a password. On the other machine:
     `meshnode join -` reads it from standard input, where nobody sees it in the list of processes.
 
-    --revoke takes one back for good, at a peer with the role `admin`. ID is what was printed with the invite, or the
-    beginning of it, as `meshnode members` shows it.
+    --revoke takes one back for good, at a peer with the role `admin`. ID is what was printed with the invite; once
+    somebody came by it, the beginning that `meshnode members` shows is enough.
     """
     if revoked is not None:
         _revoke(caller, revoked, yes=yes)
@@ -68,7 +68,7 @@ def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, 
     output.say(answer["token"])
     who, mesh = words.count(uses, "peer"), answer["mesh_name"] or "the mesh"
     text = f"Lets {who} into {mesh} until {words.moment(answer['expires_at_ms'])}, to {', '.join(answer['roles'])}. "
-    text += f"There: meshnode join INVITE. To take it back: meshnode invite --revoke {words.short(answer['id'])}"
+    text += f"There: meshnode join INVITE. To take it back: meshnode invite --revoke {answer['id']}"
     for line in output.paragraph(text):
         output.notice(output.dim(line))
 
