@@ -169,3 +169,5 @@ class MeshView:
     draining: bool
     twin: Address | None
     """Where another process runs with this peer's identity."""
+    out: Signed[Revocation] | None
+    """What shuts this peer out of the mesh."""

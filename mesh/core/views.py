@@ -88,6 +88,7 @@ class Views:
             membership_expires=mine.expires,
             draining=self._host.draining,
             twin=self._host.twin,
+            out=self._members.out,
         )
 
     def members(self) -> tuple[MemberView, ...]:

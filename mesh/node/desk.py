@@ -146,7 +146,7 @@ class NodeDesk:
             "peers": [rows.peer_row(peer) for peer in view.peers],
             "renders": [rows.render_row(render) for render in view.renders],
             "cloned": roster.why_cloned(view.twin) if view.twin is not None else "",
-            "thrown_out": self._thrown_out(),
+            "thrown_out": self._thrown_out(view),
             "jobs": [self._job_row(job, names) for job in _newest_first(view)],
         }
 
@@ -175,7 +175,7 @@ class NodeDesk:
     async def submit(self, request: desk.SubmitRequest, report: Report) -> desk.SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""
         view = self._view()
-        if out := self._thrown_out():
+        if out := self._thrown_out(view):
             raise ThrownOut(out)
         if "submit" not in view.roles:
             raise NotAllowed("this peer was admitted without the role `submit`")
@@ -215,7 +215,7 @@ class NodeDesk:
     async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
         """Sign an invite."""
         view = self._view()
-        if out := self._thrown_out():
+        if out := self._thrown_out(view):
             raise ThrownOut(out)
         if "invite" not in view.roles:
             raise NotAllowed("this peer was admitted without the role `invite`")
@@ -319,10 +319,8 @@ class NodeDesk:
         if isinstance(reply, Declined):
             raise _declined(reply)
 
-    def _thrown_out(self) -> str:
-        members = self._members()
-        me = next(member for member in members if member.me)
-        return roster.why_out(me.revoked, me.peer, members) if me.revoked is not None else ""
+    def _thrown_out(self, view: MeshView) -> str:
+        return roster.why_out(view.out, view.peer, self._members()) if view.out is not None else ""
 
     def _member_rows(self, members: Sequence[MemberView]) -> list[MemberRow]:
         names, now = roster.names_of(self._members()), self._world.now().wall
