@@ -10,7 +10,7 @@ from mesh.core.effects import Append, Effect
 from mesh.core.events import Event, PageRead
 from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.wire.envelope import Signed
-from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptRevocation
+from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptPause, KeptRevocation
 from mesh.wire.records import Cancel, Entry, Hold, Job
 from mesh.wire.revocations import Bans, Notice
 
@@ -29,6 +29,7 @@ class Book:
         self.holds: dict[RecordId, Signed[Hold]] = {}
         self.delivered: dict[tuple[str, str], RecordId] = {}
         """By (directory, name): the result whose file lies there."""
+        self.paused = False
         self.pages: dict[BlobId, None] = {}
         """Pages of seals that were read and said something."""
         self.notices: list[Notice] = []
@@ -38,6 +39,8 @@ class Book:
     def add(self, kept: Kept) -> None:
         """Take one entry of the journal."""
         match kept:
+            case KeptPause(over=over):
+                self.paused = not over
             case KeptHead(head=head):
                 self.heads[JobId(head.job.id)] = head.job
             case KeptEntries(entries=entries):

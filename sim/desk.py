@@ -31,7 +31,9 @@ from mesh.ports.desk import (
     SubmitAnswer,
     SubmitRequest,
     TaskRow,
+    UnknownPeer,
 )
+from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
     InviteAnswer,
     MemberRow,
@@ -111,6 +113,7 @@ def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> Peer
         slots=1,
         busy=0,
         draining=False,
+        paused=False,
         round_trip_ms=None if me else 3,
     )
 
@@ -149,6 +152,9 @@ class FakeDesk:
         """What `submit` and `fetch` report on the way."""
         self.log_text = "Fra:1 Mem:20M\nSegmentation fault\n"
         """What the engine printed in every attempt."""
+        self.paused: PauseRow | None = None
+        self.reached = ReachAnswer(peer="", peer_name="", connected=False, tried=[], reports=[], silent=[])
+        """What `reach` found, but for the peer that was named."""
         self.on_watch: Callable[[], None] | None = None
         """Called whenever somebody who watches a job has been told what there is."""
         self.thrown_out = ""
@@ -205,6 +211,7 @@ class FakeDesk:
             membership_expires_at_ms=1_792_592_000_000,
             now_at_ms=1_790_000_060_000,
             draining=False,
+            paused=self.paused,
             addresses=["192.168.1.5:40001"],
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
@@ -221,7 +228,7 @@ class FakeDesk:
     async def jobs(self) -> JobsAnswer:
         """List the jobs."""
         self._asked("jobs")
-        return JobsAnswer(jobs=list(self.rows.values()))
+        return JobsAnswer(jobs=list(self.rows.values()), paused=self.paused)
 
     async def job(self, job: str) -> JobAnswer:
         """Tell of one job."""
@@ -354,6 +361,29 @@ class FakeDesk:
         """Take any invite back, by which the studio came."""
         self._asked("revoke_invite", invite)
         return RevokeInviteAnswer(invite="e5" * 32, along=[member_row(OTHER, "studio", by=ME)])
+
+    async def pause(self, until_at_ms: int | None, now: bool) -> PauseAnswer:
+        """Be paused."""
+        self._asked("pause", until_at_ms, now)
+        self.paused = PauseRow(since_at_ms=1_790_000_060_000, until_at_ms=until_at_ms)
+        return PauseAnswer(paused=self.paused, in_hand=0 if now else len(self.rows))
+
+    async def resume(self) -> PauseAnswer:
+        """Be paused no more."""
+        self._asked("resume")
+        self.paused = None
+        return PauseAnswer(paused=None, in_hand=0)
+
+    async def reach(self, peer: str | None) -> ReachAnswer:
+        """Say what a test wants to have been found."""
+        self._asked("reach", peer)
+        if peer is None:
+            return self.reached
+        found = [one for one in self.peers if one["name"] == peer or one["id"].startswith(peer)]
+        if not found:
+            raise UnknownPeer(f"no peer is called {peer!r}")
+        named = {"peer": found[0]["id"], "peer_name": found[0]["name"], "connected": found[0]["connected"]}
+        return ReachAnswer(**{**self.reached, **named})  # type: ignore[typeddict-item]
 
     async def leave(self) -> None:
         """Note it."""

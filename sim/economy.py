@@ -149,6 +149,8 @@ class Economy:
             if host.running and not host.frozen and host.life == split.lives[host.index]
         ]
         slowest_ms = 8 * (world.scenario.frame_ms + world.scenario.stage_ms)
+        if any(host.index in world.faults.paused for host in steady):
+            return
         alone_ms = world.now_ms - split.since_ms
         if len(steady) < len(side) or alone_ms < _FINDS_OUT_MS + slowest_ms:
             return

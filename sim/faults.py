@@ -29,6 +29,8 @@ class Faults:
         self.core = dict.fromkeys(world.scenario.core or range(world.scenario.peers))
         self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
         self._cuts = 0
+        self.paused: dict[int, None] = {}
+        """Hosts that their owners ever paused: when all heals, they let them render again."""
         self.rotted: dict[BlobId, None] = {}
         """Blobs of which a copy rotted: nobody promised that they survive."""
 
@@ -47,6 +49,7 @@ class Faults:
             (scenario.steps, self._step),
             (scenario.rots, self._rot),
             (scenario.full_disks, self._fill),
+            (scenario.pauses, self._pause),
         )
         for per_minute, fault in kinds:
             times = -(-per_minute * scenario.safety_ms // MINUTE_MS)
@@ -133,6 +136,25 @@ class Faults:
         if host.life == life and host.frozen:
             self._happened(host, "goes on")
             host.thaw()
+
+    def _pause(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self.pause(host, now=self._dice.below(2) == 0)
+            self._world.after(2 * self._down_ms(), self.resume, host)
+
+    def resume(self, host: "Host") -> None:
+        """Let a host's owner give it back, unless it is away."""
+        self._happened(host, "is resumed")
+        host.ask_to_resume()
+
+    def pause(self, host: "Host", *, now: bool) -> None:
+        """Let a host's owner pause it."""
+        self._happened(host, "is paused at once" if now else "is paused")
+        if now:
+            self._world.economy.leaves(host)
+        self.paused[host.index] = None
+        host.ask_to_pause(now=now)
 
     def _stop(self) -> None:
         host = self._victim()
@@ -246,6 +268,10 @@ class Faults:
                 case "stop":
                     self._happened(host, "is asked to stop")
                     host.ask_to_stop()
+                case "pause" | "pause-now":
+                    self.pause(host, now=act.what == "pause-now")
+                case "resume":
+                    self.resume(host)
                 case _:
                     pass
         match act.what:
@@ -265,7 +291,7 @@ class Faults:
         return host.index in self.core
 
     def heal(self) -> None:
-        """Mend all lines and disks, start the core set of peers, and end all others for good."""
+        """Mend all lines and disks, start the core set of peers, end all pauses, and all other peers for good."""
         world = self._world
         self._enlarge_core()
         for number in list(self._mends):
@@ -280,6 +306,8 @@ class Faults:
                 continue
             self._thaw(host, host.life)
             self.start(host)
+            if host.index in self.paused:
+                self.resume(host)
 
     def _enlarge_core(self) -> None:
         """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.

@@ -19,6 +19,7 @@ from mesh.core.effects import (
     CloseChannel,
     CloseStage,
     Dial,
+    Done,
     Effect,
     Export,
     FetchManifest,
@@ -26,6 +27,7 @@ from mesh.core.effects import (
     KillRender,
     Knock,
     OpenStage,
+    ReachFound,
     ReadPage,
     ReadTree,
     Reply,
@@ -33,10 +35,11 @@ from mesh.core.effects import (
     SetTimer,
     StartRender,
     Stopped,
+    TryDials,
     WarmEngine,
     WritePage,
 )
-from mesh.core.events import EnginesProbed, Event, Started, StopAsked, TimerFired
+from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
 from mesh.ground.ids import BOOT_SIZE, Boot, JobId
@@ -52,6 +55,9 @@ from sim.shelf import Shelf
 
 if TYPE_CHECKING:
     from sim.world import World
+
+OWNERS_OP = 0
+"""Of what a host's owner asks: nobody waits for the answer."""
 
 _PROBE_MS = 150
 
@@ -127,8 +133,10 @@ class Host:
             CloseStage: lambda effect: self.farm.close(effect.job),
             StartRender: self.farm.start,
             KillRender: lambda effect: self.farm.kill(effect.op),
-            Reply: lambda effect: world.people.hear(self, effect.op, effect.reply),
+            Reply: self._reply,
             AnswerDoor: lambda _: None,
+            TryDials: lambda effect: world.tell(self, 0, DialsTried(op=effect.op, tried=())),
+            ReachFound: lambda _: None,
             Stopped: self._stopped,
         }
 
@@ -184,6 +192,16 @@ class Host:
         """Ask the process to finish what it has in hand and end."""
         if self.running:
             self.receive(StopAsked(now=False))
+
+    def ask_to_pause(self, *, now: bool) -> None:
+        """Have the host's owner want it back until he says otherwise, `now` or when it has finished its frames."""
+        if self.running:
+            self.receive(PauseAsked(op=OWNERS_OP, until=None, now=now))
+
+    def ask_to_resume(self) -> None:
+        """Have the host's owner let it render again."""
+        if self.running:
+            self.receive(ResumeAsked(op=OWNERS_OP))
 
     def freeze(self, *, machine: bool) -> None:
         """Stop the process, or let the whole machine sleep, until `thaw`."""
@@ -256,6 +274,11 @@ class Host:
     def _send(self, effect: Send) -> None:
         self.world.safety.sends(self, effect)
         self.world.net.send(self, effect.peer, effect.message)
+
+    def _reply(self, effect: Reply) -> None:
+        if effect.op != OWNERS_OP:
+            assert not isinstance(effect.reply, Done)
+            self.world.people.hear(self, effect.op, effect.reply)
 
     def _set_timer(self, effect: SetTimer) -> None:
         self.world.tell_at(self, max(self.clock.when(effect.at), self.world.now_ms), TimerFired(timer=effect.timer))

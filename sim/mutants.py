@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender
-from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, Rendered, StopAsked
+from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, PauseAsked, Rendered, StopAsked
 from mesh.core.ledger import JobLedger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
@@ -250,6 +250,22 @@ class IgnoresCancels(Cheat):
         return effects
 
 
+class IgnoresPauses(Cheat):
+    """A paused peer starts nothing: this one starts its last render again."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        self._started: StartRender | None = None
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Start its last render again when its owner pauses it."""
+        effects = self.inner.handle(now, event)
+        self._started = next((effect for effect in effects if isinstance(effect, StartRender)), self._started)
+        if isinstance(event, PauseAsked) and self._started is not None:
+            effects.append(dataclasses.replace(self._started, op=self._started.op + 10**6))
+        return effects
+
+
 class GoesOnAfterStop(Cheat):
     """S12: still asks for something after it stopped."""
 
@@ -338,6 +354,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S9", mutant=KeepsTwice, scenario=dataclasses.replace(named("liars"), replays=600)),
     Caught(rule="S11", mutant=IgnoresCancels, scenario=named("cancel")),
     Caught(rule="S12", mutant=GoesOnAfterStop, scenario=_STOP),
+    Caught(rule="pause", mutant=IgnoresPauses, scenario=named("pause")),
     Caught(rule="slot", mutant=RendersInOneSlot, scenario=_CALM),
     Caught(rule="L2", mutant=NeverRenders, scenario=_CALM),
     Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),

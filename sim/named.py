@@ -89,6 +89,25 @@ _SCENARIOS = (
         least_ms=150 * _S,
         script=(Act(at_ms=15 * _S, what="cut", peers=(0, 1, 5)), Act(at_ms=135 * _S, what="mend")),
     ),
+    # Two owners want their hosts in the middle of a job, and one of them gives it back.
+    _small(
+        "pause",
+        script=(Act(at_ms=15 * _S, what="pause", peers=(1, 2)), Act(at_ms=40 * _S, what="resume", peers=(1,))),
+    ),
+    # Idle peers take over at once what the owners of others could not wait for.
+    _reclaim("pause-now", "pause-now"),
+    # Nobody may render: the job waits, and says why, until the owners let it go on. A restart forgets no pause.
+    _small(
+        "all-paused",
+        safety_ms=80 * _S,
+        least_ms=90 * _S,
+        script=(
+            Act(at_ms=15 * _S, what="pause", peers=(0, 1, 2, 3, 4)),
+            Act(at_ms=30 * _S, what="kill", peers=(0, 1)),
+            Act(at_ms=32 * _S, what="start", peers=(0, 1)),
+            Act(at_ms=60 * _S, what="resume", peers=(0, 1, 2, 3, 4)),
+        ),
+    ),
     # The submitter leaves for good once the scene is elsewhere; the others render and seal.
     _small("submitter-gone", core=(0, 1, 2, 3, 4), script=(Act(at_ms=14 * _S, what="power", peers=(5,)),)),
     # Another attempt counts once the frozen one wakes up, and its files stay as they are.
@@ -179,7 +198,7 @@ _SCENARIOS = (
     # Everything at once.
     _small(
         "storm", peers=8, renderers=7, submitters=(), jobs=3, frames=20, kills=12, powers=6, fuses=12,
-        freezes=6, sleeps=4, splits=3, one_ways=4, stops=4, steps=3, rots=4, full_disks=3, crash_permille=20,
+        freezes=6, sleeps=4, splits=3, one_ways=4, stops=4, steps=3, rots=4, full_disks=3, pauses=4, crash_permille=20,
         hang_permille=5, fetches=1, strangers=6, liars=6, replays=20, loss_ppm=3_000, duplicate_ppm=10_000,
         reorder_ppm=10_000, down_ms=6 * _S,
     ),

@@ -138,6 +138,8 @@ class Safety:
     def _starts(self, host: "Host", effect: StartRender) -> None:
         job = JobId(effect.job.id)
         self._not_replayed(host, "started a render", job)
+        if self._world.books.of(host).paused:
+            raise Violation("pause", f"{host.name} started task {effect.task} although its owner has paused it", job)
         if job in self._world.books.of(host).cancels:
             raise Violation("S11", f"{host.name} started task {effect.task} of a cancelled job", job)
 

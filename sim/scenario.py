@@ -15,20 +15,8 @@ from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 
 ACTS = (
-    "kill",
-    "power",
-    "start",
-    "freeze",
-    "sleep",
-    "thaw",
-    "cut",
-    "mend",
-    "cut-one-way",
-    "stop",
-    "submit",
-    "cancel",
-    "revoke",
-    "strike",
+    *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
+    *("pause", "pause-now", "resume", "revoke", "strike"),
 )
 
 
@@ -107,6 +95,7 @@ class Scenario:
     steps: int = 0
     rots: int = 0
     full_disks: int = 0
+    pauses: int = 0
     down_ms: int = 8 * SECOND_MS
     """How long a fault lasts in the mean."""
     crash_permille: int = 0
@@ -198,6 +187,7 @@ def draw(seed: int, peers: int, minutes: int) -> Scenario:
         liars=maybe(6),
         replays=maybe(10),
         core=_draw_core(dice, peers),
+        pauses=maybe(4),
     )
 
 

@@ -41,8 +41,8 @@ CLI_TEXT = f"""# Commands
 
 {MADE}
 
-Every command but `join`, `engine list` and `engine install` asks a running peer, and ends with 3 and a word about what
-to type where there is none. [Start](../start.md) walks through them.
+Every command but `join`, `doctor`, `engine list` and `engine install` asks a running peer, and ends with 3 and a word
+about what to type where there is none. [Start](../start.md) walks through them.
 
 - **Which peer.** One directory is one peer: `--home DIR`, else `MESHNODE_HOME`, else the platform's place for a user's
   data. So several peers can live on one machine.
@@ -142,6 +142,13 @@ _ROUTES: dict[str, tuple[str, str, str]] = {
         "",
         "takes an invite back, and throws out all who came by it",
     ),
+    "POST /pause": (
+        "PauseAnswer",
+        "`until_at_ms`, `now`",
+        "renders nothing here until resumed, or until then; with `now` frames in hand are given up",
+    ),
+    "POST /resume": ("PauseAnswer", "", "lets this host render again"),
+    "POST /reach": ("ReachAnswer", "`peer`", "has others dial this peer, or that one alone; takes up to ten seconds"),
     "POST /leave": ("", "", "drains, then forgets the membership and ends"),
     "POST /stop": ("", "`now`", "drains and ends; with `now` at once"),
 }

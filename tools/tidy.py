@@ -41,6 +41,7 @@ BLENDER_EDGES = ("mesh/render/blender/stage.py",)
 POSIX_HOMES = {
     "mesh/net/machine.py": "the machine's size",
     "mesh/net/interfaces.py": "the machine's addresses",
+    "mesh/cli/compose/host.py": "the limits of this host's processes",
     "mesh/render/blender/host.py": "the half of the renderer that runs inside Blender",
 }
 POSIX_MODULES = frozenset({"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"})

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Union, get_args, get_
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, Boot
-from mesh.wire import cbor, envelope, kept, members, messages, records, tasks
+from mesh.wire import cbor, dials, envelope, kept, members, messages, records, tasks
 from mesh.wire.codec import AtMost, Between, Size, most_bytes
 from mesh.wire.envelope import Signed
 
@@ -71,6 +71,7 @@ CODES: list[tuple[str, type[enum.IntEnum | enum.IntFlag]]] = [
     ("`roles`: a sum of", members.Role),
     ("`kind` of [Failed](#failed)", records.FailureKind),
     ("`code` of [Refused](#refused)", messages.RefusalCode),
+    ("`outcome` of [Tried](#tried)", dials.Outcome),
 ]
 
 SIGNED = [members.Admission, members.Invite, members.StaticKey]

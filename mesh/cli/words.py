@@ -70,6 +70,12 @@ def moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def paused(since_ms: int, until_ms: int | None) -> str:
+    """Say since when a host is paused, and until when if that is known."""
+    until = "" if until_ms is None else f" until {moment(until_ms)}"
+    return f"paused since {moment(since_ms)}{until}"
+
+
 def percent(done: int, total: int) -> str:
     """Return a share, rounded down so that 100 % means all."""
     return f"{100 * done // total if total else 0} %"

@@ -15,7 +15,17 @@ from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, HeadHeard, JobEnded, MarkHeard, PeerLost, SlotFreed
+from mesh.core.notes import (
+    ClaimEnded,
+    ClaimLost,
+    ClaimWon,
+    HeadHeard,
+    JobEnded,
+    MarkHeard,
+    PauseChanged,
+    PeerLost,
+    SlotFreed,
+)
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
@@ -216,13 +226,22 @@ class Claims:
         self.follow_all(turn)
 
     def withdraw_pending(self, turn: Turn) -> None:
-        """Give up what has not been answered: this host is about to stop."""
+        """Give up what has not been answered: this host is about to stop, or is paused."""
         for mine in [mine for mine in self.mine.values() if mine.stand is Stand.PENDING]:
             self._withdraw(turn, mine)
 
+    def on_pause_changed(self, turn: Turn, _note: PauseChanged) -> None:
+        """Tell all keepers how many slots they may count on from now on, and let go of what none has answered."""
+        if self._host.pause is not None:
+            self.withdraw_pending(turn)
+        for following in self.following.values():
+            following.asked.clear()
+        self.follow_all(turn)
+        self.claim_more(turn)
+
     def claim_more(self, turn: Turn) -> None:
         """Claim as many tasks as this host wants in hand, from the job that it gave the least time."""
-        if self._host.rests or self._host.hears(turn.now.instant):
+        if not self._host.takes_frames or self._host.hears(turn.now.instant):
             return
         skipped: dict[JobId, None] = {}
         while True:
@@ -316,7 +335,8 @@ class Claims:
         wanted = _whom_to_ask(following, keepers, turn.now.instant)
         if wanted is not None:
             following.asked[wanted] = turn.now.instant
-            turn.send(wanted, Follow(job=ledger.id, slots=self._host.slots))
+            slots = self._host.slots if self._host.pause is None else 0
+            turn.send(wanted, Follow(job=ledger.id, slots=slots))
 
     def _beat(self, turn: Turn) -> None:
         held: dict[JobId, list[Mine]] = {}

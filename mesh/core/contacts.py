@@ -112,7 +112,7 @@ class Directory:
     def slots_for(self, engine: EngineId) -> int:
         """Return how many slots of connected peers could render with `engine`."""
         offers = [known.available for known in self.peers.values() if known.connected and known.available is not None]
-        return sum(offer.slots for offer in offers if engine in offer.engines and not offer.draining)
+        return sum(offer.slots for offer in offers if engine in offer.engines and not (offer.draining or offer.paused))
 
     def slots_of(self, peer: PeerId) -> int:
         """Return how many slots another peer says that it has; 0 before it said so."""
@@ -323,9 +323,7 @@ class Contacting:
             self.ask(turn, peer)
 
     def announce(self, turn: Turn, available: Available) -> None:
-        """Tell everybody what this host can render with, where that changed."""
-        if available == self.available:
-            return
+        """Tell everybody what this host can render with, and from now on whoever comes."""
         self.available = available
         for peer in self._directory.all_connected():
             turn.send(peer, available)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import Instant
+from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
 from mesh.wire.messages import Address, Admitted, Message, Refused
@@ -178,6 +179,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A command that is about no job was obeyed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declined:
     """A command was not taken; the sentence says why and what to do."""
 
@@ -190,7 +196,39 @@ class Reply:
     """Answer a person's command."""
 
     op: int
-    reply: Accepted | Declined
+    reply: Accepted | Done | Declined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryDials:
+    """Dial a peer only to see whether that works, then let go: `DialsTried`.
+
+    At the addresses given; with none at those of its own channel and hello, at most `MAX_ADDRESSES` of them, and of a
+    host that is not at the other end of the channel no more is told than whether the peer was met there.
+    """
+
+    op: int
+    peer: PeerId
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a peer that was asked to dial back says; its clock is ahead of ours by so much, less where negative."""
+
+    peer: PeerId
+    ahead_ms: int
+    tried: tuple[Tried, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachFound:
+    """Answer a person's question about reach: what came of our own dials, who answered what, and who did not."""
+
+    op: int
+    mine: tuple[Tried, ...]
+    reports: tuple[Report, ...]
+    silent: tuple[PeerId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,5 +265,7 @@ Effect: TypeAlias = (
     | Export
     | Reply
     | AnswerDoor
+    | TryDials
+    | ReachFound
     | Stopped
 )

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
+from mesh.ground.instants import WallTime
+from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
 from mesh.wire.members import Admission, Credentials, Invite
@@ -34,6 +36,41 @@ class StopAsked:
     """Finish the frames in hand, claim no other, then stop; `now`: do not even finish."""
 
     now: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseAsked:
+    """This host's owner wants it back: claim nothing until told otherwise, or until a time by this host's clock.
+
+    `now`: do not even finish the frames in hand. Answered by `Reply`.
+    """
+
+    op: int
+    until: WallTime | None
+    now: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeAsked:
+    """This host's owner lets it render again. Answered by `Reply`."""
+
+    op: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachAsked:
+    """A person asks who can reach this host, and with `peer` how that one can be reached. Answered by `ReachFound`."""
+
+    op: int
+    peer: PeerId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialsTried:
+    """What came of each address that was tried."""
+
+    op: int
+    tried: tuple[Tried, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +334,10 @@ class ExportFailed:
 Event: TypeAlias = (
     Started
     | StopAsked
+    | PauseAsked
+    | ResumeAsked
+    | ReachAsked
+    | DialsTried
     | EnginesProbed
     | TimerFired
     | ChannelOpened

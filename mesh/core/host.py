@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 
-from mesh.ground.instants import Instant
+from mesh.ground.instants import Instant, WallTime
 from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """The host's owner wants the machine: since when, and until when at the latest; None: until told otherwise."""
+
+    since: WallTime
+    until: WallTime | None
+
+
 @dataclass(slots=True)
 class HostFacts:
-    """Changed by the peer's own routes alone."""
+    """Changed by the peer's own routes alone, the pause by `Pausing` alone."""
 
     engines: tuple[EngineId, ...] = ()
     slots: int = 0
@@ -20,13 +28,19 @@ class HostFacts:
     """This peer was thrown out of the mesh: it claims nothing more."""
     twin: Address | None = None
     """Where another process with this peer's identity was met: neither of the two claims anything."""
+    pause: Pause | None = None
     hearing_until: Instant | None = None
     """After a gap of the clock: until then nothing is claimed and no result is published."""
 
     @property
     def rests(self) -> bool:
-        """Whether nothing may be claimed here, whatever there is to do."""
-        return self.draining or self.shut_out or self.twin is not None or self.slots == 0
+        """Whether this host follows no job: it cannot render, it ends, or it is not surely a member of its own."""
+        return self.slots == 0 or self.draining or self.shut_out or self.twin is not None
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether this host may begin anything; one whose owner needs it follows its jobs, and begins nothing."""
+        return not self.rests and self.pause is None
 
     def can_render(self, engine: EngineId) -> bool:
         """Whether this host has a slot and the exact engine."""

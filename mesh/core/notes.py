@@ -172,6 +172,13 @@ class Publish:
     what: Result | Failed | Lost | Cancel | Seal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseChanged:
+    """The host was paused, or its pause has ended: its facts say which. `now`: what it renders is given up, too."""
+
+    now: bool
+
+
 Note: TypeAlias = (
     PeerReached
     | PeerLost
@@ -196,4 +203,5 @@ Note: TypeAlias = (
     | TasksSafe
     | TaskDelivered
     | Publish
+    | PauseChanged
 )

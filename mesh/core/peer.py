@@ -12,6 +12,8 @@ from typing import Any
 from mesh.core import events as ev
 from mesh.core import notes as nt
 from mesh.core import timers as tm
+from mesh.core.availability import Availability
+from mesh.core.backdials import Backdials
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting, Directory
 from mesh.core.delivery import Delivery
@@ -27,6 +29,7 @@ from mesh.core.membership import Chain, Door, Members
 from mesh.core.meshset import MeshSet
 from mesh.core.ops import Ops
 from mesh.core.outcomes import Outcomes
+from mesh.core.pausing import Pausing
 from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
@@ -44,6 +47,7 @@ from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import DRAIN_MS, GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
 from mesh.wire import messages as ms
+from mesh.wire.dials import DialledBack, DialMe
 from mesh.wire.envelope import peer_id
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId
@@ -126,6 +130,7 @@ class Peer:
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
         self.slots = Slots(self.ledger, self.host, self.ops)
+        self._build_for_the_owner()
         self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
         self.seals = Seals(
@@ -183,10 +188,19 @@ class Peer:
             sync=self.sync,
         )
 
+    def _build_for_the_owner(self) -> None:
+        self.pausing = Pausing(self.host)
+        self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
+        self.backdials = Backdials(self.directory, self.ops)
+
     def _routes_of_events(self) -> dict[type, Route]:
         return {
             ev.Started: self._on_started,
             ev.StopAsked: self._on_stop_asked,
+            ev.PauseAsked: self.pausing.on_pause_asked,
+            ev.ResumeAsked: self.pausing.on_resume_asked,
+            ev.ReachAsked: self.backdials.on_reach_asked,
+            ev.DialsTried: self.backdials.on_dials_tried,
             ev.EnginesProbed: self._on_engines_probed,
             ev.TimerFired: lambda turn, event: self.timer_routes[type(event.timer)](turn, event.timer),
             ev.ChannelOpened: self._on_channel_opened,
@@ -246,6 +260,8 @@ class Peer:
             ms.Refused: lambda _turn, _peer, _message: None,  # another member is asked in a minute
             ms.RenewAsk: lambda turn, peer, ask: turn.send(peer, self.door.renewed(turn, peer, ask.chain)),
             ms.Revocations: self.revoking.on_revocations,
+            DialMe: self.backdials.on_dial_me,
+            DialledBack: self.backdials.on_dialled_back,
         }
 
     def _routes_of_notes(self) -> dict[type, tuple[Route, ...]]:
@@ -312,6 +328,7 @@ class Peer:
             nt.TasksSafe: (self._on_tasks_safe,),
             nt.TaskDelivered: (self.seals.on_task_delivered,),
             nt.Publish: (self.sync.on_publish,),
+            nt.PauseChanged: (self.slots.on_pause_changed, self.claims.on_pause_changed, self.availability.tell),
         }
 
     def _routes_of_timers(self) -> dict[type, Route]:
@@ -325,6 +342,7 @@ class Peer:
             tm.KnockAgain: self.contacting.on_knock_again,
             tm.FetchLate: self.swarm.on_fetch_late,
             tm.HearingEnds: self._on_hearing_ends,
+            tm.ReachEnds: self.backdials.on_reach_ends,
         }
 
     def _settle(self, turn: Turn) -> None:
@@ -360,6 +378,7 @@ class Peer:
             self.door.admissions[entry.admission.id] = (entry.admission, entry.until)
         heads = [entry.head for entry in by_kind.get(kp.KeptHead, [])]
         marks = [entry.mark for entry in by_kind.get(kp.KeptMark, [])]
+        self.pausing.restore(by_kind.get(kp.KeptPause, []))
         self.swarm.restore(event.complete)
         self.meshset.restore(heads, marks, turn.now.wall)
         self.sync.restore(entry for kept in by_kind.get(kp.KeptEntries, []) for entry in kept.entries)
@@ -394,7 +413,7 @@ class Peer:
         self.host.slots = event.slots if self.members.mine.roles & Role.RENDER else 0
         self.host.cores = event.cores
         self.host.memory_mb = event.memory_mb
-        self._announce(turn)
+        self.availability.tell(turn)
         self.scenes.consider_all(turn)
         self.claims.follow_all(turn)
 
@@ -402,7 +421,7 @@ class Peer:
         self.host.draining = True
         self._stopping = True
         self._drain_until = turn.now.instant if event.now else None
-        self._announce(turn)
+        self.availability.tell(turn)
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
 
@@ -440,6 +459,7 @@ class Peer:
 
     def _on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
+        self.pausing.on_tick(turn)
         self.contacting.on_tick(turn)
         self.door.on_tick(turn)
         self.revoking.on_tick(turn)
@@ -453,20 +473,7 @@ class Peer:
         self.holding.on_tick(turn)
         self.delivery.on_tick(turn)
         self.seals.on_tick(turn)
-        self._announce(turn)
-
-    def _announce(self, turn: Turn) -> None:
-        self.contacting.announce(
-            turn,
-            ms.Available(
-                engines=self.host.engines,
-                slots=self.host.slots,
-                busy=self.slots.busy,
-                cores=self.host.cores,
-                memory_mb=self.host.memory_mb,
-                draining=self.host.draining,
-            ),
-        )
+        self.availability.tell(turn)
 
     def _try_to_stop(self, turn: Turn) -> None:
         if self._drain_until is None:

@@ -94,7 +94,7 @@ class Scenes:
         if ledger.id in coming.jobs:
             return
         coming.jobs[ledger.id] = None
-        if renders:
+        if renders and self._host.takes_frames:
             turn.do(WarmEngine(job=ledger.head.job))
         self._fetch_root(turn, ledger.job.scene, coming)
 
@@ -167,7 +167,7 @@ class Scenes:
     def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
         """Load the scene before the first claim is won."""
         ledger = self._ledger.get(note.job)
-        if ledger is None or ledger.ended or ledger.all_count or self._host.draining:
+        if ledger is None or ledger.ended or ledger.all_count or not self._host.takes_frames:
             return
         if self._host.can_render(ledger.job.engine):
             turn.do(OpenStage(job=ledger.head.job))

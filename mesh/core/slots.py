@@ -1,7 +1,8 @@
 """Tasks in hand: what is rendered, what waits for a slot, what is rendered and being checked.
 
 A slot is free again as soon as its frame is written; the picture is checked and stored while the next one renders. A
-result is published only if none is known that counts, and after a gap of the clock only once the news was heard.
+result is published only if none is known that counts, and after a gap of the clock only once the news was heard. A
+paused host begins nothing, and a stage ends there as soon as nothing of its job is in hand: its owner wants the memory.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from mesh.core.effects import CloseStage, KillRender, StartRender
 from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgressed
 from mesh.core.host import HostFacts
 from mesh.core.ledger import Ledger
-from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, Publish, SlotFreed, TaskChanged
+from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, PauseChanged, Publish, SlotFreed, TaskChanged
 from mesh.core.ops import Ops
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, RecordId
@@ -126,6 +127,7 @@ class Slots:
             turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
         else:
             turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
+        self._close_unused(turn, body.job)
 
     def on_render_failed(self, turn: Turn, event: RenderFailed) -> None:
         """Say so, and go on with the next task."""
@@ -145,6 +147,7 @@ class Slots:
             turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
         else:
             turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
+        self._close_unused(turn, body.job)
         self._start(turn)
         turn.tell(SlotFreed())
 
@@ -159,9 +162,7 @@ class Slots:
 
     def on_slept(self, turn: Turn) -> None:
         """Give up what was not begun: others have surely taken it."""
-        for claim in self._waiting:
-            turn.tell(ClaimEnded(claim=claim, gave_up=True))
-        self._waiting.clear()
+        self._begin_no_more(turn)
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """Give up a task that somebody else has rendered."""
@@ -173,11 +174,21 @@ class Slots:
         self._give_up(turn, note.job, None)
         turn.do(CloseStage(job=note.job))
 
+    def on_pause_changed(self, turn: Turn, note: PauseChanged) -> None:
+        """Give up what has not begun, and where the owner cannot wait what renders, but no picture that is written."""
+        if self._host.pause is None:
+            return
+        self._begin_no_more(turn)
+        if note.now:
+            for task in self.in_hand():
+                self._kill(turn, task)
+        for job, ledger in self._ledger.jobs.items():
+            if not ledger.ended and self._host.can_render(ledger.job.engine):
+                self._close_unused(turn, job)
+
     def on_stop_asked(self, turn: Turn, *, now: bool) -> None:
         """Give up what has not begun; when told to stop now, all of it."""
-        for claim in self._waiting:
-            turn.tell(ClaimEnded(claim=claim, gave_up=True))
-        self._waiting.clear()
+        self._begin_no_more(turn)
         if now:
             for task in list(self._by_op.values()):
                 self._kill(turn, task)
@@ -185,6 +196,15 @@ class Slots:
     def _advance(self, task: InHand, progress: int) -> None:
         self._steps += progress - task.progress
         task.progress = progress
+
+    def _begin_no_more(self, turn: Turn) -> None:
+        for claim in self._waiting:
+            turn.tell(ClaimEnded(claim=claim, gave_up=True))
+        self._waiting.clear()
+
+    def _close_unused(self, turn: Turn, job: JobId) -> None:
+        if self._host.pause is not None and all(task.claim.body.job != job for task in self._by_op.values()):
+            turn.do(CloseStage(job=job))
 
     def _over(self, job: JobId) -> bool:
         ledger = self._ledger.get(job)
@@ -202,6 +222,7 @@ class Slots:
         self._by_op.pop(task.op)
         turn.do(KillRender(op=task.op))
         turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
+        self._close_unused(turn, task.claim.body.job)
         self._start(turn)
         turn.tell(SlotFreed())
 

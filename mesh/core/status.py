@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from mesh.core.host import Pause
 from mesh.ground.ids import BlobId, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire.envelope import Signed
@@ -49,6 +50,7 @@ class PeerView:
     slots: int
     busy: int
     draining: bool
+    paused: bool
     round_trip_ms: int | None
 
 
@@ -171,3 +173,5 @@ class MeshView:
     """Where another process runs with this peer's identity."""
     out: Signed[Revocation] | None
     """What shuts this peer out of the mesh."""
+    pause: Pause | None
+    """This host's own."""

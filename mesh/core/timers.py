@@ -72,6 +72,13 @@ class HearingEnds:
     """A peer that slept, or just started, has heard the news."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachEnds:
+    """Who was asked to dial back has had the time for it."""
+
+    op: int
+
+
 Timer: TypeAlias = (
-    Tick | SettleEnds | FirstClaims | Unanswered | WindowDue | Redial | KnockAgain | FetchLate | HearingEnds
+    Tick | SettleEnds | FirstClaims | Unanswered | WindowDue | Redial | KnockAgain | FetchLate | HearingEnds | ReachEnds
 )

@@ -36,6 +36,7 @@ from mesh.wire.messages import Address, Window
 from mesh.wire.records import EngineId, Entry, Failed, FailureKind
 
 _PROBLEMS = 8
+_PAUSED = "its owner has paused it"
 
 
 class Views:
@@ -89,6 +90,7 @@ class Views:
             draining=self._host.draining,
             twin=self._host.twin,
             out=self._members.out,
+            pause=self._host.pause,
         )
 
     def members(self) -> tuple[MemberView, ...]:
@@ -119,6 +121,7 @@ class Views:
         if sealed is not None:
             counting = sum(task.result is not None for task in sealed[1].tasks)
         running = self._rendering(docket, told)
+        waits = not (running or ledger.ended or counting == ledger.tasks)
         stopped = ledger.stopped if whole or told is None else max(ledger.stopped, told.stopped)
         return JobView(
             job=job,
@@ -138,7 +141,7 @@ class Views:
             only_here=not self._directory.heard_within(now.wall, HEARD_MS),
             keeping=self._keepers.marked(job, now),
             median_ms=ledger.median_ms or (told.median_ms if told else 0),
-            problems=self._problems(ledger),
+            problems=self._problems(ledger, waits=waits),
             unwritten=self._unwritten(own) if own is not None else (),
             blocked=len(own.in_the_way) if own is not None else 0,
             known=whole or bool(self._keepers.parties(ledger, now)),
@@ -153,16 +156,16 @@ class Views:
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with an engine, and what the others lack."""
-        mine = HelperView(
-            peer=self._directory.me, name=self._name, lacks=_lacks(engine, self._host.engines, self._host.slots)
-        )
+        lacks = _lacks(engine, self._host.engines, self._host.slots) or _paused(self._host.pause is not None)
+        mine = HelperView(peer=self._directory.me, name=self._name, lacks=lacks)
         others = []
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
             offer = known.available
-            lacks = (
-                "it has not said yet what it can do" if offer is None else _lacks(engine, offer.engines, offer.slots)
-            )
+            if offer is None:
+                lacks = "it has not said yet what it can do"
+            else:
+                lacks = _lacks(engine, offer.engines, offer.slots) or _paused(offer.paused)
             others.append(HelperView(peer=peer, name=known.name, lacks=lacks))
         return (mine, *others)
 
@@ -195,6 +198,7 @@ class Views:
             slots=self._host.slots,
             busy=self._slots.busy,
             draining=self._host.draining,
+            paused=self._host.pause is not None,
             round_trip_ms=None,
         )
 
@@ -211,11 +215,22 @@ class Views:
             slots=offer.slots if offer else 0,
             busy=offer.busy if offer else 0,
             draining=offer.draining if offer else False,
+            paused=offer.paused if offer else False,
             round_trip_ms=_median(known),
         )
 
-    def _problems(self, ledger: JobLedger) -> tuple[str, ...]:
+    def _all_paused(self, engine: EngineId) -> str:
+        """Say so where every peer that could render with an engine is paused; else nothing."""
+        able = [helper for helper in self.helpers(engine) if helper.lacks in ("", _PAUSED)]
+        if not able or any(not helper.lacks for helper in able):
+            return ""
+        names = ", ".join(self._name_of(helper.peer) for helper in able[:_PROBLEMS])
+        return f"nobody renders: each peer that could is paused by its owner ({names}); `meshnode resume` there ends it"
+
+    def _problems(self, ledger: JobLedger, *, waits: bool) -> tuple[str, ...]:
         found: list[str] = []
+        if waits and (paused := self._all_paused(ledger.job.engine)):
+            found.append(paused)
         for order in self._delivery.of(ledger.id):
             found += self._unwritten(order)
         for task, entry in ledger.failures():
@@ -303,6 +318,10 @@ def _lacks(engine: EngineId, engines: tuple[EngineId, ...], slots: int) -> str:
     if engine.version in same:
         return f"it has another build of {engine}"
     return f"it has {engine.name} {', '.join(same)}, not {engine.version}" if same else f"it has no {engine.name}"
+
+
+def _paused(paused: bool) -> str:
+    return _PAUSED if paused else ""
 
 
 def _median(known: Known) -> int | None:

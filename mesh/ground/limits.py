@@ -184,6 +184,36 @@ PING_MS = 5 * SECOND_MS
 SILENT_MS = LEASE_MS
 """A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""
 
+BUSY_MS = 30 * SECOND_MS
+"""How many slots are busy is told that often at most: it changes with every frame, and nobody decides by it."""
+
+OFFER_AGAIN_MS = 10 * MINUTE_MS
+"""What a host offers is told again after so long without a change."""
+
+WITNESSES = 3
+"""Peers asked to dial back when a person wants to know who can reach this host: one of them may be in an odd place."""
+
+TRY_MS = 6 * SECOND_MS
+"""How long one dial may take that only shows whether it works: a TCP connection retries after 1 and 3 s."""
+
+REACH_MS = 10 * SECOND_MS
+"""Who was asked to dial back and has not answered by then is not waited for: its dials take `TRY_MS`, all at once."""
+
+DIALLED_BACK_MS = 5 * SECOND_MS
+"""A peer is dialled back that often at most, so that nobody has us dial for him without end."""
+
+DIALLING_BACK = 4
+"""Peers that are dialled back at a time; to others it is said that nothing was tried."""
+
+MAX_REACH_ASKED = 32
+"""Questions of people about reach under way at a time."""
+
+CLOCK_WARN_MS = MINUTE_MS
+"""Clocks that differ by more are worth a word: times of invites and jobs are compared between hosts."""
+
+CLOCK_BAD_MS = 10 * MINUTE_MS
+"""Clocks that differ by more break things: keepers' marks from so far ahead are not taken."""
+
 # Blobs.
 
 SEEK_PERIOD_MS = 3 * SECOND_MS
@@ -220,6 +250,9 @@ assert DURABLE <= KEEPERS
 assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
+assert TRY_MS < REACH_MS
+assert BUSY_MS < OFFER_AGAIN_MS
+assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS
 assert LOST_AFTER_SAFE_MS > LOST_AFTER_MS
 assert RENEW_BEFORE_MS < ADMISSION_MS

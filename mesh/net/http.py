@@ -81,6 +81,9 @@ class Api:
             ("POST", "/members/{peer}/revoke", self._revoke),
             ("POST", "/invites", self._invite),
             ("POST", "/invites/{invite}/revoke", self._revoke_invite),
+            ("POST", "/pause", self._pause),
+            ("POST", "/resume", self._resume),
+            ("POST", "/reach", self._reach),
             ("POST", "/leave", self._leave),
             ("POST", "/stop", self._stop),
         ]
@@ -161,6 +164,18 @@ class Api:
 
     async def _revoke_invite(self, request: Request) -> Response:
         return JSONResponse(await self._desk.revoke_invite(request.path_params["invite"]))
+
+    async def _pause(self, request: Request) -> Response:
+        fields = {"until_at_ms": (int, type(None)), "now": (bool,)}
+        body = _checked({"until_at_ms": None, "now": False} | await read_body(request), fields)
+        return JSONResponse(await self._desk.pause(body["until_at_ms"], body["now"]))
+
+    async def _resume(self, _request: Request) -> Response:
+        return JSONResponse(await self._desk.resume())
+
+    async def _reach(self, request: Request) -> Response:
+        body = _checked({"peer": None} | await read_body(request), {"peer": (str, type(None))})
+        return JSONResponse(await self._desk.reach(body["peer"]))
 
     async def _leave(self, _request: Request) -> Response:
         await self._desk.leave()

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mesh.ground.errors import MeshError, UsageError
-from mesh.ports.desk import Ambiguous, Draining, NobodyHasIt, NotAllowed, NotFound, Refused, ThrownOut
+from mesh.ports.desk import Ambiguous, Draining, NobodyHasIt, NotAllowed, NotFound, Refused, ThrownOut, UnknownPeer
 
 MAX_BODY_BYTES: Final = 64 * 1024
 """Far above any request of ours: the longest holds a few paths and frame ranges."""
@@ -49,6 +49,7 @@ _STATUS: Final[Mapping[type[MeshError], int]] = {
     NotAllowed: 403,
     ThrownOut: 403,
     NotFound: 404,
+    UnknownPeer: 404,
     NoSuchPath: 404,
     Ambiguous: 409,
     BodyTooLarge: 413,

@@ -5,15 +5,17 @@ core since somebody looked is told to all who watch, by one event that is renewe
 
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
-from mesh.core.effects import Accepted, Declined, Reply
+from mesh.core.effects import Accepted, Declined, Done, ReachFound, Reply
 from mesh.core.events import Event
 
 LOOKING_PART: Final = 0.05
 """Of the loop's time that looking at a job may take: one at 10,000 frames takes 0.14 s, and heartbeats go on."""
+
+_Answer: TypeAlias = Accepted | Done | Declined | ReachFound
 
 
 def pause_s(took_s: float, least_s: float) -> float:
@@ -27,12 +29,29 @@ class Asking:
     def __init__(self, tell: Callable[[Event], Awaitable[None]]) -> None:
         self._tell = tell
         self._ops = itertools.count(1)
-        self._waiting: dict[int, trio.MemorySendChannel[Accepted | Declined]] = {}
+        self._waiting: dict[int, trio.MemorySendChannel[_Answer]] = {}
 
     async def ask(self, event: Callable[[int], Event]) -> Accepted | Declined:
-        """Tell the core the event that `event` makes of an op, and return the reply."""
+        """Tell the core the event that `event` makes of an op, which is about a job, and return the reply."""
+        reply = await self._answer(event)
+        assert isinstance(reply, Accepted | Declined)
+        return reply
+
+    async def order(self, event: Callable[[int], Event]) -> Done | Declined:
+        """Do the same with an event that is about no job."""
+        reply = await self._answer(event)
+        assert isinstance(reply, Done | Declined)
+        return reply
+
+    async def reach(self, event: Callable[[int], Event]) -> ReachFound:
+        """Do the same with a question about reach, and return what was found."""
+        reply = await self._answer(event)
+        assert isinstance(reply, ReachFound)
+        return reply
+
+    async def _answer(self, event: Callable[[int], Event]) -> _Answer:
         op = next(self._ops)
-        replies_in, replies = trio.open_memory_channel[Accepted | Declined](1)
+        replies_in, replies = trio.open_memory_channel[_Answer](1)
         self._waiting[op] = replies_in
         try:
             await self._tell(event(op))
@@ -46,9 +65,16 @@ class Asking:
 
     def reply(self, effect: Reply) -> None:
         """Pass a reply on."""
-        waiting = self._waiting.pop(effect.op, None)
+        self._pass_on(effect.op, effect.reply)
+
+    def found(self, effect: ReachFound) -> None:
+        """Pass on what was found about reach."""
+        self._pass_on(effect.op, effect)
+
+    def _pass_on(self, op: int, answer: _Answer) -> None:
+        waiting = self._waiting.pop(op, None)
         if waiting is not None:
-            waiting.send_nowait(effect.reply)
+            waiting.send_nowait(answer)
 
 
 class Changes:

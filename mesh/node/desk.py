@@ -14,20 +14,30 @@ from typing import Final, Protocol
 import trio
 
 import mesh
-from mesh.core.effects import Declined
-from mesh.core.events import CancelAsked, RevokeAsked, StopAsked
-from mesh.core.status import HelperView, JobState, JobView, MemberView, MeshView, TaskView
+from mesh.core.effects import Declined, Done
+from mesh.core.events import CancelAsked, PauseAsked, ReachAsked, ResumeAsked, RevokeAsked, StopAsked
+from mesh.core.status import HelperView, JobState, JobView, MemberView, MeshView, PeerView, TaskView
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
-from mesh.ground.instants import Now, wall_later
+from mesh.ground.instants import Now, WallTime, wall_later
 from mesh.node import roster, rows
 from mesh.node.asking import Asking, Changes, pause_s
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
 from mesh.node.logs import Logs
-from mesh.ports import desk
-from mesh.ports.desk import Ambiguous, DeskError, Draining, JobCancelled, NotAllowed, NotFound, Report, ThrownOut
+from mesh.ports import desk, owner
+from mesh.ports.desk import (
+    Ambiguous,
+    DeskError,
+    Draining,
+    JobCancelled,
+    NotAllowed,
+    NotFound,
+    Report,
+    ThrownOut,
+    UnknownPeer,
+)
 from mesh.ports.roster import (
     InviteAnswer,
     MemberRow,
@@ -50,6 +60,8 @@ WATCH_S: Final = 0.5
 """Watchers hear at most twice a second."""
 
 _SEED_BYTES: Final = 32
+_TIME_MOST_MS: Final = 2**53
+"""Beyond it JSON's numbers are no longer exact; some 285,000 years."""
 _LIFE_MOST_MS: Final = 366 * 24 * 3_600_000
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
 _DECLINED: Final[dict[str, type[DeskError]]] = {
@@ -140,6 +152,7 @@ class NodeDesk:
             "membership_expires_at_ms": view.membership_expires,
             "now_at_ms": view.wall,
             "draining": view.draining,
+            "paused": rows.pause_row(view.pause),
             "addresses": [str(address) for address in self._inviting.addresses()],
             "stored_bytes": usage.stored,
             "free_bytes": usage.free,
@@ -153,7 +166,8 @@ class NodeDesk:
     async def jobs(self) -> desk.JobsAnswer:
         """List every job that this peer knows of, newest first."""
         view = self._view()
-        return {"jobs": [self._job_row(job, _names(view)) for job in _newest_first(view)]}
+        listed = [self._job_row(job, _names(view)) for job in _newest_first(view)]
+        return {"jobs": listed, "paused": rows.pause_row(view.pause)}
 
     async def job(self, job: str) -> desk.JobAnswer:
         """Tell everything of one job."""
@@ -271,6 +285,24 @@ class NodeDesk:
         await self._asked_to_revoke(InviteRevoked(invite=found))
         return {"invite": found.hex(), "along": self._member_rows(along)}
 
+    async def pause(self, until_at_ms: int | None, now: bool) -> owner.PauseAnswer:
+        """Render nothing on this host until resumed, or until then."""
+        if until_at_ms is not None and not self._view().wall < until_at_ms <= _TIME_MOST_MS:
+            raise UsageError("a pause ends at a time that is still to come")
+        until = None if until_at_ms is None else WallTime(until_at_ms)
+        return self._paused(await self._asking.order(lambda op: PauseAsked(op=op, until=until, now=now)))
+
+    async def resume(self) -> owner.PauseAnswer:
+        """Let this host render again."""
+        return self._paused(await self._asking.order(lambda op: ResumeAsked(op=op)))
+
+    async def reach(self, peer: str | None) -> owner.ReachAnswer:
+        """Have a few peers dial this one, or `peer` alone, which is dialled from here as well."""
+        asked = None if peer is None else _find_peer(self._view(), peer)
+        whom = None if asked is None else asked.peer
+        found = await self._asking.reach(lambda op: ReachAsked(op=op, peer=whom))
+        return rows.reach_row(found, asked, _names(self._view()))
+
     async def leave(self) -> None:
         """Drain, then forget the membership and end."""
         self._stop(StopAsked(now=False), True)
@@ -329,6 +361,12 @@ class NodeDesk:
     def _view(self) -> MeshView:
         return self._views.mesh_view(self._world.now())
 
+    def _paused(self, reply: Done | Declined) -> owner.PauseAnswer:
+        if isinstance(reply, Declined):
+            raise _declined(reply)
+        view = self._view()
+        return {"paused": rows.pause_row(view.pause), "in_hand": len(view.renders)}
+
     def _find(self, view: MeshView, named: str) -> JobView:
         by_name = [job for job in view.jobs if job.record.name == named]
         by_id = [job for job in view.jobs if named and job.job.hex().startswith(named.lower())]
@@ -357,6 +395,20 @@ def _declined(reply: Declined) -> DeskError:
 
 def _names(view: MeshView) -> rows.Names:
     return {peer.peer: peer.name for peer in view.peers if peer.name}
+
+
+def _find_peer(view: MeshView, named: str) -> PeerView:
+    """Return the peer with that name, id, or beginning of an id."""
+    by_id = [peer for peer in view.peers if named and peer.peer.hex().startswith(named.lower())]
+    by_name = [peer for peer in view.peers if peer.name == named and peer not in by_id]
+    exact = [peer for peer in by_id if peer.peer.hex() == named.lower()]
+    for found in (exact, by_id + by_name):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(peer.peer.hex()[:12] for peer in found[:8])
+            raise Ambiguous(f"{named!r} is {len(found)} peers: {ids}")
+    raise UnknownPeer(f"no peer is called {named!r}")
 
 
 def _newest_first(view: MeshView) -> list[JobView]:

@@ -139,6 +139,8 @@ def _replaced_by(entry: Kept) -> object:
             return kp.KeptRevocation, notice.revocation.id
         case kp.KeptRenewal():
             return kp.KeptRenewal
+        case kp.KeptPause():
+            return kp.KeptPause
         case _:
             # Orders and deliveries tell a story: none of it is outdated by a later line of it.
             return object()

@@ -41,6 +41,7 @@ from mesh.node.roster import why_cloned, why_out
 from mesh.node.rot import Rot
 from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
+from mesh.node.trials import Trials
 from mesh.ports.desk import Desk
 from mesh.ports.folders import Folders
 from mesh.ports.renderer import Engines, Renderer, StageLimits
@@ -194,7 +195,7 @@ class Node:
         self._doors = Doors(
             hearing=self._hearing, shown=lambda: self._shown, expired=self._expired, tell=self._driver.tell
         )
-        return Channels(
+        channels = Channels(
             me=self._who.peer,
             nursery=nursery,
             transport=self._parts.transport,
@@ -203,6 +204,10 @@ class Node:
             tell=self._driver.tell,
             unreached=self._beginning.unreached,
         )
+        self._trials = Trials(
+            nursery=nursery, transport=self._parts.transport, routes=channels.routes, tell=self._driver.tell
+        )
+        return channels
 
     def _routes(self, nursery: trio.Nursery, channels: Channels) -> Mapping[type[ef.Effect], Route]:
         """Say who performs each effect."""
@@ -270,9 +275,16 @@ class Node:
             ef.KillRender: renders.kill,
             ef.CheckOutput: outputs.check,
             ef.Export: outputs.export,
+            **self._routes_of_answers(),
+            ef.Stopped: self._on_stopped,
+        }
+
+    def _routes_of_answers(self) -> Mapping[type[ef.Effect], Route]:
+        return {
             ef.Reply: self._asking.reply,
             ef.AnswerDoor: self._doors.answer,
-            ef.Stopped: self._on_stopped,
+            ef.TryDials: self._trials.begin,
+            ef.ReachFound: self._asking.found,
         }
 
     def _desk(self, nursery: trio.Nursery) -> NodeDesk:

@@ -1,17 +1,28 @@
 """From the core's frozen views to the plain rows that people's programs read. Pure functions, one for each row."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from mesh.core.effects import ReachFound
+from mesh.core.host import Pause
 from mesh.core.status import FailureView, HelperView, JobView, PeerView, RenderView, TaskState, TaskView
 from mesh.ground.ids import PeerId, short
-from mesh.ports import desk
+from mesh.ports import desk, owner
 from mesh.ports.renderer import Refusal
+from mesh.wire.dials import Outcome, Tried
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId, Picture
 from mesh.wire.tasks import Frames
 
 Names = Mapping[PeerId, str]
 """What people call each peer."""
+
+_OUTCOMES: Final[Mapping[int, owner.OutcomeName]] = {
+    Outcome.REACHED: "reached",
+    Outcome.REFUSED: "refused",
+    Outcome.SILENT: "silent",
+    Outcome.NO_WAY: "no way",
+}
 
 
 def peer_name(names: Names, peer: PeerId | None) -> str:
@@ -52,7 +63,38 @@ def peer_row(view: PeerView) -> desk.PeerRow:
         "slots": view.slots,
         "busy": view.busy,
         "draining": view.draining,
+        "paused": view.paused,
         "round_trip_ms": view.round_trip_ms,
+    }
+
+
+def pause_row(pause: Pause | None) -> owner.PauseRow | None:
+    """Return this host's pause, if there is one."""
+    return None if pause is None else {"since_at_ms": pause.since, "until_at_ms": pause.until}
+
+
+def tried_rows(tried: Sequence[Tried]) -> list[owner.TriedRow]:
+    """Return what came of some dials; an outcome that only a newer peer knows is no way to here."""
+    return [{"address": str(one.address), "outcome": _OUTCOMES.get(one.outcome, "no way")} for one in tried]
+
+
+def reach_row(found: ReachFound, peer: PeerView | None, names: Names) -> owner.ReachAnswer:
+    """Return what was found about reach."""
+    return {
+        "peer": peer.peer.hex() if peer is not None else "",
+        "peer_name": peer_name(names, peer.peer) if peer is not None else "",
+        "connected": peer is not None and peer.connected,
+        "tried": tried_rows(found.mine),
+        "reports": [
+            {
+                "id": report.peer.hex(),
+                "name": peer_name(names, report.peer),
+                "ahead_ms": report.ahead_ms,
+                "tried": tried_rows(report.tried),
+            }
+            for report in found.reports
+        ],
+        "silent": [peer_name(names, one) for one in found.silent],
     }
 
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
+from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import InviteAnswer, MembersAnswer, RevokeAnswer, RevokeInviteAnswer, RevokeRequest
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ class Draining(DeskError):
     """The peer is about to stop and takes nothing new. Start it again: `meshnode join`."""
 
     exit_code = 15
+
+
+class UnknownPeer(DeskError):
+    """This peer knows no other of that name. `meshnode status` lists those that it knows, with their ids."""
+
+    exit_code = 46
 
 
 class NobodyHasIt(DeskError):
@@ -155,6 +162,7 @@ class PeerRow(TypedDict):
     slots: int
     busy: int
     draining: bool
+    paused: bool
     round_trip_ms: int | None
 
 
@@ -249,9 +257,10 @@ class JobAnswer(TypedDict):
 
 
 class JobsAnswer(TypedDict):
-    """Every job that this peer knows of, newest first."""
+    """Every job that this peer knows of, newest first; `paused` None where this host may render."""
 
     jobs: list[JobRow]
+    paused: PauseRow | None
 
 
 class RenderRow(TypedDict):
@@ -276,6 +285,7 @@ class StatusAnswer(TypedDict):
     membership_expires_at_ms: int
     now_at_ms: int
     draining: bool
+    paused: PauseRow | None
     addresses: list[str]
     stored_bytes: int
     free_bytes: int
@@ -394,19 +404,15 @@ class Desk(Protocol):
 
     async def status(self) -> StatusAnswer:
         """Tell what this peer is and sees."""
-        ...
 
     async def jobs(self) -> JobsAnswer:
         """List every job that this peer knows of, newest first."""
-        ...
 
     async def job(self, job: str) -> JobAnswer:
         """Tell everything of one job. Raises NotFound, Ambiguous."""
-        ...
 
     async def engines(self) -> EnginesAnswer:
         """Look anew what this peer can render with, so that one just installed is used from now on."""
-        ...
 
     async def submit(self, request: SubmitRequest, report: Report) -> SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done.
@@ -415,11 +421,9 @@ class Desk(Protocol):
         the mesh cannot render truly, output files that exist. Raises UsageError for frames that cannot be read,
         NotAllowed without the role `submit`, Draining, and the renderer's errors.
         """
-        ...
 
     async def cancel(self, job: str) -> CancelAnswer:
         """End a job for good; frames that were delivered stay. Raises NotFound, Ambiguous, NotAllowed."""
-        ...
 
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host, and return when all are there.
@@ -427,49 +431,54 @@ class Desk(Protocol):
         A file that is gone or damaged comes back, where the job itself wants it too. Raises Unwritten naming each
         other file in the way, unless `overwrite`; JobCancelled; NobodyHasIt when nobody has them; FolderError.
         """
-        ...
 
     async def log(self, job: str, frame: int | None) -> LogAnswer:
         """Give what the engine printed for a frame; without one, of every failed attempt and of the newest frame.
 
         Raises NotFound, Ambiguous.
         """
-        ...
 
     async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
         """Sign an invite; no roles means the default ones. Raises NotAllowed without the role `invite`, UsageError."""
-        ...
 
     async def members(self) -> MembersAnswer:
         """List everybody who was ever admitted, as far as this peer knows."""
-        ...
 
     async def revoke(self, request: RevokeRequest) -> RevokeAnswer:
         """Throw a peer out for good, and with it whom it let in; with `dry_run` only say who that is.
 
         Raises NotFound, Ambiguous, NotAllowed without the role `admin`, ThrownOut, UsageError.
         """
-        ...
 
     async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
         """Take an invite back, and throw out all who came by it. Raises what `revoke` raises."""
-        ...
+
+    async def pause(self, until_at_ms: int | None, now: bool) -> PauseAnswer:
+        """Render nothing on this host until resumed, or until then; with `now` give up even the frames in hand.
+
+        Raises UsageError for a time that has passed, Draining.
+        """
+
+    async def resume(self) -> PauseAnswer:
+        """Let this host render again."""
+
+    async def reach(self, peer: str | None) -> ReachAnswer:
+        """Have a few peers dial this one, or `peer` alone, which is dialled from here as well; takes some seconds.
+
+        `peer` is a name that just one has, an id, or a unique beginning of one. Raises UnknownPeer, Ambiguous.
+        """
 
     async def leave(self) -> None:
         """Drain, then forget the membership and end; returns as soon as draining has begun."""
-        ...
 
     async def stop(self, now: bool) -> None:
         """Finish the frames in hand, or with `now` not even those, then end; returns as soon as that has begun."""
-        ...
 
     def watch_status(self) -> AsyncIterator[StatusAnswer]:
         """Yield the status now, and whenever it changed, at most twice a second. The caller closes it."""
-        ...
 
     def watch_job(self, job: str) -> AsyncIterator[JobChange]:
         """Yield a job now, and whenever it changed, at most twice a second; ends when the job can change no more.
 
         Raises NotFound, Ambiguous. The caller closes it.
         """
-        ...

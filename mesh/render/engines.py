@@ -8,6 +8,7 @@ costs nothing; a failed one is tried again each time, since the remedy may have 
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -71,8 +72,15 @@ async def proven(cache: Path, program: Path, *, embedded: bool, thorough: bool, 
         return _engine(program, remembered, embedded=embedded)
     say(f"trying out the Blender at {program} with a tiny render, once; this takes some seconds")
     proof = await _prove(program, embedded=embedded, thorough=thorough)
-    _remember(cache, str(program), {**proof, "identity": identity})
+    _remember(cache, str(program), {**proof, "identity": identity, "at_ms": round(time.time() * 1000)})
     return _engine(program, proof, embedded=embedded)
+
+
+def proven_at_ms(cache: Path) -> dict[str, int]:
+    """Return when each program was proven last, in milliseconds since 1970, as far as that is remembered."""
+    proofs = _remembered(cache)
+    dated = {program: proof.get("at_ms") for program, proof in proofs.items() if isinstance(proof, dict)}
+    return {program: at_ms for program, at_ms in dated.items() if isinstance(at_ms, int)}
 
 
 async def _prove(program: Path, *, embedded: bool, thorough: bool) -> dict[str, object]:

@@ -135,9 +135,15 @@ def find_python(candidates: Iterable[Path]) -> Path:
 
 def check_libraries(libraries: Mapping[str, str]) -> None:
     """Raise EngineNotInstalled with the line to type if shared libraries are missing here."""
-    missing = [package for library, package in libraries.items() if not _loads(library)]
-    if missing and sys.platform == "linux":
+    if missing := missing_packages(libraries):
         raise EngineNotInstalled(f"system libraries are missing; type: apt-get install -y {' '.join(missing)}")
+
+
+def missing_packages(libraries: Mapping[str, str] = LIBRARIES) -> list[str]:
+    """Return the Debian packages of the shared libraries that are missing here; none on systems that are not Linux."""
+    if sys.platform != "linux":
+        return []
+    return [package for library, package in libraries.items() if not _loads(library)]
 
 
 def check_space(place: Path, needed_bytes: int) -> None:

@@ -139,6 +139,17 @@ class KeptRenewal:
     renewed: Renewed
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptPause:
+    """This host's owner paused it; `over`: and that pause has ended. Only the last one counts."""
+
+    NUMBER: ClassVar[int] = 13
+
+    since: WallTime
+    until: WallTime | None
+    over: bool
+
+
 Kept: TypeAlias = (
     KeptHead
     | KeptEntries
@@ -152,6 +163,7 @@ Kept: TypeAlias = (
     | KeptDone
     | KeptRevocation
     | KeptRenewal
+    | KeptPause
 )
 
 KEPT: tuple[type[Kept], ...] = get_args(Kept)

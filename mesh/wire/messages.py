@@ -6,15 +6,15 @@ that the longest message fits a control packet; who has more to say says it in s
 
 import dataclasses
 import enum
-import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, TypeAlias, TypeVar, get_args
 
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
-from mesh.wire import cbor
+from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
+from mesh.wire.dials import DialledBack, DialMe
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
@@ -22,37 +22,18 @@ from mesh.wire.revocations import Notice
 
 T = TypeVar("T")
 
+# Whoever reads messages reads addresses: they have a module of their own only so that `dials` can be below this one.
+MAX_ADDRESSES = addresses.MAX_ADDRESSES
+Address: TypeAlias = addresses.Address
+Port: TypeAlias = addresses.Port
+
 MAX_MESSAGE_BYTES = 64 * 1024
-MAX_ADDRESSES = 8
 MAX_BITS_BYTES = 16 * 1024
 
-Port: TypeAlias = Annotated[int, Between(1, 65_535)]
-Host: TypeAlias = Annotated[str, AtMost(100)]
-"""An address, perhaps with a zone, or a name that a resolver knows."""
 Count: TypeAlias = Annotated[int, Between(0, 2**31)]
 Digest: TypeAlias = Annotated[bytes, Size(16)]
 Bits: TypeAlias = Annotated[bytes, AtMost(MAX_BITS_BYTES)]
 """One bit a piece, the lowest bit of the first byte first."""
-
-# Names without surprises for a resolver: ASCII labels of 1 to 63 characters. An IPv6 address may name its zone.
-_HOST = re.compile(
-    r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?"
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where a peer accepts channels; raises `ValueError` for a host that no resolver may be asked for."""
-
-    host: Host
-    port: Port
-
-    def __post_init__(self) -> None:
-        if not _HOST.fullmatch(self.host):
-            raise ValueError(f"{self.host!a} is neither an address nor a host's name")
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +68,7 @@ class Contacts:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Available:
-    """What the sender can render with now; on connecting and on change."""
+    """What the sender can render with now; on connecting, on change (`busy` seldom), and now and then all the same."""
 
     NUMBER: ClassVar[int] = 3
 
@@ -97,6 +78,8 @@ class Available:
     cores: Annotated[int, Between(0, 2**16)]
     memory_mb: Annotated[int, Between(0, 2**31)]
     draining: bool
+    paused: bool = False
+    """The host's owner wants it for himself: it claims nothing, and does all else."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,6 +432,8 @@ Message: TypeAlias = (
     | Refused
     | RenewAsk
     | Revocations
+    | DialMe
+    | DialledBack
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

@@ -98,9 +98,12 @@ def test_unknown_paths_and_methods(server: DeskServer) -> None:
         assert (status, answer["error"]) == (404, "NoSuchPath")
 
 
+OWNER = ("pause", "resume", "reach", "reach")
+
+
 def test_plain_answers(server: DeskServer) -> None:
     row = server.let(server.desk.add, job_row())
-    assert server.ask("GET", "/v1/jobs")[1] == {"jobs": [row]}
+    assert server.ask("GET", "/v1/jobs")[1] == {"jobs": [row], "paused": None}
     assert server.ask("GET", "/v1/jobs/shot")[1]["job"] == row
     assert server.ask("GET", f"/v1/jobs/{row['id'][:6]}")[1]["frames"][3]["frame"] == 4
     assert server.ask("GET", "/v1/jobs/shot/logs?frame=-2")[1]["parts"][0]["frame"] == -2
@@ -111,11 +114,19 @@ def test_plain_answers(server: DeskServer) -> None:
     assert server.ask("POST", "/v1/invites/e5e5/revoke")[1]["along"][0]["name"] == "studio"
     assert server.ask("POST", "/v1/members/studio/revoke", {"spare": [1]})[0] == 400
     assert server.ask("POST", "/v1/jobs/shot/cancel")[1]["job"]["state"] == "cancelled"
+    until = 1_790_000_000_000
+    paused = server.ask("POST", "/v1/pause", {"until_at_ms": until})[1]
+    assert (paused["paused"]["until_at_ms"], paused["in_hand"]) == (until, 1)
+    assert server.ask("POST", "/v1/pause", {"until_at_ms": True})[0] == 400
+    assert server.ask("POST", "/v1/resume")[1]["paused"] is None
+    assert server.ask("POST", "/v1/reach", {"peer": "studio"})[1]["peer_name"] == "studio"
+    missing, error = server.ask("POST", "/v1/reach", {"peer": "nobody"})
+    assert (missing, error["error"]) == (404, "UnknownPeer")
     assert server.ask("POST", "/v1/leave") == (200, {})
     assert server.ask("POST", "/v1/stop", {"now": True}) == (200, {})
     asked = [call[0] for call in server.desk.calls]
     revoked = ["members", "revoke", "revoke_invite"]
-    assert asked == ["jobs", "job", "job", "log", "engines", "invite", *revoked, "cancel", "leave", "stop"]
+    assert asked == ["jobs", "job", "job", "log", "engines", "invite", *revoked, "cancel", *OWNER, "leave", "stop"]
 
 
 def test_errors_carry_what_a_command_prints(server: DeskServer) -> None:

@@ -321,7 +321,8 @@ def test_a_cancelled_job_renders_no_more(tmp_path: Path) -> None:
             await until(bob, job, lambda row: row["state"] == "cancelled")
 
             async def idle() -> bool:
-                busy = any(row["busy"] for row in (await ada.at.status())["peers"])
+                seen = [row for peer in (ada, bob) for row in (await peer.at.status())["peers"] if row["me"]]
+                busy = any(row["busy"] for row in seen)
                 return not (busy or ada.stagehand.open or bob.stagehand.open)
 
             await eventually(idle)

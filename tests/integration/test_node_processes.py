@@ -82,6 +82,26 @@ def test_a_killed_peers_frame_is_rendered_by_an_idle_one_within_a_second(tmp_pat
         assert sum(len(node.renders()) for node in running) == 3
 
 
+def test_a_paused_peers_frame_is_rendered_by_an_idle_one_and_no_restart_ends_the_pause(tmp_path: Path) -> None:
+    with nodes(tmp_path, "ada", "bob", "cy") as running:
+        ada = running[0]
+        scene = write_scene(tmp_path / "shot", f"frames 1 2\nms {LONG_MS}")
+        job = submit(ada, scene)
+        paused = a_renderer_of(running)
+        assert paused.ask("pause", None, True)["in_hand"] == 0
+        paused_ms = clock_ms()
+        assert taken_over_ms(running, paused) - paused_ms <= 1_000 + BUSY_MS
+        paused.signal(signal.SIGKILL)
+        paused.start()
+        assert paused.ask("status")["paused"] is not None
+        until(lambda: [row["paused"] for row in ada.ask("status")["peers"]].count(True) == 1)
+        until(lambda: ada.job(job)["state"] == "sealed")
+        refuse_wrong_frames(scene, range(1, 3))
+        assert len(paused.renders()) == 1
+        assert paused.ask("resume")["paused"] is None
+        until(lambda: not any(row["paused"] for row in ada.ask("status")["peers"]))
+
+
 def test_all_are_killed_at_once_and_no_safe_frame_is_rendered_again(tmp_path: Path) -> None:
     with nodes(tmp_path, "ada", "bob", "cy") as running:
         ada = running[0]

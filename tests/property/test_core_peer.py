@@ -107,6 +107,7 @@ class Life:
         self.rig.keep(HEADS[2], by=PEOPLE[0])
         self.rig.peer.scenes._whole.update(dict.fromkeys(head.job.body.scene for head in HEADS))
         self.cancelled: dict[bytes, None] = {}
+        self.paused = False
         self.answered: dict[int, None] = {}
         self.seen = 0
         self.look()
@@ -152,6 +153,8 @@ class Life:
                 return ev.Exported(op=effect.op)
             case ef.Export():
                 return ev.ExportFailed(op=effect.op, reason="no", exists=data.draw(st.booleans()))
+            case ef.TryDials():
+                return ev.DialsTried(op=effect.op, tried=data.draw(near(ms.DialledBack)).tried)
             case ef.WritePage():
                 return ev.PageWritten(op=effect.op, blob=blob("page"))
             case ef.ReadPage():
@@ -179,6 +182,9 @@ class Life:
             ev.BlobAsked(op=1, blob=data.draw(near(BlobId)), peer=data.draw(near(PeerId))),
             ev.BlobDamaged(blob=data.draw(near(BlobId))),
             ev.EnginesProbed(engines=(ENGINE,), slots=data.draw(st.integers(0, 3)), cores=1, memory_mb=1),
+            ev.PauseAsked(op=1, until=data.draw(near(WallTime) | st.none()), now=data.draw(st.booleans())),
+            ev.ResumeAsked(op=1),
+            ev.ReachAsked(op=1, peer=data.draw(near(PeerId) | st.none())),
         ]
         self.rig.tell(data.draw(st.sampled_from(commands)))
 
@@ -217,7 +223,10 @@ class Life:
                 case ef.Append():
                     for entry in effect.entries:
                         assert kp.decode(kp.encode(entry)) == entry
+                        if isinstance(entry, kp.KeptPause):
+                            self.paused = not entry.over
                 case ef.StartRender():
+                    assert not self.paused, "a paused host started a task"
                     assert effect.job.id not in self.cancelled, "a task of a cancelled job was started"
                     assert 0 <= effect.task < len(effect.job.body.frames)
         self.seen = len(self.rig.effects)

@@ -40,6 +40,7 @@ def test_no_rule_is_broken_in_a_large_mesh(name: str) -> None:
         ("reclaim-revoked", KILLED_MS),
         ("reclaim-powerless", RECLAIM_MS),
         ("reclaim-frozen", RECLAIM_MS),
+        ("pause-now", KILLED_MS),
     ],
 )
 @pytest.mark.parametrize("seed", SEEDS)
@@ -90,6 +91,41 @@ def test_no_delivered_file_changes_when_somebody_returns(name: str) -> None:
     world.run()
     assert before
     assert before.items() <= submitter.disk.files.items()
+
+
+def test_while_all_are_paused_a_job_waits_and_says_so_and_then_goes_on() -> None:
+    """Also past the restart of two of them, whose pause is in their journals."""
+    scenario = named("all-paused")
+    world = World(scenario, SEEDS[0])
+    seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def look() -> None:
+        for host in world.hosts:
+            for job in world.books.jobs:
+                view = host.core.job_view(host.now(), job)
+                assert view is not None
+                seen.append((view.state.value, view.problems))
+
+    paused, _, _, resumed = scenario.script
+    quiet_ms = paused.at_ms + 2 * scenario.frame_ms
+    world.at(resumed.at_ms - 1, look)
+    world.run()
+    assert len(seen) == len(world.hosts)
+    assert {state for state, _ in seen} == {"waiting"}
+    assert all("paused by its owner" in problems[0] for _, problems in seen)
+    ends = [frame.at_ms for frame in world.economy.finished]
+    assert min(ends) < paused.at_ms
+    assert max(ends) > resumed.at_ms
+    assert not [at_ms for at_ms in ends if quiet_ms < at_ms < resumed.at_ms]
+
+
+def test_a_paused_peer_ends_its_frame_and_one_that_is_resumed_renders_again() -> None:
+    world = ran("pause", SEEDS[0])
+    pause, resume = named("pause").script
+    late = {frame.host for frame in world.economy.finished if frame.at_ms > pause.at_ms + 2 * named("pause").frame_ms}
+    assert 2 not in late
+    assert 1 in {frame.host for frame in world.economy.finished if frame.at_ms > resume.at_ms}
+    assert world.economy.waste()[0] == 0
 
 
 def test_everybody_who_hears_of_a_cancel_keeps_it() -> None:

@@ -28,7 +28,7 @@ def list_(caller: Caller) -> None:
     Each engine was proven by a tiny render. A running peer uses from now on what is found; without one the machine is
     looked at all the same.
     """
-    answer = _engines(caller)
+    answer = engines_here(caller)
     if caller.as_json:
         output.say_json(answer)
         return
@@ -62,7 +62,7 @@ def install(caller: Caller, engine: str) -> None:
     ENGINE is `blender`: the embedded one, 350 MB to download, kept once per user however many peers there are.
     """
     path = compose.install_engine(engine, output.notice)
-    answer = _engines(caller)
+    answer = engines_here(caller)
     if caller.as_json:
         output.say_json({"installed": path} | answer)
     else:
@@ -70,7 +70,7 @@ def install(caller: Caller, engine: str) -> None:
             output.say(f"{output.good('ready')}: {one['name']} {one['version']}, {', '.join(one['renders'])}")
 
 
-def _engines(caller: Caller) -> EnginesAnswer:
+def engines_here(caller: Caller) -> EnginesAnswer:
     """Ask the running peer, which then uses what it finds; else look without one."""
     try:
         found: EnginesAnswer = caller.client().get("/engines", wait_s=PROBE_S)

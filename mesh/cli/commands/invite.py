@@ -1,28 +1,20 @@
 """`meshnode invite`: a token that lets another machine in."""
 
-import re
 from urllib.parse import quote
 
 import click
 
-from mesh.cli import output, words
+from mesh.cli import output, times, words
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
-from mesh.ground.errors import UsageError
-from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from mesh.ports.roster import InviteAnswer, RevokeInviteAnswer
 
 USES = 10
 """Peers that one invite lets in, unless said otherwise: a room full of machines, pasted once."""
 
-_UNITS = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
-
 
 def life(text: str) -> int:
-    """Read a duration such as `30m`, `24h` or `7d`; raise UsageError for anything else."""
-    match = re.fullmatch(r"(\d{1,4})([mhd])", text.strip())
-    if match is None or int(match[1]) == 0:
-        raise UsageError(f"--expires {text}: write minutes, hours or days, such as 30m, 24h or 7d")
-    return int(match[1]) * _UNITS[match[2]]
+    """Read for how long an invite lets in; raise UsageError for what is no duration."""
+    return times.duration_ms("--expires", text)
 
 
 @click.command()

@@ -150,6 +150,7 @@ def ready(status: StatusAnswer) -> dict[str, Any]:
         "addresses": status["addresses"],
         "slots": me["slots"],
         "engines": me["engines"],
+        "paused": status["paused"],
     }
 
 
@@ -173,6 +174,9 @@ def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
         else:
             parts.append("renders nothing" if said["engines"] else "no engine yet")
         output.say(", ".join([*parts, *said["addresses"][:1]]))
+        if (pause := said["paused"]) is not None:
+            ended = words.paused(pause["since_at_ms"], pause["until_at_ms"])
+            output.notice(f"It renders nothing: {ended}; `meshnode resume` ends it.")
         if not said["engines"]:
             output.notice("To render, and to read scenes that are submitted here: meshnode engine install blender")
     sys.stdout.flush()

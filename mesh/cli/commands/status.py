@@ -31,6 +31,8 @@ def command(caller: Caller) -> None:
 
 def _head(status: StatusAnswer) -> list[str]:
     state = output.busy("  about to stop") if status["draining"] else ""
+    if (pause := status["paused"]) is not None:
+        state += output.busy(f"  {words.paused(pause['since_at_ms'], pause['until_at_ms'])}")
     title = f"{output.bold(status['name'])}  {output.dim(words.short(status['id']))}{state}"
     expires = words.moment(status["membership_expires_at_ms"])
     return [
@@ -89,10 +91,12 @@ def _peers(status: StatusAnswer) -> list[str]:
 
 
 def _state(peer: PeerRow) -> str:
-    if peer["me"]:
-        return output.good("here")
     if not peer["connected"]:
         return output.bad("away")
+    if peer["paused"] and not peer["draining"]:
+        return output.busy("paused")
+    if peer["me"]:
+        return output.good("here")
     return output.busy("stopping") if peer["draining"] else output.good("connected")
 
 

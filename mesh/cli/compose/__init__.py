@@ -14,6 +14,7 @@ from mesh.ground.errors import MeshError
 from mesh.ports.desk import EnginesAnswer, StatusAnswer, engines_answer
 
 if TYPE_CHECKING:
+    from mesh.cli.checks import HostFacts
     from mesh.store.home import ApiAddress
 
 
@@ -82,6 +83,20 @@ def in_use(home: Path) -> bool:
     except HomeInUse:
         return True
     return False
+
+
+def examine(home: Path) -> "HostFacts":
+    """Gather what can be seen of this host without its peer."""
+    from mesh.cli.compose.host import examine as look
+
+    return look(home)
+
+
+def own_answers(addresses: list[str]) -> dict[str, str]:
+    """Connect to each address of this host's own peer, and return why it does not answer, empty where it does."""
+    from mesh.cli.compose.host import answers
+
+    return answers(addresses)
 
 
 def install_engine(name: str, say: Callable[[str], None]) -> str:

@@ -150,6 +150,8 @@ def peer_state(peer: PeerRow) -> tuple[str, Tone]:
         return "away", Tone.BAD
     if peer["draining"]:
         return "stopping", Tone.WARN
+    if peer["paused"]:
+        return "paused", Tone.WARN
     return ("here" if peer["me"] else "connected"), Tone.GOOD
 
 
@@ -321,6 +323,8 @@ def head(board: Board, columns: int) -> Line:
         left += [Span(" in ", Tone.DIM), Span(cut(status["mesh_name"], 24), Tone.BOLD)]
     if status["draining"]:
         left.append(Span("  about to stop", Tone.WARN))
+    elif status["paused"] is not None:
+        left.append(Span("  paused", Tone.WARN))
     elif board.returned:
         left.append(Span("  is back", Tone.GOOD))
     taken = sum(cell_len(span.text) for span in left)

@@ -6,6 +6,7 @@ from mesh.cli.top import tables
 from mesh.cli.top.lines import Line, Tone, clip, cut, fit, rule, scrolled, width
 from mesh.cli.top.news import PeerLost
 from mesh.cli.top.tables import JOBS, PEERS, Sort
+from mesh.ports.owner import PauseRow
 from sim.desk import FakeDesk, job_row, peer_row
 from tests.support.screens import board_of, busy_desk, failing_desk, idle_desk
 
@@ -74,6 +75,17 @@ def test_this_peer_comes_first_and_the_absent_last() -> None:
     ]
     assert rows[1].cells[5].text == "shot_010 121, 122"
     assert rows[2].cells[2].text == "–", "what an absent peer did is not known"
+
+
+def test_who_is_paused_is_said_to_be() -> None:
+    desk = busy_desk()
+    assert " paused" not in text(tables.head(board_of(desk), 80))
+    desk.paused = PauseRow(since_at_ms=1, until_at_ms=None)
+    for peer in desk.peers:
+        peer["paused"] = True
+    board = board_of(desk)
+    assert [row.cells[1].text for row in tables.peer_rows(board)] == ["paused", "paused", "away"]
+    assert text(tables.head(board, 80)).startswith(" desk in films  paused")
 
 
 def test_what_a_peer_renders_stands_before_what_it_claimed_ahead() -> None:

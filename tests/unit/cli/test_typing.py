@@ -1,5 +1,6 @@
 """What a person types, as far as it is read here: durations, addresses, the command line of a background peer."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from mesh.cli import background, main
 from mesh.cli.commands.invite import life
 from mesh.cli.commands.join import address, peer_address
 from mesh.cli.commands.join import command as join
+from mesh.cli.commands.pause import end_ms
 from mesh.cli.compose import Plan
 from mesh.ground.errors import UsageError
 
@@ -22,6 +24,39 @@ def test_durations(text: str, ms: int) -> None:
 def test_wrong_durations(text: str) -> None:
     with pytest.raises(UsageError):
         life(text)
+
+
+NOON = datetime(2030, 1, 31, 12, 0).astimezone()
+
+
+@pytest.mark.parametrize(
+    ("text", "to_come"),
+    [
+        ("18:00", timedelta(hours=6)),
+        ("12:01", timedelta(minutes=1)),
+        ("12:00", timedelta(days=1)),
+        ("9:30", timedelta(hours=21, minutes=30)),
+        ("2030-02-01 09:30", timedelta(hours=21, minutes=30)),
+        ("2030-01-31T12:30", timedelta(minutes=30)),
+    ],
+)
+def test_a_time_of_day_is_the_next_one(text: str, to_come: timedelta) -> None:
+    assert end_ms(None, text, NOON) == (NOON + to_come).timestamp() * 1000
+
+
+@pytest.mark.parametrize("text", ["", "18", "24:00", "12:60", "2030-01-31 11:59", "2030-02-30 12:00", "tomorrow"])
+def test_wrong_times_of_day(text: str) -> None:
+    with pytest.raises(UsageError, match="--until"):
+        end_ms(None, text, NOON)
+
+
+def test_a_pause_lasts_for_a_time_or_until_one_or_neither() -> None:
+    assert end_ms(None, None, NOON) is None
+    assert end_ms("2h", None, NOON) == (NOON + timedelta(hours=2)).timestamp() * 1000
+    with pytest.raises(UsageError, match="exclude"):
+        end_ms("2h", "18:00", NOON)
+    with pytest.raises(UsageError, match="--for"):
+        end_ms("2 hours", None, NOON)
 
 
 @pytest.mark.parametrize(

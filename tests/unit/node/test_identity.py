@@ -10,7 +10,17 @@ from mesh.node.identity import COMPACT_BYTES, load_kept, newest_renewal, without
 from mesh.ports.storage import JournalDamaged
 from mesh.wire import kept as kp
 from mesh.wire.envelope import sign
-from mesh.wire.kept import Kept, KeptChain, KeptContact, KeptDelivery, KeptDone, KeptMark, KeptOrder, KeptRenewal
+from mesh.wire.kept import (
+    Kept,
+    KeptChain,
+    KeptContact,
+    KeptDelivery,
+    KeptDone,
+    KeptMark,
+    KeptOrder,
+    KeptPause,
+    KeptRenewal,
+)
 from mesh.wire.members import Renewal, Renewed
 from mesh.wire.messages import Address, Contact
 from mesh.wire.records import Mark
@@ -53,6 +63,11 @@ def test_a_later_entry_about_the_same_thing_replaces_the_earlier() -> None:
     done = KeptDone(job=job, directory="/d")
     story: list[Kept] = [marks[0], order, contacts[0], done, marks[1], order, contacts[1]]
     assert without_outdated(story) == [order, contacts[0], done, marks[1], order, contacts[1]]
+
+
+def test_of_all_pauses_only_the_last_one_counts() -> None:
+    pauses = [KeptPause(since=WallTime(at), until=None, over=over) for at in range(3) for over in (False, True)]
+    assert without_outdated(pauses) == pauses[-1:]
 
 
 class LongJournal(MemoryJournal):

@@ -44,6 +44,8 @@ NUMBERS = {
     "Refused": 26,
     "RenewAsk": 27,
     "Revocations": 28,
+    "DialMe": 29,
+    "DialledBack": 30,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,
@@ -58,6 +60,7 @@ KEPT_NUMBERS = {
     "KeptDone": 10,
     "KeptRevocation": 11,
     "KeptRenewal": 12,
+    "KeptPause": 13,
 }
 
 

@@ -1,0 +1,130 @@
+"""Pause, resume and doctor against a made-up desk over the real API: what they print, ask, and end with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.cli import checks, compose
+from mesh.cli.checks import NotWell
+from mesh.cli.commands import doctor
+from mesh.ports.owner import ReportRow
+from mesh.render import install
+from sim.desk import OTHER, job_row
+from tests.support.desk_server import DeskServer, running_desk
+from tests.support.typed import Printed, Typist
+
+REPORT = ReportRow(id=OTHER, name="studio", ahead_ms=12, tried=[{"address": "192.168.1.5:40001", "outcome": "reached"}])
+
+
+@pytest.fixture
+def server() -> Iterator[DeskServer]:
+    with running_desk() as running:
+        yield running
+
+
+@pytest.fixture
+def typist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> Typist:
+    monkeypatch.setenv("COLUMNS", "80")
+    return Typist(tmp_path, capsys, server)
+
+
+def test_pause_and_resume_ask_the_peer_and_all_commands_show_it(typist: Typist, server: DeskServer) -> None:
+    server.let(server.desk.add, job_row())
+    printed = typist.type("pause", "--until", "2100-01-31 18:00")
+    assert printed.code == 0, printed.err
+    assert "Paused until 2100-01-31 18:00" in printed.out
+    assert "finishing 1 frame" in printed.err
+    assert [call[0] for call in server.desk.calls] == ["pause"]
+    assert "paused since" in typist.type("status").out
+    assert "until 2100-01-31 18:00" in typist.type("status").out
+    assert "meshnode resume" in typist.type("jobs").err
+    assert typist.type("jobs", "--json").json["paused"]["since_at_ms"]
+    assert typist.type("resume").code == 0
+    assert "paused" not in typist.type("status").out
+    assert typist.type("pause", "--now").code == 0
+    assert server.desk.calls[-1] == ("pause", None, True)
+    assert "until" not in typist.type("status").out.splitlines()[0]
+    server.desk.peers[1]["paused"] = True
+    assert "paused" in typist.type("status").out.partition("studio")[2].splitlines()[0]
+    assert typist.type("pause", "--for", "2h", "--until", "18:00").code == 2
+
+
+@pytest.fixture
+def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the doctor find an engine, and no more of this machine than its disk and its limits."""
+    monkeypatch.setattr(compose, "own_answers", lambda addresses: dict.fromkeys(addresses, ""))
+    monkeypatch.setattr(install, "missing_packages", list)
+    monkeypatch.setattr(checks, "FREE_WARN_BYTES", 0)
+
+
+def told(printed: Printed) -> dict[str, str]:
+    return {one["check"]: one["verdict"] for one in printed.json["findings"]}
+
+
+@pytest.mark.usefixtures("healthy")
+def test_the_doctor_ends_with_0_where_nothing_is_bad(typist: Typist, server: DeskServer, tmp_path: Path) -> None:
+    server.desk.reached["reports"] = [REPORT]
+    printed = typist.type("doctor", "--json")
+    assert printed.code == 0, printed.out
+    found = told(printed)
+    assert {name for name, verdict in found.items() if verdict == "ok"} >= {"peer", "reach", "listening", "disk"}
+    assert printed.json["worst"] == "warn", "one of its engines is broken"
+    printed = typist.type("doctor")
+    assert "studio at 192.168.1.5:40001" in " ".join(printed.out.split())
+    # A path is one word, however long: this test's own is.
+    assert max(len(line) for line in printed.out.splitlines() if str(tmp_path) not in line) <= 80
+    assert "\x1b" not in printed.out
+
+
+@pytest.mark.usefixtures("healthy")
+def test_the_doctor_names_the_remedy_and_ends_with_a_code_of_its_own(typist: Typist, server: DeskServer) -> None:
+    blocked = {"address": "192.168.1.5:40001", "outcome": "silent"}
+    server.desk.reached["reports"] = [{**REPORT, "tried": [blocked]}]  # type: ignore[typeddict-item]
+    printed = typist.type("doctor")
+    assert printed.code == NotWell.exit_code
+    assert "→" in printed.out
+    assert "40001" in printed.out.partition("→")[2]
+    printed = typist.type("doctor", "--json")
+    assert printed.code == NotWell.exit_code
+    assert (printed.json["worst"], told(printed)["reach"]) == ("bad", "bad")
+
+
+@pytest.mark.usefixtures("healthy")
+def test_the_doctor_asks_again_where_others_had_just_been_asked(
+    typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "DIALLED_BACK_MS", 0)
+    server.desk.reached["reports"] = [{**REPORT, "tried": []}]  # type: ignore[typeddict-item]
+    printed = typist.type("doctor", "--json")
+    assert [call[0] for call in server.desk.calls].count("reach") == 2
+    assert told(printed)["reach"] == "warn"
+
+
+def test_the_doctor_looks_at_the_way_to_a_peer(typist: Typist, server: DeskServer) -> None:
+    server.desk.reached["reports"] = [REPORT]
+    server.desk.reached["tried"] = REPORT["tried"]
+    printed = typist.type("doctor", "studio", "--json")
+    assert printed.code == 0, printed.out
+    assert told(printed) == {"studio": "ok", "way there": "ok", "way back": "ok", "clock": "ok"}
+    server.desk.peers[1]["connected"] = False
+    server.desk.reached["reports"] = []
+    server.desk.reached["tried"] = []
+    printed = typist.type("doctor", "studio")
+    assert printed.code == NotWell.exit_code
+    assert "--peer HOST:PORT" in printed.out
+    assert typist.type("doctor", "nobody").code == 46
+
+
+def test_without_a_peer_the_doctor_looks_at_what_it_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compose, "probe_engines", lambda _say: {"usable": [], "broken": []})
+    printed = Typist(tmp_path, capsys, None).type("doctor", "--json")
+    assert printed.code == NotWell.exit_code
+    found = told(printed)
+    assert found["peer"] == "bad"
+    assert {"disk", "open files", "engine", "system"} <= found.keys()
+    assert Typist(tmp_path, capsys, None).type("doctor", "studio").code == 3
