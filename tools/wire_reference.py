@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Union, get_args, get_
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, Boot
-from mesh.wire import cbor, dials, envelope, kept, members, messages, records, tasks
+from mesh.wire import beacon, cbor, dials, envelope, kept, members, messages, records, tasks
 from mesh.wire.codec import AtMost, Between, Size, most_bytes
 from mesh.wire.envelope import Signed
 
@@ -77,6 +77,10 @@ CODES: list[tuple[str, type[enum.IntEnum | enum.IntFlag]]] = [
 SIGNED = [members.Admission, members.Invite, members.StaticKey]
 SIGNED += [records.Job, records.Entry, records.Claim, records.Hold, records.Mark]
 
+BEACON = f"""In UDP datagrams of {beacon.SIZE} bytes: a random nonce of {beacon.NONCE_SIZE}, then XChaCha20-Poly1305 of
+the length ({beacon.LENGTH_SIZE} bytes, big-endian), the beacon, and zeros. The key is BLAKE3, keyed by the mesh secret,
+of `meshnode 1 beacon` and the mesh's id."""
+
 SECTIONS: list[tuple[str, str, list[Any]]] = [
     ("Signed statements", "Each has a domain of its own, so that one never passes for another.", SIGNED),
     ("Records", "What an entry may say.", list(get_args(records.Statement))),
@@ -91,6 +95,11 @@ SECTIONS: list[tuple[str, str, list[Any]]] = [
         list(kept.KEPT),
     ),
     ("In handshakes", "What a member or a joiner shows.", [members.Credentials, members.JoinRequest]),
+    (
+        "On the LAN",
+        BEACON,
+        [beacon.Beacon],
+    ),
 ]
 
 

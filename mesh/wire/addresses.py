@@ -1,7 +1,13 @@
-"""Where a peer accepts channels, as it travels: nothing that a resolver could take for anything else."""
+"""Where a peer accepts channels, as it travels: nothing that a resolver could take for anything else.
+
+And what an address says of itself: whether it names the machine that dials it, or one cable, or a machine for
+everybody. The module must not resolve names: a name that is no address may lead anywhere.
+"""
 
 import dataclasses
+import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
 from mesh.wire.codec import AtMost, Between
@@ -11,6 +17,12 @@ MAX_ADDRESSES = 8
 Port: TypeAlias = Annotated[int, Between(1, 65_535)]
 Host: TypeAlias = Annotated[str, AtMost(100)]
 """An address, perhaps with a zone, or a name that a resolver knows."""
+
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_LOCALHOST = "localhost"
+_NET_BITS = {4: 24, 6: 64}
+"""How much of an address mostly names its network: in offices and homes, and in every IPv6 network of one cable."""
 
 # Names without surprises for a resolver: ASCII labels of 1 to 63 characters. An IPv6 address may name its zone.
 _HOST = re.compile(
@@ -31,3 +43,39 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def ip_of(host: str) -> IpAddress | None:
+    """Return the IP address that `host` is, its zone included; None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_loopback(address: Address) -> bool:
+    """Say whether an address is whoever dials it, so that a refusal there says nothing of another host."""
+    ip = ip_of(address.host)
+    return ip.is_loopback if ip is not None else address.host.rstrip(".").lower() == _LOCALHOST
+
+
+def tellable(address: Address) -> bool:
+    """Say whether an address means the same host on every machine: no loopback, no link's own, nobody's."""
+    ip = ip_of(address.host)
+    if ip is None:
+        return not is_loopback(address)
+    return not (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast)
+
+
+def told(addresses: Iterable[Address], *, here: bool) -> tuple[Address, ...]:
+    """Return those of `addresses` that may pass between two peers; all of them where both are on one machine."""
+    return tuple(address for address in addresses if here or tellable(address))
+
+
+def same_network(one: str, other: str) -> bool:
+    """Say whether two hosts are probably on one cable: their addresses begin alike."""
+    first, second = ip_of(one), ip_of(other)
+    if first is None or second is None or first.version != second.version:
+        return False
+    shift = first.max_prefixlen - _NET_BITS[first.version]
+    return int(first) >> shift == int(second) >> shift
