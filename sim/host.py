@@ -32,6 +32,7 @@ from mesh.core.effects import (
     ReadTree,
     Reply,
     Send,
+    SendBeacon,
     SetTimer,
     StartRender,
     Stopped,
@@ -119,6 +120,7 @@ class Host:
             Send: self._send,
             Dial: lambda effect: world.net.dial(self, effect.peer, effect.addresses),
             Knock: lambda effect: world.net.knock(self, effect.address),
+            SendBeacon: lambda effect: world.net.call(self, effect.wall),
             CloseChannel: lambda effect: world.net.close(self, effect.peer),
             SetTimer: self._set_timer,
             FetchManifest: self.shelf.fetch_manifest,
@@ -157,7 +159,15 @@ class Host:
         self._core = self.world.make_core(self, self._dice.draw(32))
         kept = self.disk.load()
         self.world.books.started(self, kept)
-        self.receive(Started(kept=kept, complete=self.disk.whole(), addresses=(self.address,), contacts=self.contacts))
+        self.receive(
+            Started(
+                kept=kept,
+                complete=self.disk.whole(),
+                addresses=(self.address,),
+                contacts=self.contacts,
+                beacon=self.world.scenario.beacons,
+            )
+        )
         self.world.tell(
             self,
             _PROBE_MS + self._dice.below(self.world.scenario.probe_ms + 1),

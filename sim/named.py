@@ -108,6 +108,10 @@ _SCENARIOS = (
             Act(at_ms=60 * _S, what="resume", peers=(0, 1, 2, 3, 4)),
         ),
     ),
+    # Two parts of a mesh of which neither knows an address of the other: they meet by their beacons, or by somebody who
+    # comes later and knows one of each.
+    _small("islands-beacon", islanders=(3, 4, 5), beacons=True),
+    _small("islands-third", peers=7, islanders=(3, 4, 5), bridges=(6,)),
     # The submitter leaves for good once the scene is elsewhere; the others render and seal.
     _small("submitter-gone", core=(0, 1, 2, 3, 4), script=(Act(at_ms=14 * _S, what="power", peers=(5,)),)),
     # Another attempt counts once the frozen one wakes up, and its files stay as they are.

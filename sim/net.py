@@ -12,9 +12,10 @@ Invariants: one channel per pair is current; an end that closed hears nothing mo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard
+from mesh.core.events import BeaconHeard, ChannelClosed, ChannelOpened, DialFailed, MessageHeard
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
+from mesh.ground.instants import WallTime
 from mesh.wire.messages import Address, Message
 from sim.draws import Draws
 
@@ -145,6 +146,13 @@ class Net:
         channel = self._between(host.index, target)
         if channel is None or not all(channel.open.values()):
             self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, None, address)
+
+    def call(self, host: "Host", wall: WallTime) -> None:
+        """Let every running host that `host` reaches hear its beacon; what a cut swallows is lost."""
+        heard = BeaconHeard(peer=host.peer_id, wall=wall, addresses=(host.address,))
+        for other in self._world.hosts:
+            if other is not host and other.running and self.reaches(host.index, other.index):
+                self._world.tell(other, self.latency_ms(), heard)
 
     def _arrive(self, host: "Host", life: int, peer: PeerId | None, address: Address) -> None:
         """End a handshake: a channel at both ends, or none; `peer` None: whoever is there."""

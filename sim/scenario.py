@@ -47,6 +47,13 @@ class Scenario:
     renderers: int = 16
     """The first so many peers have an engine."""
     slots: int = 1
+    beacons: bool = False
+    """All hosts are on one LAN and hear each other's beacons."""
+    islanders: tuple[int, ...] = ()
+    """Peers that know where the first of them listens, and of others only an address where nobody is; the others know
+    nothing of them."""
+    bridges: tuple[int, ...] = ()
+    """Peers that know both sides; they start late."""
     safety_ms: int = 70 * SECOND_MS
     """How long faults come."""
     least_ms: int = 2 * MINUTE_MS
@@ -188,6 +195,7 @@ def draw(seed: int, peers: int, minutes: int) -> Scenario:
         replays=maybe(10),
         core=_draw_core(dice, peers),
         pauses=maybe(4),
+        beacons=dice.below(2) == 0,
     )
 
 

@@ -19,6 +19,7 @@ from mesh.ground.ids import BlobId, PeerId
 from mesh.ground.instants import DAY_MS, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, sign
 from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
+from mesh.wire.messages import Address
 from mesh.wire.records import EngineId, SealPage
 from sim.adversary import Adversary
 from sim.books import Books
@@ -29,7 +30,7 @@ from sim.faults import Faults
 from sim.host import Core, Host
 from sim.keys import Keyring, Signatures
 from sim.liveness import Liveness
-from sim.net import Net, NetFaults
+from sim.net import Net, NetFaults, address_of
 from sim.parcels import Checked, Wire, parcels_for
 from sim.people import People
 from sim.safety import PARTS, Safety
@@ -38,6 +39,7 @@ from sim.trace import Trace
 
 _CHECK_EVERY_MS = 3_000
 _WATCH_EVERY_MS = 1_000
+_BRIDGES_MS = 20_000
 _ADMISSION_MS = 365 * DAY_MS
 
 
@@ -104,10 +106,23 @@ class World:
         signer = self.keyring.signer(self.dice.draw(32))
         roles = ALL_ROLES if index == 0 else DEFAULT_ROLES
         host = Host(self, index, signer, (self.admit(self._root, signer, roles),))
-        host.contacts = tuple(other.address for other in self.hosts[:2])
+        host.contacts = self._contacts_of(index)
         self.hosts.append(host)
         self._index[host.peer_id] = index
         self.net.place(host)
+
+    def _contacts_of(self, index: int) -> tuple[Address, ...]:
+        """Return what a host knows of the others at its first start: the first two, of the side that it is on."""
+        islanders = self.scenario.islanders
+        known: list[int] = []
+        if index in islanders:
+            known += islanders[:1]
+        if index not in islanders or index in self.scenario.bridges:
+            known += [other for other in range(self.scenario.peers) if other not in islanders][:2]
+        if index in self.scenario.bridges:
+            known += islanders[:1]
+        wrong = (address_of(self.scenario.peers),) if index in islanders else ()
+        return tuple(address_of(other) for other in known if other < index) + wrong
 
     def admit(self, issuer: Signer, subject: Signer, roles: Role) -> Signed[Admission]:
         """Admit a key to this mesh."""
@@ -159,7 +174,8 @@ class World:
         """Run to the end; raises `Violation`, and lets pass what the core itself raises."""
         scenario = self.scenario
         for host in self.hosts:
-            self.at(self.dice.below(500), host.start)
+            late_ms = _BRIDGES_MS if host.index in scenario.bridges else 0
+            self.at(late_ms + self.dice.below(500), host.start)
         self.people.plan_all()
         self.faults.plan_all()
         self.adversary.plan_all()

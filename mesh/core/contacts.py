@@ -6,13 +6,21 @@ silence, which proves nothing and is left to the leases.
 
 A refusal counts at any address that the peer itself named as its own. That a firewall may refuse in its place costs a
 frame rendered twice, once, and only after the channel broke.
+
+Peers that were met are dialled for ever, as are the addresses that a person gave, connected or not: behind each may be
+a part of the mesh that no other way leads to. Peers that others only tell of are `hearsay`. Each peer now and then
+tells one other whom it has channels with, so that who was forgotten, or sits behind a router, is heard of again.
+
+What is only true on one machine or one cable, a loopback or link-local address, is told and believed within one machine
+alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
+from mesh.core.hearsay import Hearsay
 from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
@@ -24,11 +32,13 @@ from mesh.ground.limits import (
     LEASE_MS,
     MAX_CONTACTS,
     PING_MS,
+    PROBE_PER_PEER_MS,
     REDIAL_MOST_MS,
     REDIAL_MS,
     SETTLE_SAMPLES,
     SILENT_MS,
 )
+from mesh.wire.addresses import told
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong, portions
 from mesh.wire.records import EngineId
@@ -59,6 +69,8 @@ class Known:
     connected: bool = False
     greeted: bool = False
     """Whether its hello has come on the present channel."""
+    here: bool = False
+    """Whether it was last reached on this very machine."""
     left: bool = False
     heard_at: Instant = Instant(0)
     asked_at: Instant | None = None
@@ -67,6 +79,7 @@ class Known:
     round_trips_ms: list[int] = field(default_factory=list)
     redial_ms: int = REDIAL_MS
     dialling: bool = False
+    tried_at: Instant | None = None
     redial_at: Instant | None = None
     """When it is dialled again; one timer acts, however many were set."""
     heard_wall: WallTime = WallTime(0)
@@ -119,13 +132,14 @@ class Directory:
         known = self.peers.get(peer)
         return known.available.slots if known is not None and known.available is not None else 0
 
-    def contacts(self) -> tuple[Contact, ...]:
-        """Return where connected peers can be reached."""
-        return tuple(
-            Contact(peer=peer, addresses=self.peers[peer].addresses)
-            for peer in self.all_connected()
-            if self.peers[peer].addresses
-        )
+    def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
+        """Return where connected peers can be reached; `here`: for somebody on this machine."""
+        known = [(peer, told(self.peers[peer].addresses, here=here)) for peer in self.all_connected()]
+        return tuple(Contact(peer=peer, addresses=addresses) for peer, addresses in known if addresses)
+
+    def probe_ms(self) -> int:
+        """Return the pause between tries of what may lead to another part of the mesh, once all goes well."""
+        return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * (1 + sum(known.connected for known in self.peers.values())))
 
     def round_trip_p99_ms(self) -> int | None:
         """Return the 99th percentile of recent round trips, or None before enough were measured."""
@@ -143,6 +157,11 @@ class Contacting:
         self._barred = barred
         """Whether no channel may be had with a peer: it, or this one, was thrown out."""
         self._own: tuple[Address, ...] = ()
+        self._hearsay = Hearsay()
+        self._knocks: dict[Address, int] = {}
+        """How often an address that a person gave was tried since there was last anybody."""
+        self._tell_at: Instant | None = None
+        """When somebody is told again whom we know."""
         self._number = 0
         self._strange: dict[Address, None] = {}
         self.patient = False
@@ -167,6 +186,7 @@ class Contacting:
         known = self._known(event.peer)
         if self._barred(event.peer):  # it was let in a moment before the news came
             known.dialling = False
+            self._hearsay.met(event.peer)
             turn.do(CloseChannel(peer=event.peer))
             return
         restarted = known.boot is not None and known.boot != event.boot
@@ -174,15 +194,17 @@ class Contacting:
             turn.tell(PeerDead(peer=event.peer))
         known.connected = True
         known.left = known.dialling = known.greeted = False
+        known.here = event.here
         known.boot = event.boot
         known.redial_ms = REDIAL_MS
         known.pings.clear()
         known.available = None
         if event.address is not None:
             self._remember(known, (event.address,))
+        self._hearsay.met(event.peer)
         self._heard(turn, known)
         if self.hello is not None:
-            turn.send(event.peer, self.hello)
+            turn.send(event.peer, replace(self.hello, addresses=told(self.hello.addresses, here=event.here)))
         if self.available is not None:
             turn.send(event.peer, self.available)
         turn.tell(PeerReached(peer=event.peer, boot=event.boot, restarted=restarted))
@@ -217,15 +239,21 @@ class Contacting:
 
     def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:
         """A refusal proves death; either way try again later."""
-        known = self._known(event.peer)
+        known = self._directory.peers.get(event.peer)
+        if known is None:
+            return
         known.dialling = False
         if known.connected:
+            return
+        if event.peer in self._hearsay:
+            if self._hearsay.failed(turn.now.instant, turn.dice, event.peer):
+                del self._directory.peers[event.peer]
             return
         if event.refused and known.boot is not None:
             known.boot = None
             turn.tell(PeerDead(peer=event.peer))
         self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
-        known.redial_ms = min(2 * known.redial_ms, REDIAL_MOST_MS)
+        known.redial_ms = min(2 * known.redial_ms, self._directory.probe_ms())
 
     def on_knock_again(self, turn: Turn, timer: KnockAgain) -> None:
         """Try an address that a person gave, for ever: behind it may be another part of the mesh."""
@@ -233,8 +261,8 @@ class Contacting:
 
     def on_redial(self, turn: Turn, timer: Redial) -> None:
         """Dial a peer that is still without a channel."""
-        known = self._known(timer.peer)
-        if known.redial_at is not None and known.redial_at <= turn.now.instant:
+        known = self._directory.peers.get(timer.peer)
+        if known is not None and known.redial_at is not None and known.redial_at <= turn.now.instant:
             known.redial_at = None
             self._dial(turn, timer.peer)
 
@@ -245,34 +273,35 @@ class Contacting:
         """
         known = self._known(peer)
         known.name = hello.name
-        self._remember(known, hello.addresses)
+        self._remember(known, told(hello.addresses, here=known.here))
         self._keep(turn, peer, known)
         if known.connected and not known.greeted:
             known.greeted = True
-            others = [contact for contact in self._directory.contacts() if contact.peer != peer]
-            strange = tuple(address for address in known.addresses if address not in hello.addresses)
+            self._tell_contacts(turn, peer, known)
+            strange = tuple(at for at in told(known.addresses, here=known.here) if at not in hello.addresses)
             if strange:  # where it was before; or where a copy of its disk runs, which it can find out by dialling
-                others.append(Contact(peer=peer, addresses=strange))
-            for portion in portions(Contacts, "contacts", others):
-                turn.send(peer, Contacts(contacts=portion))
+                turn.send(peer, Contacts(contacts=(Contact(peer=peer, addresses=strange),)))
 
-    def on_contacts(self, turn: Turn, contacts: Contacts) -> None:
-        """Dial whomever we did not know. What others say of addresses leaves room for what the peer said itself."""
+    def on_contacts(self, turn: Turn, peer: PeerId, contacts: Contacts) -> None:
+        """Try whomever we did not know. What others say of addresses leaves room for what the peer said itself."""
+        here, taken_up = self._known(peer).here, False
         for contact in contacts.contacts:
+            addresses = told(contact.addresses, here=here)
             if contact.peer == self._directory.me:
-                self._look_for_twin(turn, contact)
+                self._look_for_twin(turn, addresses)
+            if contact.peer == self._directory.me or not addresses or self._barred(contact.peer):
+                continue
             new = contact.peer not in self._directory.peers
-            if (
-                contact.peer == self._directory.me
-                or self._barred(contact.peer)
-                or (new and len(self._directory.peers) >= MAX_CONTACTS)
-            ):
+            if new and not self._takes_up(turn, peer, contact.peer):
                 continue
             known = self._known(contact.peer)
             first_hand = known.addresses[: MAX_ADDRESSES // 2]
-            self._remember(known, (*first_hand, *contact.addresses))
-            if new or known.left:
+            self._remember(known, (*first_hand, *addresses))
+            taken_up |= new
+            if known.left and (known.tried_at is None or turn.now.instant - known.tried_at >= REDIAL_MS):
                 self._dial(turn, contact.peer)
+        if taken_up:
+            self._dial_rumours(turn)
 
     def on_available(self, peer: PeerId, available: Available) -> None:
         """Learn what a peer can render with."""
@@ -294,7 +323,9 @@ class Contacting:
         self._heard(turn, self._known(peer))
 
     def on_tick(self, turn: Turn) -> None:
-        """Ask those that were not heard lately; give up channels that stay silent."""
+        """Ask those that were not heard lately; give up channels that stay silent; try what others tell."""
+        self._dial_rumours(turn)
+        self._tell_again(turn)
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
             self._keep(turn, peer, known)
@@ -336,9 +367,9 @@ class Contacting:
             known.pings.clear()
             self.ask(turn, peer)
 
-    def _look_for_twin(self, turn: Turn, contact: Contact) -> None:
+    def _look_for_twin(self, turn: Turn, addresses: tuple[Address, ...]) -> None:
         """Knock, once, at addresses that are said to be this peer's own and are not."""
-        for address in contact.addresses:
+        for address in addresses:
             if address not in self._own and address not in self._strange and len(self._strange) < _STRANGE_MOST:
                 self._strange[address] = None
                 turn.do(Knock(address=address))
@@ -351,10 +382,54 @@ class Contacting:
         self._dial_later(turn, peer, known, REDIAL_MS)
 
     def _knock(self, turn: Turn, address: Address) -> None:
-        led = [known for known in self._directory.peers.values() if address in known.addresses and known.connected]
-        if address not in self._own and not led:
+        """Try an address; the shell does not where one of our channels already leads there."""
+        if address not in self._own:
             turn.do(Knock(address=address))
-        turn.wake(KnockAgain(address=address), turn.dice.jitter(REDIAL_MOST_MS if led else REDIAL_MS))
+        pause_ms = self._directory.probe_ms()
+        if self._directory.all_connected():
+            self._knocks[address] = 0
+        else:
+            pause_ms = min(REDIAL_MS << min(self._knocks.get(address, 0), 8), pause_ms)
+            self._knocks[address] = self._knocks.get(address, 0) + 1
+        turn.wake(KnockAgain(address=address), turn.dice.jitter(pause_ms))
+
+    def _takes_up(self, turn: Turn, teller: PeerId, peer: PeerId) -> bool:
+        """Begin to try a peer that somebody tells of, unless it was in vain before, or there are too many."""
+        if not self._hearsay.believed(turn.now.instant, teller, peer):
+            return False
+        if len(self._directory.peers) >= MAX_CONTACTS:
+            dropped = self._hearsay.crowded_out(teller)
+            if dropped is None:
+                return False
+            del self._directory.peers[dropped]
+        self._hearsay.add(turn.now.instant, teller, peer)
+        return True
+
+    def _dial_rumours(self, turn: Turn) -> None:
+        peers = self._directory.peers
+        for peer in self._hearsay.due(
+            turn.now.instant, lambda peer: 0 if peers[peer].dialling else len(peers[peer].addresses)
+        ):
+            if self._barred(peer):  # thrown out since it was told of
+                self._hearsay.met(peer)
+                del peers[peer]
+            else:
+                self._dial(turn, peer)
+
+    def _tell_again(self, turn: Turn) -> None:
+        """Now and then tell one peer of the others: it may have forgotten some, and some never heard of it."""
+        if self._tell_at is not None and turn.now.instant < self._tell_at:
+            return
+        connected = self._directory.all_connected()
+        if self._tell_at is not None and connected:
+            chosen = connected[turn.dice.below(len(connected))]
+            self._tell_contacts(turn, chosen, self._directory.peers[chosen])
+        self._tell_at = later(turn.now.instant, turn.dice.jitter(self._directory.probe_ms()))
+
+    def _tell_contacts(self, turn: Turn, peer: PeerId, known: Known) -> None:
+        others = [contact for contact in self._directory.contacts(here=known.here) if contact.peer != peer]
+        for portion in portions(Contacts, "contacts", others):
+            turn.send(peer, Contacts(contacts=portion))
 
     def _dial_later(self, turn: Turn, peer: PeerId, known: Known, after_ms: int) -> None:
         due = later(turn.now.instant, after_ms)
@@ -367,6 +442,7 @@ class Contacting:
         if known.connected or known.dialling or not known.addresses or self._barred(peer):
             return
         known.dialling = True
+        known.tried_at = turn.now.instant
         turn.do(Dial(peer=peer, addresses=known.addresses))
 
     def _known(self, peer: PeerId) -> Known:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, JobId, PeerId
-from mesh.ground.instants import Instant
+from mesh.ground.instants import Instant, WallTime
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
@@ -44,6 +44,13 @@ class Knock:
     """Dial an address without knowing who answers: `ChannelOpened` follows if a member does that has no channel yet."""
 
     address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendBeacon:
+    """Say on the LAN where this peer listens, sealed for the mesh; `wall` is higher each time."""
+
+    wall: WallTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +256,7 @@ Effect: TypeAlias = (
     | Send
     | Dial
     | Knock
+    | SendBeacon
     | CloseChannel
     | SetTimer
     | FetchManifest

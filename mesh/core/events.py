@@ -29,6 +29,8 @@ class Started:
     """Where this host accepts channels, to be told to others."""
     contacts: tuple[Address, ...]
     """Addresses to dial without knowing who answers: from the invite or the command line."""
+    beacon: bool = False
+    """Whether there is a LAN on which to show oneself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,8 @@ class ChannelOpened:
     boot: Boot
     address: Address | None
     shown: Credentials | None = field(default=None, compare=False)
+    here: bool = False
+    """Both peers are on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,16 @@ class DialFailed:
 
     peer: PeerId
     refused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeaconHeard:
+    """Somebody who knows the mesh secret said on the LAN that this peer listens at these addresses, likeliest first."""
+
+    peer: PeerId
+    wall: WallTime
+    """When it was said, by that peer's clock."""
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +358,7 @@ Event: TypeAlias = (
     | ChannelClosed
     | TwinMet
     | DialFailed
+    | BeaconHeard
     | MessageHeard
     | AdmissionAsked
     | RenewalAsked

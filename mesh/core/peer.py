@@ -14,6 +14,7 @@ from mesh.core import notes as nt
 from mesh.core import timers as tm
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
+from mesh.core.beacons import Beacons
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting, Directory
 from mesh.core.delivery import Delivery
@@ -120,6 +121,7 @@ class Peer:
         self.ledger = Ledger()
         self.members = Members(self._me.mesh, self._me.chain)
         self.contacting = Contacting(self.directory, self.members.barred)
+        self.beacons = Beacons(self.directory)
         self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
         self.door = Door(self.members, signer, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
@@ -207,6 +209,7 @@ class Peer:
             ev.ChannelClosed: self.contacting.on_channel_closed,
             ev.TwinMet: self._on_twin_met,
             ev.DialFailed: self.contacting.on_dial_failed,
+            ev.BeaconHeard: self.beacons.on_beacon_heard,
             ev.MessageHeard: lambda turn, event: self._hear(turn, event.peer, event.message),
             ev.AdmissionAsked: self._on_admission_asked,
             ev.RenewalAsked: self.door.on_renewal_asked,
@@ -234,7 +237,7 @@ class Peer:
     def _routes_of_messages(self) -> dict[type, Hearing]:
         return {
             ms.Hello: self._on_hello,
-            ms.Contacts: lambda turn, _peer, message: self.contacting.on_contacts(turn, message),
+            ms.Contacts: self.contacting.on_contacts,
             ms.Available: lambda _turn, peer, message: self.contacting.on_available(peer, message),
             ms.News: self.meshset.on_news,
             ms.KeepAsk: self.keepers.on_keep_ask,
@@ -394,6 +397,7 @@ class Peer:
             chain=self.members.my_chain,
         )
         self.contacting.on_started(turn, event, by_kind.get(kp.KeptContact, []))
+        self.beacons.on_started(turn, event)
         self.keepers.on_started(turn)
         self.leases.on_started(turn)
         self.holding.on_started(turn)
@@ -461,6 +465,7 @@ class Peer:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         self.pausing.on_tick(turn)
         self.contacting.on_tick(turn)
+        self.beacons.on_tick(turn)
         self.door.on_tick(turn)
         self.revoking.on_tick(turn)
         self.keepers.on_tick(turn)

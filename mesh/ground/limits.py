@@ -162,6 +162,24 @@ MAX_REVOCATIONS = 4_096
 MAX_CONTACTS = 8_192
 """Peers that are known by name and address: those met, and as many again by hearsay."""
 
+RUMOUR_TRIES = 4
+"""Dials of a peer that others only tell of, before it is forgotten: whoever is there answers the first or second."""
+
+RUMOUR_PAUSE_FACTOR = 4
+"""Each pause between them is so much longer than the one before: 2, 8 and 32 s outlast a restart."""
+
+RUMOURS_PER_SECOND = 32
+"""Addresses that are tried for the sake of rumours, in the long run: a twenty-fifth of a processor, whoever lies."""
+
+RUMOUR_PURSE = 256
+"""And at once, after a quiet while: a newcomer meets a mesh of a hundred peers as fast as they answer."""
+
+FORGOTTEN_MS = MINUTE_MS
+"""So long nobody who told of a forgotten peer is believed again; twice as long each further time."""
+
+FORGOTTEN_MOST_MS = HOUR_MS
+"""A way that was shut for days and opens is found within this by hearsay alone."""
+
 MAX_MEMBERS = 65_536
 """Chains that a peer knows: far more than any mesh has members, far less than an inviter gone mad can sign."""
 
@@ -176,7 +194,11 @@ killed may for some milliseconds still seem to listen, and only a refusal proves
 
 REDIAL_MS = 2 * SECOND_MS
 REDIAL_MOST_MS = 20 * SECOND_MS
-"""A known peer without a channel is dialled again, at doubling intervals up to this."""
+"""A known peer without a channel is dialled again, at doubling intervals up to this, or up to `PROBE_PER_PEER_MS` for
+each connected peer where that is longer. So are the addresses that a person gave, and contacts told again."""
+
+PROBE_PER_PEER_MS = SECOND_MS
+"""However large a mesh, an address that all its peers were given hears from one of them a second."""
 
 PING_MS = 5 * SECOND_MS
 """Round trips are measured that often."""
@@ -214,6 +236,27 @@ CLOCK_WARN_MS = MINUTE_MS
 CLOCK_BAD_MS = 10 * MINUTE_MS
 """Clocks that differ by more break things: keepers' marks from so far ahead are not taken."""
 
+# The beacon on the LAN.
+
+BEACON_MS = SECOND_MS
+"""Between a peer's first beacons; the pause doubles from one to the next."""
+
+BEACON_ALONE_MS = 5 * SECOND_MS
+"""While a peer has no channel at all its pauses grow no longer: somebody waits in front of it."""
+
+BEACON_ANSWER_MS = 4 * SECOND_MS
+"""Who hears a peer that it has no channel with answers by a beacon of its own, but not sooner after its last: of two,
+only one may be where the other can dial it."""
+
+BEACON_KNOCKS = 32
+"""Dials to which beacons lead at once; an office that is switched on in the morning."""
+
+BEACON_KNOCKS_PER_SECOND = 4
+"""And in the long run: whoever has the mesh secret and invents peers makes others dial no oftener."""
+
+BEACONS_READ_PER_SECOND = 64
+"""Datagrams at the beacon's port that are looked at; what a flood sends beyond them is never read."""
+
 # Blobs.
 
 SEEK_PERIOD_MS = 3 * SECOND_MS
@@ -248,6 +291,8 @@ assert SETTLE_LEAST_MS <= FIRST_CLAIMS_MS
 assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
 assert DURABLE <= KEEPERS
 assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
+assert REDIAL_MS * RUMOUR_PAUSE_FACTOR ** (RUMOUR_TRIES - 2) < FORGOTTEN_MS < FORGOTTEN_MOST_MS
+assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS

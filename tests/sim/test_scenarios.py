@@ -1,10 +1,13 @@
 """The named scenarios pass, and show what each is there for."""
 
+import dataclasses
+
 import pytest
 
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
 from sim.named import NAMED, named
+from sim.violation import Violation
 from sim.world import World
 
 SEEDS = (1, 2)
@@ -141,6 +144,13 @@ def test_a_split_renders_on_both_sides_and_settles_on_one_picture() -> None:
     during = {frame.host for frame in world.economy.finished if cut.at_ms + 40_000 < frame.at_ms < mend.at_ms}
     assert during & {0, 1}
     assert during & {2, 3, 4}
+
+
+def test_without_a_beacon_or_a_third_two_islands_never_meet() -> None:
+    """What the scenarios of islands show is theirs to show."""
+    scenario = dataclasses.replace(named("islands-beacon"), beacons=False, extra_ms=30_000)
+    with pytest.raises(Violation, match="does not know"):
+        World(scenario, SEEDS[0]).run()
 
 
 def test_people_may_ask_for_files_anywhere() -> None:

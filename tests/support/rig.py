@@ -35,6 +35,9 @@ class Rig:
         kept: tuple[Kept, ...] = (),
         complete: tuple[BlobId, ...] = (),
         actor: Actor | None = None,
+        contacts: tuple[ms.Address, ...] = (),
+        addresses: tuple[ms.Address, ...] = (),
+        beacon: bool = False,
     ) -> None:
         self.cast = cast
         self.me = actor or cast.actor(name, roles)
@@ -46,7 +49,7 @@ class Rig:
         """All that the peer asked for since the last `clear`."""
         self._timers: list[tuple[int, int, Timer]] = []
         self._planned = 0
-        self.tell(ev.Started(kept=kept, complete=complete, addresses=(), contacts=()))
+        self.tell(ev.Started(kept=kept, complete=complete, addresses=addresses, contacts=contacts, beacon=beacon))
         self.tell(ev.EnginesProbed(engines=engines, slots=slots, cores=4, memory_mb=8_000))
 
     def tell(self, event: ev.Event) -> list[ef.Effect]:

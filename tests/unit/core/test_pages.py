@@ -10,7 +10,7 @@ from tests.unit.core.test_routes import lone_peer
 PAGES = Path(__file__).parents[3] / "docs" / "internals"
 MACHINES = ["peer", "contacts", "membership", "meshset", "keepers", "ledger", "sync", "claims", "leases", "windows"]
 MACHINES += ["slots", "scenes", "swarm", "holds", "delivery", "seals", "jobs", "views", "revoking", "outcomes"]
-MACHINES += ["pausing", "availability", "backdials"]
+MACHINES += ["pausing", "availability", "backdials", "beacons"]
 
 
 def takers() -> list[tuple[str, str]]:
