@@ -213,6 +213,7 @@ class FakeDesk:
             draining=False,
             paused=self.paused,
             addresses=["192.168.1.5:40001"],
+            bootstraps=[],
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
             peers=[PeerRow(**peer) for peer in self.peers],

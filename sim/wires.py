@@ -181,6 +181,8 @@ class MemoryTransport:
         self._host = host
         self._port = 0
         self._channels: list[MemoryChannel] = []
+        self.lent: list[Address] = []
+        """Where it was asked to lend."""
         self._to_accept, self._accepted = trio.open_memory_channel[MemoryChannel](64)
 
     async def listen(self, host: str, port: int) -> int:
@@ -221,8 +223,9 @@ class MemoryTransport:
         return near
 
     async def lend(self, address: Address) -> None:
-        """Fail: no pieces travel over wires in memory."""
+        """Note it and fail: no pieces travel over wires in memory."""
         await trio.lowlevel.checkpoint()
+        self.lent.append(address)
         raise DialUnreachable(f"{address}")
 
     def judge_again(self) -> None:

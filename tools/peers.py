@@ -112,7 +112,8 @@ class Peer:
         """Start the peer: `--new NAME` founds, a token enters, neither comes back. Does not wait until it is ready."""
         assert not self.is_alive(), f"{self.name} runs already"
         self._starts += 1
-        words = ["join", "--home", str(self.home), "--json", "--name", self.name, "--listen", "127.0.0.1", *options]
+        words = ["join", "--home", str(self.home), "--json", "--name", self.name, "--no-beacon", *options]
+        words += [] if "--listen" in options else ["--listen", "127.0.0.1"]
         command = [*_with_us(), *self._within, *_MESHNODE, *words, *(["-"] if token is not None else [])]
         with self.log.open("ab") as log, self._said.open("wb") as said:
             self.process = subprocess.Popen(

@@ -38,17 +38,20 @@ def arguments(plan: compose.Plan) -> list[str]:
         words += ["--name", plan.name]
     if plan.slots is not None:
         words += ["--slots", str(plan.slots)] if plan.slots else ["--no-render"]
-    if plan.listen is not None:
-        words += ["--listen", _written(*plan.listen)]
+    for listen in plan.listen:
+        words += ["--listen", _written(*listen)]
     for peer in plan.peers:
         words += ["--peer", _written(*peer)]
+    if not plan.beacon:
+        words += ["--no-beacon"]
     if plan.timings is not None:
         words += ["--timings", str(plan.timings)]
     return ["join", *words, *([] if plan.invite is None else ["-"])]
 
 
 def _written(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    plain = f"[{host}]" if ":" in host else host
+    return f"{plain}:{port}" if port else plain
 
 
 def start(plan: compose.Plan) -> dict[str, Any]:

@@ -17,6 +17,8 @@ class Settings:
     """Address to accept channels on; empty: all, IPv4 and IPv6."""
     listen_port: int = 0
     """TCP port for channels; 0: drawn once at the first start and then kept."""
+    beacon: bool = True
+    """Whether to call on the local network for peers of this mesh, and to listen to their calls."""
     slots: int = 1
     """Renders at a time on this host; 0: submit and keep only."""
     memory_limit_mb: int = 0

@@ -12,7 +12,14 @@ from typing import Final
 
 import trio
 
-from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, ListenFailed
+from mesh.ports.transport import (
+    AddressNotHere,
+    DialRefused,
+    DialTimedOut,
+    DialUnreachable,
+    ListenFailed,
+    PortTaken,
+)
 from mesh.wire.messages import Address
 
 CONNECT_S: Final = 5.0
@@ -26,7 +33,10 @@ _PORT_TRIES: Final = 16
 
 
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
-    """Return listeners on one port of `host` (empty: all addresses of both families; port 0: any free one)."""
+    """Return listeners on one port of `host` (empty: all addresses of both families; port 0: any free one).
+
+    Raises `PortTaken`, `AddressNotHere` or another `ListenFailed`.
+    """
     targets = await _targets(host)
     for attempt in range(_PORT_TRIES):
         try:
@@ -35,7 +45,7 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
             # Somebody may have in one family the number that was drawn in the other: then another is drawn.
             if port == 0 and error.errno == errno.EADDRINUSE and attempt < _PORT_TRIES - 1:
                 continue
-            raise ListenFailed(f"{host or 'all addresses'}, port {port}: {error.strerror or error}") from error
+            raise _listen_error(host or "all addresses", port, error) from error
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -57,7 +67,10 @@ async def connect(address: Address) -> trio.SocketStream:
 
 def remote_address(stream: trio.SocketStream) -> Address:
     """Return the other end of `stream`; raise `OSError` when the connection is gone already."""
-    host, port = stream.socket.getpeername()[:2]
+    name = stream.socket.getpeername()
+    host, port = name[:2]
+    if len(name) > 2 and name[3]:
+        host = socket.getnameinfo(name, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]  # with its zone
     return Address(host=host, port=port)
 
 
@@ -112,6 +125,17 @@ async def _bind(family: int, host: str, port: int) -> trio.SocketListener | None
             return None  # IPv6 is compiled in and switched off
         raise
     return trio.SocketListener(sock)
+
+
+def _listen_error(where: str, port: int, error: OSError) -> ListenFailed:
+    reason = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(f"{where}, port {port}: another program listens there")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return AddressNotHere(f"{where} is no address of this machine")
+    if error.errno == errno.EACCES:
+        return ListenFailed(f"{where}, port {port}: only an administrator may use ports below 1024")
+    return ListenFailed(f"{where}, port {port}: {reason}")
 
 
 def _dial_error(address: Address, error: OSError | UnicodeError) -> DialRefused | DialTimedOut | DialUnreachable:

@@ -28,7 +28,7 @@ from mesh.ports.transport import DialledSelf, HandshakeFailed, TooManyChannels
 from mesh.wire.envelope import Verifier
 from mesh.wire.handshake import HANDSHAKE_MS, Door, Exchange, MetSelf, Opened, Papers, Purpose, initiate, respond
 from mesh.wire.members import Credentials
-from mesh.wire.messages import MAX_ADDRESSES, Address
+from mesh.wire.messages import Address
 from mesh.wire.noise import KEY_SIZE
 
 ACCEPTED_MAX: Final = 64
@@ -109,26 +109,33 @@ class TcpTransport:
         self._links: WeakSet[Link] = WeakSet()
         """Links for pieces, of either direction, that somebody still has."""
         self._opening = 0
-        self._port = 0
-        self._bound: tuple[Address, ...] = ()
+        self._listening: list[Address] = []
         self._accepted, self._to_accept = trio.open_memory_channel[TcpChannel](ACCEPTED_MAX)
 
     async def listen(self, host: str, port: int) -> int:
         """Accept channels on `host` (empty: every address) and return the port; raise `ListenFailed`."""
         assert isinstance(self._papers.shown, Credentials), "a joiner has nothing to show to who dials"
         listeners = await sockets.listen(host, port)
-        self._port = int(listeners[0].socket.getsockname()[1])
-        if host:
-            # Told of an address where nobody listens, others would take its refusal for this peer's death.
-            names = (str(listener.socket.getsockname()[0]) for listener in listeners)
-            self._bound = tuple(Address(host=name, port=self._port) for name in names)[:MAX_ADDRESSES]
         for listener in listeners:
+            name, bound = listener.socket.getsockname()[:2]
+            self._listening.append(Address(host=str(name), port=int(bound)))
             self._nursery.start_soon(self._serve_listener, listener)
-        return self._port
+        return self._listening[-1].port
 
     def addresses(self) -> tuple[Address, ...]:
-        """Return where others may try to reach this peer; empty before `listen`."""
-        return self._bound or (interfaces.addresses(self._port) if self._port else ())
+        """Return where others may try to reach this peer; empty before `listen`.
+
+        Told of an address where nobody listens, others would take its refusal for this peer's death.
+        """
+        found: dict[Address, None] = {}
+        for at in self._listening:
+            found.update(dict.fromkeys(interfaces.named_by(at)))
+        return interfaces.best_first(found)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens at all addresses of some IP family."""
+        return any(interfaces.is_everywhere(at) for at in self._listening)
 
     async def accept(self) -> TcpChannel:
         """Wait for the next channel that another peer opened."""

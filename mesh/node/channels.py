@@ -13,11 +13,10 @@ ends the channel that it came on. Every `Dial` is answered, by an open channel o
 The module must not know what messages mean, but for where a peer says that it listens.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final
 
 import trio
 
@@ -25,11 +24,14 @@ from mesh.core.effects import CloseChannel, Dial, Knock, Send
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard, TwinMet
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
+from mesh.node.bootstraps import VERDICT_S, Bootstraps
 from mesh.node.doors import Doors
 from mesh.node.hearing import Hearing
+from mesh.node.racing import first_of
 from mesh.ports import transport as ports
-from mesh.ports.transport import Channel, DialRefused, Transport, TransportError
+from mesh.ports.transport import Channel, DialRefused, DialTimedOut, HandshakeFailed, Transport, TransportError
 from mesh.wire import messages
+from mesh.wire.addresses import is_loopback, same_network, told
 from mesh.wire.handshake import ChannelKind
 from mesh.wire.members import Credentials
 from mesh.wire.messages import Address, Hello, Message
@@ -58,9 +60,6 @@ UNPROVEN_MOST: Final = 8
 FAREWELL_S: Final = 3.0
 """How long a peer that stops waits for its channels to close; the others notice anyway."""
 
-STAGGER_S: Final = 0.25
-"""Between the dials of one peer's addresses: longer than a round trip, short for a person."""
-
 
 class Line:
     """A channel in use."""
@@ -83,14 +82,6 @@ class Line:
         return tuple(dict.fromkeys((*here, *self.listens)))
 
 
-Unreached: TypeAlias = Callable[[Address, TransportError], None]
-"""Hears of an address at which nobody of the mesh answered."""
-
-
-def unheard(_address: Address, _error: TransportError) -> None:
-    """Tell nobody."""
-
-
 class Channels:
     """Performs the core's effects about channels, and hears what others do."""
 
@@ -103,7 +94,7 @@ class Channels:
         hearing: Hearing,
         doors: Doors,
         tell: Callable[[Event], Awaitable[None]],
-        unreached: Unreached = unheard,
+        bootstraps: Bootstraps | None = None,
     ) -> None:
         self._me = me
         self._nursery = nursery
@@ -111,7 +102,7 @@ class Channels:
         self._hearing = hearing
         self._doors = doors
         self._tell = tell
-        self._unreached = unreached
+        self._bootstraps = bootstraps or Bootstraps()
         self._lines: dict[PeerId, Line] = {}
         self._worked: dict[PeerId, Address] = {}
         self._unproven: Counter[PeerId] = Counter()
@@ -173,8 +164,13 @@ class Channels:
                 self._nursery.start_soon(self._doors.serve, channel)
 
     def knock(self, effect: Knock) -> None:
-        """Dial an address without knowing who answers."""
-        if not any(effect.address in line.routes() for line in self._lines.values()):
+        """Dial an address without knowing who answers, unless a channel was dialled there and lasts.
+
+        Where a peer only says that it listens somebody else may be by now.
+        """
+        if any(line.channel.dialled and line.channel.remote == effect.address for line in self._lines.values()):
+            self._bootstraps.reached(effect.address)
+        else:
             self._nursery.start_soon(self._knock, effect.address)
 
     async def farewell(self) -> None:
@@ -191,7 +187,7 @@ class Channels:
                 await self._fewer.wait()
 
     async def _dial(self, effect: Dial) -> None:
-        attempt = _Attempt(self._transport, effect.peer, self._worked.get(effect.peer))
+        attempt = _Attempt(self._transport, effect.peer, self._worked.get(effect.peer), self._hosts())
         channel = await attempt.run(effect.addresses)
         if channel is None:
             await self._tell(DialFailed(peer=effect.peer, refused=attempt.refused))
@@ -204,24 +200,45 @@ class Channels:
             await self._tell(DialFailed(peer=effect.peer, refused=False))
 
     async def _knock(self, address: Address) -> None:
-        try:
-            channel = await self._transport.dial(address)
-        except TransportError as error:
-            self._unreached(address, error)
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(self._say_silent, address)
+            channel = await self._answering(address)
+            waiting.cancel_scope.cancel()
+        if channel is None:
             return  # the core knocks again
         if channel.peer == self._me:
+            self._bootstraps.failed(address, HandshakeFailed("a copy of this peer answers"))
             await self._met_twin(channel)
         elif channel.kind is not ChannelKind.MEMBER:
             await self._doors.serve(channel)
-        elif channel.peer in self._lines:
-            await channel.aclose()
         else:
-            await self._use(channel)
+            self._bootstraps.reached(address)
+            if channel.peer in self._lines:
+                await channel.aclose()
+            else:
+                await self._use(channel)
 
     async def _met_twin(self, channel: Channel) -> None:
         """Tell the core of a process with this peer's own key: the handshake refuses that of this very process."""
         await self._tell(TwinMet(address=channel.remote))
         await channel.aclose()
+
+    async def _answering(self, address: Address) -> Channel | None:
+        """Return a channel to whoever is there, None where nobody of this mesh is."""
+        try:
+            return await self._transport.dial(address)
+        except TransportError as error:
+            self._bootstraps.failed(address, error)
+            return None
+
+    async def _say_silent(self, address: Address) -> None:
+        """Say early of an address that it seems to be silent: what dials it has more patience than a person."""
+        await trio.sleep(VERDICT_S)
+        self._bootstraps.failed(address, DialTimedOut(f"{address} has not answered for {VERDICT_S:.0f} s"))
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Return this machine's own addresses, as far as it knows them."""
+        return tuple(address.host for address in self._transport.addresses())
 
     async def _accepted(self, channel: Channel) -> None:
         """Wait until the dialler uses the channel, then do so too."""
@@ -275,7 +292,10 @@ class Channels:
         with line.scope:
             address = channel.remote if channel.dialled else None
             shown = channel.shown if isinstance(channel.shown, Credentials) else None
-            await self._tell(ChannelOpened(peer=channel.peer, boot=channel.boot, address=address, shown=shown))
+            here = is_loopback(channel.remote) or channel.remote.host in self._hosts()
+            await self._tell(
+                ChannelOpened(peer=channel.peer, boot=channel.boot, address=address, shown=shown, here=here)
+            )
             line.told = True
             with suppress(ports.ChannelClosed, WireError):
                 while True:
@@ -288,7 +308,7 @@ class Channels:
                         continue
                     message = await self._hearing.message(packet)
                     if isinstance(message, Hello):
-                        line.listens = message.addresses
+                        line.listens = told(message.addresses, here=here)
                     await self._tell(MessageHeard(peer=channel.peer, message=message))
         return farewell
 
@@ -313,50 +333,49 @@ class Channels:
 
 
 class _Attempt:
-    """One dial of one peer, at all its addresses, each a little after the one before."""
+    """One dial of one peer, at all its addresses, the best first: in a network that this machine is in too, else where
+    it was reached last, else as the peer itself orders them.
+    """
 
-    def __init__(self, transport: Transport, peer: PeerId, worked: Address | None) -> None:
+    def __init__(self, transport: Transport, peer: PeerId, worked: Address | None, own: tuple[str, ...]) -> None:
         self._transport = transport
         self._peer = peer
         self._worked = worked
+        self._own = own
+        self._scope = trio.CancelScope()
         self._found: Channel | None = None
+        self._refused_at: list[Address] = []
         self.refused = False
         """Whether a host said that no such process listens, where that proves something."""
 
     async def run(self, addresses: tuple[Address, ...]) -> Channel | None:
         """Return a channel to the peer, or None."""
-        candidates = sorted(dict.fromkeys(addresses), key=lambda address: address != self._worked)
-        refused: list[Address] = []
-        async with trio.open_nursery() as nursery:
-            for number, address in enumerate(candidates):
-                nursery.start_soon(self._try, address, number * STAGGER_S, refused, nursery.cancel_scope)
-        telling = [at for at in refused if at == self._worked or not is_loopback(at)]
-        self.refused = bool(telling) or len(refused) == len(addresses)
+        with self._scope:
+            await first_of(sorted(dict.fromkeys(addresses), key=self._worse), self._try, _let_go)
+        telling = [at for at in self._refused_at if at == self._worked or not is_loopback(at)]
+        self.refused = bool(telling) or len(self._refused_at) == len(addresses)
         return self._found
 
-    async def _try(
-        self, address: Address, after_s: float, refused: list[Address], everything: trio.CancelScope
-    ) -> None:
-        await trio.sleep(after_s)
+    def _worse(self, address: Address) -> tuple[bool, bool]:
+        near = any(same_network(address.host, own) for own in self._own)
+        return (not near, address != self._worked)
+
+    async def _try(self, address: Address) -> Channel | None:
         try:
             channel = await self._transport.dial(address)
         except DialRefused:
-            refused.append(address)
+            self._refused_at.append(address)
             if address == self._worked:
-                everything.cancel()
-            return
+                self._scope.cancel()
+            return None
         except TransportError:
-            return
-        if channel.peer != self._peer or self._found is not None:
+            return None
+        if channel.peer != self._peer:
             await channel.aclose()
-            return
-        self._found = channel
-        everything.cancel()
+            return None
+        self._found = self._found or channel
+        return channel
 
 
-def is_loopback(address: Address) -> bool:
-    """Say whether an address is whoever dials it, so that a refusal there says nothing of another host."""
-    try:
-        return ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        return address.host == "localhost"
+async def _let_go(channel: Channel) -> None:
+    await channel.aclose()

@@ -22,6 +22,7 @@ from mesh.ground.ids import JobId
 from mesh.ground.instants import Now, WallTime, wall_later
 from mesh.node import roster, rows
 from mesh.node.asking import Asking, Changes, pause_s
+from mesh.node.bootstraps import Bootstraps
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
@@ -48,6 +49,7 @@ from mesh.ports.roster import (
 )
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
+from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
 from mesh.wire.members import DEFAULT_ROLES, MAX_USES, Chain, Invite, Role
@@ -117,6 +119,7 @@ class NodeDesk:
         asking: Asking,
         changes: Changes,
         inviting: Inviting,
+        bootstraps: Bootstraps,
         directories: dict[JobId, str],
         stop: Callable[[StopAsked, bool], None],
     ) -> None:
@@ -133,6 +136,7 @@ class NodeDesk:
         self._asking = asking
         self._changes = changes
         self._inviting = inviting
+        self._bootstraps = bootstraps
         self._directories = directories
         self._stop = stop
 
@@ -154,6 +158,7 @@ class NodeDesk:
             "draining": view.draining,
             "paused": rows.pause_row(view.pause),
             "addresses": [str(address) for address in self._inviting.addresses()],
+            "bootstraps": self._bootstraps.rows(),
             "stored_bytes": usage.stored,
             "free_bytes": usage.free,
             "peers": [rows.peer_row(peer) for peer in view.peers],
@@ -247,7 +252,7 @@ class NodeDesk:
             inviter=self._inviting.chain(),
             seed=seed,
             secret=self._inviting.secret,
-            addresses=self._inviting.addresses()[:MAX_ADDRESSES],
+            addresses=_invited_to(self._inviting.addresses()),
             mesh_name=self._inviting.mesh_name,
         )
         return {
@@ -387,6 +392,11 @@ class NodeDesk:
         self._directories[submitted.job] = submitted.plan.directory
         view = self._view()
         return self._job_row(self._find(view, submitted.job.hex()), _names(view))
+
+
+def _invited_to(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """Return what an invite names: what means this host everywhere; on a host without a network, what means it here."""
+    return (told(addresses, here=False) or addresses)[:MAX_ADDRESSES]
 
 
 def _declined(reply: Declined) -> DeskError:

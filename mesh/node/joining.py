@@ -5,7 +5,8 @@ shows its invite in the handshake, asks on a channel that can do nothing else, a
 key. Both leave with a `Standing`: who this peer is in which mesh, and whom it may dial. Its secrets are kept elsewhere.
 
 Invariants: nobody's answer is believed that does not prove this very peer's membership of the invite's mesh. Addresses
-are asked in turn until one admits; a refusal by a member is final only once the others were asked too.
+are dialled side by side and asked in turn until one admits, so that an invite is used once; a refusal by a member is
+final only once the others were asked too.
 
 The module must not know where anything is stored.
 """
@@ -19,7 +20,8 @@ from mesh.ground.errors import MeshError, WireError
 from mesh.ground.ids import ID_SIZE, MeshId
 from mesh.ground.instants import WallTime, wall_later
 from mesh.ground.limits import FOUNDING_MS
-from mesh.ports.transport import Transport, TransportError
+from mesh.node.racing import first_of
+from mesh.ports.transport import Channel, Transport, TransportError
 from mesh.wire import cbor, messages
 from mesh.wire.codec import AtMost, from_value, to_value
 from mesh.wire.envelope import Signer, Verifier, check, mesh_id, peer_id, sign
@@ -133,35 +135,55 @@ def join_papers(*, token: InviteToken, invited: Signer, joiner: Signer, static: 
 
 
 async def join_mesh(
-    *, token: InviteToken, joiner: Signer, name: str, transport: Transport, verifier: Verifier
+    *,
+    token: InviteToken,
+    joiner: Signer,
+    name: str,
+    transport: Transport,
+    verifier: Verifier,
+    further: tuple[Address, ...] = (),
 ) -> Standing:
-    """Ask for admission at the invite's addresses in turn, over a transport that shows `join_papers`.
+    """Ask for admission at the invite's addresses and `further` ones, over a transport that shows `join_papers`.
 
     Raises `InviteExpired`, `InviteUsedUp`, `InviteRevoked`, `PeerRevoked`, `MayNotAdmit`, or `NobodyAnswers` naming
     what became of each address.
     """
     refusals: list[JoinError] = []
-    tried: list[str] = []
-    for address in token.addresses:
+    tried: dict[Address, str] = {}
+    left = dict.fromkeys((*further, *token.addresses))
+
+    async def dial(address: Address) -> tuple[Address, Channel] | None:
         try:
-            answer = await _ask(transport, address, name)
+            return address, await transport.dial(address, Purpose.JOIN)
         except MeshError as error:
-            tried.append(f"{address}: {error}")
-            continue
-        if isinstance(answer, Refused):
-            refusals.append(_refusal(answer.code, address))
-            continue
+            tried[address] = str(error)
+            return None
+
+    while left:
+        found = await first_of(list(left), dial, _let_go)
+        if found is None:
+            break
+        address, channel = found
+        for past in (address, *tried):
+            left.pop(past, None)
         try:
+            answer = await _ask(channel, name)
+            if isinstance(answer, Refused):
+                refusals.append(_refusal(answer.code, address))
+                continue
             return _standing(answer, token, joiner, address, verifier)
-        except WireError as error:
-            tried.append(f"{address}: {error}")
+        except MeshError as error:
+            tried[address] = str(error)
     if refusals:
         raise refusals[0]
-    raise NobodyAnswers("; ".join(tried) or "the invite names no address")
+    raise NobodyAnswers("; ".join(f"{at}: {why}" for at, why in tried.items()) or "the invite names no address")
 
 
-async def _ask(transport: Transport, address: Address, name: str) -> Admitted | Refused:
-    channel = await transport.dial(address, Purpose.JOIN)
+async def _let_go(found: tuple[Address, Channel]) -> None:
+    await found[1].aclose()
+
+
+async def _ask(channel: Channel, name: str) -> Admitted | Refused:
     try:
         with trio.fail_after(ANSWER_S):
             await channel.send(messages.encode(AdmitAsk(name=name)))

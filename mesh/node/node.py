@@ -8,7 +8,7 @@ returns, no task and no renderer of this node lives. The module must not know wh
 
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,10 @@ from mesh.core.events import Event, Started, StopAsked
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking, Changes
+from mesh.node.beacons import BeaconPost
 from mesh.node.bench import Tools
-from mesh.node.channels import Channels, Unreached, unheard
+from mesh.node.bootstraps import Bootstraps
+from mesh.node.channels import Channels
 from mesh.node.choice import Offer, sum_offers
 from mesh.node.desk import Inviting, NodeDesk
 from mesh.node.doors import Doors
@@ -44,10 +46,12 @@ from mesh.node.transfers import Transfers
 from mesh.node.trials import Trials
 from mesh.ports.desk import Desk
 from mesh.ports.folders import Folders
+from mesh.ports.lan import Lan
 from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import BlobStore, Journal, Scenes
 from mesh.ports.transport import Pieces, Transport
 from mesh.ports.world import World
+from mesh.wire.beacon import beacon_key
 from mesh.wire.envelope import Verifier
 from mesh.wire.handshake import DatedDoor
 from mesh.wire.kept import Kept, KeptOrder
@@ -86,6 +90,8 @@ class Parts:
     slots: int
     """Renders at a time; 0: never."""
     limits: StageLimits
+    lan: Lan | None = None
+    """Where beacons are sent and heard; None: nowhere."""
     timings: Write | None = None
     """Takes a line whenever a step of a job's way was done; for measurements."""
 
@@ -97,8 +103,8 @@ class Beginning:
     kept: tuple[Kept, ...]
     contacts: tuple[Address, ...]
     """Addresses to dial without knowing who answers."""
-    unreached: Unreached = unheard
-    """Hears of each time that one of them leads nowhere."""
+    bootstraps: Bootstraps = field(default_factory=Bootstraps)
+    """Those of them that a person typed, and hears of."""
     alarm: Callable[[str], None] = lambda _why: None
     """Hears, once each, why this peer is no member any more, and that a copy of it runs."""
 
@@ -120,6 +126,14 @@ class Node:
         self._stopped = trio.Event()
         self._ending = Ending.STOPPED
         self._driver = Driver(self._peer, world=parts.world, perform=self._perform, tape=tape)
+        self._beacons = BeaconPost(
+            lan=parts.lan,
+            me=who.peer,
+            key=beacon_key(who.mesh, who.secret),
+            world=parts.world,
+            addresses=parts.transport.addresses,
+            hint=self._driver.hint,
+        )
         self._asking = Asking(self._driver.tell)
         self._hearing = Hearing(parts.verifier, parts.world)
         self._rack = EngineRack(
@@ -165,6 +179,7 @@ class Node:
         nursery.start_soon(self._driver.run)
         nursery.start_soon(self._alarms.run)
         nursery.start_soon(channels.accept)
+        nursery.start_soon(self._beacons.run)
         nursery.start_soon(self._rack.probe)
         if on_signal is not None:
             nursery.start_soon(self._heed_signals, on_signal)
@@ -189,6 +204,7 @@ class Node:
             complete=tuple(info.blob for info in blobs if info.complete),
             addresses=self._parts.transport.addresses(),
             contacts=self._beginning.contacts,
+            beacon=self._parts.lan is not None,
         )
 
     def _channels(self, nursery: trio.Nursery) -> Channels:
@@ -202,7 +218,7 @@ class Node:
             hearing=self._hearing,
             doors=self._doors,
             tell=self._driver.tell,
-            unreached=self._beginning.unreached,
+            bootstraps=self._beginning.bootstraps,
         )
         self._trials = Trials(
             nursery=nursery, transport=self._parts.transport, routes=channels.routes, tell=self._driver.tell
@@ -237,16 +253,9 @@ class Node:
             hearing=self._hearing,
             tell=tell,
         )
-        tools = Tools(
-            world=parts.world,
-            store=parts.store,
-            scenes=parts.scenes,
-            renderer=parts.renderer,
-            rack=self._rack,
-            limits=parts.limits,
-            mark=self._mark,
+        renders = Renders(
+            nursery=nursery, tools=self._tools(), scratch=parts.scratch, tell=tell, hint=self._driver.hint
         )
-        renders = Renders(nursery=nursery, tools=tools, scratch=parts.scratch, tell=tell, hint=self._driver.hint)
         outputs = Outputs(
             nursery=nursery,
             world=parts.world,
@@ -261,6 +270,7 @@ class Node:
             ef.Send: channels.send,
             ef.Dial: channels.dial,
             ef.Knock: channels.knock,
+            ef.SendBeacon: self._beacons.send,
             ef.CloseChannel: channels.close,
             ef.SetTimer: self._alarms.set,
             ef.FetchManifest: transfers.fetch_manifest,
@@ -286,6 +296,18 @@ class Node:
             ef.TryDials: self._trials.begin,
             ef.ReachFound: self._asking.found,
         }
+
+    def _tools(self) -> Tools:
+        parts = self._parts
+        return Tools(
+            world=parts.world,
+            store=parts.store,
+            scenes=parts.scenes,
+            renderer=parts.renderer,
+            rack=self._rack,
+            limits=parts.limits,
+            mark=self._mark,
+        )
 
     def _desk(self, nursery: trio.Nursery) -> NodeDesk:
         parts = self._parts
@@ -321,6 +343,7 @@ class Node:
                 chain=lambda: self._peer.chain,
                 addresses=parts.transport.addresses,
             ),
+            bootstraps=self._beginning.bootstraps,
             directories=self._directories,
             stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
         )

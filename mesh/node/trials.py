@@ -16,8 +16,8 @@ from mesh.core.effects import TryDials
 from mesh.core.events import DialsTried, Event
 from mesh.ground.ids import PeerId
 from mesh.ground.limits import TRY_MS
-from mesh.node.channels import is_loopback
 from mesh.ports.transport import DialRefused, DialTimedOut, Transport, TransportError
+from mesh.wire.addresses import is_loopback
 from mesh.wire.dials import Outcome, Tried
 from mesh.wire.messages import MAX_ADDRESSES, Address
 

@@ -272,6 +272,19 @@ class RenderRow(TypedDict):
     sample: int
 
 
+class BootstrapRow(TypedDict):
+    """An address that a person gave with `--peer`: `state` is `untried`, `reached` or `unreached`.
+
+    `error` names why nobody of this mesh was found there at the last try, as in the list of errors, and `problem` says
+    it in words; both are empty otherwise. It is tried for ever.
+    """
+
+    address: str
+    state: str
+    error: str
+    problem: str
+
+
 class StatusAnswer(TypedDict):
     """What this peer is and sees."""
 
@@ -287,6 +300,7 @@ class StatusAnswer(TypedDict):
     draining: bool
     paused: PauseRow | None
     addresses: list[str]
+    bootstraps: list[BootstrapRow]
     stored_bytes: int
     free_bytes: int
     peers: list[PeerRow]

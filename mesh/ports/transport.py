@@ -75,6 +75,18 @@ class ListenFailed(TransportError):
     exit_code = 87
 
 
+class PortTaken(ListenFailed):
+    """Another program, perhaps another peer, listens there. Choose another port: `meshnode join --listen :PORT`."""
+
+    exit_code = 90
+
+
+class AddressNotHere(ListenFailed):
+    """No interface of this machine has that address now. `meshnode join` without `--listen` uses all that there are."""
+
+    exit_code = 91
+
+
 class TooManyChannels(TransportError):
     """This peer has as many connections as it can hold. Nothing is to be done: it serves those that it has."""
 
@@ -146,7 +158,7 @@ class Transport(Protocol):
     """The way to all other peers."""
 
     async def listen(self, host: str, port: int) -> int:
-        """Accept channels on `host` (empty: every address, IPv4 and IPv6) and return the port (0: any free one).
+        """Accept channels on `host` too (empty: every address, IPv4 and IPv6) and return the port (0: any free one).
 
         Raises `ListenFailed`.
         """

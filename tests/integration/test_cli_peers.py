@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -119,17 +120,38 @@ def test_a_killed_peer_comes_back(shell: Shell) -> None:
 
 def test_one_that_cannot_listen_has_founded_nothing(shell: Shell) -> None:
     failed = shell.type("a", "join", "--new", "films", "--listen", "192.0.2.77:40001")
-    assert failed.returncode == 87, failed.stderr
-    assert "192.0.2.77" in failed.stderr
+    assert failed.returncode == 91, failed.stderr
+    assert "192.0.2.77 is no address of this machine" in failed.stderr
     assert "Errno" not in failed.stderr
     assert shell.type("a", "join").returncode == 7
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        failed = shell.type("a", "join", "--new", "films", "--listen", taken)
+    assert failed.returncode == 90, failed.stderr
+    assert "another program listens there" in failed.stderr
     assert shell.join("a", "--new", "films")["mesh_name"] == "films"
+
+
+def test_a_peer_listens_on_each_address_that_it_is_given(shell: Shell) -> None:
+    ada = shell.join("a", "--new", "films", "--listen", "[::1]")
+    hosts, ports = zip(*(address.rsplit(":", 1) for address in ada["addresses"]), strict=True)
+    assert sorted(hosts) == ["127.0.0.1", "[::1]"]
+    assert len(set(ports)) == 1
 
 
 def test_a_typed_address_where_nobody_is_gets_named(shell: Shell) -> None:
     refused = shell.type("a", "join", "--new", "films", "--peer", "no host:7")
     assert refused.returncode == 2, refused.stderr
-    shell.join("a", "--new", "films", "--peer", "127.0.0.1:1")
+    began_s = time.monotonic()
+    done = shell.type(
+        "a", "join", "--new", "films", "--peer", "127.0.0.1:1", "--listen", "127.0.0.1", "--background", "--json"
+    )
+    shell.processes.append(json.loads(done.stdout)["process"])
+    assert "127.0.0.1:1 yet (nothing listens" in done.stderr
+    assert time.monotonic() - began_s < PATIENCE_S / 2
+    (row,) = shell.ask("a", "status")["bootstraps"]
+    assert row == {"address": "127.0.0.1:1", "state": "unreached", "error": "DialRefused", "problem": row["problem"]}
+    assert "looking for" in shell.type("a", "status").stdout
     log = shell.root / "a" / "peer.log"
     for _ in range(200):
         if "127.0.0.1:1" in log.read_text("utf-8"):

@@ -11,13 +11,14 @@ PORT = 40_001
 """The same on every host, as where one port was opened: a loopback address names another peer on each of them."""
 
 
-def peer_on(host: Host, directory: Path, *, slots: int = 1) -> StagedPeer:
+def peer_on(host: Host, directory: Path, *, slots: int = 1, beacon: bool = False) -> StagedPeer:
     """Return a peer that runs on a host, not started yet."""
     return StagedPeer(
         directory=directory / host.name,
         name=host.name,
         listen=("", PORT),
         slots=slots,
+        beacon=beacon,
         within=host.within,
         inside=host.inside,
     )

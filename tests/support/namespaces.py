@@ -71,6 +71,12 @@ class Host:
         """Run `ip` here."""
         _run("ip", "-n", self.namespace, *words)
 
+    def switch_off_ipv6(self) -> None:
+        """Leave this host without IPv6, its links' own addresses included."""
+        with self.inside():
+            Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1", "ascii")
+            Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1", "ascii")
+
     def refuse_callers(self, how: str) -> None:
         """Let nobody open a connection to this host, who still may open its own; `how` is what nft does to them."""
         _filter(self.namespace, "inet", "input", 'iif "lo" accept', f"tcp flags & (syn | ack) == syn {how}")
@@ -79,8 +85,9 @@ class Host:
 class Network:
     """Hosts on one bridge."""
 
-    def __init__(self, *, only_ipv6: bool = False) -> None:
+    def __init__(self, *, only_ipv6: bool = False, only_ipv4: bool = False) -> None:
         self._only_ipv6 = only_ipv6
+        self._only_ipv4 = only_ipv4
         self._prefix = f"mn{os.getpid()}-{next(_serial)}"
         self._hub = f"{self._prefix}-hub"
         self._made: list[str] = []
@@ -103,6 +110,8 @@ class Network:
         self._namespace(namespace)
         host = Host(name=name, namespace=namespace, addresses=self._next_addresses())
         host.ip("link", "set", "dev", "lo", "up")
+        if self._only_ipv4:
+            host.switch_off_ipv6()
         return host
 
     def host(self, name: str) -> Host:
@@ -133,7 +142,8 @@ class Network:
 
     def _next_addresses(self) -> tuple[str, ...]:
         number = next(self._numbers)
-        return (f"fd77::{number}",) if self._only_ipv6 else (f"10.77.0.{number}", f"fd77::{number}")
+        four = () if self._only_ipv6 else (f"10.77.0.{number}",)
+        return (*four, *(() if self._only_ipv4 else (f"fd77::{number}",)))
 
     def _namespace(self, name: str) -> None:
         _run("ip", "netns", "add", name)
@@ -206,10 +216,10 @@ class Relay:
 
 
 @contextmanager
-def network(*, only_ipv6: bool = False) -> Iterator[Network]:
+def network(*, only_ipv6: bool = False, only_ipv4: bool = False) -> Iterator[Network]:
     """Yield a network, and remove it."""
     require_namespaces()
-    made = Network(only_ipv6=only_ipv6)
+    made = Network(only_ipv6=only_ipv6, only_ipv4=only_ipv4)
     try:
         made.open()
         yield made

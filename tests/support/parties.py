@@ -9,14 +9,14 @@ import trio.testing
 
 from mesh.core.effects import Dial, Send
 from mesh.core.events import AdmissionAsked, ChannelClosed, ChannelOpened, Event, MessageHeard, RenewalAsked
+from mesh.node.bootstraps import Bootstraps
 from mesh.node.channels import Channels
 from mesh.node.doors import Doors
 from mesh.node.hearing import Hearing
-from mesh.ports.transport import Transport
 from mesh.wire.handshake import DatedDoor
 from mesh.wire.messages import Address, Message, Ping
 from mesh.wire.signing import Ed25519Verifier
-from sim.wires import Wires
+from sim.wires import MemoryTransport, Wires
 from tests.support.meshes import NOW, Member, seed
 from tests.support.worlds import VirtualWorld
 
@@ -30,7 +30,11 @@ class Party:
     member: Member
     channels: Channels
     doors: Doors
+    transport: MemoryTransport
     address: Address
+    said: list[str]
+    """What its person was told of the addresses that were typed."""
+    bootstraps: Bootstraps
     heard: list[Event] = field(default_factory=list)
     expired: bool = False
 
@@ -56,7 +60,7 @@ class Party:
 
 
 @asynccontextmanager
-async def party(wires: Wires, member: Member) -> AsyncIterator[Party]:
+async def party(wires: Wires, member: Member, *, typed: tuple[Address, ...] = ()) -> AsyncIterator[Party]:
     """Yield a listening peer whose core only notes; it ends as a process does that was killed."""
     world, verifier = VirtualWorld(), Ed25519Verifier()
     hearing = Hearing(verifier, world)
@@ -64,20 +68,40 @@ async def party(wires: Wires, member: Member) -> AsyncIterator[Party]:
         wires.attach(member.papers, door=DOOR, verifier=verifier, entropy=seed) as transport,
         trio.open_nursery() as nursery,
     ):
-        yield await _started(nursery, member, transport, hearing)
+        yield await _started(nursery, member, transport, hearing, typed)
         transport.crash()
         nursery.cancel_scope.cancel()
 
 
-async def _started(nursery: trio.Nursery, member: Member, transport: Transport, hearing: Hearing) -> Party:
+async def _started(
+    nursery: trio.Nursery, member: Member, transport: MemoryTransport, hearing: Hearing, typed: tuple[Address, ...]
+) -> Party:
     async def note(event: Event) -> None:
         await trio.lowlevel.checkpoint()
         made.heard.append(event)
 
     doors = Doors(hearing=hearing, shown=lambda: member.credentials, expired=lambda: made.expired, tell=note)
-    channels = Channels(me=member.id, nursery=nursery, transport=transport, hearing=hearing, doors=doors, tell=note)
+    said: list[str] = []
+    bootstraps = Bootstraps(typed, said.append)
+    channels = Channels(
+        me=member.id,
+        nursery=nursery,
+        transport=transport,
+        hearing=hearing,
+        doors=doors,
+        tell=note,
+        bootstraps=bootstraps,
+    )
     port = await transport.listen("", 0)
-    made = Party(member=member, channels=channels, doors=doors, address=Address(host="127.0.0.1", port=port))
+    made = Party(
+        member=member,
+        channels=channels,
+        doors=doors,
+        transport=transport,
+        address=Address(host="127.0.0.1", port=port),
+        said=said,
+        bootstraps=bootstraps,
+    )
     nursery.start_soon(channels.accept)
     return made
 

@@ -31,6 +31,8 @@ class StagedPeer:
     name: str
     listen: tuple[str, int] = ("127.0.0.1", 0)
     slots: int = 1
+    beacon: bool = False
+    """Whether it calls on the networks of its host: of a namespace, never of this machine."""
     within: Sequence[str] = ()
     """A command that runs another on the peer's host."""
     inside: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -51,6 +53,7 @@ class StagedPeer:
             "found": found,
             "slots": self.slots,
             "listen": self.listen,
+            "beacon": self.beacon,
             "peers": list(peers),
             "renders": str(self.directory / "renders"),
         }

@@ -26,7 +26,8 @@ def plan_of(said: dict[str, Any], invite: str) -> Plan:
         invite=invite or None,
         name=said["name"],
         slots=said["slots"],
-        listen=(said["listen"][0], said["listen"][1]),
+        listen=((said["listen"][0], said["listen"][1]),),
+        beacon=said["beacon"],
         peers=tuple((host, port) for host, port in said["peers"]),
     )
 

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ import click
 from mesh.cli import compose, output, printable, words
 from mesh.cli.background import start
 from mesh.cli.caller import Caller, home_option, is_terminal, json_option, pass_caller
+from mesh.cli.client import Client
 from mesh.ground.errors import UsageError
-from mesh.ports.desk import StatusAnswer
+from mesh.ports.desk import BootstrapRow, StatusAnswer
 
 TOKEN_MAX_BYTES = 64 * 1024
 """Of standard input or a file: an invite takes a twentieth."""
 
+VERDICTS_S = 4.8
+"""A person waits so long for news of the addresses that were typed; the peer itself has it a little sooner."""
+
 NAME_MAX_BYTES = 60
 """Of a name that a person chooses: a table has to have room for it beside all else."""
+
+LISTEN_HELP = "Where to accept peers; may be repeated.  [default: everywhere, one port for good]"
+PEER_HELP = "A peer to look for; may be repeated.  [default port: this peer's own]"
 
 
 @click.command()
@@ -29,10 +37,9 @@ NAME_MAX_BYTES = 60
 @click.option("--no-render", is_flag=True, help="Submit, keep and hand on, but render nothing here.")
 @click.option("--slots", type=click.IntRange(1, 1024), metavar="N", help="Frames to render at a time.  [default: 1]")
 @click.option("--name", metavar="NAME", help="What others call this peer.  [default: the machine's name]")
-@click.option(
-    "--listen", metavar="ADDR[:PORT]", help="Where to accept peers.  [default: everywhere, one port for good]"
-)
-@click.option("--peer", "peers", metavar="HOST:PORT", multiple=True, help="A peer to look for; may be repeated.")
+@click.option("--listen", metavar="ADDR[:PORT]", multiple=True, help=LISTEN_HELP)
+@click.option("--peer", "peers", metavar="HOST[:PORT]", multiple=True, help=PEER_HELP)
+@click.option("--no-beacon", is_flag=True, help="Neither call on the local network nor listen to such calls.")
 @click.option(
     "--timings",
     type=click.Path(dir_okay=False, writable=True),
@@ -52,8 +59,9 @@ def command(
     no_render: bool,
     slots: int | None,
     name: str | None,
-    listen: str | None,
+    listen: tuple[str, ...],
     peers: tuple[str, ...],
+    no_beacon: bool,
     timings: str | None,
 ) -> None:
     """Found a mesh, enter one, or start this peer again.
@@ -72,14 +80,39 @@ def command(
         invite=_token(invite, invite_file),
         name=None if name is None else called("--name", name),
         slots=0 if no_render else slots,
-        listen=None if listen is None else address(listen),
-        peers=tuple(map(peer_address, peers)),
+        listen=tuple(dict.fromkeys(map(address, listen))),
+        peers=tuple(dict.fromkeys(map(peer_address, peers))),
+        beacon=not no_beacon,
         timings=None if timings is None else Path(timings).absolute(),
     )
     if background:
-        _say_ready(caller, start(plan))
+        said = start(plan)
+        _say_ready(caller, said)
+        for problem in unreached(plan, caller.client()):
+            _say(problem)
     else:
         compose.run_peer(plan, lambda status: _say_ready(caller, ready(status)), _say)
+
+
+def unreached(plan: compose.Plan, client: Client) -> list[str]:
+    """Return what a peer in the background found out about the addresses that it was given, within five seconds."""
+    if not plan.peers:
+        return []
+    rows: list[BootstrapRow] = []
+    until_s = time.monotonic() + VERDICTS_S
+    while time.monotonic() < until_s:
+        status: StatusAnswer = client.get("/status")
+        rows = status["bootstraps"]
+        if all(row["state"] != "untried" for row in rows):
+            break
+        time.sleep(0.1)
+    return [
+        f"--peer {row['address']}: that is this peer itself"
+        if row["error"] == "DialledSelf"
+        else f"no peer of this mesh at {row['address']} yet ({row['problem']}); it is tried again and again"
+        for row in rows
+        if row["state"] == "unreached"
+    ]
 
 
 def called(option: str, name: str) -> str:
@@ -111,10 +144,14 @@ def _is_ipv6(host: str) -> bool:
 
 
 def peer_address(text: str) -> tuple[str, int]:
-    """Read `HOST:PORT` or `[IPV6]:PORT`; raise UsageError for anything else."""
-    host, port = address(text)
-    if not host or not port:
-        raise UsageError(f"--peer {text}: write HOST:PORT, such as 192.168.1.5:40001")
+    """Read `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; raise UsageError for anything else."""
+    from mesh.wire.messages import Address
+
+    try:
+        host, port = address(text)
+        Address(host=host, port=port or 1)
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"--peer {text}: write HOST or HOST:PORT, such as 192.168.1.5:40001") from error
     return host, port
 
 

@@ -42,6 +42,7 @@ def _head(status: StatusAnswer) -> list[str]:
                 ("mesh", _mesh(status)),
                 ("roles", f"{', '.join(status['roles'])}; until {expires}"),
                 ("listening", ", ".join(status["addresses"])),
+                ("looking for", "; ".join(_unreached(status))),
                 ("store", f"{words.size(status['stored_bytes'])}; {words.size(status['free_bytes'])} free"),
                 ("home", status["home"]),
                 ("renders", "; ".join(_renders(status))),
@@ -53,6 +54,12 @@ def _head(status: StatusAnswer) -> list[str]:
 def _mesh(status: StatusAnswer) -> str:
     name, short = status["mesh_name"], output.dim(words.short(status["mesh"]))
     return f"{name}  {short}" if name else short
+
+
+def _unreached(status: StatusAnswer) -> list[str]:
+    """Say of each address that this peer was given, and that leads nowhere, why."""
+    rows = [row for row in status["bootstraps"] if row["state"] != "reached"]
+    return [f"{row['address']} ({row['problem'] or 'not tried yet'})" for row in rows]
 
 
 def _renders(status: StatusAnswer) -> list[str]:

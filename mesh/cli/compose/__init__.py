@@ -41,10 +41,12 @@ class Plan:
     """Token of a mesh to be entered; neither: the one that this peer belongs to."""
     name: str | None = None
     slots: int | None = None
-    listen: tuple[str, int] | None = None
-    """Address and port; an empty address means all, port 0 any."""
+    listen: tuple[tuple[str, int], ...] = ()
+    """Addresses and ports; an empty address means all, port 0 the peer's own."""
     peers: tuple[tuple[str, int], ...] = ()
-    """Further addresses to dial."""
+    """Further addresses to dial; port 0: that which this peer itself listens on."""
+    beacon: bool = True
+    """Whether to look for others on the LAN, unless the settings say not to."""
     timings: Path | None = None
     """File that gets a line for each step of a job's way, for measurements."""
 

@@ -9,30 +9,32 @@ Invariant: the API is announced only once the desk answers; the home's lock is l
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
 
 from mesh.cli.compose import AlreadyMember, NoMembership, Plan
-from mesh.ground.errors import UsageError
 from mesh.ground.ids import Boot
 from mesh.ground.settings import Settings
+from mesh.net.beacon import open_lan
 from mesh.net.bulk import BulkHost, Loans, open_pieces
 from mesh.net.http import LOOPBACK, bind_api, serve_desk
 from mesh.net.link import Link
 from mesh.net.machine import Machine
 from mesh.net.streams import TcpTransport, open_transport
-from mesh.node.channels import Unreached
+from mesh.node.bootstraps import Bootstraps
 from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.node.plain import most_telling
 from mesh.ports.desk import Desk, StatusAnswer
+from mesh.ports.lan import Lan
 from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
-from mesh.ports.transport import ListenFailed, TransportError
+from mesh.ports.transport import PortTaken
 from mesh.ports.world import HostFacts
 from mesh.render.blender.adapter import BlenderRenderer
 from mesh.render.engines import cache_directory
@@ -41,6 +43,7 @@ from mesh.store.home import Home
 from mesh.store.keys import KEY_BYTES, Secret
 from mesh.store.scenes import StoreScenes
 from mesh.wire import invites
+from mesh.wire.addresses import is_loopback
 from mesh.wire.handshake import DatedDoor
 from mesh.wire.kept import Kept
 from mesh.wire.messages import Address
@@ -112,7 +115,6 @@ def _start(home: Home, plan: Plan, say: Say, make_renderer: MakeRenderer) -> _St
 
 async def _live(start: _Start, on_ready: OnReady) -> Ending:
     home, world, plan = start.home, start.world, start.plan
-    typed = _typed(plan)
     standing = await _standing(start)
     secret = home.keys.mesh()
     if secret is None:
@@ -136,8 +138,9 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 take_lent=loans.take,
             ) as transport,
             open_pieces(transport.link, threads, loans) as pieces,
+            AsyncExitStack() as letting_go,
         ):
-            await _listen(home, plan, transport)
+            typed = _typed(plan, await _listen(home, plan, transport))
             if plan.found is not None:
                 # Not before: one that cannot listen has founded nothing, and may be told to try again.
                 home.keep_fact("standing", encode_standing(standing))
@@ -157,14 +160,12 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 home=str(home.directory),
                 slots=slots,
                 limits=stage_limits(home.settings, world.facts(), slots),
+                lan=await letting_go.enter_async_context(_lan(start, transport)),
                 timings=None if timings is None else timings.write,
             )
-            beginning = Beginning(
-                kept=kept,
-                contacts=(*typed, *standing.contacts),
-                unreached=_once_each(typed, start.say),
-                alarm=start.say,
-            )
+            contacts = tuple(dict.fromkeys((*typed, *standing.contacts)))
+            bootstraps = Bootstraps(typed, start.say, own=transport.addresses())
+            beginning = Beginning(kept=kept, contacts=contacts, bootstraps=bootstraps, alarm=start.say)
             node = Node(parts, who, beginning)
             return await node.run(
                 at_desk=lambda desk: _serve(desk, node.engines, start, on_ready),
@@ -202,24 +203,24 @@ async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady)
         on_ready(await desk.status())
 
 
-def _typed(plan: Plan) -> tuple[Address, ...]:
-    """Return the addresses that a person typed; raise `UsageError` for one that no resolver may be asked for."""
-    try:
-        return tuple(Address(host=host, port=port) for host, port in plan.peers)
-    except ValueError as error:
-        raise UsageError(f"--peer: {error}") from error
+def _typed(plan: Plan, own_port: int = 0) -> tuple[Address, ...]:
+    """Return the addresses that a person typed; without a port of their own they have `own_port`, or are left out."""
+    ported = ((host, port or own_port) for host, port in plan.peers)
+    return tuple(Address(host=host, port=port) for host, port in ported if port)
 
 
-def _once_each(typed: tuple[Address, ...], say: Say) -> Unreached:
-    """Say of each address that a person typed, once, that nobody answers there; others are nobody's doing."""
-    unsaid = set(typed)
-
-    def hear(address: Address, error: TransportError) -> None:
-        if address in unsaid:
-            unsaid.discard(address)
-            say(f"no peer of this mesh at {address} yet ({error}); it is tried again and again")
-
-    return hear
+@asynccontextmanager
+async def _lan(start: _Start, transport: TcpTransport) -> AsyncIterator[Lan | None]:
+    """Yield the networks on which to call for others; None where nobody could dial this peer from there."""
+    own = transport.addresses()
+    if not (start.plan.beacon and start.home.settings.beacon) or all(map(is_loopback, own)):
+        yield None
+        return
+    only = () if transport.everywhere else tuple(address.host for address in own)
+    async with open_lan(only) as lan:
+        for problem in lan.problems:
+            start.say(f"the beacon does not work fully: {problem}")
+        yield lan
 
 
 def _ending(in_hand: int) -> str:
@@ -272,7 +273,12 @@ async def _join(start: _Start, text: str, standing: Standing | None) -> Standing
         serve_bulk=_serve_nobody,
     ) as transport:
         standing = await join_mesh(
-            token=token, joiner=start.signer, name=start.name, transport=transport, verifier=start.verifier
+            token=token,
+            joiner=start.signer,
+            name=start.name,
+            transport=transport,
+            verifier=start.verifier,
+            further=_typed(start.plan),
         )
     start.home.keys.keep_mesh(Secret(token.secret))
     start.home.keep_fact("standing", encode_standing(standing))
@@ -290,17 +296,23 @@ async def _serve_nobody(_link: Link) -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def _listen(home: Home, plan: Plan, transport: TcpTransport) -> None:
-    """Accept channels where the plan, else the settings say; a port that was only remembered may have been taken."""
-    host, port = plan.listen or (home.settings.listen_host, 0)
+async def _listen(home: Home, plan: Plan, transport: TcpTransport) -> int:
+    """Accept channels where the plan, else the settings say, and return the port; all without one of their own share
+    it. A port that was only remembered may have been taken.
+    """
+    first, *others = plan.listen or ((home.settings.listen_host, 0),)
+    host, port = first
     if port or home.settings.listen_port:
         port = await transport.listen(host, port or home.settings.listen_port)
     else:
         try:
             port = await transport.listen(host, home.port())
-        except ListenFailed:
+        except PortTaken:
             port = await transport.listen(host, 0)
+    for other, other_port in others:
+        await transport.listen(other, other_port or port)
     home.keep_port(port)
+    return port
 
 
 def stage_limits(settings: Settings, facts: HostFacts, slots: int) -> StageLimits:

@@ -80,10 +80,18 @@ def test_wrong_listen_addresses(text: str) -> None:
         address(text)
 
 
-@pytest.mark.parametrize("text", ["host", ":7", "host:0", "::1"])
-def test_a_peer_to_look_for_has_host_and_port(text: str) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize("text", ["", ":7", "no host:7", "host:70000", "host:x", "[::1", "a..b:7", "-- ", "::1:x"])
+def test_a_peer_to_look_for_is_a_host_that_can_be_looked_up(text: str) -> None:
+    with pytest.raises(UsageError, match="--peer"):
         peer_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("host", ("host", 0)), ("host:7", ("host", 7)), ("::1", ("::1", 0)), ("[fe80::1%eth0]:7", ("fe80::1%eth0", 7))],
+)
+def test_a_peer_to_look_for_may_leave_its_port_out(text: str, read: tuple[str, int]) -> None:
+    assert peer_address(text) == read
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,8 @@ def test_a_peer_to_look_for_has_host_and_port(text: str) -> None:
     [
         Plan(home=Path("/h")),
         Plan(home=Path("/h"), found="films", name="desk", slots=0),
-        Plan(home=Path("/h"), invite="secret", slots=3, listen=("::1", 7), peers=(("a", 1), ("::1", 2))),
+        Plan(home=Path("/h"), invite="secret", slots=3, listen=(("::1", 7),), peers=(("a", 1), ("::1", 0))),
+        Plan(home=Path("/h"), listen=(("::", 7), ("10.0.0.1", 0)), beacon=False),
         Plan(home=Path("/h"), timings=Path("/timings")),
     ],
 )
@@ -103,7 +112,8 @@ def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
     assert (got["found"], got["name"]) == (plan.found, plan.name)
     assert tuple(map(peer_address, got["peers"])) == plan.peers
     assert (0 if got["no_render"] else got["slots"]) == plan.slots
-    assert (address(got["listen"]) if got["listen"] else None) == plan.listen
+    assert tuple(map(address, got["listen"])) == plan.listen
+    assert got["no_beacon"] is not plan.beacon
     assert (Path(got["timings"]) if got["timings"] else None) == plan.timings
 
 

@@ -9,7 +9,8 @@ from mesh.core.effects import AnswerDoor, CloseChannel, Dial, Knock, Send
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard, TwinMet
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import WallTime
-from mesh.node.channels import UNPROVEN_MOST, USED, is_loopback
+from mesh.node.bootstraps import Bootstraps
+from mesh.node.channels import LENT_AGAIN_S, LENT_MOST, UNPROVEN_MOST, USED
 from mesh.wire import messages
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.handshake import Purpose
@@ -18,8 +19,12 @@ from mesh.wire.records import Claim
 from mesh.wire.signing import Ed25519Verifier
 from sim.wires import QUEUE_MAX_BYTES, Wires
 from tests.support.meshes import NOW, TestMesh, seed
-from tests.support.parties import DOOR, party, quiet
+from tests.support.parties import DOOR, Party, party, quiet
 from tests.support.worlds import virtual
+
+
+def opened(other: Party, address: Address | None) -> ChannelOpened:
+    return ChannelOpened(peer=other.member.id, boot=other.member.boot, address=address, here=True)
 
 
 @virtual
@@ -28,8 +33,8 @@ async def test_a_dialled_channel_opens_at_both_ends_and_carries_messages() -> No
     async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
         ann.dial(bob)
         await quiet()
-        assert ann.heard == [ChannelOpened(peer=bob.member.id, boot=bob.member.boot, address=bob.address)]
-        assert bob.heard == [ChannelOpened(peer=ann.member.id, boot=ann.member.boot, address=None)]
+        assert ann.heard == [opened(bob, bob.address)]
+        assert bob.heard == [opened(ann, None)]
         ann.say(bob, 1)
         bob.say(ann, 2)
         ann.dial(bob)
@@ -219,8 +224,114 @@ async def test_a_knock_opens_a_channel_to_whoever_is_there_once() -> None:
         for address in (bob.address, bob.address, ann.address, Address(host="127.0.0.1", port=1)):
             ann.channels.knock(Knock(address=address))
             await quiet()
-        assert ann.heard == [ChannelOpened(peer=bob.member.id, boot=bob.member.boot, address=bob.address)]
+        assert ann.heard == [opened(bob, bob.address)]
         assert len(bob.heard) == 1
+
+
+@virtual
+async def test_a_knock_is_spared_only_where_a_channel_was_dialled() -> None:
+    """Where a connected peer only says that it listens, another part of the mesh may be by now."""
+    mesh, wires = TestMesh(), Wires()
+    async with (
+        party(wires, mesh.member()) as ann,
+        party(wires, mesh.member()) as bob,
+        party(wires, mesh.member()) as cy,
+    ):
+        bob.dial(ann)
+        await quiet()
+        hello = Hello(name="bob", program="test", addresses=(cy.address,), wall=NOW, chain=bob.member.chain)
+        bob.channels.send(_to(ann.member.id, hello))
+        await quiet()
+        ann.channels.knock(Knock(address=cy.address))
+        await quiet()
+        assert [event.peer for event in ann.openings()] == [bob.member.id, cy.member.id]
+
+
+@virtual
+async def test_a_person_hears_within_five_seconds_what_became_of_each_address() -> None:
+    mesh, other, wires = TestMesh(), TestMesh(), Wires()
+    refusing, unknown = Address(host="127.0.0.1", port=1), Address(host="far.invalid", port=1)
+    async with party(wires, mesh.member()) as bob, party(wires, other.member()) as stranger:
+        typed = (bob.address, refusing, unknown, stranger.address)
+        async with party(wires, mesh.member(), typed=typed) as ann:
+            assert [row["state"] for row in ann.bootstraps.rows()] == ["untried"] * 4
+            for _ in range(3):
+                for address in typed:
+                    ann.channels.knock(Knock(address=address))
+                await quiet()
+            rows = ann.bootstraps.rows()
+            assert [(row["state"], row["error"]) for row in rows] == [
+                ("reached", ""),
+                ("unreached", "DialRefused"),
+                ("unreached", "DialUnreachable"),
+                ("unreached", "HandshakeFailed"),
+            ]
+            assert len(ann.said) == 3, "each is said once"
+            assert all(any(f" {address} " in said for said in ann.said) for address in typed[1:])
+
+
+def test_ones_own_address_is_named_at_once() -> None:
+    said: list[str] = []
+    own = Address(host="10.0.0.1", port=7)
+    (row,) = Bootstraps((own,), said.append, own=(own,)).rows()
+    assert (row["state"], row["error"]) == ("unreached", "DialledSelf")
+    assert said == ["--peer 10.0.0.1:7: that is this peer itself"]
+
+
+@virtual
+async def test_an_address_that_stays_silent_is_said_to_be_so_before_the_dial_ends() -> None:
+    mesh, wires = TestMesh(), Wires(cut=True)
+    silent = Address(host="10.0.0.1", port=1)
+    async with party(wires, mesh.member(), typed=(silent,)) as ann:
+        ann.channels.knock(Knock(address=silent))
+        await trio.sleep(5)
+        assert "has not answered" in ann.said[0]
+        await trio.sleep(30)
+        assert len(ann.said) == 1
+
+
+@virtual
+async def test_who_is_beckoned_opens_a_connection_to_where_the_other_listens() -> None:
+    """Of two peers one need be reachable only: the other is asked to dial."""
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as hidden:
+        hidden.dial(ann)
+        await quiet()
+        ann.channels.beckon(hidden.member.id)
+        await quiet()
+        assert hidden.transport.lent == [ann.address]
+        assert ann.transport.lent == []
+        ann.channels.beckon(mesh.member().id)
+        await quiet()
+        assert hidden.messages() == [], "the core hears nothing of it"
+
+
+@virtual
+async def test_who_is_beckoned_without_end_opens_few_connections() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as hidden:
+        hidden.dial(ann)
+        await quiet()
+        for _ in range(50):
+            ann.channels.beckon(hidden.member.id)
+        await quiet()
+        assert len(hidden.transport.lent) == LENT_MOST
+        await trio.sleep(2 * LENT_AGAIN_S)
+        assert len(hidden.transport.lent) == LENT_MOST
+        ann.channels.beckon(hidden.member.id)
+        await quiet()
+        assert len(hidden.transport.lent) == LENT_MOST + 1
+
+
+@virtual
+async def test_of_several_addresses_the_one_on_the_own_network_is_used_and_a_silent_one_costs_little() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        await bob.transport.listen("10.8.0.2", bob.address.port)
+        far = Address(host="10.8.0.2", port=bob.address.port)
+        ann.channels.dial(Dial(peer=bob.member.id, addresses=(far, bob.address)))
+        await quiet()
+        assert ann.openings() == [opened(bob, bob.address)]
 
 
 @virtual
@@ -273,11 +384,6 @@ async def test_an_expired_peer_is_renewed_and_hears_its_new_chain() -> None:
             DialFailed(peer=ann.member.id, refused=False),
         ]
         assert ann.openings() == []
-
-
-def test_loopback_is_whoever_dials_it() -> None:
-    hosts = {"127.0.0.1": True, "::1": True, "localhost": True, "10.0.0.1": False, "studio.example": False}
-    assert {host: is_loopback(Address(host=host, port=1)) for host in hosts} == hosts
 
 
 def _to(peer: PeerId, message: Message) -> Send:
