@@ -1,10 +1,11 @@
-"""`python -m sim run` and `python -m sim many`: run simulated meshes from seeds."""
+"""`python -m sim run` and `python -m sim many`: run simulated meshes from seeds; `dht` measures the DHT alone."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from mesh.ground.errors import MeshError
+from sim.dht import measure
 from sim.named import NAMED
 from sim.run import Order, run, run_many, run_one
 from sim.scenario import from_toml
@@ -27,6 +28,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--signatures", choices=("stand-in", "real"), default="stand-in")
     again = commands.add_parser("again", help="run a kept scenario file")
     again.add_argument("file", type=Path)
+    table = commands.add_parser("dht", help="measure the DHT alone, at the size of a large mesh")
+    table.add_argument("--peers", type=int, default=100)
+    table.add_argument("--seed", type=int, default=1)
     return parser
 
 
@@ -46,6 +50,9 @@ def main(arguments: list[str]) -> int:
         ran = run(scenario, seed)
         print(f"seed {seed}", *ran.story, ran.trace, sep="\n")
         return 0 if ran.good else 1
+    if options.command == "dht":
+        print(f"seed {options.seed}", *measure(options.peers, options.seed).lines(), sep="\n")
+        return 0
     order = Order(
         peers=options.peers,
         minutes=options.minutes,

@@ -13,6 +13,22 @@ from mesh.core.events import MessageHeard
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
+from mesh.wire.lookups import (
+    DHT_ID_BYTES,
+    MAX_NODES,
+    Endpoint,
+    FindNodes,
+    FindPointers,
+    Lookup,
+    Node,
+    NodePing,
+    NodePong,
+    NodesFound,
+    Pointer,
+    PointersFound,
+    PointerStored,
+    StorePointer,
+)
 from mesh.wire.members import ALL_ROLES, Admission
 from mesh.wire.messages import Beat, ClaimSent, Entries, Head, Heartbeat, Message, News
 from mesh.wire.records import Cancel, Claim, Entry, Failed, Lost, Mark, Output, Result, Statement
@@ -157,6 +173,44 @@ class Adversary:
         record = sign(self._world.books.jobs[job].body, self.stranger.signer)
         head = Head(job=record, chain=self.stranger.chain)
         return [News(heads=(head,), marks=(), cancels=(), admissions=self.stranger.chain)]
+
+    # The DHT.
+
+    def poisoned(self, said: Lookup) -> Lookup | None:
+        """Return what is heard instead of an answer where the DHT is poisoned; None: nothing that could be read."""
+        if not self._world.scenario.poisoned_dht or isinstance(said, (NodePing, FindNodes, FindPointers, StorePointer)):
+            return said
+        if self._dice.below(4) == 0:
+            return None
+        nowhere = tuple(
+            Node(
+                peer=PeerId(self._dice.draw(ID_SIZE)),
+                endpoints=(Endpoint(ip=b"\x0a" + self._dice.draw(3), port=1 + self._dice.below(65_535)),),
+            )
+            for _ in range(MAX_NODES)
+        )
+        match said:
+            case NodePong():
+                return NodePong(number=said.number, chain=self.stranger.chain)
+            case NodesFound():
+                return NodesFound(number=said.number, nodes=nowhere)
+            case PointersFound():
+                lie = Pointer(
+                    key=self._dice.draw(DHT_ID_BYTES),
+                    sequence=2**62,
+                    expires=WallTime(EPOCH_MS + self._world.now_ms + MINUTE_MS),
+                    endpoints=nowhere[0].endpoints,
+                    name="liar",
+                    slots=1_024,
+                    busy=0,
+                    cores=1,
+                    memory_mb=1,
+                    draining=False,
+                    engines=(),
+                )
+                return PointersFound(number=said.number, pointers=(sign(lie, self.liar.signer),), nodes=nowhere)
+            case _:
+                return PointerStored(number=said.number, sequence=2**62)
 
     # Replays.
 

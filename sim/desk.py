@@ -21,7 +21,6 @@ from mesh.ports.desk import (
     JobsAnswer,
     LogAnswer,
     NotFound,
-    PeerRow,
     PictureRow,
     Progress,
     RefusalRow,
@@ -38,6 +37,9 @@ from mesh.ports.roster import (
     InviteAnswer,
     MemberRow,
     MembersAnswer,
+    PeerAnswer,
+    PeerRow,
+    PointerRow,
     RevokeAnswer,
     RevokeInviteAnswer,
     RevokeRequest,
@@ -196,6 +198,25 @@ class FakeDesk:
         if len(found) > 1:
             raise Ambiguous(f"{wanted} may be {', '.join(short(bytes.fromhex(row['id'])) for row in found)}")
         return found[0]
+
+    async def peer(self, peer: str) -> PeerAnswer:
+        """Tell of one of the two, as if its pointer were in the DHT."""
+        self._asked("peer", peer)
+        found = [row for row in self.peers if peer in (row["name"], row["id"])]
+        if not found:
+            raise NotFound(f"no peer is called {peer!r}")
+        row = found[0]
+        told = PointerRow(
+            name=row["name"],
+            addresses=row["addresses"],
+            slots=row["slots"],
+            busy=row["busy"],
+            cores=8,
+            memory_mb=16_384,
+            draining=False,
+            expires_at_ms=1_790_001_260_000,
+        )
+        return PeerAnswer(id=row["id"], seen=row, told=told)
 
     async def status(self) -> StatusAnswer:
         """Tell of two peers and all jobs."""

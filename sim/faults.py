@@ -265,6 +265,9 @@ class Faults:
                 case "revoke" | "strike":
                     self._happened(host, "is revoked")
                     world.people.revoke(host, strike=act.what == "strike")
+                case "move":
+                    self._happened(host, "moves to another address")
+                    world.net.move(host)
                 case "stop":
                     self._happened(host, "is asked to stop")
                     host.ask_to_stop()

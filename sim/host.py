@@ -27,12 +27,14 @@ from mesh.core.effects import (
     KillRender,
     Knock,
     OpenStage,
+    PeerFound,
     ReachFound,
     ReadPage,
     ReadTree,
     Reply,
     Send,
     SendBeacon,
+    SendDatagram,
     SetTimer,
     StartRender,
     Stopped,
@@ -118,6 +120,7 @@ class Host:
         self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._perform: dict[type, Callable[[Any], None]] = {
             Send: self._send,
+            SendDatagram: lambda effect: world.net.send_datagram(self, effect),
             Dial: lambda effect: world.net.dial(self, effect.peer, effect.addresses),
             Knock: lambda effect: world.net.knock(self, effect.address),
             SendBeacon: lambda effect: world.net.call(self, effect.wall),
@@ -287,7 +290,7 @@ class Host:
 
     def _reply(self, effect: Reply) -> None:
         if effect.op != OWNERS_OP:
-            assert not isinstance(effect.reply, Done)
+            assert not isinstance(effect.reply, Done | PeerFound)
             self.world.people.hear(self, effect.op, effect.reply)
 
     def _set_timer(self, effect: SetTimer) -> None:

@@ -206,6 +206,25 @@ _SCENARIOS = (
         hang_permille=5, fetches=1, strangers=6, liars=6, replays=20, loss_ppm=3_000, duplicate_ppm=10_000,
         reorder_ppm=10_000, down_ms=6 * _S,
     ),
+    # Two renderers come back elsewhere at the same time: each finds the other, which nobody could tell it beforehand.
+    _small(
+        "moved",
+        script=(
+            Act(at_ms=20 * _S, what="kill", peers=(1, 2)),
+            Act(at_ms=21 * _S, what="move", peers=(1, 2)),
+            Act(at_ms=22 * _S, what="start", peers=(1, 2)),
+        ),
+    ),
+    # Nothing that the DHT says is true, and a host moves too: the job is finished without it.
+    _small(
+        "poisoned-dht",
+        poisoned_dht=True,
+        script=(
+            Act(at_ms=20 * _S, what="kill", peers=(1,)),
+            Act(at_ms=21 * _S, what="move", peers=(1,)),
+            Act(at_ms=22 * _S, what="start", peers=(1,)),
+        ),
+    ),
     _small("rot", rots=12, safety_ms=40 * _S),
 )  # fmt: skip
 

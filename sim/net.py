@@ -12,7 +12,8 @@ Invariants: one channel per pair is current; an end that closed hears nothing mo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.core.events import BeaconHeard, ChannelClosed, ChannelOpened, DialFailed, MessageHeard
+from mesh.core.effects import SendDatagram
+from mesh.core.events import BeaconHeard, ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, MessageHeard
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import WallTime
@@ -74,6 +75,7 @@ class Net:
         self._draws = Draws(world.dice.fork(b"net"))
         self._channels: dict[tuple[int, int], Channel] = {}
         self._by_address: dict[Address, int] = {}
+        self._moves = 0
         self._cuts: dict[tuple[int, int], int] = {}
         """How many faults cut this direction now."""
         self.faults = NetFaults()
@@ -81,6 +83,14 @@ class Net:
     def place(self, host: "Host") -> None:
         """Give a host its address."""
         self._by_address[host.address] = host.index
+
+    def move(self, host: "Host") -> None:
+        """Give a host that does not run an address that nobody had before; its old one leads nowhere from now on."""
+        assert not host.running
+        del self._by_address[host.address]
+        self._moves += 1
+        host.address = address_of(len(self._world.hosts) + self._moves)
+        self.place(host)
 
     # Reach.
 
@@ -246,6 +256,37 @@ class Net:
         sender = self._world.hosts[source].peer_id
         self._world.adversary.overhear(host, sender, message)
         host.receive(MessageHeard(peer=sender, message=message))
+
+    # Datagrams.
+
+    def send_datagram(self, host: "Host", effect: SendDatagram) -> None:
+        """Send a datagram to the first of the addresses that is a host's; a fault or a cut swallows it silently."""
+        target = next((self._by_address[address] for address in effect.addresses if address in self._by_address), None)
+        if target is None or target == host.index or not self.reaches(host.index, target):
+            return
+        parcel = self._world.parcels.wrap(effect.message)
+        faults = self.faults
+        copies = 1 + (faults.duplicate_ppm > 0 and self._strikes(faults.duplicate_ppm))
+        for _ in range(copies):
+            if faults.loss_ppm and self._strikes(faults.loss_ppm):
+                continue
+            extra_ms = self._draws.below(500) if faults.reorder_ppm and self._strikes(faults.reorder_ppm) else 0
+            arrives_ms = self._world.now_ms + self.latency_ms() + extra_ms
+            self._world.at(arrives_ms, self._deliver_datagram, host, effect.peer, target, parcel)
+
+    def _deliver_datagram(self, source: "Host", peer: PeerId, target: int, parcel: object) -> None:
+        """Let the peer that was meant hear it, unless it is mute, gone, or another one listens there by now."""
+        host = self._world.hosts[target]
+        if not host.running or host.frozen or host.peer_id != peer:
+            return
+        message = self._world.adversary.poisoned(self._world.parcels.unwrap(parcel))
+        if message is None:
+            return
+        try:
+            self._world.checked.check(message)
+        except WireError:
+            return
+        host.receive(DatagramHeard(peer=source.peer_id, address=source.address, message=message))
 
     # Ends.
 

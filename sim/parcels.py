@@ -12,9 +12,10 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args, get_type_hints
 
 from mesh.ground.errors import WireError
 from mesh.wire import kept as kept_codec
-from mesh.wire import messages
+from mesh.wire import lookups, messages
 from mesh.wire.envelope import Signed, Verifier, message_of
 from mesh.wire.kept import Kept
+from mesh.wire.lookups import Lookup
 from mesh.wire.messages import Message
 
 Wire: TypeAlias = Literal["reference", "bytes"]
@@ -29,6 +30,10 @@ class Parcels(Protocol):
     def pack(self, message: Message) -> object: ...
 
     def unpack(self, parcel: object) -> Message: ...
+
+    def wrap(self, lookup: Lookup) -> object: ...
+
+    def unwrap(self, parcel: object) -> Lookup: ...
 
     def lay_down(self, entry: Kept) -> object: ...
 
@@ -45,6 +50,15 @@ class ByReference:
     def unpack(self, parcel: object) -> Message:
         """Return the message that `pack` was given."""
         assert isinstance(parcel, messages.MESSAGES)
+        return parcel
+
+    def wrap(self, lookup: Lookup) -> object:
+        """Return `lookup`."""
+        return lookup
+
+    def unwrap(self, parcel: object) -> Lookup:
+        """Return the look-up that `wrap` was given."""
+        assert isinstance(parcel, lookups.LOOKUPS)
         return parcel
 
     def lay_down(self, entry: Kept) -> object:
@@ -68,6 +82,15 @@ class AsBytes:
         """Return the message in a packet."""
         assert isinstance(parcel, bytes)
         return messages.decode(parcel)
+
+    def wrap(self, lookup: Lookup) -> object:
+        """Return the datagram of `lookup`."""
+        return lookups.encode(lookup)
+
+    def unwrap(self, parcel: object) -> Lookup:
+        """Return the look-up in a datagram."""
+        assert isinstance(parcel, bytes)
+        return lookups.decode(parcel)
 
     def lay_down(self, entry: Kept) -> object:
         """Return the journal's bytes of `entry`."""

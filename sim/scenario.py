@@ -16,7 +16,7 @@ from mesh.ground.instants import MINUTE_MS, SECOND_MS
 
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
-    *("pause", "pause-now", "resume", "revoke", "strike"),
+    *("pause", "pause-now", "resume", "move", "revoke", "strike"),
 )
 
 
@@ -25,6 +25,7 @@ class Act:
     """One thing that happens at a fixed time: to these peers; cuts part `peers` from all others, or from `others`.
 
     Who revokes is the first host, which alone is an admin.
+    What moves is a host whose process does not run: it gets an address that it never had.
     """
 
     at_ms: int
@@ -116,6 +117,8 @@ class Scenario:
     strangers: int = 0
     liars: int = 0
     replays: int = 0
+    poisoned_dht: bool = False
+    """Every answer in the DHT is replaced: by garbage, or by a lie that is well formed."""
 
     core: tuple[int, ...] = ()
     """Peers that the liveness phase starts; empty: all."""

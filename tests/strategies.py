@@ -19,6 +19,7 @@ from mesh.ground.ids import Boot
 from mesh.ground.instants import WallTime
 from mesh.wire.codec import AtMost, Between, Size
 from mesh.wire.envelope import Signed, sign
+from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import MAX_BITS_BYTES, Address, Have
 from mesh.wire.records import OutputNames
 from mesh.wire.signing import Ed25519Signer
@@ -154,6 +155,11 @@ _DRAWN: dict[Any, st.SearchStrategy[Any]] = {
         suffix=st.sampled_from(["", ".png", ".exr", "_final.jpg"]),
     ),
     Address: st.builds(Address, host=st.sampled_from(HOSTS), port=st.integers(1, 65_535)),
+    Endpoint: st.builds(
+        Endpoint,
+        ip=st.binary(min_size=4, max_size=4) | st.binary(min_size=15, max_size=15).map(lambda tail: b" " + tail),
+        port=st.integers(1, 65_535),
+    ),
     Have: st.integers(0, 200).flatmap(
         lambda pieces: st.builds(
             Have,
@@ -170,6 +176,7 @@ _SAMPLES: dict[Any, Any] = {
     ),
     OutputNames: OutputNames(prefix="shot_0040.", digits=4, suffix=".exr"),
     Address: Address(host="studio.example.org", port=7_301),
+    Endpoint: Endpoint(ip=bytes((192, 0, 2, 7)), port=7_301),
     Have: Have(blob=bytes(range(32)), pieces=11, bits=bytes([0b1010_0111, 0b0000_0101])),
 }
 
@@ -182,5 +189,6 @@ _LARGEST: dict[Any, Any] = {
     ),
     OutputNames: lambda: OutputNames(prefix="p" * 192, digits=30, suffix=".exrexrexrexrexrexrexrexrexrexre"),
     Address: lambda: Address(host=".".join(["x" * 49] * 2) + "x", port=65_535),
+    Endpoint: lambda: Endpoint(ip=b"\xff" * 16, port=65_535),
     Have: lambda: Have(blob=bytes(32), pieces=8 * MAX_BITS_BYTES, bits=b"\xff" * MAX_BITS_BYTES),
 }

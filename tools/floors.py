@@ -2,13 +2,14 @@
 """Check that each floor of the house imports only from below, and that the pure floors stay pure.
 
 The house, from the ground up, is drawn in CONTRIBUTING.md; FLOORS below is that drawing as a table. A floor may import
-itself and what its row names, nothing else of ours. Three rules more:
+itself and what its row names, nothing else of ours. Four rules more:
 
 - the pure floors (PURE) name no clock, no randomness, no disk, no network and no thread: time and seeds are arguments
   there, and what they ask of the world they return as effects;
 - what runs inside Blender's Python (whatever imports bpy, and the siblings that it imports) names nothing of ours but
   siblings, by relative imports: that Python has no `mesh`, and gets them under a name of their own;
-- nothing in `mesh` imports the simulator, the tools or the tests.
+- nothing in `mesh` imports the simulator, the tools or the tests;
+- of the foreign packages in FOREIGN only the named modules are imported, and by the named room alone.
 
 Works on syntax trees alone and imports nothing that it checks: an import in a function, or one for type checkers only,
 is an import all the same, since it ties two floors together.
@@ -85,6 +86,12 @@ PURE_EXCEPTIONS: frozenset[tuple[str, str]] = frozenset(
         ("mesh.ground.dice", "random"),
     }
 )
+# What a foreign package may be imported for, and by whom alone.
+FOREIGN: dict[str, tuple[str, frozenset[str]]] = {
+    # Its values only: table, nodes, storage interface; its server, protocol and crawl are asyncio and pickle. That the
+    # routing module itself imports asyncio and time is known: whatever would use either is replaced in our classes.
+    "kademlia": ("mesh.core.dht", frozenset({"kademlia.routing", "kademlia.node", "kademlia.storage"})),
+}
 WORLDLY_CALLS = frozenset({"open", "input", "print", "__import__", "breakpoint"})
 
 
@@ -111,6 +118,7 @@ def check_module(path: str, text: str) -> Iterator[Problem]:
         return
     named = list(imports(path, tree))
     yield from _check_ours(path, floor, named)
+    yield from _check_foreign(path, module, named)
     if any(within(module, pure) for pure in PURE):
         yield from _check_pure(path, module, tree, named)
 
@@ -122,6 +130,15 @@ def _check_ours(path: str, floor: str, named: list[tuple[int, str]]) -> Iterator
         # The bare package `mesh` holds nothing but its name.
         if target != "mesh" and floor_of(target) not in (floor, *FLOORS[floor]):
             yield Problem(path, line, f"{floor} must not import {target}")
+
+
+def _check_foreign(path: str, module: str, named: list[tuple[int, str]]) -> Iterator[Problem]:
+    for line, target in named:
+        room, parts = FOREIGN.get(target.partition(".")[0], (module, frozenset({target})))
+        if not within(module, room) and not within(module, "tests"):
+            yield Problem(path, line, f"only {room} may import {target}")
+        elif not any(within(target, part) for part in parts):
+            yield Problem(path, line, f"of {target.partition('.')[0]} only {', '.join(sorted(parts))} may be imported")
 
 
 def check_blender(texts: Mapping[str, str]) -> Iterator[Problem]:

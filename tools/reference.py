@@ -122,6 +122,7 @@ curl -H "Authorization: Bearer $token" http://127.0.0.1:$port/v1/status
 _ROUTES: dict[str, tuple[str, str, str]] = {
     "GET /status": ("StatusAnswer", "", "what this peer is and sees"),
     "GET /status/watch": ("StatusAnswer", "", "*watches*"),
+    "GET /peers/{peer}": ("PeerAnswer", "", "one peer, by name or id: as seen here, and as the DHT has it"),
     "GET /engines": ("EnginesAnswer", "", "looks anew what renders here, and uses it from now on"),
     "GET /jobs": ("JobsAnswer", "", "every job that this peer knows, newest first"),
     "POST /jobs": ("SubmitAnswer", "SubmitRequest", "submits a scene; *works*"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Union, get_args, get_
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, Boot
-from mesh.wire import beacon, cbor, dials, envelope, kept, members, messages, records, tasks
+from mesh.wire import beacon, cbor, dials, envelope, kept, lookups, members, messages, records, tasks
 from mesh.wire.codec import AtMost, Between, Size, most_bytes
 from mesh.wire.envelope import Signed
 
@@ -62,6 +62,8 @@ RULES = f"""## Refused beyond the bounds
 - A job has no frame twice, and at most {tasks.MAX_TASKS:,} frames, none beyond {tasks.FRAME_LIMIT:,} either way.
 - A host is an IPv4 or IPv6 address, the latter perhaps with a zone, or ASCII labels of 1 to 63 letters, digits, `-` or
   `_`.
+- An endpoint's address has 4 or 16 bytes, and an IPv4 address never 16.
+- A pointer lies under the first {lookups.DHT_ID_BYTES} bytes of its author's id, and under no other key.
 - The bits of `Have` are exactly as many bytes as its pieces need, and none is set beyond the last piece.
 - A seal's page of a job of 1,000 tasks is read up to {records.page_bytes(1_000):,} bytes, and for no more tasks
   than its job has.
@@ -75,7 +77,7 @@ CODES: list[tuple[str, type[enum.IntEnum | enum.IntFlag]]] = [
 ]
 
 SIGNED = [members.Admission, members.Invite, members.StaticKey]
-SIGNED += [records.Job, records.Entry, records.Claim, records.Hold, records.Mark]
+SIGNED += [records.Job, records.Entry, records.Claim, records.Hold, records.Mark, lookups.Pointer]
 
 BEACON = f"""In UDP datagrams of {beacon.SIZE} bytes: a random nonce of {beacon.NONCE_SIZE}, then XChaCha20-Poly1305 of
 the length ({beacon.LENGTH_SIZE} bytes, big-endian), the beacon, and zeros. The key is BLAKE3, keyed by the mesh secret,
@@ -88,6 +90,11 @@ SECTIONS: list[tuple[str, str, list[Any]]] = [
         "Messages",
         f"On control channels, in packets of at most {messages.MAX_MESSAGE_BYTES:,} bytes. Numbers only get more.",
         list(messages.MESSAGES),
+    ),
+    (
+        "Look-ups",
+        f"In datagrams of at most {lookups.MAX_LOOKUP_BYTES:,} bytes, with numbers of their own.",
+        list(lookups.LOOKUPS),
     ),
     (
         "Journal entries",

@@ -17,8 +17,9 @@ from mesh.cli import words
 from mesh.cli.firewall import Firewall, open_port
 from mesh.ground.errors import MeshError
 from mesh.ground.limits import CLOCK_BAD_MS, CLOCK_WARN_MS, RENEW_BEFORE_MS
-from mesh.ports.desk import EnginesAnswer, PeerRow, StatusAnswer
+from mesh.ports.desk import EnginesAnswer, StatusAnswer
 from mesh.ports.owner import ReachAnswer, TriedRow
+from mesh.ports.roster import PeerRow
 
 FREE_WARN_BYTES: Final = 5 << 30
 """A job's scenes and frames fill less in an afternoon."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
 from mesh.core.hearsay import Hearsay
-from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached
+from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached, PeerUnreachable
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
@@ -252,8 +252,17 @@ class Contacting:
         if event.refused and known.boot is not None:
             known.boot = None
             turn.tell(PeerDead(peer=event.peer))
+        turn.tell(PeerUnreachable(peer=event.peer))
         self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, self._directory.probe_ms())
+
+    def found(self, turn: Turn, peer: PeerId, addresses: tuple[Address, ...]) -> None:
+        """Dial a lost peer where it itself says that it is, if that is news."""
+        known = self._known(peer)
+        if not known.connected and any(address not in known.addresses for address in addresses):
+            self._remember(known, addresses)
+            known.redial_ms = REDIAL_MS
+            self._dial(turn, peer)
 
     def on_knock_again(self, turn: Turn, timer: KnockAgain) -> None:
         """Try an address that a person gave, for ever: behind it may be another part of the mesh."""

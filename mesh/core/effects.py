@@ -12,6 +12,7 @@ from mesh.ground.instants import Instant, WallTime
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
+from mesh.wire.lookups import Lookup, Pointer
 from mesh.wire.messages import Address, Admitted, Message, Refused
 from mesh.wire.records import Job, SealPage
 
@@ -29,6 +30,15 @@ class Send:
 
     peer: PeerId
     message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDatagram:
+    """Send one datagram to a peer at these addresses, best first, channel or not; it may be lost without a word."""
+
+    peer: PeerId
+    addresses: tuple[Address, ...]
+    message: Lookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +209,18 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFound:
+    """What the DHT has of a peer; None: nothing."""
+
+    pointer: Signed[Pointer] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """Answer a person's command."""
+    """Answer a person's command or question."""
 
     op: int
-    reply: Accepted | Done | Declined
+    reply: Accepted | Done | Declined | PeerFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +271,7 @@ class Stopped:
 Effect: TypeAlias = (
     Append
     | Send
+    | SendDatagram
     | Dial
     | Knock
     | SendBeacon

@@ -12,6 +12,7 @@ from mesh.ground.instants import WallTime
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
+from mesh.wire.lookups import Lookup
 from mesh.wire.members import Admission, Credentials, Invite
 from mesh.wire.messages import Address, Message
 from mesh.wire.records import EngineId, FailureKind, Output, OutputNames, Picture, SealPage
@@ -148,6 +149,15 @@ class MessageHeard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatagramHeard:
+    """A datagram of a member, its signatures checked; `address` is where it came from."""
+
+    peer: PeerId
+    address: Address
+    message: Lookup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionAsked:
     """A joiner, whose handshake proved that it holds this invite's secret and `subject`, asks to be admitted."""
 
@@ -207,6 +217,14 @@ class FetchAsked:
     job: JobId
     directory: str
     overwrite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerAsked:
+    """A person asks where a peer is and what it can do, whether there is a channel to it or not."""
+
+    op: int
+    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,12 +378,14 @@ Event: TypeAlias = (
     | DialFailed
     | BeaconHeard
     | MessageHeard
+    | DatagramHeard
     | AdmissionAsked
     | RenewalAsked
     | JobPlanned
     | CancelAsked
     | RevokeAsked
     | FetchAsked
+    | PeerAsked
     | BlobAsked
     | BlobStarted
     | PiecesStored

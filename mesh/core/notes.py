@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId
 from mesh.wire.envelope import Signed
+from mesh.wire.lookups import Pointer
 from mesh.wire.messages import Head
 from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
 
@@ -49,6 +50,28 @@ class JobStruck:
     """Records of a job have become void, or act again."""
 
     job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerUnreachable:
+    """No address that is known of a member leads to it."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointersRead:
+    """A look-up has ended: what the DHT holds under a key, one true pointer of each author."""
+
+    key: bytes
+    pointers: tuple[Signed[Pointer], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointerKept:
+    """Another peer keeps this peer's own pointer now, or one with an even higher sequence."""
+
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +209,9 @@ Note: TypeAlias = (
     | Barred
     | ShutOut
     | JobStruck
+    | PeerUnreachable
+    | PointersRead
+    | PointerKept
     | Slept
     | HeadHeard
     | MarkHeard

@@ -40,6 +40,7 @@ from mesh.core.swarm import Swarm
 from mesh.core.sync import Sync
 from mesh.core.turn import Turn
 from mesh.core.views import Views
+from mesh.core.whereabouts import Whereabouts
 from mesh.core.windows import Windows
 from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
@@ -123,6 +124,7 @@ class Peer:
         self.contacting = Contacting(self.directory, self.members.barred)
         self.beacons = Beacons(self.directory)
         self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
+        self.whereabouts = Whereabouts(self.directory, self.members, self.contacting, signer, self._me.name)
         self.door = Door(self.members, signer, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
@@ -136,14 +138,7 @@ class Peer:
         self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
         self.seals = Seals(
-            self.ledger,
-            self.members,
-            self.keepers,
-            self.holding,
-            self.delivery,
-            swarm=self.swarm,
-            ops=self.ops,
-            me=me,
+            self.ledger, self.members, self.keepers, self.holding, self.delivery, swarm=self.swarm, ops=self.ops, me=me
         )
         self.claims = Claims(
             self.ledger,
@@ -211,12 +206,14 @@ class Peer:
             ev.DialFailed: self.contacting.on_dial_failed,
             ev.BeaconHeard: self.beacons.on_beacon_heard,
             ev.MessageHeard: lambda turn, event: self._hear(turn, event.peer, event.message),
+            ev.DatagramHeard: self.whereabouts.dht.on_datagram_heard,
             ev.AdmissionAsked: self._on_admission_asked,
             ev.RenewalAsked: self.door.on_renewal_asked,
             ev.JobPlanned: self.jobs.on_job_planned,
             ev.CancelAsked: self.jobs.on_cancel_asked,
             ev.RevokeAsked: self.revoking.on_revoke_asked,
             ev.FetchAsked: self.jobs.on_fetch_asked,
+            ev.PeerAsked: self.whereabouts.on_peer_asked,
             ev.BlobAsked: lambda turn, event: self.swarm.want(turn, event.blob, b"person", event.peer),
             ev.BlobStarted: self.swarm.on_blob_started,
             ev.PiecesStored: self.swarm.on_pieces_stored,
@@ -275,6 +272,7 @@ class Peer:
                 self.sync.on_peer_reached,
                 self.holding.on_peer_reached,
                 self.swarm.on_peer_reached,
+                self.whereabouts.on_peer_reached,
             ),
             nt.PeerLost: (
                 lambda _turn, note: self.windows.on_peer_lost(note),
@@ -285,6 +283,9 @@ class Peer:
             nt.Barred: (self.contacting.on_barred,),
             nt.ShutOut: (lambda turn, _note: self.slots.on_stop_asked(turn, now=True),),
             nt.JobStruck: (self.holding.on_job_struck, self.delivery.on_job_struck),
+            nt.PeerUnreachable: (self.whereabouts.on_peer_unreachable,),
+            nt.PointersRead: (self.whereabouts.on_pointers_read,),
+            nt.PointerKept: (self.whereabouts.on_pointer_kept,),
             nt.Slept: (self._on_slept,),
             nt.HeadHeard: (self.keepers.on_head_heard, self.scenes.on_head_heard, self.claims.on_head_heard),
             nt.MarkHeard: (
@@ -346,6 +347,8 @@ class Peer:
             tm.FetchLate: self.swarm.on_fetch_late,
             tm.HearingEnds: self._on_hearing_ends,
             tm.ReachEnds: self.backdials.on_reach_ends,
+            tm.AnswerLate: self.whereabouts.dht.on_answer_late,
+            tm.RefreshDue: self.whereabouts.dht.on_refresh_due,
         }
 
     def _settle(self, turn: Turn) -> None:
@@ -397,6 +400,7 @@ class Peer:
             chain=self.members.my_chain,
         )
         self.contacting.on_started(turn, event, by_kind.get(kp.KeptContact, []))
+        self.whereabouts.on_started(turn, event)
         self.beacons.on_started(turn, event)
         self.keepers.on_started(turn)
         self.leases.on_started(turn)
@@ -465,6 +469,7 @@ class Peer:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         self.pausing.on_tick(turn)
         self.contacting.on_tick(turn)
+        self.whereabouts.on_tick(turn)
         self.beacons.on_tick(turn)
         self.door.on_tick(turn)
         self.revoking.on_tick(turn)

@@ -79,6 +79,29 @@ class ReachEnds:
     op: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLate:
+    """A question of the DHT has waited its time."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshDue:
+    """The buckets of the routing table are looked into."""
+
+
 Timer: TypeAlias = (
-    Tick | SettleEnds | FirstClaims | Unanswered | WindowDue | Redial | KnockAgain | FetchLate | HearingEnds | ReachEnds
+    Tick
+    | SettleEnds
+    | FirstClaims
+    | Unanswered
+    | WindowDue
+    | Redial
+    | KnockAgain
+    | FetchLate
+    | HearingEnds
+    | ReachEnds
+    | AnswerLate
+    | RefreshDue
 )

@@ -16,7 +16,7 @@ class Settings:
     listen_host: str = ""
     """Address to accept channels on; empty: all, IPv4 and IPv6."""
     listen_port: int = 0
-    """TCP port for channels; 0: drawn once at the first start and then kept."""
+    """TCP port for channels and UDP port for datagrams; 0: drawn once at the first start and then kept."""
     beacon: bool = True
     """Whether to call on the local network for peers of this mesh, and to listen to their calls."""
     slots: int = 1

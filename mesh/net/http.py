@@ -69,6 +69,7 @@ class Api:
         table: list[tuple[str, str, _Handler]] = [
             ("GET", "/status", self._status),
             ("GET", "/status/watch", self._watch_status),
+            ("GET", "/peers/{peer}", self._peer),
             ("GET", "/engines", self._engines),
             ("GET", "/jobs", self._jobs),
             ("POST", "/jobs", self._submit),
@@ -94,6 +95,9 @@ class Api:
 
     async def _watch_status(self, _request: Request) -> Response:
         return watching(self._desk.watch_status())
+
+    async def _peer(self, request: Request) -> Response:
+        return JSONResponse(await self._desk.peer(request.path_params["peer"]))
 
     async def _engines(self, _request: Request) -> Response:
         return JSONResponse(await self._desk.engines())

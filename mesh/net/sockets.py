@@ -1,7 +1,8 @@
-"""Listening and connecting: the plain TCP beneath every channel.
+"""Listening and connecting: the plain TCP beneath every channel, and the plain UDP beneath datagrams.
 
-Theory: a peer listens on one port number for both IP families, so that one number names it. A refused connection is
-news (nothing listens: the peer is dead), silence and missing routes are not; so the errors are told apart with care.
+Theory: a peer listens on one port number for both IP families and both protocols, so that one number names it. A
+refused connection is news (nothing listens: the peer is dead), silence and missing routes are not; so the errors are
+told apart with care.
 The module must not know what the bytes mean.
 """
 
@@ -43,6 +44,19 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
             return await _bind_all(targets, port)
         except OSError as error:
             # Somebody may have in one family the number that was drawn in the other: then another is drawn.
+            if port == 0 and error.errno == errno.EADDRINUSE and attempt < _PORT_TRIES - 1:
+                continue
+            raise _listen_error(host or "all addresses", port, error) from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def bind_datagrams(host: str, port: int) -> list[trio.socket.SocketType]:
+    """Return sockets for datagrams on one port of `host`, as `listen` does for connections."""
+    targets = await _targets(host)
+    for attempt in range(_PORT_TRIES):
+        try:
+            return await _bind_all_datagrams(targets, port)
+        except OSError as error:
             if port == 0 and error.errno == errno.EADDRINUSE and attempt < _PORT_TRIES - 1:
                 continue
             raise _listen_error(host or "all addresses", port, error) from error
@@ -103,28 +117,58 @@ async def _bind_all(targets: list[tuple[int, str]], port: int) -> list[trio.Sock
     return listeners
 
 
+async def _bind_all_datagrams(targets: list[tuple[int, str]], port: int) -> list[trio.socket.SocketType]:
+    bound: list[trio.socket.SocketType] = []
+    try:
+        for family, host in targets:
+            sock = await _bound(family, socket.SOCK_DGRAM, host, port)
+            if sock is not None:
+                bound.append(sock)
+                port = sock.getsockname()[1]
+    except OSError:
+        for sock in bound:
+            sock.close()
+        raise
+    if not bound:
+        raise OSError(errno.EAFNOSUPPORT, "neither IPv4 nor IPv6 is there")
+    return bound
+
+
 async def _bind(family: int, host: str, port: int) -> trio.SocketListener | None:
     """Return a listener, or None when the machine lacks that IP family."""
+    sock = await _bound(family, socket.SOCK_STREAM, host, port)
+    if sock is None:
+        return None
     try:
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return trio.SocketListener(sock)
+
+
+async def _bound(family: int, kind: int, host: str, port: int) -> trio.socket.SocketType | None:
+    """Return a socket that has the address, or None when the machine lacks that IP family."""
+    try:
+        sock = trio.socket.socket(family, kind)
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT:
             return None
         raise
     try:
-        # So that a killed peer can listen on its port again at once; on Windows it would let others take it over.
-        if sys.platform != "win32":
+        # So that a killed peer can listen on its port again at once; on Windows it would let others take it over, and
+        # datagrams everywhere.
+        if sys.platform != "win32" and kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         await sock.bind((host, port))
-        sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
         if family == socket.AF_INET6 and host == "::" and error.errno == errno.EADDRNOTAVAIL:
             return None  # IPv6 is compiled in and switched off
         raise
-    return trio.SocketListener(sock)
+    return sock
 
 
 def _listen_error(where: str, port: int, error: OSError) -> ListenFailed:

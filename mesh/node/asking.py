@@ -9,13 +9,13 @@ from typing import Final, TypeAlias
 
 import trio
 
-from mesh.core.effects import Accepted, Declined, Done, ReachFound, Reply
+from mesh.core.effects import Accepted, Declined, Done, PeerFound, ReachFound, Reply
 from mesh.core.events import Event
 
 LOOKING_PART: Final = 0.05
 """Of the loop's time that looking at a job may take: one at 10,000 frames takes 0.14 s, and heartbeats go on."""
 
-_Answer: TypeAlias = Accepted | Done | Declined | ReachFound
+_Answer: TypeAlias = Accepted | Done | Declined | PeerFound | ReachFound
 
 
 def pause_s(took_s: float, least_s: float) -> float:
@@ -47,6 +47,12 @@ class Asking:
         """Do the same with a question about reach, and return what was found."""
         reply = await self._answer(event)
         assert isinstance(reply, ReachFound)
+        return reply
+
+    async def locate(self, event: Callable[[int], Event]) -> PeerFound:
+        """Do the same with a question where a peer is, and return what was found."""
+        reply = await self._answer(event)
+        assert isinstance(reply, PeerFound)
         return reply
 
     async def _answer(self, event: Callable[[int], Event]) -> _Answer:

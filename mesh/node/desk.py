@@ -9,16 +9,17 @@ must not know how programs reach it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from string import hexdigits
 from typing import Final, Protocol
 
 import trio
 
 import mesh
 from mesh.core.effects import Declined, Done
-from mesh.core.events import CancelAsked, PauseAsked, ReachAsked, ResumeAsked, RevokeAsked, StopAsked
+from mesh.core.events import CancelAsked, PauseAsked, PeerAsked, ReachAsked, ResumeAsked, RevokeAsked, StopAsked
 from mesh.core.status import HelperView, JobState, JobView, MemberView, MeshView, PeerView, TaskView
 from mesh.ground.errors import UsageError
-from mesh.ground.ids import JobId
+from mesh.ground.ids import ID_SIZE, JobId, PeerId
 from mesh.ground.instants import Now, WallTime, wall_later
 from mesh.node import roster, rows
 from mesh.node.asking import Asking, Changes, pause_s
@@ -43,6 +44,7 @@ from mesh.ports.roster import (
     InviteAnswer,
     MemberRow,
     MembersAnswer,
+    PeerAnswer,
     RevokeAnswer,
     RevokeInviteAnswer,
     RevokeRequest,
@@ -166,6 +168,17 @@ class NodeDesk:
             "cloned": roster.why_cloned(view.twin) if view.twin is not None else "",
             "thrown_out": self._thrown_out(view),
             "jobs": [self._job_row(job, names) for job in _newest_first(view)],
+        }
+
+    async def peer(self, peer: str) -> PeerAnswer:
+        """Tell of one peer what this one sees, and what the DHT has."""
+        wanted = _anybody(self._view(), peer)
+        found = await self._asking.locate(lambda op: PeerAsked(op=op, peer=wanted))
+        seen = next((one for one in self._view().peers if one.peer == wanted), None)
+        return {
+            "id": wanted.hex(),
+            "seen": rows.peer_row(seen) if seen is not None else None,
+            "told": rows.pointer_row(found.pointer.body) if found.pointer is not None else None,
         }
 
     async def jobs(self) -> desk.JobsAnswer:
@@ -419,6 +432,16 @@ def _find_peer(view: MeshView, named: str) -> PeerView:
             ids = ", ".join(peer.peer.hex()[:12] for peer in found[:8])
             raise Ambiguous(f"{named!r} is {len(found)} peers: {ids}")
     raise UnknownPeer(f"no peer is called {named!r}")
+
+
+def _anybody(view: MeshView, named: str) -> PeerId:
+    """Return the peer with that name, id, or beginning of an id; any whole id may be a peer's that was never met."""
+    try:
+        return _find_peer(view, named).peer
+    except UnknownPeer:
+        if len(named) != 2 * ID_SIZE or not all(digit in hexdigits for digit in named):
+            raise
+    return PeerId(bytes.fromhex(named))
 
 
 def _newest_first(view: MeshView) -> list[JobView]:

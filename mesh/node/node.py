@@ -35,6 +35,7 @@ from mesh.node.hearing import Hearing
 from mesh.node.identity import Identity
 from mesh.node.intake import Intake
 from mesh.node.logs import Logs
+from mesh.node.lookups import Lookups
 from mesh.node.outputs import Outputs
 from mesh.node.pages import Pages
 from mesh.node.plain import plain_errors
@@ -44,6 +45,7 @@ from mesh.node.rot import Rot
 from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
 from mesh.node.trials import Trials
+from mesh.ports.datagrams import Datagrams
 from mesh.ports.desk import Desk
 from mesh.ports.folders import Folders
 from mesh.ports.lan import Lan
@@ -77,6 +79,7 @@ class Parts:
     scenes: Scenes
     journal: Journal
     transport: Transport
+    datagrams: Datagrams
     pieces: Pieces
     renderer: Renderer
     folders: Folders
@@ -136,6 +139,8 @@ class Node:
         )
         self._asking = Asking(self._driver.tell)
         self._hearing = Hearing(parts.verifier, parts.world)
+        self._alarms = Alarms(parts.world, self._driver.tell)
+        self._lookups = Lookups(datagrams=parts.datagrams, hearing=self._hearing, tell=self._driver.tell)
         self._rack = EngineRack(
             renderer=parts.renderer, facts=parts.world.facts(), slots=parts.slots, tell=self._driver.tell
         )
@@ -179,6 +184,7 @@ class Node:
         nursery.start_soon(self._driver.run)
         nursery.start_soon(self._alarms.run)
         nursery.start_soon(channels.accept)
+        nursery.start_soon(self._lookups.hear)
         nursery.start_soon(self._beacons.run)
         nursery.start_soon(self._rack.probe)
         if on_signal is not None:
@@ -228,7 +234,6 @@ class Node:
     def _routes(self, nursery: trio.Nursery, channels: Channels) -> Mapping[type[ef.Effect], Route]:
         """Say who performs each effect."""
         parts, tell = self._parts, self._driver.tell
-        self._alarms = Alarms(parts.world, tell)
         self._fetching = Fetching(
             world=parts.world,
             folders=parts.folders,
@@ -268,6 +273,7 @@ class Node:
         )
         return {
             ef.Send: channels.send,
+            ef.SendDatagram: self._lookups.send,
             ef.Dial: channels.dial,
             ef.Knock: channels.knock,
             ef.SendBeacon: self._beacons.send,
@@ -354,6 +360,7 @@ class Node:
         if members.renewed != self._shown.renewed:
             self._shown = self._who.credentials(members.renewed)
             self._parts.transport.show(self._shown)
+            self._parts.datagrams.show(self._shown)
         if members.bans is not self._bans:
             self._bans = self._parts.door.bans = members.bans
             self._parts.transport.judge_again()

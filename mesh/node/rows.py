@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from mesh.core.dht.endpoints import addresses_of
 from mesh.core.effects import ReachFound
 from mesh.core.host import Pause
 from mesh.core.status import FailureView, HelperView, JobView, PeerView, RenderView, TaskState, TaskView
 from mesh.ground.ids import PeerId, short
 from mesh.ports import desk, owner
 from mesh.ports.renderer import Refusal
+from mesh.ports.roster import PeerRow, PointerRow
 from mesh.wire.dials import Outcome, Tried
+from mesh.wire.lookups import Pointer
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId, Picture
 from mesh.wire.tasks import Frames
@@ -51,7 +54,7 @@ def frames_text(frames: Frames) -> str:
     return ",".join(parts)
 
 
-def peer_row(view: PeerView) -> desk.PeerRow:
+def peer_row(view: PeerView) -> PeerRow:
     """Return one peer."""
     return {
         "id": view.peer.hex(),
@@ -95,6 +98,20 @@ def reach_row(found: ReachFound, peer: PeerView | None, names: Names) -> owner.R
             for report in found.reports
         ],
         "silent": [peer_name(names, one) for one in found.silent],
+    }
+
+
+def pointer_row(pointer: Pointer) -> PointerRow:
+    """Return what a peer says of itself in the DHT."""
+    return {
+        "name": pointer.name,
+        "addresses": [str(address) for address in addresses_of(pointer.endpoints)],
+        "slots": pointer.slots,
+        "busy": pointer.busy,
+        "cores": pointer.cores,
+        "memory_mb": pointer.memory_mb,
+        "draining": pointer.draining,
+        "expires_at_ms": pointer.expires,
     }
 
 

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
 from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
-from mesh.ports.roster import InviteAnswer, MembersAnswer, RevokeAnswer, RevokeInviteAnswer, RevokeRequest
+from mesh.ports.roster import (
+    InviteAnswer,
+    MembersAnswer,
+    PeerAnswer,
+    PeerRow,
+    RevokeAnswer,
+    RevokeInviteAnswer,
+    RevokeRequest,
+)
 
 if TYPE_CHECKING:
     from mesh.ports.renderer import Engines
@@ -148,22 +156,6 @@ def engines_answer(found: "Engines") -> EnginesAnswer:
             for broken in found.broken
         ],
     )
-
-
-class PeerRow(TypedDict):
-    """One peer of the mesh as this one sees it; `round_trip_ms` None where it was not measured."""
-
-    id: str
-    name: str
-    me: bool
-    connected: bool
-    addresses: list[str]
-    engines: list[str]
-    slots: int
-    busy: int
-    draining: bool
-    paused: bool
-    round_trip_ms: int | None
 
 
 JobStateName: TypeAlias = Literal["waiting", "rendering", "stopped", "rendered", "sealed", "cancelled"]
@@ -418,6 +410,10 @@ class Desk(Protocol):
 
     async def status(self) -> StatusAnswer:
         """Tell what this peer is and sees."""
+
+    async def peer(self, peer: str) -> PeerAnswer:
+        """Tell where a peer is and what it can do, looked up in the DHT. Raises NotFound, Ambiguous."""
+        ...
 
     async def jobs(self) -> JobsAnswer:
         """List every job that this peer knows of, newest first."""

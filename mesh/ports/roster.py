@@ -1,4 +1,4 @@
-"""What the desk says of members and invites, field by field; the conventions are those of `desk`.
+"""What the desk says of peers, members and invites, field by field; the conventions are those of `desk`.
 
 This module must stay light, since every command imports it: nothing from outside the standard library.
 """
@@ -71,3 +71,40 @@ class InviteAnswer(TypedDict):
     uses: int
     expires_at_ms: int
     addresses: list[str]
+
+
+class PointerRow(TypedDict):
+    """What a peer says of itself in the DHT, until it expires."""
+
+    name: str
+    addresses: list[str]
+    slots: int
+    busy: int
+    cores: int
+    memory_mb: int
+    draining: bool
+    expires_at_ms: int
+
+
+class PeerRow(TypedDict):
+    """One peer of the mesh as this one sees it; `round_trip_ms` None where it was not measured."""
+
+    id: str
+    name: str
+    me: bool
+    connected: bool
+    addresses: list[str]
+    engines: list[str]
+    slots: int
+    busy: int
+    draining: bool
+    paused: bool
+    round_trip_ms: int | None
+
+
+class PeerAnswer(TypedDict):
+    """One peer: as this one sees it, None where it never met it, and as the DHT has it, None where it has nothing."""
+
+    id: str
+    seen: PeerRow | None
+    told: PointerRow | None

@@ -64,9 +64,12 @@ class Purpose(enum.IntEnum):
     JOIN = 3
     LEND = 4
     """Who listens asks for pieces: the way to those whom nobody can dial."""
+    DATAGRAM = 5
+    """Single datagrams, see `datagram`; never on a connection."""
 
 
 _FOR_PIECES: Final = (Purpose.BULK, Purpose.LEND)
+_FOR_MEMBERS: Final = (*_FOR_PIECES, Purpose.DATAGRAM)
 
 
 class ChannelKind(enum.IntEnum):
@@ -184,7 +187,7 @@ class Preamble:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class Answer:
     """The payload of message 2."""
 
     version: Annotated[int, Between(1, 255)]
@@ -192,7 +195,7 @@ class _Answer:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Reply:
+class Reply:
     """The payload of message 3."""
 
     shown: Credentials | JoinRequest
@@ -267,25 +270,26 @@ class Exchange:
 def initiate(*, papers: Papers, purpose: Purpose, door: Door, verifier: Verifier, seed: bytes) -> Exchange:
     """Begin a handshake with whoever listens; `seed` are 32 uniformly random bytes, used once."""
     assert (purpose is Purpose.JOIN) == isinstance(papers.shown, JoinRequest)
-    return Exchange(_initiator(papers, purpose, _Judge(papers, door, verifier), seed))
+    assert purpose is not Purpose.DATAGRAM
+    return Exchange(_initiator(papers, purpose, Judge(papers, door, verifier), seed))
 
 
 def respond(*, papers: Papers, door: Door, verifier: Verifier, seed: bytes) -> Exchange:
     """Begin to listen to whoever connected; `seed` are 32 uniformly random bytes, used once."""
     assert isinstance(papers.shown, Credentials)
-    return Exchange(_responder(papers, papers.shown, _Judge(papers, door, verifier), seed))
+    return Exchange(_responder(papers, papers.shown, Judge(papers, door, verifier), seed))
 
 
-def _initiator(papers: Papers, purpose: Purpose, judge: "_Judge", seed: bytes) -> _Line:
+def _initiator(papers: Papers, purpose: Purpose, judge: "Judge", seed: bytes) -> _Line:
     hint = mesh_hint(papers.mesh, papers.secret)
     preamble = Preamble(lowest=VERSION_LOWEST, highest=VERSION_HIGHEST, purpose=purpose, hint=hint).encode()
     noise = Handshake(initiator=True, static=papers.static, psk=papers.secret, prologue=preamble, ephemeral_seed=seed)
     second = yield from _message(preamble + _framed(noise.write(b"")))
-    answer = _payload(_Answer, noise.read(second))
+    answer = payload_of(Answer, noise.read(second))
     if not VERSION_LOWEST <= answer.version <= VERSION_HIGHEST:
         raise WireError("a version that was not offered")
     mine, membership = judge.member(answer.shown, noise, purpose)
-    third = _framed(noise.write(cbor.encode(to_value(_Reply(shown=papers.shown, kind=mine)))))
+    third = _framed(noise.write(cbor.encode(to_value(Reply(shown=papers.shown, kind=mine)))))
     keys = noise.split()
     limit = _packet_max_bytes(purpose)
     opener = Opener(keys.receive, limit)
@@ -303,16 +307,24 @@ def _initiator(papers: Papers, purpose: Purpose, judge: "_Judge", seed: bytes) -
     )
 
 
-def _responder(papers: Papers, shown: Credentials, judge: "_Judge", seed: bytes) -> _Line:
-    preamble = yield _Step(wants=PREAMBLE_SIZE)
-    asked = Preamble.decode(preamble)
+def common_version(asked: Preamble, papers: Papers) -> int:
+    """Return the highest version that both sides speak; raise `WireError` if there is none, or it is another mesh."""
     version = min(asked.highest, VERSION_HIGHEST)
     if asked.hint != mesh_hint(papers.mesh, papers.secret) or version < max(asked.lowest, VERSION_LOWEST):
         raise WireError("a channel of another mesh, or without a common version")
+    return version
+
+
+def _responder(papers: Papers, shown: Credentials, judge: "Judge", seed: bytes) -> _Line:
+    preamble = yield _Step(wants=PREAMBLE_SIZE)
+    asked = Preamble.decode(preamble)
+    if asked.purpose is Purpose.DATAGRAM:
+        raise WireError("a datagram's handshake on a connection")
+    version = common_version(asked, papers)
     noise = Handshake(initiator=False, static=papers.static, psk=papers.secret, prologue=preamble, ephemeral_seed=seed)
     noise.read((yield from _message(b"")))
-    second = _framed(noise.write(cbor.encode(to_value(_Answer(version=version, shown=shown)))))
-    reply = _payload(_Reply, noise.read((yield from _message(second))))
+    second = _framed(noise.write(cbor.encode(to_value(Answer(version=version, shown=shown)))))
+    reply = payload_of(Reply, noise.read((yield from _message(second))))
     kind, membership = judge.initiator(reply, noise, asked.purpose)
     keys = noise.split()
     limit = _packet_max_bytes(asked.purpose)
@@ -329,7 +341,7 @@ def _responder(papers: Papers, shown: Credentials, judge: "_Judge", seed: bytes)
     )
 
 
-class _Judge:
+class Judge:
     """This side's judgement of the other: proofs by the rules of membership, the rest by the door."""
 
     __slots__ = ("_door", "_papers", "_verifier")
@@ -339,7 +351,7 @@ class _Judge:
         self._door = door
         self._verifier = verifier
 
-    def initiator(self, reply: _Reply, noise: Handshake, purpose: Purpose) -> tuple[ChannelKind, Membership]:
+    def initiator(self, reply: Reply, noise: Handshake, purpose: Purpose) -> tuple[ChannelKind, Membership]:
         """Return the kind of channel that both sides agree to, and who vouches for it; raise `WireError` if none."""
         if isinstance(reply.shown, JoinRequest) != (purpose is Purpose.JOIN):
             raise WireError("a purpose that the proof does not serve")
@@ -347,14 +359,14 @@ class _Judge:
             return ChannelKind.ADMIT, self._joiner(reply.shown, noise)
         mine, membership = self.member(reply.shown, noise, purpose)
         kind = max(mine, ChannelKind(reply.kind))
-        if kind is ChannelKind.ADMIT or (purpose in _FOR_PIECES and kind is not ChannelKind.MEMBER):
+        if kind is ChannelKind.ADMIT or (purpose in _FOR_MEMBERS and kind is not ChannelKind.MEMBER):
             raise WireError("a judgement that the purpose does not allow")
         return kind, membership
 
     def member(self, shown: Credentials, noise: Handshake, purpose: Purpose) -> tuple[ChannelKind, Membership]:
         """Return what the other side may do here and what it proved; raise `WireError` if nothing."""
         check(shown, self._verifier)
-        membership = judge_credentials(shown, self._papers.mesh, _static_of(noise))
+        membership = judge_credentials(shown, self._papers.mesh, static_of(noise))
         mine = self._papers.shown
         # The same boot only: another boot under this key is a clone of this disk, which the node must hear of.
         if isinstance(mine, Credentials) and shown.static.author == mine.static.author and shown.boot == mine.boot:
@@ -362,13 +374,13 @@ class _Judge:
         kind = self._door.member(shown, membership)
         if kind is None:
             raise WireError("a member that has no entry")
-        if purpose in _FOR_PIECES and kind is not ChannelKind.MEMBER:
-            raise WireError("an expired member and pieces")
+        if purpose in _FOR_MEMBERS and kind is not ChannelKind.MEMBER:
+            raise WireError("an expired member where only members may speak")
         return kind, membership
 
     def _joiner(self, shown: JoinRequest, noise: Handshake) -> Membership:
         check(shown, self._verifier)
-        inviter = judge_join(shown, self._papers.mesh, _static_of(noise))
+        inviter = judge_join(shown, self._papers.mesh, static_of(noise))
         if not self._door.joiner(shown, inviter):
             raise WireError("an invite that has no entry")
         return inviter
@@ -390,7 +402,7 @@ def _welcome(send: bytes, opener: Opener) -> Generator[_Step, bytes, ChannelKind
     packets += opener.feed((yield _Step(wants=opener.wanted)))
     if len(packets) != 1:
         raise WireError("a close instead of a welcome")
-    return ChannelKind(_payload(_Welcome, packets[0]).kind)
+    return ChannelKind(payload_of(_Welcome, packets[0]).kind)
 
 
 def _framed(message: bytes) -> bytes:
@@ -398,11 +410,13 @@ def _framed(message: bytes) -> bytes:
     return len(message).to_bytes(LENGTH_SIZE, "big") + message
 
 
-def _payload(kind: type[_T], data: bytes) -> _T:
+def payload_of(kind: type[_T], data: bytes) -> _T:
+    """Return what a handshake message's payload says; raise `WireError`."""
     return from_value(kind, cbor.decode(data, MESSAGE_MAX_BYTES))
 
 
-def _static_of(noise: Handshake) -> bytes:
+def static_of(noise: Handshake) -> bytes:
+    """Return the other side's Noise key, which its message has brought."""
     assert noise.remote_static is not None
     return noise.remote_static
 

@@ -180,6 +180,18 @@ def judge_standing(chain: tuple[Signed[Admission], ...], renewed: Renewed | None
     return dataclasses.replace(membership, expires=max(membership.expires, judge_renewed(renewed, chain, mesh)))
 
 
+def let_in_by(chain: tuple[Signed[Admission], ...]) -> bytes:
+    """Return what the members of a judged chain's kin have in common: the invite nearest to the root, or the inviter.
+
+    Whoever makes itself many identities makes them by one invite, or signs them, or has them signed by each other: all
+    of them hang below the same first invite.
+    """
+    for admission in chain:
+        if admission.body.invite is not None:
+            return admission.body.invite
+    return chain[-1].key if len(chain) > 1 else chain[-1].body.subject
+
+
 def judge_credentials(shown: Credentials, mesh: MeshId, static: bytes) -> Membership:
     """Return the membership shown on a channel whose Noise static key is `static`; raises `WireError`."""
     membership = judge_standing(shown.chain, shown.renewed, mesh)

@@ -12,12 +12,13 @@ knows it, and stay silent if not. Each side ends up with the other's static key,
 that nobody else can compute, not even who later steals both static keys and the pre-shared key.
 
 Invariants: the handshake is a straight line: write and read alternate, nothing is repeated. After any `WireError` it
-is dead. The module draws no entropy (the ephemeral secret is an argument) and does not know what the payloads mean,
-nor what travels around its messages.
+is dead; where messages may be forged on the way, each is read by a `twin` that may die. The module draws no entropy
+(the ephemeral secret is an argument) and does not know what the payloads mean, nor what travels around its messages.
 """
 
 import hashlib
 import hmac
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -160,8 +161,25 @@ class Handshake:
 
     def split(self) -> ChannelKeys:
         """Return the keys of the channel that this handshake opened."""
+        return self._keys(b"")
+
+    def further(self, label: bytes) -> ChannelKeys:
+        """Return two more keys, named by a label that is not empty; nothing follows from them about any others."""
+        assert label
+        return self._keys(label)
+
+    def twin(self) -> "Handshake":
+        """Return an independent handshake in the same state.
+
+        Of all twins one may go on to write: two different payloads would use one key and nonce twice.
+        """
+        twin = copy(self)
+        twin._symmetric = copy(self._symmetric)  # noqa: SLF001 (its own kind)
+        return twin
+
+    def _keys(self, label: bytes) -> ChannelKeys:
         assert self.finished
-        first, second = self._symmetric.split()
+        first, second = self._symmetric.split(label)
         return ChannelKeys(send=first, receive=second) if self._initiator else ChannelKeys(send=second, receive=first)
 
     def _write_token(self, token: _Token) -> bytes:
@@ -247,8 +265,9 @@ class _Symmetric:
         self._mix_hash(sealed)
         return plain
 
-    def split(self) -> tuple[bytes, bytes]:
-        first, second = _hkdf(self._chaining, b"", 2)
+    def split(self, label: bytes) -> tuple[bytes, bytes]:
+        """Return the specification's two keys where the label is empty; others take its place as HKDF's input."""
+        first, second = _hkdf(self._chaining, label, 2)
         return first[:KEY_SIZE], second[:KEY_SIZE]
 
     def _take(self, key: bytes) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.ground.errors import WireError
-from mesh.wire import cbor, envelope, kept, members, messages, records, revocations
+from mesh.wire import cbor, envelope, kept, lookups, members, messages, records, revocations
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import instances, sample
@@ -30,6 +30,7 @@ BODIES = [
     revocations.Revocation,
     members.Invite,
     members.StaticKey,
+    lookups.Pointer,
 ]
 
 
@@ -48,6 +49,7 @@ DECODERS: dict[str, Decoder] = {
     "cbor": (lambda data: cbor.decode(data, 64 * 1024), cbor.encode),
     "message": (messages.decode, messages.encode),
     "kept": (kept.decode, kept.encode),
+    "lookup": (lookups.decode, lookups.encode),
     "page": (records.decode_page, records.encode_page),
     "credentials": plain(members.Credentials),
     "join request": plain(members.JoinRequest),
@@ -58,6 +60,7 @@ DECODERS: dict[str, Decoder] = {
 TRUE = [
     *[messages.encode(sample(kind)) for kind in messages.MESSAGES],
     *[kept.encode(sample(kind)) for kind in kept.KEPT],
+    *[lookups.encode(sample(kind)) for kind in lookups.LOOKUPS],
     *[envelope.encode(sample(envelope.Signed[kind])) for kind in BODIES],
     *[cbor.encode(to_value(sample(kind))) for kind in (members.Credentials, members.JoinRequest)],
     records.encode_page(sample(records.SealPage)),
@@ -133,6 +136,7 @@ def test_values_of_the_wrong_form(decoder: str, value: cbor.Value) -> None:
 def test_fields_of_the_wrong_form(number: int, fields: list[cbor.Value]) -> None:
     value_or_wire_error("message", cbor.encode([number, fields]))
     value_or_wire_error("kept", cbor.encode([number, fields]))
+    value_or_wire_error("lookup", cbor.encode([number, fields]))
 
 
 @settings(max_examples=200)

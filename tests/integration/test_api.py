@@ -107,6 +107,8 @@ def test_plain_answers(server: DeskServer) -> None:
     assert server.ask("GET", "/v1/jobs/shot")[1]["job"] == row
     assert server.ask("GET", f"/v1/jobs/{row['id'][:6]}")[1]["frames"][3]["frame"] == 4
     assert server.ask("GET", "/v1/jobs/shot/logs?frame=-2")[1]["parts"][0]["frame"] == -2
+    assert server.ask("GET", "/v1/peers/studio")[1]["told"]["cores"] == 8
+    assert server.ask("GET", "/v1/peers/nobody")[0] == 404
     assert server.ask("GET", "/v1/engines")[1]["usable"][0]["version"] == "4.2.23"
     assert server.ask("POST", "/v1/invites", {"roles": ["render"], "uses": 3})[1]["uses"] == 3
     assert len(server.ask("GET", "/v1/members")[1]["members"]) == 2
@@ -125,8 +127,9 @@ def test_plain_answers(server: DeskServer) -> None:
     assert server.ask("POST", "/v1/leave") == (200, {})
     assert server.ask("POST", "/v1/stop", {"now": True}) == (200, {})
     asked = [call[0] for call in server.desk.calls]
+    first = ["jobs", "job", "job", "log", "peer", "peer", "engines", "invite"]
     revoked = ["members", "revoke", "revoke_invite"]
-    assert asked == ["jobs", "job", "job", "log", "engines", "invite", *revoked, "cancel", *OWNER, "leave", "stop"]
+    assert asked == [*first, *revoked, "cancel", *OWNER, "leave", "stop"]
 
 
 def test_errors_carry_what_a_command_prints(server: DeskServer) -> None:

@@ -39,6 +39,7 @@ def scene(tmp_path: Path) -> str:
     "words",
     [
         ("status",),
+        ("status", "studio"),
         ("jobs",),
         ("show", "shot"),
         ("logs", "shot"),
@@ -379,6 +380,15 @@ def test_status_tells_what_renders_here(typist: Typist, server: DeskServer) -> N
     assert "renders" not in typist.type("status").out
     server.let(server.desk.add, job_row())
     assert "renders    shot frame 2, sample 7" in typist.type("status").out
+
+
+def test_status_of_one_peer_tells_what_is_seen_and_what_the_dht_has(typist: Typist, server: DeskServer) -> None:
+    printed = " ".join(typist.type("status", "studio").out.split())
+    assert "here connected" in printed
+    assert "slots 0 of 1 busy" in printed
+    assert "8 cores, 16.0 GiB of memory" in printed or "8 cores, 16 GiB of memory" in printed
+    assert server.desk.calls[-1] == ("peer", "studio")
+    assert typist.type("status", "nobody").code != 0
 
 
 EVIL = "\x1b[2J\x9b1m\x1b]0;owned\x07ev\u202eil\n✓ forged"

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from mesh.node.joining import InviteUsedUp, NobodyAnswers
-from mesh.ports.desk import DeskError, JobCancelled, NotFound, Refused
+from mesh.ports.desk import DeskError, JobCancelled, NotFound, Refused, UnknownPeer
 from mesh.ports.storage import StoreCorrupt
 from mesh.wire import invites
 from mesh.wire.signing import Ed25519Verifier
@@ -47,6 +47,23 @@ def test_three_nodes_render_and_deliver_a_job(tmp_path: Path) -> None:
             rendered = [len(peer.stagehand.calls) for peer in peers]
             assert sum(rendered) == 24
             assert min(rendered) >= 3
+
+    trio.run(main)
+
+
+def test_a_peer_is_asked_for_by_name_by_id_and_by_the_beginning_of_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path / "peers", "ada", "bob") as (ada, bob):
+            whole = (await bob.at.status())["id"]
+            for named in ("bob", whole, whole.upper(), whole[:16]):
+                answer = await ada.at.peer(named)
+                assert answer["id"] == whole
+                assert answer["seen"] is not None
+                assert answer["seen"]["name"] == "bob"
+            assert await ada.at.peer("00" * 32) == {"id": "00" * 32, "seen": None, "told": None}
+            for unknown in ("nobody", "", "0x", "00" * 33):
+                with pytest.raises(UnknownPeer):
+                    await ada.at.peer(unknown)
 
     trio.run(main)
 

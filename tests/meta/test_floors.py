@@ -41,6 +41,23 @@ def test_an_import_from_above_or_beside_is_refused(path: str, text: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("path", "text", "count"),
+    [
+        ("mesh/core/dht/table.py", "from kademlia.routing import RoutingTable", 0),
+        ("mesh/core/dht/storage.py", "import kademlia.storage", 0),
+        ("mesh/core/dht/table.py", "from kademlia.network import Server", 1),
+        ("mesh/core/dht/table.py", "from kademlia.protocol import KademliaProtocol", 1),
+        ("mesh/core/dht/table.py", "import kademlia", 1),
+        ("mesh/core/peer.py", "from kademlia.node import Node", 1),
+        ("mesh/node/node.py", "from kademlia.node import Node", 1),
+        ("sim/dht.py", "from kademlia.node import Node", 1),
+    ],
+)
+def test_kademlia_is_imported_for_its_values_and_by_the_dht_alone(path: str, text: str, count: int) -> None:
+    assert len(complaints(path, text)) == count
+
+
+@pytest.mark.parametrize(
     ("path", "text"),
     [
         ("mesh/wire/cbor.py", "from mesh.ground.errors import MeshError"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.wire import cbor, envelope, kept, members, messages, records
+from mesh.wire import cbor, envelope, kept, lookups, members, messages, records
 from mesh.wire.codec import codec_of, from_value, most_bytes, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import instances
@@ -20,6 +20,7 @@ BODIES = [
     members.Admission,
     members.Invite,
     members.StaticKey,
+    lookups.Pointer,
 ]
 SHOWN = [members.Credentials, members.JoinRequest]
 
@@ -54,6 +55,19 @@ def test_every_message_comes_back(kind: Any, data: st.DataObject) -> None:
     assert back == message
     assert type(back) is kind
     assert messages.encode(back) == written
+
+
+@pytest.mark.parametrize("kind", lookups.LOOKUPS, ids=name)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_every_look_up_comes_back(kind: Any, data: st.DataObject) -> None:
+    lookup = data.draw(instances(kind))
+    written = lookups.encode(lookup)
+    assert len(written) <= lookups.MAX_LOOKUP_BYTES
+    back = lookups.decode(written)
+    assert back == lookup
+    assert type(back) is kind
+    assert lookups.encode(back) == written
 
 
 @pytest.mark.parametrize("kind", kept.KEPT, ids=name)

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
 from sim.named import NAMED, named
@@ -53,6 +54,35 @@ def test_what_a_lost_peer_had_in_hand_is_taken_over_in_time(name: str, within_ms
     for frame in left:
         assert frame.taken_after_ms is not None
         assert frame.taken_after_ms <= within_ms
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_peers_that_come_back_at_new_addresses_find_each_other_again(seed: int) -> None:
+    world = World(named("moved"), seed)
+    joined: dict[int, bool] = {}
+
+    def look() -> None:
+        for host in world.hosts:
+            others = {other.peer_id for other in world.hosts} - {host.peer_id}
+            view = host.core.mesh_view(host.now())
+            joined[host.index] = {peer.peer for peer in view.peers if peer.connected and not peer.me} == others
+
+    came_back_ms = max(act.at_ms for act in world.scenario.script)
+    world.at(came_back_ms + 25_000, look)
+    world.run()
+    assert joined == dict.fromkeys(range(world.scenario.peers), True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_with_every_answer_of_the_dht_a_lie_the_lies_reach_nobodys_table(seed: int) -> None:
+    world = ran("poisoned-dht", seed)
+    members = {host.peer_id for host in world.hosts}
+    for host in world.hosts:
+        core = host.core
+        assert isinstance(core, Peer)
+        known = core.whereabouts.dht.table.neighbours()
+        assert {near.peer for near in known} <= members
+        assert all(pointer.author in members for _, kept in core.whereabouts.dht.shelf for pointer in kept)
 
 
 @pytest.mark.parametrize("name", ["calm", "two-peers", "alone"])

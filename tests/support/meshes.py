@@ -89,6 +89,10 @@ class TestMesh:
             mesh=self.id, subject=subject, roles=int(DEFAULT_ROLES), issued=NOW, expires=expires, invite=None
         )
 
+    def readmitted(self, member: Member) -> Member:
+        """Return the same peer with a longer admission by the root."""
+        return replace(member, chain=(sign(self.admission(member.signer.key), self.root),))
+
     def member(self, *, expires: WallTime = LONG_AFTER) -> Member:
         """Return a member admitted by the root."""
         signer = Ed25519Signer(seed("member"))

@@ -1,13 +1,21 @@
 """Real transports on loopback, for members of meshes made in a moment."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import trio
+
+from mesh.ground.instants import Instant
+from mesh.net.datagrams import UdpDatagrams, open_datagrams
 from mesh.net.link import Link
 from mesh.net.streams import Bounds, TcpTransport, open_transport, refuse
+from mesh.wire.greeting import Company
 from mesh.wire.handshake import DatedDoor, Papers
 from mesh.wire.messages import Address
+from mesh.wire.pairs import Pairs
 from mesh.wire.signing import Ed25519Verifier
+from sim.airwaves import Airwaves, MemoryDatagrams
 from sim.wires import MemoryTransport, Wires
 from tests.support.meshes import NOW, seed
 
@@ -49,6 +57,29 @@ async def over_memory(papers: Papers) -> AsyncIterator[MemoryTransport]:
     """Yield a transport of the same promises that needs no socket."""
     async with _wires.attach(papers, door=DOOR, verifier=VERIFIER, entropy=seed) as transport:
         yield transport
+
+
+def _clock() -> Instant:
+    return Instant(int(trio.current_time() * 1000))
+
+
+@asynccontextmanager
+async def over_udp(papers: Papers) -> AsyncIterator[UdpDatagrams]:
+    """Yield datagrams over real sockets, at the time `NOW`."""
+    company = Company(papers=papers, door=DOOR, verifier=VERIFIER)
+    async with open_datagrams(Pairs(company, os.urandom), _clock) as datagrams:
+        yield datagrams
+
+
+_airwaves = Airwaves()
+
+
+@asynccontextmanager
+async def over_airwaves(papers: Papers) -> AsyncIterator[MemoryDatagrams]:
+    """Yield datagrams of the same promises that need no socket."""
+    company = Company(papers=papers, door=DOOR, verifier=VERIFIER)
+    async with _airwaves.attach(Pairs(company, os.urandom), _clock) as datagrams:
+        yield datagrams
 
 
 @asynccontextmanager

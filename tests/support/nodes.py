@@ -11,6 +11,7 @@ import trio
 
 from mesh.ground.ids import BlobId, Boot
 from mesh.net.bulk import BulkHost, Loans, open_pieces
+from mesh.net.datagrams import listen_together, open_datagrams
 from mesh.net.machine import Machine
 from mesh.net.streams import open_transport
 from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
@@ -25,10 +26,12 @@ from mesh.store.folders import DiskFolders
 from mesh.store.journal import FileJournal
 from mesh.store.scenes import StoreScenes
 from mesh.wire import invites
+from mesh.wire.greeting import Company
 from mesh.wire.handshake import DatedDoor, Papers
 from mesh.wire.invites import InviteToken
 from mesh.wire.messages import Address
 from mesh.wire.noise import KeyPair
+from mesh.wire.pairs import Pairs
 from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
 from sim.stagehand import NAMES, SCENE_NAME, Stagehand, picture
 
@@ -122,6 +125,8 @@ class TestPeer:
         door = door_with(kept, who.mesh, lambda: world.now().wall)
         threads = trio.CapacityLimiter(8)
         loans = Loans()
+        door = DatedDoor(lambda: world.now().wall)
+        pairs = Pairs(Company(papers=who.papers(), door=door, verifier=verifier), world.entropy)
         try:
             async with (
                 open_transport(
@@ -131,15 +136,17 @@ class TestPeer:
                     serve_bulk=BulkHost(store, threads).serve,
                     take_lent=loans.take,
                 ) as transport,
+                open_datagrams(pairs, lambda: world.now().instant) as datagrams,
                 open_pieces(transport.link, threads, loans) as pieces,
             ):
-                self.port = await transport.listen("127.0.0.1", self.port)
+                self.port = await listen_together(transport, datagrams, "127.0.0.1", self.port)
                 parts = Parts(
                     world=world,
                     store=store,
                     scenes=StoreScenes(store),
                     journal=journal,
                     transport=transport,
+                    datagrams=datagrams,
                     pieces=pieces,
                     renderer=self.stagehand,
                     folders=DiskFolders(),

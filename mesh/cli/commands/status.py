@@ -1,23 +1,42 @@
 """`meshnode status`: this peer, the others, and the jobs, on one screen."""
 
+from typing import Final
+from urllib.parse import quote
+
 import click
 
 from mesh.cli import output, words
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
 from mesh.cli.jobrows import job_table
 from mesh.cli.output import Column
-from mesh.ports.desk import PeerRow, StatusAnswer
+from mesh.ports.desk import StatusAnswer
+from mesh.ports.roster import PeerAnswer, PeerRow
 
 JOBS_MOST = 8
 """Jobs that still run come first; `meshnode jobs` has the rest."""
 
+LOOKED_UP_S: Final = 30.0
+"""A look-up among many peers, many of them dead, takes some seconds."""
+
 
 @click.command()
+@click.argument("peer", required=False)
 @home_option
 @json_option
 @pass_caller
-def command(caller: Caller) -> None:
-    """Show this peer, the others, and the jobs."""
+def command(caller: Caller, peer: str | None) -> None:
+    """Show this peer, the others, and the jobs; with PEER, where that peer is and what it can do.
+
+    PEER is a name, an id, or the beginning of one; of a peer that this one never met, the whole id.
+    """
+    if peer is not None:
+        answer: PeerAnswer = caller.client().get(f"/peers/{quote(peer, safe='')}", wait_s=LOOKED_UP_S)
+        if caller.as_json:
+            output.say_json(answer)
+            return
+        for line in _one(answer):
+            output.say(line)
+        return
     status: StatusAnswer = caller.client().get("/status")
     if caller.as_json:
         output.say_json(status)
@@ -27,6 +46,24 @@ def command(caller: Caller) -> None:
             output.warning(trouble)
     for line in [*_head(status), "", *_peers(status), *_jobs(status)]:
         output.say(line)
+
+
+def _one(answer: PeerAnswer) -> list[str]:
+    """Say what is known of one peer, at first hand and by the DHT."""
+    seen, told = answer["seen"], answer["told"]
+    name = (seen["name"] if seen else "") or (told["name"] if told else "")
+    facts = [("id", answer["id"])]
+    facts.append(("here", f"{_state(seen)}  {', '.join(seen['addresses'])}" if seen else "never met"))
+    if told is None:
+        facts.append(("DHT", "nothing: it is away, or joined less than a minute ago"))
+    else:
+        stopping = output.busy("  about to stop") if told["draining"] else ""
+        facts += [
+            ("DHT", f"{', '.join(told['addresses'])}; until {words.moment(told['expires_at_ms'])}"),
+            ("slots", f"{told['busy']} of {told['slots']} busy{stopping}"),
+            ("host", f"{words.count(told['cores'], 'core')}, {words.size(told['memory_mb'] << 20)} of memory"),
+        ]
+    return [output.bold(name or words.short(answer["id"])), *output.facts(facts)]
 
 
 def _head(status: StatusAnswer) -> list[str]:

@@ -10,7 +10,7 @@ Invariant: the API is announced only once the desk answers; the home's lock is l
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from mesh.ground.ids import Boot
 from mesh.ground.settings import Settings
 from mesh.net.beacon import open_lan
 from mesh.net.bulk import BulkHost, Loans, open_pieces
+from mesh.net.datagrams import UdpDatagrams, listen_together, open_datagrams
 from mesh.net.http import LOOPBACK, bind_api, serve_desk
 from mesh.net.link import Link
 from mesh.net.machine import Machine
@@ -34,20 +35,23 @@ from mesh.ports.desk import Desk, StatusAnswer
 from mesh.ports.lan import Lan
 from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
-from mesh.ports.transport import PortTaken
+from mesh.ports.transport import Pieces, PortTaken
 from mesh.ports.world import HostFacts
 from mesh.render.blender.adapter import BlenderRenderer
 from mesh.render.engines import cache_directory
+from mesh.store.blobs import FileBlobStore
 from mesh.store.folders import DiskFolders
 from mesh.store.home import Home
 from mesh.store.keys import KEY_BYTES, Secret
 from mesh.store.scenes import StoreScenes
 from mesh.wire import invites
 from mesh.wire.addresses import is_loopback
-from mesh.wire.handshake import DatedDoor
+from mesh.wire.greeting import Company
+from mesh.wire.handshake import DatedDoor, Door
 from mesh.wire.kept import Kept
 from mesh.wire.messages import Address
 from mesh.wire.noise import KeyPair
+from mesh.wire.pairs import Pairs
 from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
 
 BULK_THREADS: Final = 8
@@ -127,50 +131,40 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
         kept = load_kept(journal)
         who = _identity(start, standing, secret, kept)
         door = door_with(kept, who.mesh, lambda: world.now().wall)
-        threads = trio.CapacityLimiter(BULK_THREADS)
-        loans = Loans()
-        async with (
-            open_transport(
-                papers=who.papers(),
-                door=door,
-                verifier=start.verifier,
-                serve_bulk=BulkHost(store, threads).serve,
-                take_lent=loans.take,
-            ) as transport,
-            open_pieces(transport.link, threads, loans) as pieces,
-            AsyncExitStack() as letting_go,
-        ):
-            typed = _typed(plan, await _listen(home, plan, transport))
+        async with _open_net(start, who, door, store) as net:
+            typed = _typed(plan, await _listen(home, plan, net))
             if plan.found is not None:
                 # Not before: one that cannot listen has founded nothing, and may be told to try again.
                 home.keep_fact("standing", encode_standing(standing))
-            slots = home.settings.slots if plan.slots is None else plan.slots
-            parts = Parts(
-                world=world,
-                store=store,
-                scenes=StoreScenes(store),
-                journal=journal,
-                transport=transport,
-                pieces=pieces,
-                renderer=renderer,
-                folders=DiskFolders(),
-                door=door,
-                verifier=start.verifier,
-                scratch=home.work,
-                home=str(home.directory),
-                slots=slots,
-                limits=stage_limits(home.settings, world.facts(), slots),
-                lan=await letting_go.enter_async_context(_lan(start, transport)),
-                timings=None if timings is None else timings.write,
-            )
-            contacts = tuple(dict.fromkeys((*typed, *standing.contacts)))
-            bootstraps = Bootstraps(typed, start.say, own=transport.addresses())
-            beginning = Beginning(kept=kept, contacts=contacts, bootstraps=bootstraps, alarm=start.say)
-            node = Node(parts, who, beginning)
-            return await node.run(
-                at_desk=lambda desk: _serve(desk, node.engines, start, on_ready),
-                on_signal=lambda in_hand: start.say(_ending(in_hand)),
-            )
+            async with _lan(start, net.transport) as lan:
+                slots = home.settings.slots if plan.slots is None else plan.slots
+                parts = Parts(
+                    world=world,
+                    store=store,
+                    scenes=StoreScenes(store),
+                    journal=journal,
+                    transport=net.transport,
+                    datagrams=net.datagrams,
+                    pieces=net.pieces,
+                    renderer=renderer,
+                    folders=DiskFolders(),
+                    door=door,
+                    verifier=start.verifier,
+                    scratch=home.work,
+                    home=str(home.directory),
+                    slots=slots,
+                    limits=stage_limits(home.settings, world.facts(), slots),
+                    lan=lan,
+                    timings=None if timings is None else timings.write,
+                )
+                contacts = tuple(dict.fromkeys((*typed, *standing.contacts)))
+                bootstraps = Bootstraps(typed, start.say, own=net.transport.addresses())
+                beginning = Beginning(kept=kept, contacts=contacts, bootstraps=bootstraps, alarm=start.say)
+                node = Node(parts, who, beginning)
+                return await node.run(
+                    at_desk=lambda desk: _serve(desk, node.engines, start, on_ready),
+                    on_signal=lambda in_hand: start.say(_ending(in_hand)),
+                )
     finally:
         await renderer.aclose()
         store.close()
@@ -190,6 +184,36 @@ def _identity(start: _Start, standing: Standing, secret: Secret, kept: tuple[Kep
         name=start.name,
         mesh_name=standing.mesh_name,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Net:
+    """A peer's ways to others."""
+
+    transport: TcpTransport
+    datagrams: UdpDatagrams
+    pieces: Pieces
+
+
+@asynccontextmanager
+async def _open_net(start: _Start, who: Identity, door: Door, store: FileBlobStore) -> AsyncIterator[_Net]:
+    """Yield the ways to others; channels and datagrams have one door."""
+    world = start.world
+    company = Company(papers=who.papers(), door=door, verifier=start.verifier)
+    threads = trio.CapacityLimiter(BULK_THREADS)
+    loans = Loans()
+    async with (
+        open_transport(
+            papers=who.papers(),
+            door=door,
+            verifier=start.verifier,
+            serve_bulk=BulkHost(store, threads).serve,
+            take_lent=loans.take,
+        ) as transport,
+        open_datagrams(Pairs(company, world.entropy), lambda: world.now().instant) as datagrams,
+        open_pieces(transport.link, threads, loans) as pieces,
+    ):
+        yield _Net(transport=transport, datagrams=datagrams, pieces=pieces)
 
 
 async def _serve(desk: Desk, engines: Engines, start: _Start, on_ready: OnReady) -> None:
@@ -296,21 +320,21 @@ async def _serve_nobody(_link: Link) -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def _listen(home: Home, plan: Plan, transport: TcpTransport) -> int:
-    """Accept channels where the plan, else the settings say, and return the port; all without one of their own share
-    it. A port that was only remembered may have been taken.
+async def _listen(home: Home, plan: Plan, net: _Net) -> int:
+    """Accept channels, and datagrams, where the plan, else the settings say, and return the port; all without one of
+    their own share it. A port that was only remembered may have been taken.
     """
     first, *others = plan.listen or ((home.settings.listen_host, 0),)
     host, port = first
     if port or home.settings.listen_port:
-        port = await transport.listen(host, port or home.settings.listen_port)
+        port = await listen_together(net.transport, net.datagrams, host, port or home.settings.listen_port)
     else:
         try:
-            port = await transport.listen(host, home.port())
+            port = await listen_together(net.transport, net.datagrams, host, home.port())
         except PortTaken:
-            port = await transport.listen(host, 0)
+            port = await listen_together(net.transport, net.datagrams, host, 0)
     for other, other_port in others:
-        await transport.listen(other, other_port or port)
+        await listen_together(net.transport, net.datagrams, other, other_port or port)
     home.keep_port(port)
     return port
 

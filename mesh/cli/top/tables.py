@@ -15,7 +15,8 @@ from rich.cells import cell_len
 from mesh.cli import jobrows, words
 from mesh.cli.top.board import Board
 from mesh.cli.top.lines import Line, Span, Tone, clip, cut, fit
-from mesh.ports.desk import JobRow, PeerRow, StatusAnswer
+from mesh.ports.desk import JobRow, StatusAnswer
+from mesh.ports.roster import PeerRow
 
 GAP: Final = 2
 MARK: Final = "▸ "

@@ -232,8 +232,8 @@ def test_a_peer_that_meets_itself_says_so_but_a_clone_gets_a_channel() -> None:
 
 @pytest.mark.parametrize(
     ("at", "value"),
-    [(0, ord("M")), (4, 0), (4, 9), (5, 0), (6, 0), (6, 5), (7, 1)],
-    ids=["magic", "lowest 0", "lowest > highest", "highest 0", "purpose 0", "purpose 5", "reserved"],
+    [(0, ord("M")), (4, 0), (4, 9), (5, 0), (6, 0), (6, 5), (6, 6), (7, 1)],
+    ids=["magic", "lowest 0", "lowest > highest", "highest 0", "purpose 0", "datagrams", "purpose 6", "reserved"],
 )
 def test_a_preamble_that_is_not_one_is_refused_before_message_1(at: int, value: int) -> None:
     mesh = TestMesh()

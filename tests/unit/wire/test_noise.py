@@ -125,6 +125,34 @@ def test_a_public_key_of_low_order_is_refused() -> None:
         responder.write(b"")
 
 
+def test_further_keys_are_alike_on_both_sides_and_like_no_others() -> None:
+    writer, reader = initiator, responder = pair()
+    for _ in range(3):
+        reader.read(writer.write(b""))
+        writer, reader = reader, writer
+    mine, theirs = initiator.further(b"label"), responder.further(b"label")
+    assert (mine.send, mine.receive) == (theirs.receive, theirs.send)
+    every = [initiator.split(), mine, initiator.further(b"another")]
+    assert len({key for keys in every for key in (keys.send, keys.receive)}) == 6
+
+
+def test_a_twin_may_die_and_the_handshake_goes_on() -> None:
+    initiator, responder = pair()
+    responder.read(initiator.write(b""))
+    second = responder.write(b"second")
+    twin = initiator.twin()
+    with pytest.raises(WireError):
+        twin.read(bytes(len(second)))
+    with pytest.raises(WireError):
+        twin.read(second)
+    assert initiator.twin().read(second) == b"second"
+    assert initiator.read(second) == b"second"
+    third = initiator.write(b"third")
+    assert responder.twin().read(third) == b"third"
+    assert responder.read(third) == b"third"
+    assert responder.split() == responder.twin().split()
+
+
 def test_secrets_are_not_printed() -> None:
     keys = KeyPair.of(b"\x07" * KEY_SIZE)
     assert keys.secret.hex() not in repr(keys)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mesh.wire import cbor, envelope, kept, members, messages, records, revocations
+from mesh.wire import cbor, envelope, kept, lookups, members, messages, records, revocations
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import SIGNERS, sample
@@ -40,7 +40,7 @@ KNOWN: dict[str, dict[str, tuple[Coder, Any]]] = {
     "records": {
         **{
             kind.__name__: (signed(kind), sample(envelope.Signed[kind]))
-            for module in (records, members, revocations)
+            for module in (records, members, revocations, lookups)
             for kind in vars(module).values()
             if isinstance(kind, type) and "DOMAIN" in vars(kind) and kind is not records.Entry
         },
@@ -52,6 +52,7 @@ KNOWN: dict[str, dict[str, tuple[Coder, Any]]] = {
         **{kind.__name__: (plain(kind), sample(kind)) for kind in (members.Credentials, members.JoinRequest)},
     },
     "messages": {kind.__name__: ((messages.encode, messages.decode), sample(kind)) for kind in messages.MESSAGES},
+    "lookups": {kind.__name__: ((lookups.encode, lookups.decode), sample(kind)) for kind in lookups.LOOKUPS},
     "kept": {kind.__name__: ((kept.encode, kept.decode), sample(kind)) for kind in kept.KEPT},
 }
 
