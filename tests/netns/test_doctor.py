@@ -18,7 +18,7 @@ def doctor(peer: StagedPeer, *words: str) -> tuple[int, dict[str, dict[str, str]
     """Type `meshnode doctor` on a peer's host; return its exit code, and its findings by their checks."""
     command = [*peer.within, sys.executable, "-m", "mesh.cli", "doctor", "--home", str(peer.home), "--json", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode in {0, 9}, done.stderr
+    assert done.returncode in {0, NotWell.exit_code}, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, {one["check"]: one for one in said["findings"]}
 
