@@ -73,6 +73,7 @@ class Net:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._draws = Draws(world.dice.fork(b"net"))
+        self._datagram_draws = Draws(world.dice.fork(b"datagrams"))
         self._channels: dict[tuple[int, int], Channel] = {}
         self._by_address: dict[Address, int] = {}
         self._moves = 0
@@ -265,13 +266,19 @@ class Net:
         if target is None or target == host.index or not self.reaches(host.index, target):
             return
         parcel = self._world.parcels.wrap(effect.message)
-        faults = self.faults
-        copies = 1 + (faults.duplicate_ppm > 0 and self._strikes(faults.duplicate_ppm))
+        faults, scenario = self.faults, self._world.scenario
+        copies = 1 + (faults.duplicate_ppm > 0 and self._strikes_datagram(faults.duplicate_ppm))
         for _ in range(copies):
-            if faults.loss_ppm and self._strikes(faults.loss_ppm):
+            if faults.loss_ppm and self._strikes_datagram(faults.loss_ppm):
                 continue
-            extra_ms = self._draws.below(500) if faults.reorder_ppm and self._strikes(faults.reorder_ppm) else 0
-            arrives_ms = self._world.now_ms + self.latency_ms() + extra_ms
+            extra_ms = (
+                self._datagram_draws.below(500)
+                if faults.reorder_ppm and self._strikes_datagram(faults.reorder_ppm)
+                else 0
+            )
+            arrives_ms = (
+                self._world.now_ms + scenario.latency_ms + self._datagram_draws.below(scenario.jitter_ms + 1) + extra_ms
+            )
             self._world.at(arrives_ms, self._deliver_datagram, host, effect.peer, target, parcel)
 
     def _deliver_datagram(self, source: "Host", peer: PeerId, target: int, parcel: object) -> None:
@@ -287,6 +294,9 @@ class Net:
         except WireError:
             return
         host.receive(DatagramHeard(peer=source.peer_id, address=source.address, message=message))
+
+    def _strikes_datagram(self, ppm: int) -> bool:
+        return self._datagram_draws.below(_PART) < ppm
 
     # Ends.
 

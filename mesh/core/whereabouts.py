@@ -120,7 +120,7 @@ class Whereabouts:
         if sum(other.under_way for other in self._seeks.values()) >= SEEKS or not len(self.dht.table):
             return
         seek.under_way = True
-        seek.not_before = Instant(turn.now.instant + turn.dice.jitter(seek.again_ms))
+        seek.not_before = Instant(turn.now.instant + self.dht.dice.jitter(seek.again_ms))
         seek.again_ms = min(2 * seek.again_ms, SEEK_PEER_MOST_MS)
         self.dht.read(turn, note.peer)
 
@@ -151,7 +151,7 @@ class Whereabouts:
         self._sequence = pointer.sequence
         self._published_at = turn.now.instant
         if afresh:
-            self._again_at = Instant(turn.now.instant + turn.dice.jitter(POINTER_AGAIN_MS))
+            self._again_at = Instant(turn.now.instant + self.dht.dice.jitter(POINTER_AGAIN_MS))
         self.dht.publish(turn, sign(pointer, self._signer), afresh=afresh)
 
     def _made(self, turn: Turn, available: Available) -> Pointer:

@@ -27,6 +27,7 @@ from mesh.core.membership import Members
 from mesh.core.notes import PeerReached, PointerKept, PointersRead
 from mesh.core.timers import AnswerLate, RefreshDue
 from mesh.core.turn import Turn
+from mesh.ground.dice import Dice
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import (
@@ -99,6 +100,8 @@ class Dht:
         """Peers met on channels, to be asked whether they hear datagrams."""
         self._answers: dict[PeerId, int] = {}
         """Questions of each peer that were answered in this second."""
+        self.dice = Dice(directory.me)
+        """Draws of its own, renewed at the start: how often it draws changes nobody else's."""
         self.joins = 0
         """How often this node has looked for itself to the end: who is nearest is known better then."""
         self._joined = False
@@ -111,9 +114,10 @@ class Dht:
 
     def on_started(self, turn: Turn, event: Started) -> None:
         """Learn this peer's own addresses."""
+        self.dice = turn.dice.fork(b"dht")
         found = (endpoint_of(address) for address in event.addresses)
         self.own = tuple(endpoint for endpoint in found if endpoint is not None)
-        turn.wake(RefreshDue(), turn.dice.jitter(DHT_REFRESH_MS))
+        turn.wake(RefreshDue(), self.dice.jitter(DHT_REFRESH_MS))
 
     def on_peer_reached(self, _turn: Turn, note: PeerReached) -> None:
         """Remember to ask a peer that was met whether it hears datagrams, too."""
@@ -125,7 +129,7 @@ class Dht:
         self._answers.clear()
         self.shelf.at(turn.now)
         if not self._strangers and not len(self.table):
-            self._strangers = self._drawn(turn)
+            self._strangers = self._drawn()
         for peer in list(self._strangers)[:DHT_PINGS_PER_SECOND]:
             del self._strangers[peer]
             endpoints = self._endpoints_known(peer)
@@ -171,7 +175,7 @@ class Dht:
 
     def on_refresh_due(self, turn: Turn, _timer: RefreshDue) -> None:
         """Look for oneself, then into each bucket."""
-        turn.wake(RefreshDue(), turn.dice.jitter(DHT_REFRESH_MS))
+        turn.wake(RefreshDue(), self.dice.jitter(DHT_REFRESH_MS))
         self._start(turn, Purpose.JOIN, dht_id(self.me))
 
     # What others of this peer's machines want.
@@ -246,7 +250,7 @@ class Dht:
         if self.table.add(newcomer):
             if not self._joined:
                 self._joined = True
-                turn.wake(RefreshDue(), turn.dice.jitter(SECOND_MS))
+                turn.wake(RefreshDue(), self.dice.jitter(SECOND_MS))
             return
         oldest = self.table.oldest_beside(peer)
         if oldest is not None and turn.now.instant - oldest.heard_at >= DHT_OLD_MS:
@@ -277,10 +281,10 @@ class Dht:
         found = (endpoint_of(address) for address in known.addresses) if known is not None else ()
         return tuple(endpoint for endpoint in found if endpoint is not None)[: 2 * MAX_NODE_ENDPOINTS]
 
-    def _drawn(self, turn: Turn) -> dict[PeerId, None]:
+    def _drawn(self) -> dict[PeerId, None]:
         """Draw one of the peers that are known from channels: behind it may be everybody."""
         peers = list(self._directory.peers)
-        return {peers[turn.dice.below(len(peers))]: None} if peers else {}
+        return {peers[self.dice.below(len(peers))]: None} if peers else {}
 
     # Look-ups.
 
@@ -352,7 +356,7 @@ class Dht:
             case Purpose.JOIN:
                 self.joins += 1
                 ranges = self.table.ranges()
-                self._to_refresh = [self._within(turn, each.lower, each.upper) for each in ranges]
+                self._to_refresh = [self._within(each.lower, each.upper) for each in ranges]
                 self._refresh_next(turn)
             case Purpose.REFRESH:
                 self._refresh_next(turn)
@@ -362,9 +366,8 @@ class Dht:
         if self._to_refresh:
             self._start(turn, Purpose.REFRESH, self._to_refresh.pop())
 
-    @staticmethod
-    def _within(turn: Turn, lower: int, upper: int) -> bytes:
-        drawn = int.from_bytes(turn.dice.draw(DHT_ID_BYTES), "big")
+    def _within(self, lower: int, upper: int) -> bytes:
+        drawn = int.from_bytes(self.dice.draw(DHT_ID_BYTES), "big")
         return (lower + drawn % (upper - lower + 1)).to_bytes(DHT_ID_BYTES, "big")
 
     def _store(self, turn: Turn) -> None:
