@@ -25,9 +25,10 @@ LOOKED_UP_S: Final = 30.0
 @json_option
 @pass_caller
 def command(caller: Caller, peer: str | None) -> None:
-    """Show this peer, the others, and the jobs; with PEER, where that peer is and what it can do.
+    """Show this peer, the others, and the jobs.
 
-    PEER is a name, an id, or the beginning of one; of a peer that this one never met, the whole id.
+    With PEER it shows where that peer is and what it can do. PEER is a name, an id, or the beginning of
+    one; of a peer that this one never met, the whole id.
     """
     if peer is not None:
         answer: PeerAnswer = caller.client().get(f"/peers/{quote(peer, safe='')}", wait_s=LOOKED_UP_S)
