@@ -139,9 +139,10 @@ class Delivery:
         order.in_the_way.pop(task, None)
         self._is_written(order, task, result)
         turn.keep(KeptDelivery(job=order.job, task=task, result=result, directory=order.directory))
-        if order.own:
-            turn.tell(TaskDelivered(job=order.job, task=task))
         ledger = self._ledger.jobs[order.job]
+        self._void(ledger, order)  # its author may have been struck while it was written
+        if order.own and task in order.delivered:
+            turn.tell(TaskDelivered(job=order.job, task=task))
         if len(order.done) == ledger.tasks:
             order.closed = True
             turn.keep(KeptDone(job=order.job, directory=order.directory))

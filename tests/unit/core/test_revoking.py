@@ -1,5 +1,7 @@
 """A revocation in the core: it is kept, told on at once, closes channels, frees frames, and strikes records."""
 
+import pytest
+
 from mesh.core.effects import AnswerDoor, CloseChannel, Declined, Dial, Effect, Export, Reply, Send
 from mesh.core.events import AdmissionAsked, ChannelOpened, Exported, FetchAsked, RenewalAsked, RevokeAsked
 from mesh.core.status import JobState, TaskState
@@ -239,7 +241,8 @@ def test_the_jobs_of_a_struck_submitter_end(cast: Cast) -> None:
     assert rig.peer.ledger.open(later).ended
 
 
-def test_a_file_made_of_a_struck_result_is_made_anew(cast: Cast) -> None:
+@pytest.mark.parametrize("in_flight", [False, True])
+def test_a_file_made_of_a_struck_result_is_made_anew(cast: Cast, in_flight: bool) -> None:
     rig = Rig(cast, slots=0)
     admin, thief, other = cast.founder(), cast.actor("thief"), cast.actor("other")
     rig.meet(admin, thief, other)
@@ -257,8 +260,13 @@ def test_a_file_made_of_a_struck_result_is_made_anew(cast: Cast) -> None:
     renders(thief)
     (export,) = of(rig.effects, Export)
     assert not export.overwrite
-    rig.tell(Exported(op=export.op))
-    rig.hear(admin, told(cast, admin, revoked(thief, strike=True)))
+    strike = told(cast, admin, revoked(thief, strike=True))
+    if in_flight:
+        rig.hear(admin, strike)
+        rig.tell(Exported(op=export.op))
+    else:
+        rig.tell(Exported(op=export.op))
+        rig.hear(admin, strike)
     rig.wait(2 * SECOND_MS, admin, other)
     assert len(of(rig.effects, Export)) == 1
     good = renders(other)
