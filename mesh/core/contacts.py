@@ -458,6 +458,8 @@ class Contacting:
         return self._directory.peers.setdefault(peer, Known())
 
     def _heard(self, turn: Turn, known: Known) -> None:
+        if known.asked_at is not None and turn.now.instant - known.asked_at >= MUTE_MS:
+            known.pings.clear()  # what was asked of a peer that slept, or was cut off, measures that
         known.heard_at = turn.now.instant
         known.heard_wall = turn.now.wall
         known.asked_at = None

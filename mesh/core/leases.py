@@ -20,6 +20,7 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import (
+    HEARTBEAT_MS,
     LEASE_MS,
     RESTARTED_KEEPER_MS,
     RUN_MOST,
@@ -51,6 +52,9 @@ class Lease:
     """When it was last heard that the holder works on it, by whatever way."""
     direct_at: Instant | None
     """When the holder itself was last heard; None: other keepers only."""
+    told_at: Instant | None = None
+    """When the other keepers were last told: each time that the holder is heard is told once, or keepers would keep a
+    lease alive by telling each other."""
     progress: int = 0
     progressed_at: Instant
 
@@ -217,7 +221,7 @@ class Leases:
                     claim=heard.claim,
                     holder=heard.holder,
                     attempt=heard.attempt,
-                    heard_at=turn.now.instant,
+                    heard_at=Instant(turn.now.instant - HEARTBEAT_MS),
                     direct_at=None,
                     progress=heard.progress,
                     progressed_at=turn.now.instant,
@@ -332,10 +336,12 @@ class Leases:
                 claim=lease.claim, holder=lease.holder, task=task, attempt=lease.attempt, progress=lease.progress
             )
             for task, lease in leases.items()
-            if lease.direct_at is not None and turn.now.instant - lease.direct_at <= LEASE_MS
+            if lease.direct_at is not None and (lease.told_at is None or lease.direct_at > lease.told_at)
         ]
         if not heard:
             return
+        for told in heard:
+            leases[told.task].told_at = turn.now.instant
         for peer in self._keepers.of(ledger.id, turn.now):
             if peer != self._directory.me:
                 for at in range(0, len(heard), _LEASES_PER_MESSAGE):
@@ -357,9 +363,10 @@ def _end(docket: Docket, task: int) -> None:
 
 
 def _hear(lease: Lease, turn: Turn, progress: int, *, direct: bool) -> None:
-    lease.heard_at = turn.now.instant
     if direct:
-        lease.direct_at = turn.now.instant
+        lease.heard_at = lease.direct_at = turn.now.instant
+    else:  # who tells it heard it up to a heartbeat ago
+        lease.heard_at = max(lease.heard_at, Instant(turn.now.instant - HEARTBEAT_MS))
     if progress > lease.progress:
         lease.progress = progress
         lease.progressed_at = turn.now.instant

@@ -142,7 +142,8 @@ def test_a_ping_is_answered_and_an_answer_measured(rig: Rig, cast: Cast) -> None
     assert rig.peer.directory.round_trip_p99_ms() is None
     for _ in range(SETTLE_SAMPLES):
         rig.clear()
-        rig.wait(6 * SECOND_MS)
+        while not sent(rig.effects, Ping):
+            rig.wait(SECOND_MS)
         ping = sent(rig.effects, Ping)[-1][1]
         rig.jump(40)
         rig.hear(ann, Pong(number=ping.number))
@@ -154,6 +155,18 @@ def test_a_pong_that_nobody_asked_for_is_no_measurement(rig: Rig, cast: Cast) ->
     rig.meet(ann)
     for number in range(1_000, 1_100):
         rig.hear(ann, Pong(number=number))
+    assert rig.peer.directory.peers[ann.id].round_trips_ms == []
+
+
+def test_late_answers_of_a_peer_that_was_mute_measure_no_way(cast: Cast) -> None:
+    rig, ann = Rig(cast), cast.actor("ann")
+    rig.meet(ann)
+    rig.clear()
+    rig.wait(MUTE_MS + 8 * SECOND_MS)
+    pings = [ping for _, ping in sent(rig.effects, Ping)]
+    assert len(pings) > 2
+    for ping in pings:
+        rig.hear(ann, Pong(number=ping.number))
     assert rig.peer.directory.peers[ann.id].round_trips_ms == []
 
 

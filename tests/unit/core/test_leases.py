@@ -175,13 +175,38 @@ def test_what_other_keepers_say_is_not_told_on(court: Court) -> None:
     assert sent(court.rig.effects, LeasesHeard) == []
 
 
-def test_own_leases_are_told_the_other_keepers_each_second(court: Court) -> None:
+def test_what_is_heard_of_a_lease_is_told_the_other_keepers_each_second(court: Court) -> None:
     claim = court.granted(court.bob)
+    court.rig.wait(10, court.other)
     court.rig.clear()
-    court.rig.wait(3 * SECOND_MS, court.other)
+    for _ in range(3):
+        court.beat(court.bob, claim)
+        court.rig.wait(SECOND_MS, court.other)
     told = sent(court.rig.effects, LeasesHeard)
     assert {peer for peer, _ in told} == {court.other.id}
     assert [[lease.claim for lease in message.leases] for _, message in told] == [[claim.id]] * 3
+
+
+def test_keepers_do_not_keep_a_silent_peers_lease_alive_by_telling_each_other(court: Court) -> None:
+    claim = court.granted(court.bob)
+    court.beat(court.bob, claim)
+    court.rig.wait(SECOND_MS, court.other)
+    court.rig.clear()
+    court.rig.wait(LEASE_MS - 2 * SECOND_MS, court.other)
+    assert 0 in court.docket.leases
+    assert sent(court.rig.effects, LeasesHeard) == []
+
+
+def test_a_lease_that_another_keeper_hears_ends_no_later_than_one_of_its_own(court: Court) -> None:
+    claim = court.cast.claim(court.bob, court.head, 2)
+    heard = LeaseHeard(claim=claim.id, holder=court.bob.id, task=2, attempt=1, progress=0)
+    for _ in range(2):
+        court.rig.hear(court.other, LeasesHeard(job=court.job, leases=(heard,)))
+        court.rig.wait(SECOND_MS, court.other)
+    court.rig.wait(LEASE_MS - 2 * SECOND_MS, court.other)
+    assert 2 in court.docket.leases
+    court.rig.wait(SECOND_MS, court.other)
+    assert court.docket.leases == {}
 
 
 def test_a_refused_dial_frees_a_dead_peers_tasks_at_once(court: Court) -> None:
