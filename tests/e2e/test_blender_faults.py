@@ -34,7 +34,6 @@ from mesh.ports.renderer import (
 from mesh.render import process
 from mesh.render.blender.stages import BlenderStage
 from tests.support import scenes
-from tests.support.starving import starve, starving_group
 
 ORPHAN_S = 1.0
 """A renderer may outlive its node by this much."""
@@ -99,14 +98,6 @@ def test_a_renderer_above_its_memory_is_ended_by_name(tmp_path: Path) -> None:
                 await render()
 
     scenes.run(main)
-
-
-def test_a_renderer_that_the_kernel_kills_for_memory_is_named_so(tmp_path: Path) -> None:
-    with starving_group(f"meshnode-test-{os.getpid()}") as group:
-        limits = StageLimits(threads=2)
-        scenes.run(
-            functools.partial(struck, functools.partial(starve, group), RendererOutOfMemory, tmp_path / "tree", limits)
-        )
 
 
 def test_a_waiting_engine_that_died_is_not_taken(tmp_path: Path) -> None:
