@@ -50,6 +50,8 @@ class Members:
         self.bans = Bans()
         """Set by `Revoking`: what the revocations that are known come to."""
         self._known: dict[PeerId, tuple[Chain, Membership]] = {self.mine.peer: (chain, self.mine)}
+        self._kept: dict[PeerId, None] = {self.mine.peer: None}
+        """Whose chains the journal has, or the home."""
         self._shown: dict[PeerId, tuple[Chain, WallTime]] = {}
         """What peers showed when they last opened a channel, and until when it lets them in."""
 
@@ -67,12 +69,21 @@ class Members:
         return membership
 
     def take(self, turn: Turn, chain: Chain) -> Membership | None:
-        """Take a chain like `learn`, and keep that of a peer that is new: records in the journal must still act."""
-        before = len(self._known)
+        """Take a chain like `learn`, and keep one of each peer: that peer's records in the journal must still act.
+
+        However a peer was met, its chain comes again with its records.
+        """
         membership = self.learn(chain)
-        if len(self._known) > before:
+        if membership is not None and membership.peer in self._known and membership.peer not in self._kept:
+            self._kept[membership.peer] = None
             turn.keep(KeptChain(chain=chain))
         return membership
+
+    def restore(self, chain: Chain) -> None:
+        """Take a chain from the journal."""
+        membership = self.learn(chain)
+        if membership is not None:
+            self._kept[membership.peer] = None
 
     def meet(self, shown: Credentials | None) -> None:
         """Note what a peer proved when its channel was opened."""

@@ -376,7 +376,7 @@ class Peer:
         for entry in event.kept:
             by_kind.setdefault(type(entry), []).append(entry)
         for entry in by_kind.get(kp.KeptChain, []):
-            self.members.learn(entry.chain)
+            self.members.restore(entry.chain)
         for entry in by_kind.get(kp.KeptRenewal, []):
             self.members.renew(entry.renewed)
         self.revoking.restore(by_kind.get(kp.KeptRevocation, []))

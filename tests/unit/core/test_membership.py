@@ -138,6 +138,14 @@ def test_a_chain_is_journalled_once_however_often_it_is_heard(cast: Cast) -> Non
     assert len(kept(rig.effects, KeptChain)) == 1
 
 
+def test_a_chain_that_was_known_by_another_way_is_journalled_when_its_peer_is_heard(cast: Cast) -> None:
+    rig = Rig(cast)
+    other = cast.actor("other")
+    rig.peer.members.learn(other.chain)
+    rig.meet(other)
+    assert len(kept(rig.effects, KeptChain)) == 1
+
+
 def test_a_chain_of_another_mesh_makes_nobody_a_member(cast: Cast) -> None:
     rig = Rig(cast)
     stranger = Cast("another").actor("stranger")
