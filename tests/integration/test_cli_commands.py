@@ -2,7 +2,6 @@
 
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,8 @@ import pytest
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
 from sim.desk import EXAMPLE_INVITE, job_row
-from tests.support.desk_server import DeskServer, running_desk
+from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
-
-
-@pytest.fixture
-def server() -> Iterator[DeskServer]:
-    with running_desk() as running:
-        yield running
-
-
-@pytest.fixture
-def typist(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: DeskServer, monkeypatch: pytest.MonkeyPatch
-) -> Typist:
-    monkeypatch.setenv("COLUMNS", "80")
-    return Typist(tmp_path, capsys, server)
 
 
 @pytest.fixture

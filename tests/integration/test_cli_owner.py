@@ -1,6 +1,5 @@
 """Pause, resume and doctor against a made-up desk over the real API: what they print, ask, and end with."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,24 +10,10 @@ from mesh.cli.commands import doctor
 from mesh.ports.owner import ReportRow
 from mesh.render import install
 from sim.desk import OTHER, job_row
-from tests.support.desk_server import DeskServer, running_desk
+from tests.support.desk_server import DeskServer
 from tests.support.typed import Printed, Typist
 
 REPORT = ReportRow(id=OTHER, name="studio", ahead_ms=12, tried=[{"address": "192.168.1.5:40001", "outcome": "reached"}])
-
-
-@pytest.fixture
-def server() -> Iterator[DeskServer]:
-    with running_desk() as running:
-        yield running
-
-
-@pytest.fixture
-def typist(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: DeskServer, monkeypatch: pytest.MonkeyPatch
-) -> Typist:
-    monkeypatch.setenv("COLUMNS", "80")
-    return Typist(tmp_path, capsys, server)
 
 
 def test_pause_and_resume_ask_the_peer_and_all_commands_show_it(typist: Typist, server: DeskServer) -> None:

@@ -171,3 +171,12 @@ def sent(effects: list[Effect], kind: type[T]) -> list[tuple[PeerId, T]]:
         for effect in effects
         if isinstance(effect, SendDatagram) and isinstance(effect.message, kind)
     ]
+
+
+def crowd(rig: DhtRig, cast: Cast, many: int) -> list[Actor]:
+    """Let the node know so many others."""
+    actors = [cast.actor(f"p{number}") for number in range(many)]
+    for number, actor in enumerate(actors):
+        rig.greet(actor, number)
+    rig.clear()
+    return actors

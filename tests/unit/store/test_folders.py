@@ -13,18 +13,18 @@ from mesh.store import posix
 from mesh.store.folders import DiskFolders
 
 
-@pytest.fixture(autouse=True, params=["nameless", "named"])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=["nameless", "named"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the file system has files without a name; those of macOS, and older ones over a network, have none."""
     if request.param == "named":
         monkeypatch.setattr(posix, "open_unnamed", lambda _folder: None)
-    return str(request.param)
 
 
 def written(directory: Path, name: str, data: bytes, *, overwrite: bool = False) -> bool:
     return DiskFolders().write(str(directory), name, [data[:3], data[3:]], overwrite=overwrite)
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_file_appears_whole_in_a_directory_that_is_made(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b"
     assert written(target, "x.png", b"picture")
@@ -35,6 +35,7 @@ def test_a_file_appears_whole_in_a_directory_that_is_made(tmp_path: Path) -> Non
     assert (target / "x.png").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+@pytest.mark.usefixtures("kind")
 def test_an_equal_file_is_as_good_as_written_and_another_is_left_alone(tmp_path: Path) -> None:
     assert written(tmp_path, "x.png", b"picture")
     assert not written(tmp_path, "x.png", b"picture")
@@ -55,6 +56,7 @@ def test_a_name_is_data_and_never_a_path(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("kind")
 def test_a_source_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield b"half"
@@ -78,9 +80,8 @@ DiskFolders().write(sys.argv[1], "x.png", half(), overwrite=False)
 """
 
 
-def test_a_process_that_is_killed_leaves_nothing(tmp_path: Path, kind: str) -> None:
-    if kind == "named" or not hasattr(os, "O_TMPFILE"):
-        pytest.skip("a file with a name stays when its writer is killed")
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="only Linux has files without a name")
+def test_a_process_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _HALF, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

@@ -22,22 +22,13 @@ from mesh.ground.limits import (
 )
 from mesh.wire import lookups as lk
 from mesh.wire.messages import Address
-from tests.support.cast import Actor, Cast
-from tests.support.dht_rig import HERE, DhtRig, address, endpoint, pointer, sent
+from tests.support.cast import Cast
+from tests.support.dht_rig import HERE, DhtRig, address, crowd, endpoint, pointer, sent
 
 
 @pytest.fixture
 def rig(cast: Cast) -> DhtRig:
     return DhtRig(cast)
-
-
-def crowd(rig: DhtRig, cast: Cast, many: int) -> list[Actor]:
-    """Let the node know so many others."""
-    actors = [cast.actor(f"p{number}") for number in range(many)]
-    for number, actor in enumerate(actors):
-        rig.greet(actor, number)
-    rig.clear()
-    return actors
 
 
 def test_a_ping_is_answered_at_the_address_that_it_came_from(rig: DhtRig, cast: Cast) -> None:

@@ -17,21 +17,13 @@ from mesh.wire import cbor
 from mesh.wire import lookups as lk
 from mesh.wire.envelope import check, peer_id
 from tests.strategies import SIGNERS, sample
-from tests.support.cast import Actor, Cast
-from tests.support.dht_rig import AVAILABLE, DhtRig, address, endpoint, pointer, sent
+from tests.support.cast import Cast
+from tests.support.dht_rig import AVAILABLE, DhtRig, address, crowd, endpoint, pointer, sent
 
 
 @pytest.fixture
 def rig(cast: Cast) -> DhtRig:
     return DhtRig(cast)
-
-
-def crowd(rig: DhtRig, cast: Cast, many: int) -> list[Actor]:
-    actors = [cast.actor(f"p{number}") for number in range(many)]
-    for number, actor in enumerate(actors):
-        rig.greet(actor, number)
-    rig.clear()
-    return actors
 
 
 def test_1_nothing_is_handed_on_to_a_newcomer_however_near_it_is_to_what_is_kept(rig: DhtRig, cast: Cast) -> None:
