@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 from mesh.core import notes as nt
-from mesh.core.contacts import Contacting, Directory, Known
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory, Known
 from mesh.core.effects import PeerFound, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, PeerAsked, Started
 from mesh.core.membership import Members

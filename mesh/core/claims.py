@@ -10,7 +10,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers

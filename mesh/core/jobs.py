@@ -1,7 +1,7 @@
 """Jobs as people give, cancel and fetch them."""
 
-from mesh.core.contacts import Directory, copies_for
 from mesh.core.delivery import Delivery
+from mesh.core.directory import Directory, copies_for
 from mesh.core.effects import Accepted, Declined, Reply
 from mesh.core.events import CancelAsked, FetchAsked, JobPlanned
 from mesh.core.holds import Holding

@@ -5,7 +5,7 @@ five closest to the job id among the marked that answer it; if none has for a wh
 may see different keepers: what a keeper decides bounds waste, it never decides which picture stands.
 """
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
 from mesh.core.notes import HeadHeard, MarkHeard, PeerDead

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import TypeVar
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Door, Members
 from mesh.core.notes import EntryAdded, HeadHeard, MarkHeard, PeerReached

@@ -16,8 +16,9 @@ from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
 from mesh.core.claims import Claims
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
 from mesh.core.delivery import Delivery
+from mesh.core.directory import Directory
 from mesh.core.effects import CloseChannel, Effect, Stopped
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts

@@ -13,7 +13,7 @@ at a time.
 from collections import deque
 from collections.abc import Iterable
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import Accepted, Declined, Reply
 from mesh.core.events import RevokeAsked
 from mesh.core.host import HostFacts

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from blake3 import blake3
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import FetchManifest, FetchPieces
 from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
 from mesh.core.notes import BlobComplete, PeerLost, PeerReached

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
 from mesh.core.dht.dht import Dht
 from mesh.core.dht.endpoints import addresses_of, believed, is_loopback
+from mesh.core.directory import Directory
 from mesh.core.effects import PeerFound, Reply
 from mesh.core.events import PeerAsked, Started
 from mesh.core.membership import Members

@@ -6,7 +6,8 @@ import heapq
 from typing import TypeVar
 
 from mesh.core import notes as nt
-from mesh.core.contacts import Contacting, Directory, Known
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory, Known
 from mesh.core.effects import Effect, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members

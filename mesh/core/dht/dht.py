@@ -15,12 +15,12 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh.core.contacts import Directory
 from mesh.core.dht.endpoints import believed, endpoint_of, is_loopback
 from mesh.core.dht.lookup import Candidate, Lookup
 from mesh.core.dht.questions import Asked, Questions
 from mesh.core.dht.storage import Shelf, newer, pointer_problem
 from mesh.core.dht.table import Neighbour, Table
+from mesh.core.directory import Directory
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.core.contacts import MUTE_MS, copies_for
+from mesh.core.directory import MUTE_MS, copies_for
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started, TwinMet
 from mesh.core.me import Me

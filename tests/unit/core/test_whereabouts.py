@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from mesh.core.contacts import Known
+from mesh.core.directory import Known
 from mesh.core.effects import Dial, PeerFound
 from mesh.core.events import PeerAsked
 from mesh.core.notes import PeerUnreachable, PointerKept
