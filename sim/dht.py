@@ -16,6 +16,7 @@ from typing import Any
 
 from mesh.core import notes as nt
 from mesh.core.contacts import Contacting
+from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory, Known
 from mesh.core.effects import PeerFound, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, PeerAsked, Started
@@ -81,9 +82,8 @@ class Node:
         self.dice = crowd.dice.fork(b"node" + index.to_bytes(4, "big"))
         self.directory = Directory(self.id)
         self.contacting = Contacting(self.directory)
-        members = Members(crowd.mesh, chain)
-        self.whereabouts = Whereabouts(self.directory, members, self.contacting, signer, f"p{index}")
-        self.dht = self.whereabouts.dht
+        self.dht = Dht(self.directory, Members(crowd.mesh, chain))
+        self.whereabouts = Whereabouts(self.dht, self.contacting, signer, f"p{index}")
         self.contacting.available = Available(
             engines=(EngineId(name="blender", version="4.2.23", build="sim"),),
             slots=1,

@@ -1,15 +1,16 @@
 """Who can be reached: channels, the dialling of peers without one, round trips, and who is surely gone.
 
-In this first form every peer keeps a channel with every other. A channel that ends without a word is dialled back at
-once: a refusal by the host, or another boot behind the address, proves that the process is gone; anything else is
-silence, which proves nothing and is left to the leases.
+With whom a channel is wanted is the `View`'s to say: with everybody, in all but large meshes. A channel that ends
+without a word is dialled back at once: a refusal by the host, or another boot behind the address, proves that the
+process is gone; anything else is silence, which proves nothing and is left to the leases.
 
 A refusal counts at any address that the peer itself named as its own. That a firewall may refuse in its place costs a
 frame rendered twice, once, and only after the channel broke.
 
 Peers that were met are dialled for ever, as are the addresses that a person gave, connected or not: behind each may be
 a part of the mesh that no other way leads to. Peers that others only tell of are `hearsay`. Each peer now and then
-tells one other whom it has channels with, so that who was forgotten, or sits behind a router, is heard of again.
+tells one other of some that it has channels with, so that who was forgotten, or sits behind a router, is heard of
+again.
 
 What is only true on one machine or one cable, a loopback or link-local address, is told and believed within one machine
 alone.
@@ -18,15 +19,26 @@ alone.
 from collections.abc import Callable
 from dataclasses import replace
 
+from mesh.core.dht.endpoints import addresses_of, endpoint_of
 from mesh.core.directory import MUTE_MS, Directory, Known
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
 from mesh.core.hearsay import Hearsay
-from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached, PeerUnreachable
+from mesh.core.notes import (
+    Barred,
+    NodeTold,
+    PartFound,
+    PeerDead,
+    PeerLost,
+    PeerReached,
+    PeersNeeded,
+    PeerUnreachable,
+)
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
+from mesh.core.view import LINKS_NEAREST, OPENING_MS, View, distance
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import MINUTE_MS, Instant, later
+from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
 from mesh.ground.limits import (
     DIAL_BACK_MS,
     LEASE_MS,
@@ -38,6 +50,7 @@ from mesh.ground.limits import (
     SILENT_MS,
 )
 from mesh.wire.addresses import told
+from mesh.wire.dials import Parting
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong, portions
 
@@ -47,6 +60,15 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
+CONTACTS_TOLD = 32
+"""Peers that one tells a newcomer of: those nearest to it, and others by lot; each of them tells of others again."""
+
+PART_TOLD_MS = 30 * SECOND_MS
+"""Others are told of a newly found part of the mesh that often at most: they pass it on."""
+
+NODE_TOLD_MS = 5 * SECOND_MS
+"""In a large mesh one of those that others tell of is asked that often: thirty tellers name one part thirty times."""
+
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
 
@@ -55,10 +77,16 @@ _KEPT_AGAIN_MS = 20 * MINUTE_MS
 
 
 class Contacting:
-    """Keep a channel with every peer of the mesh."""
+    """Keep a channel with every peer of the view."""
 
-    def __init__(self, directory: Directory, barred: Callable[[PeerId], bool] = lambda _peer: False) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        barred: Callable[[PeerId], bool] = lambda _peer: False,
+        view: View | None = None,
+    ) -> None:
         self._directory = directory
+        self._view = view or View(directory)
         self._barred = barred
         """Whether no channel may be had with a peer: it, or this one, was thrown out."""
         self._own: tuple[Address, ...] = ()
@@ -67,6 +95,9 @@ class Contacting:
         """How often an address that a person gave was tried since there was last anybody."""
         self._tell_at: Instant | None = None
         """When somebody is told again whom we know."""
+        self._part_told_at: Instant | None = None
+        self._told_until = Instant(0)
+        """Before that no further peer that is told of goes to the DHT."""
         self._number = 0
         self._strange: dict[Address, None] = {}
         self.patient = False
@@ -75,14 +106,19 @@ class Contacting:
         self.available: Available | None = None
 
     def on_started(self, turn: Turn, event: Started, kept: list[KeptContact]) -> None:
-        """Dial everybody that the journal names."""
+        """Dial whom the journal names, the nearest first, and no more at once than a crowd's start can bear."""
         self._own = event.addresses
         for entry in kept:
             known = self._known(entry.contact.peer)
             known.addresses = entry.contact.addresses
             known.heard_wall = known.kept_wall = entry.heard
-        for peer in sorted(self._directory.peers):
-            self._dial(turn, peer)
+        at_once = self._view.openings(turn.now.instant)
+        nearest = sorted(self._directory.peers, key=lambda peer: distance(self._directory.me, peer))
+        for place, peer in enumerate(nearest):
+            if place < at_once:
+                self._dial(turn, peer)
+            else:
+                self._dial_later(turn, peer, self._directory.peers[peer], (1 + place - at_once) * OPENING_MS)
         for address in event.contacts:
             self._knock(turn, address)
 
@@ -98,7 +134,10 @@ class Contacting:
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
         known.connected = True
-        known.left = known.dialling = known.greeted = False
+        known.left = known.dialling = known.greeted = known.parted = False
+        known.dialled = event.address is not None
+        if known.dialled:
+            self._view.opened(event.peer)
         known.here = event.here
         known.boot = event.boot
         known.redial_ms = REDIAL_MS
@@ -121,10 +160,12 @@ class Contacting:
             return
         known.connected = False
         known.asked_at = None
-        known.left = event.clean
+        known.left = event.clean and not known.parted
         turn.tell(PeerLost(peer=event.peer))
-        if event.clean:
+        if known.left:
             turn.tell(PeerDead(peer=event.peer))
+        if known.parted and not self._view.wants(event.peer):
+            return
         if event.clean or self.patient:
             self._dial_later(turn, event.peer, known, REDIAL_MOST_MS)
         else:
@@ -158,6 +199,9 @@ class Contacting:
             known.boot = None
             turn.tell(PeerDead(peer=event.peer))
         turn.tell(PeerUnreachable(peer=event.peer))
+        if known.boot is None and not known.heard_wall and not self._view.wants(event.peer):
+            del self._directory.peers[event.peer]  # it was only looked for, by somebody who looks no more
+            return
         self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, self._directory.probe_ms())
 
@@ -168,6 +212,33 @@ class Contacting:
             self._remember(known, addresses)
             known.redial_ms = REDIAL_MS
             self._dial(turn, peer)
+
+    def on_peers_needed(self, turn: Turn, note: PeersNeeded) -> None:
+        """Have channels with peers that a job needs, wherever they are."""
+        for peer in note.peers:
+            if peer == self._directory.me or self._barred(peer):
+                continue
+            fresh = self._view.need(turn.now.instant, peer)
+            known = self._directory.peers.get(peer)
+            if known is None or not (known.connected or known.addresses):
+                turn.tell(PeerUnreachable(peer=peer))
+            elif fresh or known.redial_at is None:
+                known.redial_ms = REDIAL_MS
+                self._dial(turn, peer)
+
+    def on_part_found(self, turn: Turn, note: PartFound) -> None:
+        """Tell everybody here of one node of a part of the mesh that was cut off; each looks for its own neighbours."""
+        if self._part_told_at is not None and turn.now.instant - self._part_told_at < PART_TOLD_MS:
+            return
+        self._part_told_at = turn.now.instant
+        contact = Contact(peer=note.peer, addresses=addresses_of(note.endpoints))
+        for peer in self._directory.all_connected():
+            if peer != note.peer:
+                turn.send(peer, Contacts(contacts=(contact,)))
+
+    def on_parting(self, _turn: Turn, peer: PeerId, _message: Parting) -> None:
+        """Know that the channel's end, which follows, is not the peer's."""
+        self._known(peer).parted = True
 
     def on_knock_again(self, turn: Turn, timer: KnockAgain) -> None:
         """Try an address that a person gave, for ever: behind it may be another part of the mesh."""
@@ -207,6 +278,7 @@ class Contacting:
                 continue
             new = contact.peer not in self._directory.peers
             if new and not self._takes_up(turn, peer, contact.peer):
+                self._pass_to_dht(turn, contact.peer, addresses)
                 continue
             known = self._known(contact.peer)
             first_hand = known.addresses[: MAX_ADDRESSES // 2]
@@ -238,7 +310,10 @@ class Contacting:
 
     def on_tick(self, turn: Turn) -> None:
         """Ask those that were not heard lately; give up channels that stay silent; try what others tell."""
+        self._view.choose(turn.now.instant)
         self._dial_rumours(turn)
+        self._dial_links(turn)
+        self._part(turn)
         self._tell_again(turn)
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
@@ -309,7 +384,7 @@ class Contacting:
 
     def _takes_up(self, turn: Turn, teller: PeerId, peer: PeerId) -> bool:
         """Begin to try a peer that somebody tells of, unless it was in vain before, or there are too many."""
-        if not self._hearsay.believed(turn.now.instant, teller, peer):
+        if not self._view.takes_anybody() or not self._hearsay.believed(turn.now.instant, teller, peer):
             return False
         if len(self._directory.peers) >= MAX_CONTACTS:
             dropped = self._hearsay.crowded_out(teller)
@@ -319,16 +394,48 @@ class Contacting:
         self._hearsay.add(turn.now.instant, teller, peer)
         return True
 
+    def _pass_to_dht(self, turn: Turn, peer: PeerId, addresses: tuple[Address, ...]) -> None:
+        """In a large mesh, have a peer that somebody tells of asked who is near this one; now and then, not each."""
+        if self._view.takes_anybody() or turn.now.instant < self._told_until:
+            return
+        self._told_until = later(turn.now.instant, NODE_TOLD_MS)
+        found = (endpoint_of(address) for address in addresses)
+        turn.tell(NodeTold(peer=peer, endpoints=tuple(endpoint for endpoint in found if endpoint is not None)))
+
     def _dial_rumours(self, turn: Turn) -> None:
         peers = self._directory.peers
+        most = self._view.openings(turn.now.instant) if self._view.takes_anybody() else 0
         for peer in self._hearsay.due(
-            turn.now.instant, lambda peer: 0 if peers[peer].dialling else len(peers[peer].addresses)
+            turn.now.instant, lambda peer: 0 if peers[peer].dialling else len(peers[peer].addresses), most
         ):
             if self._barred(peer):  # thrown out since it was told of
                 self._hearsay.met(peer)
                 del peers[peer]
             else:
                 self._dial(turn, peer)
+
+    def _dial_links(self, turn: Turn) -> None:
+        """In a large mesh, dial whom the view wants: the DHT knows where they are."""
+        for peer in self._view.links:
+            known = self._directory.peers.get(peer)
+            if known is not None and (known.connected or known.dialling or known.redial_at is not None):
+                continue
+            if self._view.openings(turn.now.instant) < 1:
+                return
+            if known is not None and known.addresses:
+                self._dial(turn, peer)
+            else:
+                turn.tell(PeerUnreachable(peer=peer))
+
+    def _part(self, turn: Turn) -> None:
+        """End a channel that was opened from here and is of no use."""
+        peer = self._view.surplus(turn.now.instant)
+        if peer is not None:
+            known = self._directory.peers[peer]
+            known.connected, known.parted, known.asked_at = False, True, None
+            turn.send(peer, Parting())
+            turn.do(CloseChannel(peer=peer))
+            turn.tell(PeerLost(peer=peer))
 
     def _tell_again(self, turn: Turn) -> None:
         """Now and then tell one peer of the others: it may have forgotten some, and some never heard of it."""
@@ -342,6 +449,11 @@ class Contacting:
 
     def _tell_contacts(self, turn: Turn, peer: PeerId, known: Known) -> None:
         others = [contact for contact in self._directory.contacts(here=known.here) if contact.peer != peer]
+        if len(others) > CONTACTS_TOLD:
+            others.sort(key=lambda contact: distance(peer, contact.peer))
+            nearest, rest = others[:LINKS_NEAREST], others[LINKS_NEAREST:]
+            drawn = (rest.pop(turn.dice.below(len(rest))) for _ in range(CONTACTS_TOLD - LINKS_NEAREST))
+            others = [*nearest, *drawn]
         for portion in portions(Contacts, "contacts", others):
             turn.send(peer, Contacts(contacts=portion))
 

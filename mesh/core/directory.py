@@ -25,6 +25,10 @@ class Known:
     """Whether its hello has come on the present channel."""
     here: bool = False
     """Whether it was last reached on this very machine."""
+    dialled: bool = False
+    """Whether the present channel was opened from here."""
+    parted: bool = False
+    """Whether it is about to close the channel, or did, because it has no use for it: it lives on."""
     left: bool = False
     heard_at: Instant = Instant(0)
     asked_at: Instant | None = None
@@ -47,6 +51,8 @@ class Directory:
     def __init__(self, me: PeerId) -> None:
         self.me = me
         self.peers: dict[PeerId, Known] = {}
+        self.crowd = 0
+        """How many peers there may be, in a mesh too large to be connected to all; 0: who is connected is everybody."""
 
     def connected(self, peer: PeerId) -> bool:
         """Whether a channel to `peer` is open; to oneself it always is."""
@@ -93,7 +99,8 @@ class Directory:
 
     def probe_ms(self) -> int:
         """Return the pause between tries of what may lead to another part of the mesh, once all goes well."""
-        return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * (1 + sum(known.connected for known in self.peers.values())))
+        there = max(self.crowd, 1 + sum(known.connected for known in self.peers.values()))
+        return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * there)
 
     def round_trip_p99_ms(self) -> int | None:
         """Return the 99th percentile of recent round trips, or None before enough were measured."""

@@ -8,7 +8,7 @@ may see different keepers: what a keeper decides bounds waste, it never decides 
 from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
-from mesh.core.notes import HeadHeard, MarkHeard, PeerDead
+from mesh.core.notes import HeadHeard, MarkHeard, PeerDead, PeersNeeded
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, Now, wall_later
@@ -61,6 +61,12 @@ class Keepers:
         if since is None or now.instant - since < KEEPERLESS_MS:
             return []
         return self._closest_live(job, now)[:KEEPERS]
+
+    def company(self, ledger: JobLedger, now: Now) -> tuple[PeerId, ...]:
+        """Return whom whoever has part in a job needs channels with: its closest marked keepers and its submitter."""
+        marked = self._meshset.live_marks(ledger.id, now.wall)
+        closest = sorted(marked, key=lambda peer: distance(peer, ledger.id))[:KEEPERS]
+        return tuple(dict.fromkeys((*closest, ledger.submitter)))
 
     def acting(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among those that arbitrate the job."""
@@ -134,6 +140,7 @@ class Keepers:
             if self.acting(job, now):
                 self._mark(turn, job)
         if self._directory.me in (ledger.submitter, *answering):
+            turn.tell(PeersNeeded(peers=self.company(ledger, now)))
             self._recruit(turn, ledger)
 
     def _recruit(self, turn: Turn, ledger: JobLedger) -> None:

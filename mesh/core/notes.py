@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId
 from mesh.wire.envelope import Signed
-from mesh.wire.lookups import Pointer
+from mesh.wire.lookups import Endpoint, Pointer
 from mesh.wire.messages import Head
 from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
 
@@ -50,6 +50,29 @@ class JobStruck:
     """Records of a job have become void, or act again."""
 
     job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersNeeded:
+    """A job needs channels with these peers: its keepers, its submitter, who has its files; said again while so."""
+
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartFound:
+    """This node belongs to a part of the mesh that this peer knew nothing of: others may not know of it either."""
+
+    peer: PeerId
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTold:
+    """In a large mesh somebody told of a peer that is unknown here."""
+
+    peer: PeerId
+    endpoints: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +232,9 @@ Note: TypeAlias = (
     | Barred
     | ShutOut
     | JobStruck
+    | PeersNeeded
+    | PartFound
+    | NodeTold
     | PeerUnreachable
     | PointersRead
     | PointerKept

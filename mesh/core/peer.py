@@ -18,8 +18,9 @@ from mesh.core.beacons import Beacons
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting
 from mesh.core.delivery import Delivery
+from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory
-from mesh.core.effects import CloseChannel, Effect, Stopped
+from mesh.core.effects import Effect
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
@@ -37,9 +38,11 @@ from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
 from mesh.core.status import HelperView, JobView, MeshView, TaskView
+from mesh.core.stopping import Stopping
 from mesh.core.swarm import Swarm
 from mesh.core.sync import Sync
 from mesh.core.turn import Turn
+from mesh.core.view import View
 from mesh.core.views import Views
 from mesh.core.whereabouts import Whereabouts
 from mesh.core.windows import Windows
@@ -47,10 +50,10 @@ from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, Now, later
-from mesh.ground.limits import DRAIN_MS, GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
+from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
 from mesh.wire import messages as ms
-from mesh.wire.dials import DialledBack, DialMe
+from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import peer_id
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId
@@ -67,10 +70,6 @@ class Peer:
         self._me = me
         self._dice = Dice(seed)
         self._last: Instant | None = None
-        self._stopping = False
-        self._drain_until: Instant | None = None
-        """When to stop although this peer's last pictures are not safe yet; None: it still renders."""
-        self._stopped = False
         self._build()
         self.event_routes: dict[type, Route] = self._routes_of_events()
         self.message_routes: dict[type, Hearing] = self._routes_of_messages()
@@ -79,7 +78,7 @@ class Peer:
 
     def handle(self, now: Now, event: ev.Event) -> list[Effect]:
         """Take one event to its end and return what the world is asked for, in order."""
-        if self._stopped:
+        if self.stopping.over:
             return []
         turn = Turn(now, self._dice, self.id)
         if self._last is not None and now.instant - self._last > HEARTBEAT_MS + GAP_MS:
@@ -90,8 +89,7 @@ class Peer:
         self._last = now.instant
         self.event_routes[type(event)](turn, event)
         self._settle(turn)
-        if self._stopping:
-            self._try_to_stop(turn)
+        self.stopping.settle(turn)
         return turn.effects
 
     @property
@@ -122,10 +120,12 @@ class Peer:
         self.directory = Directory(me)
         self.ledger = Ledger()
         self.members = Members(self._me.mesh, self._me.chain)
-        self.contacting = Contacting(self.directory, self.members.barred)
+        self.dht = Dht(self.directory, self.members)
+        self.view = View(self.directory, self.dht.table.answering, self._me.everybody)
+        self.contacting = Contacting(self.directory, self.members.barred, self.view)
         self.beacons = Beacons(self.directory)
         self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
-        self.whereabouts = Whereabouts(self.directory, self.members, self.contacting, signer, self._me.name)
+        self.whereabouts = Whereabouts(self.dht, self.contacting, signer, self._me.name)
         self.door = Door(self.members, signer, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
@@ -188,6 +188,9 @@ class Peer:
 
     def _build_for_the_owner(self) -> None:
         self.pausing = Pausing(self.host)
+        self.stopping = Stopping(
+            self.host, self.directory, lambda: self.slots.idle, lambda: bool(self.holding.unsafe_of_mine())
+        )
         self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
         self.backdials = Backdials(self.directory, self.ops)
 
@@ -207,7 +210,7 @@ class Peer:
             ev.DialFailed: self.contacting.on_dial_failed,
             ev.BeaconHeard: self.beacons.on_beacon_heard,
             ev.MessageHeard: lambda turn, event: self._hear(turn, event.peer, event.message),
-            ev.DatagramHeard: self.whereabouts.dht.on_datagram_heard,
+            ev.DatagramHeard: self.dht.on_datagram_heard,
             ev.AdmissionAsked: self._on_admission_asked,
             ev.RenewalAsked: self.door.on_renewal_asked,
             ev.JobPlanned: self.jobs.on_job_planned,
@@ -263,9 +266,13 @@ class Peer:
             ms.Revocations: self.revoking.on_revocations,
             DialMe: self.backdials.on_dial_me,
             DialledBack: self.backdials.on_dialled_back,
+            Parting: self.contacting.on_parting,
         }
 
     def _routes_of_notes(self) -> dict[type, tuple[Route, ...]]:
+        return {**self._routes_of_notes_about_peers(), **self._routes_of_notes_about_jobs()}
+
+    def _routes_of_notes_about_peers(self) -> dict[type, tuple[Route, ...]]:
         return {
             nt.PeerReached: (
                 self.revoking.on_peer_reached,
@@ -284,10 +291,18 @@ class Peer:
             nt.Barred: (self.contacting.on_barred,),
             nt.ShutOut: (lambda turn, _note: self.slots.on_stop_asked(turn, now=True),),
             nt.JobStruck: (self.holding.on_job_struck, self.delivery.on_job_struck),
+            nt.PeersNeeded: (self.contacting.on_peers_needed,),
+            nt.PartFound: (self.contacting.on_part_found,),
+            nt.NodeTold: (self.dht.on_node_told,),
             nt.PeerUnreachable: (self.whereabouts.on_peer_unreachable,),
             nt.PointersRead: (self.whereabouts.on_pointers_read,),
             nt.PointerKept: (self.whereabouts.on_pointer_kept,),
             nt.Slept: (self._on_slept,),
+            nt.PauseChanged: (self.slots.on_pause_changed, self.claims.on_pause_changed, self.availability.tell),
+        }
+
+    def _routes_of_notes_about_jobs(self) -> dict[type, tuple[Route, ...]]:
+        return {
             nt.HeadHeard: (self.keepers.on_head_heard, self.scenes.on_head_heard, self.claims.on_head_heard),
             nt.MarkHeard: (
                 lambda _turn, note: self.keepers.on_mark_heard(note),
@@ -333,7 +348,6 @@ class Peer:
             nt.TasksSafe: (self._on_tasks_safe,),
             nt.TaskDelivered: (self.seals.on_task_delivered,),
             nt.Publish: (self.sync.on_publish,),
-            nt.PauseChanged: (self.slots.on_pause_changed, self.claims.on_pause_changed, self.availability.tell),
         }
 
     def _routes_of_timers(self) -> dict[type, Route]:
@@ -348,8 +362,8 @@ class Peer:
             tm.FetchLate: self.swarm.on_fetch_late,
             tm.HearingEnds: self._on_hearing_ends,
             tm.ReachEnds: self.backdials.on_reach_ends,
-            tm.AnswerLate: self.whereabouts.dht.on_answer_late,
-            tm.RefreshDue: self.whereabouts.dht.on_refresh_due,
+            tm.AnswerLate: self.dht.on_answer_late,
+            tm.RefreshDue: self.dht.on_refresh_due,
         }
 
     def _settle(self, turn: Turn) -> None:
@@ -427,9 +441,7 @@ class Peer:
         self.claims.follow_all(turn)
 
     def _on_stop_asked(self, turn: Turn, event: ev.StopAsked) -> None:
-        self.host.draining = True
-        self._stopping = True
-        self._drain_until = turn.now.instant if event.now else None
+        self.stopping.on_stop_asked(turn, event)
         self.availability.tell(turn)
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
@@ -485,15 +497,3 @@ class Peer:
         self.delivery.on_tick(turn)
         self.seals.on_tick(turn)
         self.availability.tell(turn)
-
-    def _try_to_stop(self, turn: Turn) -> None:
-        if self._drain_until is None:
-            if not self.slots.idle:
-                return
-            self._drain_until = later(turn.now.instant, DRAIN_MS)
-        alone = not self.directory.all_connected()
-        if alone or turn.now.instant >= self._drain_until or not self.holding.unsafe_of_mine():
-            for peer in self.directory.all_connected():
-                turn.do(CloseChannel(peer=peer))
-            turn.do(Stopped())
-            self._stopped = True

@@ -15,10 +15,8 @@ from blake3 import blake3
 from mesh.core.contacts import Contacting
 from mesh.core.dht.dht import Dht
 from mesh.core.dht.endpoints import addresses_of, believed, is_loopback
-from mesh.core.directory import Directory
 from mesh.core.effects import PeerFound, Reply
 from mesh.core.events import PeerAsked, Started
-from mesh.core.membership import Members
 from mesh.core.notes import PeerReached, PeerUnreachable, PointerKept, PointersRead
 from mesh.core.turn import Turn
 from mesh.ground.ids import PeerId
@@ -61,10 +59,8 @@ class Seek:
 class Whereabouts:
     """Tell where this peer is; find where others are."""
 
-    def __init__(
-        self, directory: Directory, members: Members, contacting: Contacting, signer: Signer, name: str
-    ) -> None:
-        self.dht = Dht(directory, members)
+    def __init__(self, dht: Dht, contacting: Contacting, signer: Signer, name: str) -> None:
+        self.dht = dht
         self._contacting = contacting
         self._signer = signer
         self._name = clipped(name, _NAME_BYTES)

@@ -200,6 +200,9 @@ each connected peer where that is longer. So are the addresses that a person gav
 PROBE_PER_PEER_MS = SECOND_MS
 """However large a mesh, an address that all its peers were given hears from one of them a second."""
 
+EVERYBODY = 128
+"""Peers up to which each keeps a channel with every other: an idle channel costs a probe now and then."""
+
 PING_MS = 5 * SECOND_MS
 """Round trips are measured that often."""
 
@@ -286,6 +289,9 @@ DHT_PINGS_PER_SECOND = 4
 
 DHT_STRANGERS = 256
 """Peers that wait to be asked."""
+
+DHT_PART = DHT_COPIES // 2
+"""So many of the nearest peers unknown until now: not some newcomers, but a part of the mesh that was cut off."""
 
 DHT_OLD_MS = 15 * MINUTE_MS
 """A peer not heard of for so long is asked whether it is there before a full bucket turns a newcomer away."""

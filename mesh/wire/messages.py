@@ -14,7 +14,7 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
-from mesh.wire.dials import DialledBack, DialMe
+from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
@@ -434,6 +434,7 @@ Message: TypeAlias = (
     | Revocations
     | DialMe
     | DialledBack
+    | Parting
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from mesh.core import notes as nt
 from mesh.core.contacts import Contacting
+from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory, Known
 from mesh.core.effects import Effect, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, Started
@@ -66,8 +67,8 @@ class DhtRig:
         self.directory = Directory(self.me.id)
         self.members = Members(cast.mesh, self.me.chain)
         self.contacting = Contacting(self.directory)
-        self.whereabouts = Whereabouts(self.directory, self.members, self.contacting, self.me.signer, "me")
-        self.dht = self.whereabouts.dht
+        self.dht = Dht(self.directory, self.members)
+        self.whereabouts = Whereabouts(self.dht, self.contacting, self.me.signer, "me")
         self.now = NOW
         self.effects: list[Effect] = []
         self.notes: list[nt.Note] = []
@@ -179,5 +180,8 @@ def crowd(rig: DhtRig, cast: Cast, many: int) -> list[Actor]:
     actors = [cast.actor(f"p{number}") for number in range(many)]
     for number, actor in enumerate(actors):
         rig.greet(actor, number)
+    for peer, question in rig.asked(lk.FindNodes):
+        number = [actor.id for actor in actors].index(peer)
+        rig.hear(actors[number], lk.NodesFound(number=question.number, nodes=()), number)
     rig.clear()
     return actors

@@ -11,6 +11,7 @@ from mesh.core.peer import Peer
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import HOUR_MS, Instant, Now, WallTime
+from mesh.ground.limits import EVERYBODY
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
@@ -38,12 +39,19 @@ class Rig:
         contacts: tuple[ms.Address, ...] = (),
         addresses: tuple[ms.Address, ...] = (),
         beacon: bool = False,
+        everybody: int = EVERYBODY,
     ) -> None:
         self.cast = cast
         self.me = actor or cast.actor(name, roles)
-        self.peer = Peer(
-            Me(signer=self.me.signer, chain=self.me.chain, mesh=cast.mesh, boot=boot(name), name=name), b"seed"
+        me = Me(
+            signer=self.me.signer,
+            chain=self.me.chain,
+            mesh=cast.mesh,
+            boot=boot(name),
+            name=name,
+            everybody=everybody,
         )
+        self.peer = Peer(me, b"seed")
         self.now = NOW
         self.effects: list[ef.Effect] = []
         """All that the peer asked for since the last `clear`."""

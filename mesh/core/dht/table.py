@@ -189,6 +189,10 @@ class Table:
         """Return everybody who has a place."""
         return [node for bucket in self._tree.buckets for node in bucket.nodes.values()]
 
+    def answering(self) -> list[PeerId]:
+        """Return who has a place and answered when last asked."""
+        return [node.peer for node in self.neighbours() if not node.fails]
+
     def ranges(self) -> list[Range]:
         """Return the buckets' ranges, this peer's own left out: looking for itself has looked into that one."""
         return [

@@ -46,6 +46,7 @@ NUMBERS = {
     "Revocations": 28,
     "DialMe": 29,
     "DialledBack": 30,
+    "Parting": 35,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,

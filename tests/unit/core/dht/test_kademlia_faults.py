@@ -221,10 +221,10 @@ def test_13_who_has_nobody_left_asks_those_it_knows_for_ever(rig: DhtRig, cast: 
     ann = cast.actor("ann")
     rig.met(ann, 3)
     rig.wait(MINUTE_MS, ticking=True)
-    tries = len(rig.asked(lk.NodePing))
+    tries = len(rig.asked(lk.FindNodes))
     rig.wait(HOUR_MS, ticking=True)
     assert tries > 2
-    assert len(rig.asked(lk.NodePing)) > 20 * tries
+    assert len(rig.asked(lk.FindNodes)) > 20 * tries
     rig.greet(ann, 3)
     assert len(rig.dht.table) == 1
 
