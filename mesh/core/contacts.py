@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
 from mesh.core.hearsay import Hearsay
-from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached, PeerUnreachable
+from mesh.core.notes import Barred, PeerDead, PeerGone, PeerLost, PeerReached, PeerUnreachable
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, PeerId
@@ -31,7 +31,6 @@ from mesh.ground.limits import (
     HEARD_MS,
     LEASE_MS,
     MAX_CONTACTS,
-    PING_MS,
     PROBE_PER_PEER_MS,
     REDIAL_MOST_MS,
     REDIAL_MS,
@@ -237,6 +236,12 @@ class Contacting:
             turn.tell(PeerLost(peer=peer))
             turn.tell(PeerDead(peer=peer))
 
+    def on_peer_gone(self, turn: Turn, note: PeerGone) -> None:
+        """Give up the channel to a peer that is silent to all; silence proves nothing, and it is dialled again."""
+        known = self._directory.peers.get(note.peer)
+        if known is not None and known.connected:
+            self._give_up(turn, note.peer, known)
+
     def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:
         """A refusal proves death; either way try again later."""
         known = self._directory.peers.get(event.peer)
@@ -325,14 +330,19 @@ class Contacting:
         known = self._known(peer)
         sent = known.pings.pop(pong.number, None)
         if sent is not None:
-            known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], turn.now.instant - sent]
+            self.measured(peer, turn.now.instant - sent)
+
+    def measured(self, peer: PeerId, sample_ms: int) -> None:
+        """Note how long a question and its answer took."""
+        known = self._known(peer)
+        known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], sample_ms]
 
     def on_anything(self, turn: Turn, peer: PeerId) -> None:
         """Note that a peer spoke, whatever it said."""
         self._heard(turn, self._known(peer))
 
     def on_tick(self, turn: Turn) -> None:
-        """Ask those that were not heard lately; give up channels that stay silent; try what others tell."""
+        """Ask again who did not answer; give up channels that stay silent; try what others tell."""
         self._dial_rumours(turn)
         self._tell_again(turn)
         for peer in self._directory.all_connected():
@@ -340,7 +350,7 @@ class Contacting:
             self._keep(turn, peer, known)
             if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
-            elif known.asked_at is not None or turn.now.instant - known.heard_at >= PING_MS or not known.round_trips_ms:
+            elif known.asked_at is not None or not known.round_trips_ms:
                 self.ask(turn, peer)
 
     def ask(self, turn: Turn, peer: PeerId) -> None:

@@ -34,6 +34,13 @@ class PeerDead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerGone:
+    """A member of the view is silent to all: its channel is of no use. That proves nothing about its process."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Barred:
     """These members are connected and may not be: a revocation shuts them, or this peer, out."""
 
@@ -206,6 +213,7 @@ Note: TypeAlias = (
     PeerReached
     | PeerLost
     | PeerDead
+    | PeerGone
     | Barred
     | ShutOut
     | JobStruck

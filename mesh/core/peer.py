@@ -31,6 +31,7 @@ from mesh.core.meshset import MeshSet
 from mesh.core.ops import Ops
 from mesh.core.outcomes import Outcomes
 from mesh.core.pausing import Pausing
+from mesh.core.probing import Probing
 from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
@@ -52,6 +53,7 @@ from mesh.wire import messages as ms
 from mesh.wire.dials import DialledBack, DialMe
 from mesh.wire.envelope import peer_id
 from mesh.wire.members import Role
+from mesh.wire.probes import PROBE_MESSAGES
 from mesh.wire.records import EngineId
 
 Route = Callable[[Turn, Any], object]
@@ -122,6 +124,7 @@ class Peer:
         self.ledger = Ledger()
         self.members = Members(self._me.mesh, self._me.chain)
         self.contacting = Contacting(self.directory, self.members.barred)
+        self.probing = Probing(self.directory, self.contacting, self.members.barred)
         self.beacons = Beacons(self.directory)
         self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
         self.whereabouts = Whereabouts(self.directory, self.members, self.contacting, signer, self._me.name)
@@ -134,7 +137,9 @@ class Peer:
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
         self.slots = Slots(self.ledger, self.host, self.ops)
-        self._build_for_the_owner()
+        self.pausing = Pausing(self.host)
+        self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
+        self.backdials = Backdials(self.directory, self.ops)
         self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
         self.seals = Seals(
@@ -183,12 +188,8 @@ class Peer:
             delivery=self.delivery,
             jobs=self.jobs,
             sync=self.sync,
+            probing=self.probing,
         )
-
-    def _build_for_the_owner(self) -> None:
-        self.pausing = Pausing(self.host)
-        self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
-        self.backdials = Backdials(self.directory, self.ops)
 
     def _routes_of_events(self) -> dict[type, Route]:
         return {
@@ -206,7 +207,7 @@ class Peer:
             ev.DialFailed: self.contacting.on_dial_failed,
             ev.BeaconHeard: self.beacons.on_beacon_heard,
             ev.MessageHeard: lambda turn, event: self._hear(turn, event.peer, event.message),
-            ev.DatagramHeard: self.whereabouts.dht.on_datagram_heard,
+            ev.DatagramHeard: self._on_datagram_heard,
             ev.AdmissionAsked: self._on_admission_asked,
             ev.RenewalAsked: self.door.on_renewal_asked,
             ev.JobPlanned: self.jobs.on_job_planned,
@@ -273,12 +274,15 @@ class Peer:
                 self.holding.on_peer_reached,
                 self.swarm.on_peer_reached,
                 self.whereabouts.on_peer_reached,
+                self.probing.on_peer_reached,
             ),
             nt.PeerLost: (
                 lambda _turn, note: self.windows.on_peer_lost(note),
                 self.swarm.on_peer_lost,
                 self.claims.on_peer_lost,
+                self.probing.on_peer_lost,
             ),
+            nt.PeerGone: (self.contacting.on_peer_gone,),
             nt.PeerDead: (self.leases.on_peer_dead, self.keepers.on_peer_dead),
             nt.Barred: (self.contacting.on_barred,),
             nt.ShutOut: (lambda turn, _note: self.slots.on_stop_asked(turn, now=True),),
@@ -349,6 +353,9 @@ class Peer:
             tm.ReachEnds: self.backdials.on_reach_ends,
             tm.AnswerLate: self.whereabouts.dht.on_answer_late,
             tm.RefreshDue: self.whereabouts.dht.on_refresh_due,
+            tm.ProbeDue: self.probing.on_probe_due,
+            tm.ProbeLate: self.probing.on_probe_late,
+            tm.TidingsDue: self.probing.on_tidings_due,
         }
 
     def _settle(self, turn: Turn) -> None:
@@ -382,11 +389,10 @@ class Peer:
         self.revoking.restore(by_kind.get(kp.KeptRevocation, []))
         for entry in by_kind.get(kp.KeptAdmission, []):
             self.door.admissions[entry.admission.id] = (entry.admission, entry.until)
-        heads = [entry.head for entry in by_kind.get(kp.KeptHead, [])]
-        marks = [entry.mark for entry in by_kind.get(kp.KeptMark, [])]
         self.pausing.restore(by_kind.get(kp.KeptPause, []))
         self.swarm.restore(event.complete)
-        self.meshset.restore(heads, marks, turn.now.wall)
+        marks = [entry.mark for entry in by_kind.get(kp.KeptMark, [])]
+        self.meshset.restore([entry.head for entry in by_kind.get(kp.KeptHead, [])], marks, turn.now.wall)
         self.sync.restore(entry for kept in by_kind.get(kp.KeptEntries, []) for entry in kept.entries)
         self.holding.restore(entry.hold for entry in by_kind.get(kp.KeptHold, []))
         orders = (kp.KeptOrder, kp.KeptDelivery, kp.KeptDone)
@@ -402,6 +408,7 @@ class Peer:
         self.contacting.on_started(turn, event, by_kind.get(kp.KeptContact, []))
         self.whereabouts.on_started(turn, event)
         self.beacons.on_started(turn, event)
+        self.probing.on_started(turn)
         self.keepers.on_started(turn)
         self.leases.on_started(turn)
         self.holding.on_started(turn)
@@ -410,6 +417,12 @@ class Peer:
             if not order.closed:
                 self.sync.watch(turn, order.job)
         turn.wake(tm.Tick(), HEARTBEAT_MS)
+
+    def _on_datagram_heard(self, turn: Turn, event: ev.DatagramHeard) -> None:
+        if isinstance(event.message, PROBE_MESSAGES):
+            self.probing.on_datagram_heard(turn, event, event.message)
+        else:
+            self.whereabouts.dht.on_datagram_heard(turn, event)
 
     def _on_channel_opened(self, turn: Turn, event: ev.ChannelOpened) -> None:
         self.members.meet(event.shown)
@@ -454,6 +467,7 @@ class Peer:
 
     def _on_slept(self, turn: Turn, _note: nt.Slept) -> None:
         self.contacting.on_slept(turn)
+        self.probing.on_slept(turn)
         self.leases.on_slept(turn)
         self.windows.on_slept()
         self.slots.on_slept(turn)
@@ -467,22 +481,10 @@ class Peer:
 
     def _on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
-        self.pausing.on_tick(turn)
-        self.contacting.on_tick(turn)
-        self.whereabouts.on_tick(turn)
-        self.beacons.on_tick(turn)
-        self.door.on_tick(turn)
-        self.revoking.on_tick(turn)
-        self.keepers.on_tick(turn)
-        self.sync.on_tick(turn)
-        self.leases.on_tick(turn)
-        self.windows.on_tick(turn)
-        self.claims.on_tick(turn)
-        self.swarm.on_tick(turn)
-        self.scenes.on_tick(turn)
-        self.holding.on_tick(turn)
-        self.delivery.on_tick(turn)
-        self.seals.on_tick(turn)
+        peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking)
+        jobs = (self.keepers, self.sync, self.leases, self.windows, self.claims)
+        for machine in (*peers, *jobs, self.swarm, self.scenes, self.holding, self.delivery, self.seals):
+            machine.on_tick(turn)
         self.availability.tell(turn)
 
     def _try_to_stop(self, turn: Turn) -> None:

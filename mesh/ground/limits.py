@@ -200,9 +200,6 @@ each connected peer where that is longer. So are the addresses that a person gav
 PROBE_PER_PEER_MS = SECOND_MS
 """However large a mesh, an address that all its peers were given hears from one of them a second."""
 
-PING_MS = 5 * SECOND_MS
-"""Round trips are measured that often."""
-
 SILENT_MS = LEASE_MS
 """A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""
 
@@ -235,6 +232,80 @@ CLOCK_WARN_MS = MINUTE_MS
 
 CLOCK_BAD_MS = 10 * MINUTE_MS
 """Clocks that differ by more break things: keepers' marks from so far ahead are not taken."""
+
+# Who is there: probes, doubts and tidings. Silence proves nothing; it costs a peer its channel, and that soon comes back.
+
+PROBE_MS = SECOND_MS
+"""One member of the view is probed so often, whatever its size: every peer is probed by about one other a second."""
+
+PROBE_PATIENCE_MS = 500
+"""How long the answer to a probe is waited for before others ask: longer than a round trip around the world."""
+
+PROBE_PATIENCE_LEAST_MS = 150
+"""Measured round trips shorten that to no less: a busy host's pause."""
+
+PROBE_WHOLE_MS = 2 * PROBE_PATIENCE_MS
+"""And so long until it is called unanswered, whether others asked too, the channel, or both."""
+
+PROBE_HELPERS = 3
+"""Others that are asked to probe who did not answer: all of them share a bad way with it in few cases."""
+
+PROBES_OPEN = 64
+"""Probes under way at once, and as many for others: more are only wanted where half of a large view is gone."""
+
+PROBES_ANSWERED_PER_SECOND = 16
+"""Probes of one peer that are answered in a second: many times what an honest one asks, whatever it hears."""
+
+PROBES_HELPED_PER_SECOND = 4
+"""Probes that are made for one other peer in a second, wherever it says that the third one is."""
+
+DEAF_PROBES = 3
+"""So many probes in a row that a peer answered on its channel and not by datagram: something lets none through."""
+
+DEAF_MS = 10 * MINUTE_MS
+"""So long only the channel is asked then: each try by datagram is a handshake in vain."""
+
+CHANNEL_QUIET_MS = 15 * SECOND_MS
+"""A channel that said nothing for so long is asked as well when its peer is probed: only its own answer proves it."""
+
+LATE_MS = 250
+"""A timer that comes so late means that this host is too busy to judge of others' silence."""
+
+HEALTH_WORST = 7
+"""How ill this peer may think of itself: all its patience is so many times longer, and once more."""
+
+DOUBT_MS = SECOND_MS
+"""The least time for which a peer may clear itself among ten; another second each for a hundred, a thousand."""
+
+DOUBT_FACTOR = 4
+"""So much longer it has where nobody else finds it silent: as long as a silent channel lives, among a hundred."""
+
+DOUBT_WITNESSES = 3
+"""Others that asked it themselves in vain, and it has the least time."""
+
+DOUBT_AGAIN_MS = SECOND_MS
+"""A doubted peer is asked again so often."""
+
+DOUBT_TOLD_MS = 200
+"""Hearsay is told on after that, if it still stands: who answers us at once is not doubted aloud."""
+
+DOUBTS_PER_TELLER = 16
+"""Peers that one other can make this one doubt, and so probe, in a second: as many as one datagram names."""
+
+REFUTED_MS = 10 * SECOND_MS
+"""Having to clear itself makes a peer think worse of its own health that often at most: a liar could do it at will."""
+
+TIDINGS_MS = 250
+"""While there are fresh tidings they are told so often, and doubts are looked at."""
+
+TIDINGS_PEERS = 3
+"""To so many peers at a time, drawn anew: all of a hundred know after four or five times."""
+
+TIDINGS_TOLD = 4
+"""Each is told so many times, times the digits of the number of peers, as an epidemic needs, with some to spare."""
+
+MAX_TIDINGS_KEPT = 512
+"""Tidings that are being told; the most told one makes room. As many as two views have members."""
 
 # The DHT: who is where. Nothing that must be true rests on it.
 
@@ -461,6 +532,8 @@ assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
+assert PROBE_PATIENCE_LEAST_MS < PROBE_PATIENCE_MS < PROBE_WHOLE_MS <= PROBE_MS
+assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS
 assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS

@@ -60,6 +60,7 @@ from mesh.wire.lookups import (
     dht_id,
 )
 from mesh.wire.members import let_in_by
+from mesh.wire.probes import PROBE_MESSAGES
 
 _ANSWERS = (NodePong, NodesFound, PointersFound, PointerStored)
 
@@ -143,6 +144,7 @@ class Dht:
         if self._members.barred(event.peer):
             return
         message, endpoint = event.message, endpoint_of(event.address)
+        assert not isinstance(message, PROBE_MESSAGES), "what is said of who is there is not the DHT's"
         if isinstance(message, _ANSWERS):
             asked = self.questions.answered(turn, event.peer, message)
             if asked is None:
