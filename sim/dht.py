@@ -83,7 +83,7 @@ class Node:
         self.directory = Directory(self.id)
         self.contacting = Contacting(self.directory)
         self.dht = Dht(self.directory, Members(crowd.mesh, chain))
-        self.whereabouts = Whereabouts(self.dht, self.contacting, signer, f"p{index}")
+        self.whereabouts = Whereabouts(self.dht, self.directory, self.contacting, signer, f"p{index}")
         self.contacting.available = Available(
             engines=(EngineId(name="blender", version="4.2.23", build="sim"),),
             slots=1,

@@ -19,7 +19,6 @@ alone.
 from collections.abc import Callable
 from dataclasses import replace
 
-from mesh.core.dht.endpoints import addresses_of, endpoint_of
 from mesh.core.directory import MUTE_MS, Directory, Known
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
@@ -27,8 +26,8 @@ from mesh.core.hearsay import Hearsay
 from mesh.core.notes import (
     Barred,
     NodeTold,
-    PartFound,
     PeerDead,
+    PeerGone,
     PeerLost,
     PeerReached,
     PeersNeeded,
@@ -38,12 +37,11 @@ from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.core.view import LINKS_NEAREST, OPENING_MS, View, distance
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
+from mesh.ground.instants import MINUTE_MS, Instant, later
 from mesh.ground.limits import (
     DIAL_BACK_MS,
     LEASE_MS,
     MAX_CONTACTS,
-    PING_MS,
     REDIAL_MOST_MS,
     REDIAL_MS,
     SETTLE_SAMPLES,
@@ -62,12 +60,6 @@ assert QUIET_MS + MUTE_MS < LEASE_MS
 
 CONTACTS_TOLD = 32
 """Peers that one tells a newcomer of: those nearest to it, and others by lot; each of them tells of others again."""
-
-PART_TOLD_MS = 30 * SECOND_MS
-"""Others are told of a newly found part of the mesh that often at most: they pass it on."""
-
-NODE_TOLD_MS = 5 * SECOND_MS
-"""In a large mesh one of those that others tell of is asked that often: thirty tellers name one part thirty times."""
 
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
@@ -95,9 +87,6 @@ class Contacting:
         """How often an address that a person gave was tried since there was last anybody."""
         self._tell_at: Instant | None = None
         """When somebody is told again whom we know."""
-        self._part_told_at: Instant | None = None
-        self._told_until = Instant(0)
-        """Before that no further peer that is told of goes to the DHT."""
         self._number = 0
         self._strange: dict[Address, None] = {}
         self.patient = False
@@ -183,6 +172,12 @@ class Contacting:
             turn.tell(PeerLost(peer=peer))
             turn.tell(PeerDead(peer=peer))
 
+    def on_peer_gone(self, turn: Turn, note: PeerGone) -> None:
+        """Give up the channel to a peer that is silent to all; silence proves nothing, and it is dialled again."""
+        known = self._directory.peers.get(note.peer)
+        if known is not None and known.connected:
+            self._give_up(turn, note.peer, known)
+
     def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:
         """A refusal proves death; either way try again later."""
         known = self._directory.peers.get(event.peer)
@@ -226,16 +221,6 @@ class Contacting:
                 known.redial_ms = REDIAL_MS
                 self._dial(turn, peer)
 
-    def on_part_found(self, turn: Turn, note: PartFound) -> None:
-        """Tell everybody here of one node of a part of the mesh that was cut off; each looks for its own neighbours."""
-        if self._part_told_at is not None and turn.now.instant - self._part_told_at < PART_TOLD_MS:
-            return
-        self._part_told_at = turn.now.instant
-        contact = Contact(peer=note.peer, addresses=addresses_of(note.endpoints))
-        for peer in self._directory.all_connected():
-            if peer != note.peer:
-                turn.send(peer, Contacts(contacts=(contact,)))
-
     def on_parting(self, _turn: Turn, peer: PeerId, _message: Parting) -> None:
         """Know that the channel's end, which follows, is not the peer's."""
         self._known(peer).parted = True
@@ -278,7 +263,7 @@ class Contacting:
                 continue
             new = contact.peer not in self._directory.peers
             if new and not self._takes_up(turn, peer, contact.peer):
-                self._pass_to_dht(turn, contact.peer, addresses)
+                turn.tell(NodeTold(peer=contact.peer, addresses=addresses))
                 continue
             known = self._known(contact.peer)
             first_hand = known.addresses[: MAX_ADDRESSES // 2]
@@ -302,14 +287,19 @@ class Contacting:
         known = self._known(peer)
         sent = known.pings.pop(pong.number, None)
         if sent is not None:
-            known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], turn.now.instant - sent]
+            self.measured(peer, turn.now.instant - sent)
+
+    def measured(self, peer: PeerId, sample_ms: int) -> None:
+        """Note how long a question and its answer took."""
+        known = self._known(peer)
+        known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], sample_ms]
 
     def on_anything(self, turn: Turn, peer: PeerId) -> None:
         """Note that a peer spoke, whatever it said."""
         self._heard(turn, self._known(peer))
 
     def on_tick(self, turn: Turn) -> None:
-        """Ask those that were not heard lately; give up channels that stay silent; try what others tell."""
+        """Ask again who did not answer; give up channels that stay silent; try what others tell."""
         self._view.choose(turn.now.instant)
         self._dial_rumours(turn)
         self._dial_links(turn)
@@ -320,7 +310,7 @@ class Contacting:
             self._keep(turn, peer, known)
             if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
-            elif known.asked_at is not None or turn.now.instant - known.heard_at >= PING_MS or not known.round_trips_ms:
+            elif known.asked_at is not None or not known.round_trips_ms:
                 self.ask(turn, peer)
 
     def ask(self, turn: Turn, peer: PeerId) -> None:
@@ -393,14 +383,6 @@ class Contacting:
             del self._directory.peers[dropped]
         self._hearsay.add(turn.now.instant, teller, peer)
         return True
-
-    def _pass_to_dht(self, turn: Turn, peer: PeerId, addresses: tuple[Address, ...]) -> None:
-        """In a large mesh, have a peer that somebody tells of asked who is near this one; now and then, not each."""
-        if self._view.takes_anybody() or turn.now.instant < self._told_until:
-            return
-        self._told_until = later(turn.now.instant, NODE_TOLD_MS)
-        found = (endpoint_of(address) for address in addresses)
-        turn.tell(NodeTold(peer=peer, endpoints=tuple(endpoint for endpoint in found if endpoint is not None)))
 
     def _dial_rumours(self, turn: Turn) -> None:
         peers = self._directory.peers

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId
 from mesh.wire.envelope import Signed
-from mesh.wire.lookups import Endpoint, Pointer
-from mesh.wire.messages import Head
+from mesh.wire.lookups import Pointer
+from mesh.wire.messages import Address, Head
 from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
 
 
@@ -29,6 +29,13 @@ class PeerLost:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerDead:
     """A member's process is surely gone: it left, its host refused, or it has another boot."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerGone:
+    """A member of the view is silent to all: its channel is of no use. That proves nothing about its process."""
 
     peer: PeerId
 
@@ -64,15 +71,15 @@ class PartFound:
     """This node belongs to a part of the mesh that this peer knew nothing of: others may not know of it either."""
 
     peer: PeerId
-    endpoints: tuple[Endpoint, ...]
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTold:
-    """In a large mesh somebody told of a peer that is unknown here."""
+    """Somebody told of a peer that is unknown here, and that this one does not dial for that."""
 
     peer: PeerId
-    endpoints: tuple[Endpoint, ...]
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +236,7 @@ Note: TypeAlias = (
     PeerReached
     | PeerLost
     | PeerDead
+    | PeerGone
     | Barred
     | ShutOut
     | JobStruck

@@ -203,9 +203,6 @@ PROBE_PER_PEER_MS = SECOND_MS
 EVERYBODY = 128
 """Peers up to which each keeps a channel with every other: an idle channel costs a probe now and then."""
 
-PING_MS = 5 * SECOND_MS
-"""Round trips are measured that often."""
-
 SILENT_MS = LEASE_MS
 """A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""
 
@@ -238,6 +235,80 @@ CLOCK_WARN_MS = MINUTE_MS
 
 CLOCK_BAD_MS = 10 * MINUTE_MS
 """Clocks that differ by more break things: keepers' marks from so far ahead are not taken."""
+
+# Who is there: probes, doubts and tidings. Silence proves nothing; it costs a peer its channel, for a while.
+
+PROBE_MS = SECOND_MS
+"""One member of the view is probed so often, whatever its size: every peer is probed by about one other a second."""
+
+PROBE_PATIENCE_MS = 500
+"""How long the answer to a probe is waited for before others ask: longer than a round trip around the world."""
+
+PROBE_PATIENCE_LEAST_MS = 150
+"""Measured round trips shorten that to no less: a busy host's pause."""
+
+PROBE_WHOLE_MS = 2 * PROBE_PATIENCE_MS
+"""And so long until it is called unanswered, whether others asked too, the channel, or both."""
+
+PROBE_HELPERS = 3
+"""Others that are asked to probe who did not answer: all of them share a bad way with it in few cases."""
+
+PROBES_OPEN = 64
+"""Probes under way at once, and as many for others: more are only wanted where half of a large view is gone."""
+
+PROBES_ANSWERED_PER_SECOND = 16
+"""Probes of one peer that are answered in a second: many times what an honest one asks, whatever it hears."""
+
+PROBES_HELPED_PER_SECOND = 4
+"""Probes that are made for one other peer in a second, wherever it says that the third one is."""
+
+DEAF_PROBES = 3
+"""So many probes in a row that a peer answered on its channel and not by datagram: something lets none through."""
+
+DEAF_MS = 10 * MINUTE_MS
+"""So long only the channel is asked then: each try by datagram is a handshake in vain."""
+
+CHANNEL_QUIET_MS = 15 * SECOND_MS
+"""A channel that said nothing for so long is asked as well when its peer is probed: only its own answer proves it."""
+
+LATE_MS = 250
+"""A timer that comes so late means that this host is too busy to judge of others' silence."""
+
+HEALTH_WORST = 7
+"""How ill this peer may think of itself: all its patience is so many times longer, and once more."""
+
+DOUBT_MS = SECOND_MS
+"""The least time for which a peer may clear itself among ten; another second each for a hundred, a thousand."""
+
+DOUBT_FACTOR = 4
+"""So much longer it has where nobody else finds it silent: as long as a silent channel lives, among a hundred."""
+
+DOUBT_WITNESSES = 3
+"""Others that asked it themselves in vain, and it has the least time."""
+
+DOUBT_AGAIN_MS = SECOND_MS
+"""A doubted peer is asked again so often."""
+
+DOUBT_TOLD_MS = 200
+"""Hearsay is told on after that, if it still stands: who answers us at once is not doubted aloud."""
+
+DOUBTS_PER_TELLER = 16
+"""Peers that one other can make this one doubt, and so probe, in a second: as many as one datagram names."""
+
+REFUTED_MS = 10 * SECOND_MS
+"""Having to clear itself makes a peer think worse of its own health that often at most: a liar could do it at will."""
+
+TIDINGS_MS = 250
+"""While there are fresh tidings they are told so often, and doubts are looked at."""
+
+TIDINGS_PEERS = 3
+"""To so many peers at a time, drawn anew: all of a hundred know after four or five times."""
+
+TIDINGS_TOLD = 4
+"""Each is told so many times, times the digits of the number of peers, as an epidemic needs, with some to spare."""
+
+MAX_TIDINGS_KEPT = 512
+"""Tidings that are being told; the most told one makes room. As many as two views have members."""
 
 # The DHT: who is where. Nothing that must be true rests on it.
 
@@ -292,6 +363,12 @@ DHT_STRANGERS = 256
 
 DHT_PART = DHT_COPIES // 2
 """So many of the nearest peers unknown until now: not some newcomers, but a part of the mesh that was cut off."""
+
+DHT_TOLD_MS = 5 * SECOND_MS
+"""One of the nodes that others tell of is asked that often: thirty tellers name one part of the mesh thirty times."""
+
+PART_TOLD_MS = 30 * SECOND_MS
+"""Others are told of a newly found part of the mesh that often at most: they pass it on."""
 
 DHT_OLD_MS = 15 * MINUTE_MS
 """A peer not heard of for so long is asked whether it is there before a full bucket turns a newcomer away."""
@@ -366,83 +443,6 @@ FETCH_MS = 60 * SECOND_MS
 SCENE_HOLDERS = 3
 """Other peers that must hold a whole scene before its submitter may go."""
 
-# Datagrams.
-
-MAX_PAIRS = 4_096
-"""Peers that this one has keys with for datagrams, some 4 KB each; beyond them the least recently used goes."""
-
-MAX_CALLS = 256
-"""Peers whose answer to a first datagram is waited for; beyond them what was to be sent is lost, as datagrams are."""
-
-CALL_MS = 5 * SECOND_MS
-"""All of a handshake by datagrams: as long as one on a connection."""
-
-CALL_AGAIN_MS = 250
-"""A handshake's datagram is sent again after that, then at doubling intervals: longer than most round trips."""
-
-CALL_NEXT_MS = 250
-"""A peer's next address is tried so long after the one before, as when channels are dialled."""
-
-CALL_ADDRESSES = 4
-"""Addresses of one peer that are tried: those of a host, in a network at home and in one far away, of two families."""
-
-CALL_PAYLOADS = 4
-"""Payloads that wait for one peer's answer; the oldest is lost first, since who sent it has waited longest."""
-
-MAX_HALF_OPEN = 256
-"""Handshakes by datagrams that others began here and have not ended: thousands of honest ones a minute."""
-
-HALF_OPEN_CALM = 128
-"""From so many on, a first datagram must show a cookie, which only its true sender's address is told."""
-
-HALF_OPEN_PER_SOURCE = 16
-"""The same for one source (an IPv4 address, or an IPv6 network of 64 bits); twice as many it never has."""
-
-HALF_OPEN_MS = 5 * SECOND_MS
-"""How long one lives."""
-
-CHECKS_PER_SECOND = 2_048
-"""First datagrams looked at in a second, some 40 us each: a flood of them takes a tenth of one processor at most."""
-
-CHECKS_PER_SOURCE = 256
-"""Of these from one source, so that one stranger alone never keeps members out."""
-
-ANSWERS_PER_SECOND = 256
-"""First datagrams answered in a second, under half a millisecond each with what follows."""
-
-ANSWERS_PER_SOURCE = 64
-"""Of these to one source, which may be all the peers of a host."""
-
-PAYLOADS_PER_SECOND = 4_096
-"""Payloads taken in a second: twice what the largest mesh's core is asked, and a fraction of what it can answer."""
-
-PAYLOADS_PER_PEER = 256
-"""Of these from one peer: many times what any honest one asks of another."""
-
-COOKIE_MS = MINUTE_MS
-"""The secret behind cookies is drawn anew so often, and the one before still counts."""
-
-FORGERIES = 8
-"""Messages that may fail to decrypt in one handshake: who sees it on its way can forge some, and must not end it."""
-
-PAIR_MS = HOUR_MS
-"""Keys are replaced after so long, by a new handshake: a stolen one reads no more than that."""
-
-PAIR_IDLE_MS = 15 * MINUTE_MS
-"""Keys that were not used for so long are forgotten; each peer of a view is probed every few minutes."""
-
-PAIR_FRESH_MS = 12 * MINUTE_MS
-"""A peer that was not heard for so long is called anew: it may be about to forget the keys."""
-
-PAIR_DOUBT_MS = SECOND_MS
-"""The same where something was said so long ago and nothing came since: it may have started anew, or moved."""
-
-PAIR_QUIET_MS = 20 * SECOND_MS
-"""A peer that was not heard for so long is doubted sooner: the least time for which a router keeps the way back."""
-
-PAIR_DOUBT_QUIET_MS = 100
-"""And that much sooner: before a question that nobody answered is asked once more."""
-
 # One turn.
 
 NOTES_PER_TURN = 4_096
@@ -457,16 +457,13 @@ assert SETTLE_LEAST_MS <= FIRST_CLAIMS_MS
 assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
 assert DURABLE <= KEEPERS
 assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
-assert HALF_OPEN_PER_SOURCE * 2 <= HALF_OPEN_CALM < MAX_HALF_OPEN
-assert CALL_AGAIN_MS * 4 < CALL_MS <= HALF_OPEN_MS
-assert PAYLOADS_PER_PEER < PAYLOADS_PER_SECOND
-assert CHECKS_PER_SOURCE < CHECKS_PER_SECOND and ANSWERS_PER_SOURCE < ANSWERS_PER_SECOND
-assert PAIR_DOUBT_QUIET_MS < PAIR_DOUBT_MS < PAIR_QUIET_MS < PAIR_FRESH_MS < PAIR_IDLE_MS < PAIR_MS
 assert REDIAL_MS * RUMOUR_PAUSE_FACTOR ** (RUMOUR_TRIES - 2) < FORGOTTEN_MS < FORGOTTEN_MOST_MS
 assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
+assert PROBE_PATIENCE_LEAST_MS < PROBE_PATIENCE_MS < PROBE_WHOLE_MS <= PROBE_MS
+assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS
 assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS

@@ -68,7 +68,7 @@ class DhtRig:
         self.members = Members(cast.mesh, self.me.chain)
         self.contacting = Contacting(self.directory)
         self.dht = Dht(self.directory, self.members)
-        self.whereabouts = Whereabouts(self.dht, self.contacting, self.me.signer, "me")
+        self.whereabouts = Whereabouts(self.dht, self.directory, self.contacting, self.me.signer, "me")
         self.now = NOW
         self.effects: list[Effect] = []
         self.notes: list[nt.Note] = []

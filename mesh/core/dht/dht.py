@@ -15,7 +15,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh.core.dht.endpoints import believed, endpoint_of, is_loopback
+from mesh.core.dht.endpoints import addresses_of, believed, endpoint_of, is_loopback
 from mesh.core.dht.lookup import Candidate, Lookup
 from mesh.core.dht.questions import Asked, Questions
 from mesh.core.dht.storage import Shelf, newer, pointer_problem
@@ -29,7 +29,7 @@ from mesh.core.timers import AnswerLate, RefreshDue
 from mesh.core.turn import Turn
 from mesh.ground.dice import Dice
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import SECOND_MS
+from mesh.ground.instants import SECOND_MS, Instant, later
 from mesh.ground.limits import (
     DHT_ANSWERS_PER_SECOND,
     DHT_COPIES,
@@ -40,6 +40,7 @@ from mesh.ground.limits import (
     DHT_PINGS_PER_SECOND,
     DHT_REFRESH_MS,
     DHT_STRANGERS,
+    DHT_TOLD_MS,
 )
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import (
@@ -61,6 +62,7 @@ from mesh.wire.lookups import (
     dht_id,
 )
 from mesh.wire.members import let_in_by
+from mesh.wire.probes import PROBE_MESSAGES
 
 _ANSWERS = (NodePong, NodesFound, PointersFound, PointerStored)
 
@@ -110,6 +112,8 @@ class Dht:
         self._joined = False
         self._to_refresh: list[bytes] = []
         self._published: Signed[Pointer] | None = None
+        self._told_until = Instant(0)
+        """Before that no further node is asked only because somebody told of it."""
         self._before: dict[PeerId, None] = {}
         """The nearest nodes that were known before the present look-up for oneself."""
         self._holders: dict[PeerId, tuple[Endpoint, ...]] = {}
@@ -146,10 +150,14 @@ class Dht:
                 self._strangers[peer] = None  # its hello, which tells them, is on its way
 
     def on_node_told(self, turn: Turn, note: NodeTold) -> None:
-        """Ask a node, where somebody says that it is, who is near this one: it may be of a part that was cut off."""
+        """Now and then ask a node, where somebody says that it is, who is near this one: it may be of another part."""
+        if not self._joined or turn.now.instant < self._told_until or self.table.get(note.peer) is not None:
+            return
+        told = (endpoint_of(address) for address in note.addresses)
         loopback = any(map(is_loopback, self.own))
-        endpoints = believed(note.endpoints, self.own, loopback=loopback)
-        if self.table.get(note.peer) is None and endpoints:
+        endpoints = believed((one for one in told if one is not None), self.own, loopback=loopback)
+        if endpoints:
+            self._told_until = later(turn.now.instant, DHT_TOLD_MS)
             self._ask_who_is_near(turn, note.peer, endpoints)
 
     def on_datagram_heard(self, turn: Turn, event: DatagramHeard) -> None:
@@ -157,6 +165,7 @@ class Dht:
         if self._members.barred(event.peer):
             return
         message, endpoint = event.message, endpoint_of(event.address)
+        assert not isinstance(message, PROBE_MESSAGES), "what is said of who is there is not the DHT's"
         if isinstance(message, _ANSWERS):
             asked = self.questions.answered(turn, event.peer, message)
             if asked is None:
@@ -416,7 +425,7 @@ class Dht:
         """Have others told of a node, where so many of the nearest were unknown that a part of the mesh must be."""
         fresh = [node for node in nearest if node.peer not in self._before and self.table.get(node.peer) is not None]
         if len(self._before) >= DHT_COPIES and len(fresh) >= DHT_PART:
-            turn.tell(PartFound(peer=fresh[0].peer, endpoints=fresh[0].endpoints))
+            turn.tell(PartFound(peer=fresh[0].peer, addresses=addresses_of(fresh[0].endpoints)))
 
     def _refresh_next(self, turn: Turn) -> None:
         """Look into one bucket after another: nobody waits for it."""

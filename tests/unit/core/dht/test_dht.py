@@ -387,13 +387,14 @@ def test_a_node_that_somebody_tells_of_is_asked_who_is_near_unless_it_is_known(r
     (ann,) = crowd(rig, cast, 1)
     bob = cast.actor("bob")
     for actor in (ann, bob):
-        note = NodeTold(peer=actor.id, endpoints=(endpoint(7),))
+        note = NodeTold(peer=actor.id, addresses=(address(7),))
         rig.turn(lambda turn, note=note: rig.dht.on_node_told(turn, note))
     assert [peer for peer, _ in rig.asked(lk.FindNodes)] == [bob.id]
 
 
 def test_a_node_is_not_asked_where_nobody_can_be(rig: DhtRig, cast: Cast) -> None:
-    nowhere = lk.Endpoint(ip=bytes(4), port=7_000)
-    for endpoints in ((), (nowhere,), rig.dht.own):
-        note = NodeTold(peer=cast.actor("bob").id, endpoints=endpoints)
+    crowd(rig, cast, 1)
+    nowhere, named = Address(host="0.0.0.0", port=7_000), Address(host="bob.local", port=7_000)
+    for addresses in ((), (nowhere,), (named,), (HERE,)):
+        note = NodeTold(peer=cast.actor("bob").id, addresses=addresses)
         assert rig.turn(lambda turn, note=note: rig.dht.on_node_told(turn, note)) == []
