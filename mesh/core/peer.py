@@ -134,9 +134,7 @@ class Peer:
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
         self.slots = Slots(self.ledger, self.host, self.ops)
-        self.pausing = Pausing(self.host)
-        self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
-        self.backdials = Backdials(self.directory, self.ops)
+        self._build_for_the_owner()
         self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
         self.seals = Seals(
