@@ -15,6 +15,7 @@ from mesh.core import timers as tm
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
+from mesh.core.catalogue import Catalogue
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting, Directory
 from mesh.core.delivery import Delivery
@@ -119,14 +120,15 @@ class Peer:
         self.host = HostFacts()
         self.ops = Ops()
         self.directory = Directory(me)
+        catalogue = Catalogue()
         self.ledger = Ledger()
         self.members = Members(self._me.mesh, self._me.chain)
         self.contacting = Contacting(self.directory, self.members.barred)
         self.beacons = Beacons(self.directory)
-        self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
+        self.revoking = Revoking(self.members, catalogue, self.directory, self.ledger, self.host, me=self._me)
         self.whereabouts = Whereabouts(self.directory, self.members, self.contacting, signer, self._me.name)
-        self.door = Door(self.members, signer, self.directory.contacts, self.directory.connected)
-        self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
+        self.door = Door(self.members, signer, catalogue, self.directory.contacts, self.directory.connected)
+        self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory, catalogue, in_use=self._in_use)
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
@@ -236,7 +238,7 @@ class Peer:
             ms.Hello: self._on_hello,
             ms.Contacts: self.contacting.on_contacts,
             ms.Available: lambda _turn, peer, message: self.contacting.on_available(peer, message),
-            ms.News: self.meshset.on_news,
+            **self.meshset.routes(),
             ms.KeepAsk: self.keepers.on_keep_ask,
             ms.Follow: self.windows.on_follow,
             ms.Window: self.claims.on_window,
@@ -267,7 +269,6 @@ class Peer:
     def _routes_of_notes(self) -> dict[type, tuple[Route, ...]]:
         return {
             nt.PeerReached: (
-                self.revoking.on_peer_reached,
                 self.meshset.on_peer_reached,
                 self.sync.on_peer_reached,
                 self.holding.on_peer_reached,
@@ -312,6 +313,7 @@ class Peer:
                 self.holding.on_job_ended,
                 self.delivery.on_job_ended,
             ),
+            nt.JobForgotten: (self.keepers.on_job_forgotten, self.meshset.on_job_forgotten),
             nt.WindowChanged: (self.windows.on_window_changed,),
             nt.ClaimWon: (self.slots.on_claim_won,),
             nt.ClaimLost: (self.slots.on_claim_lost,),
@@ -371,22 +373,20 @@ class Peer:
         self.contacting.on_anything(turn, peer)
         self.message_routes[type(message)](turn, peer, message)
 
+    def _in_use(self, job: JobId) -> bool:
+        """Whether somebody here ordered a job's files, or this host claimed a task of it."""
+        return bool(self.delivery.of(job)) or any(mine.claim.body.job == job for mine in self.claims.mine.values())
+
     def _on_started(self, turn: Turn, event: ev.Started) -> None:
         by_kind: dict[type, list[Any]] = {}
         for entry in event.kept:
             by_kind.setdefault(type(entry), []).append(entry)
-        for entry in by_kind.get(kp.KeptChain, []):
-            self.members.restore(entry.chain)
-        for entry in by_kind.get(kp.KeptRenewal, []):
-            self.members.renew(entry.renewed)
+        self.members.restore(by_kind.get(kp.KeptChain, []), by_kind.get(kp.KeptRenewal, []))
         self.revoking.restore(by_kind.get(kp.KeptRevocation, []))
-        for entry in by_kind.get(kp.KeptAdmission, []):
-            self.door.admissions[entry.admission.id] = (entry.admission, entry.until)
-        heads = [entry.head for entry in by_kind.get(kp.KeptHead, [])]
-        marks = [entry.mark for entry in by_kind.get(kp.KeptMark, [])]
+        self.door.restore(by_kind.get(kp.KeptAdmission, []))
         self.pausing.restore(by_kind.get(kp.KeptPause, []))
         self.swarm.restore(event.complete)
-        self.meshset.restore(heads, marks, turn.now.wall)
+        self.meshset.restore(by_kind.get(kp.KeptHead, []), by_kind.get(kp.KeptMark, []), turn.now.wall)
         self.sync.restore(entry for kept in by_kind.get(kp.KeptEntries, []) for entry in kept.entries)
         self.holding.restore(entry.hold for entry in by_kind.get(kp.KeptHold, []))
         orders = (kp.KeptOrder, kp.KeptDelivery, kp.KeptDone)
@@ -473,6 +473,7 @@ class Peer:
         self.beacons.on_tick(turn)
         self.door.on_tick(turn)
         self.revoking.on_tick(turn)
+        self.meshset.on_tick(turn)
         self.keepers.on_tick(turn)
         self.sync.on_tick(turn)
         self.leases.on_tick(turn)

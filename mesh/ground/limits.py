@@ -125,10 +125,16 @@ JOB_DAYS_MS = 90 * DAY_MS
 """A job's last day, counted from its submission."""
 
 MAX_JOBS = 4_096
-"""Live heads in the mesh set; beyond them new ones are refused."""
+"""Live heads in the mesh set, some 4 MB; beyond them the submitters with the most lose their last ones."""
+
+MAX_JOBS_EACH = 64
+"""Live heads of one submitter: a night's shots of one artist, and a sixty-fourth of the set for one gone mad."""
 
 MAX_JOBS_KNOWN = 4 * MAX_JOBS
 """Jobs that a peer keeps records of, the ended ones included: until their last day their seals are compared."""
+
+MAX_MARKS_PER_JOB = 32
+"""Marks of one job, those closest to it: five keepers at a time, and those that left in the last hour."""
 
 MAX_RECORDS_PER_JOB = 1_000_000
 """Records of one job that a peer keeps: far above any honest job's, far below what fills a disk."""
@@ -138,6 +144,59 @@ FAILED_HERE_MS = 10 * SECOND_MS
 
 UNFIT_MS = MINUTE_MS
 """A peer whose own disk or engine failed claims nothing of that job for so long."""
+
+# The mesh set: how what every peer knows gets to every peer.
+
+OFFER_FANOUT = 3
+"""Contacts that are told of something new at once, and in each later round: a few bytes each, who lacks it asks."""
+
+OFFER_ROUNDS = 3
+"""Rounds of each, the later ones a second apart: one alone leaves out a peer in twenty, three one in some thousands."""
+
+OFFER_ALL = 8
+"""With so few contacts all are told at once."""
+
+WANT_MS = 2 * SECOND_MS
+"""Who was asked for an item and has not sent it by then is asked no more, but the next who told of it."""
+
+WANT_TELLERS = 3
+"""Others that are remembered for that."""
+
+WANTS_UNDER_WAY = 512
+"""Items asked of one peer at a time: half a megabyte of jobs, well within what a channel queues."""
+
+MAX_WANTED = 16_384
+"""Items that a peer was told of and lacks; a larger set is taken in several comparisons."""
+
+MAX_WANTED_EACH = 8_192
+"""Of these by the word of one peer, so that an inventor leaves room for the others."""
+
+REFUSED_MS = MINUTE_MS
+"""An item that came and was not taken is not asked for again so soon."""
+
+MAX_REFUSED = 8_192
+"""Such items that are remembered."""
+
+MAX_EARLY = 256
+"""Marks that came before their job, or their author's chain; they wait for it."""
+
+CHASE_MS = 10 * SECOND_MS
+"""That job or chain is asked for again so often."""
+
+COMPARE_MS = 10 * SECOND_MS
+"""The whole set is compared with one contact that often, and on connecting."""
+
+COMPARE_SOON_MS = SECOND_MS
+"""The same after a comparison in which there was too much to take at once."""
+
+SWEEP_MS = 2 * SECOND_MS
+"""What has ended leaves the set at most so much later than a comparison needs it."""
+
+SET_PURSE_WORDS = 1024 * 1024
+"""What one peer may draw of the set at once, in words of eight bytes: as much as the largest set has, to a newcomer."""
+
+SET_WORDS_PER_SECOND = 8_192
+"""And in the long run, 64 kB a second: an honest peer asks for each item once."""
 
 # Membership.
 
@@ -154,7 +213,7 @@ INVITE_MS = DAY_MS
 """An invite's life."""
 
 MAX_ADMISSIONS_KEPT = 4_096
-"""Admissions by open invites that the mesh set holds."""
+"""Admissions by invites that the mesh set holds; beyond them whoever admitted most loses its oldest."""
 
 MAX_REVOCATIONS = 4_096
 """Revocations that a peer keeps, 18 MiB of the largest: none is ever dropped, so that beyond them none is taken."""
@@ -459,6 +518,10 @@ assert PAIR_DOUBT_QUIET_MS < PAIR_DOUBT_MS < PAIR_QUIET_MS < PAIR_FRESH_MS < PAI
 assert REDIAL_MS * RUMOUR_PAUSE_FACTOR ** (RUMOUR_TRIES - 2) < FORGOTTEN_MS < FORGOTTEN_MOST_MS
 assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
+assert KEEPERS * 2 < MAX_MARKS_PER_JOB
+assert MAX_JOBS_EACH < MAX_JOBS < MAX_JOBS_KNOWN
+assert WANTS_UNDER_WAY < MAX_WANTED_EACH < MAX_WANTED
+assert SWEEP_MS < COMPARE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
 assert BUSY_MS < OFFER_AGAIN_MS

@@ -46,6 +46,11 @@ NUMBERS = {
     "Revocations": 28,
     "DialMe": 29,
     "DialledBack": 30,
+    "Offer": 31,
+    "Want": 32,
+    "SetDigests": 33,
+    "SetKeys": 34,
+    "Chains": 35,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,
