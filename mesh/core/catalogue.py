@@ -81,6 +81,8 @@ class Catalogue:
         self._items: dict[bytes, Item] = {}
         self._by_id: dict[bytes, Item] = {}
         self._keys: list[bytes] = []
+        self._whole: bytes | None = None
+        """The hashes of the whole set's parts, while they are true: most comparisons are of an unchanged set."""
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -94,6 +96,7 @@ class Catalogue:
         before = self._items.get(key)
         if before is None:
             insort(self._keys, key)
+            self._whole = None
         else:
             self._by_id.pop(id_of(before), None)
         self._items[key] = item
@@ -105,6 +108,7 @@ class Catalogue:
         if item is not None:
             self._by_id.pop(id_of(item), None)
             del self._keys[bisect_left(self._keys, key)]
+            self._whole = None
 
     def find(self, short: bytes) -> Item | None:
         """Return the item that has this key or short id."""
@@ -122,7 +126,12 @@ class Catalogue:
 
     def digests(self, part: int) -> bytes:
         """Return the hashes of a part's sixteen parts, one after the other."""
-        return b"".join(self._digest(child) for child in children(part))
+        if part == WHOLE and self._whole is not None:
+            return self._whole
+        digests = b"".join(self._digest(child) for child in children(part))
+        if part == WHOLE:
+            self._whole = digests
+        return digests
 
     def _digest(self, part: int) -> bytes:
         keys = self.under(part)
