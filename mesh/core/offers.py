@@ -209,11 +209,11 @@ class Offers:
         """Offer items to a few contacts, each to those of them that may lack it."""
         if not ids:
             return
-        others = self._directory.all_connected()
-        small = len(others) <= OFFER_ALL
-        chosen = others if small else _drawn(turn, others, OFFER_FANOUT)
+        connected = self._directory.all_connected()
+        small = len(connected) <= OFFER_ALL
         due = [(short, rumour) for short in ids if (rumour := self._rumours.get(short)) is not None]
-        for peer in chosen:
+        lacking = [peer for peer in connected if any(peer not in rumour.aware for _, rumour in due)]
+        for peer in lacking if small else _drawn(turn, lacking, OFFER_FANOUT):
             untold = [short for short, rumour in due if peer not in rumour.aware]
             for portion in portions(Offer, "ids", untold):
                 turn.send(peer, Offer(ids=portion))

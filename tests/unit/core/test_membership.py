@@ -10,7 +10,6 @@ from mesh.ground.limits import ADMISSION_MS, RENEW_BEFORE_MS
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.gossip import Offer
 from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries, KeptRenewal
-from mesh.wire.gossip import Offer
 from mesh.wire.members import (
     ALL_ROLES,
     MAX_CHAIN,
