@@ -144,7 +144,7 @@ class MeshSet:
     def on_news(self, turn: Turn, peer: PeerId, news: News) -> None:
         """Take what is new, and offer it to others."""
         fresh: list[Item] = [head for head in news.heads if self._take_head(turn, head)]
-        fresh += [mark for mark in self._early_ones(news.heads) if self._take_mark(turn, mark)]
+        waited = [mark for mark in self._early_ones(news.heads) if self._take_mark(turn, mark)]
         known = dict.fromkeys(self._marked(news.marks))
         marks = [mark for mark in news.marks if self._take_mark(turn, mark, by=peer)]
         fresh += [mark for mark in marks if (mark.body.job, mark.author) not in known]
@@ -154,6 +154,7 @@ class MeshSet:
         self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), self._early)
         if not self.offers.catching_up:
             self.offers.spread(turn, fresh, but=peer)
+            self.offers.spread(turn, waited)
             renewed = [mark for mark in marks if (mark.body.job, mark.author) in known]
             self.offers.spread(turn, renewed, but=peer, at_once=False)
         self._tell_cancels(turn, peer, news.marks)
