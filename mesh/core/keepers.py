@@ -8,7 +8,7 @@ may see different keepers: what a keeper decides bounds waste, it never decides 
 from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
-from mesh.core.notes import HeadHeard, MarkHeard, PeerDead, PeersNeeded
+from mesh.core.notes import HeadHeard, JobForgotten, MarkHeard, PeerDead, PeersNeeded
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, Now, wall_later
@@ -124,6 +124,11 @@ class Keepers:
         """A keeper is known again."""
         self._keeperless_since.pop(note.mark.body.job, None)
 
+    def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
+        """Forget when a job was looked at."""
+        for times in (self._keeperless_since, self._looked_at, self._submitted_at):
+            times.pop(note.job, None)
+
     def _look_after(self, turn: Turn, ledger: JobLedger) -> None:
         job, now = ledger.id, turn.now
         marks = self._meshset.marks.get(job, {})
@@ -152,6 +157,7 @@ class Keepers:
         submitted = self._submitted_at.get(job)
         fresh = submitted is not None and turn.now.instant - submitted < _FRESH_MS
         for peer in wanted:
+            self._meshset.show(turn, peer, ledger)
             turn.send(peer, KeepAsk(job=job, fresh=fresh))
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:

@@ -148,6 +148,13 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobForgotten:
+    """A job of which only its head was known here has no place any more; told after it was told to have ended."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WindowChanged:
     """Another set of tasks can be claimed."""
 
@@ -252,6 +259,7 @@ Note: TypeAlias = (
     | EntryAdded
     | TaskChanged
     | JobEnded
+    | JobForgotten
     | WindowChanged
     | ClaimWon
     | ClaimLost

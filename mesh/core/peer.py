@@ -15,6 +15,7 @@ from mesh.core import timers as tm
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
+from mesh.core.catalogue import Catalogue
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting
 from mesh.core.delivery import Delivery
@@ -116,6 +117,7 @@ class Peer:
         self.host = HostFacts()
         self.ops = Ops()
         self.directory = Directory(me)
+        catalogue = Catalogue()
         self.ledger = Ledger()
         self.members = Members(self._me.mesh, self._me.chain)
         self.dht = Dht(self.directory, self.members)
@@ -123,10 +125,10 @@ class Peer:
         self.contacting = Contacting(self.directory, self.members.barred, self.view)
         self.probing = Probing(self.directory, self.contacting, self.members.barred)
         self.beacons = Beacons(self.directory)
-        self.revoking = Revoking(self.members, self.directory, self.ledger, self.host, me=self._me)
+        self.revoking = Revoking(self.members, catalogue, self.directory, self.ledger, self.host, me=self._me)
         self.whereabouts = Whereabouts(self.dht, self.directory, self.contacting, signer, self._me.name)
-        self.door = Door(self.members, signer, self.directory.contacts, self.directory.connected)
-        self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory)
+        self.door = Door(self.members, signer, catalogue, self.directory.contacts, self.directory.connected)
+        self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory, catalogue, in_use=self._in_use)
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
@@ -214,21 +216,20 @@ class Peer:
         self.contacting.on_anything(turn, peer)
         self.message_routes[type(message)](turn, peer, message)
 
+    def _in_use(self, job: JobId) -> bool:
+        """Whether somebody here ordered a job's files, or this host claimed a task of it."""
+        return bool(self.delivery.of(job)) or any(mine.claim.body.job == job for mine in self.claims.mine.values())
+
     def on_started(self, turn: Turn, event: ev.Started) -> None:
         by_kind: dict[type, list[Any]] = {}
         for entry in event.kept:
             by_kind.setdefault(type(entry), []).append(entry)
-        for entry in by_kind.get(kp.KeptChain, []):
-            self.members.restore(entry.chain)
-        for entry in by_kind.get(kp.KeptRenewal, []):
-            self.members.renew(entry.renewed)
+        self.members.restore(by_kind.get(kp.KeptChain, []), by_kind.get(kp.KeptRenewal, []))
         self.revoking.restore(by_kind.get(kp.KeptRevocation, []))
-        for entry in by_kind.get(kp.KeptAdmission, []):
-            self.door.admissions[entry.admission.id] = (entry.admission, entry.until)
+        self.door.restore(by_kind.get(kp.KeptAdmission, []))
         self.pausing.restore(by_kind.get(kp.KeptPause, []))
         self.swarm.restore(event.complete)
-        marks = [entry.mark for entry in by_kind.get(kp.KeptMark, [])]
-        self.meshset.restore([entry.head for entry in by_kind.get(kp.KeptHead, [])], marks, turn.now.wall)
+        self.meshset.restore(by_kind.get(kp.KeptHead, []), by_kind.get(kp.KeptMark, []), turn.now.wall)
         self.sync.restore(entry for kept in by_kind.get(kp.KeptEntries, []) for entry in kept.entries)
         self.holding.restore(entry.hold for entry in by_kind.get(kp.KeptHold, []))
         orders = (kp.KeptOrder, kp.KeptDelivery, kp.KeptDone)
@@ -315,7 +316,7 @@ class Peer:
 
     def on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
-        peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking)
+        peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
         jobs = (self.keepers, self.sync, self.leases, self.windows, self.claims)
         for machine in (*peers, *jobs, self.swarm, self.scenes, self.holding, self.delivery, self.seals):
             machine.on_tick(turn)

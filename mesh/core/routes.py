@@ -71,7 +71,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
         ms.Hello: peer.on_hello,
         ms.Contacts: peer.contacting.on_contacts,
         ms.Available: lambda _turn, who, message: peer.contacting.on_available(who, message),
-        ms.News: peer.meshset.on_news,
+        **peer.meshset.routes(),
         ms.KeepAsk: peer.keepers.on_keep_ask,
         ms.Follow: peer.windows.on_follow,
         ms.Window: peer.claims.on_window,
@@ -109,7 +109,6 @@ def of_notes(peer: "Peer") -> dict[type, tuple[Route, ...]]:
 def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     return {
         nt.PeerReached: (
-            peer.revoking.on_peer_reached,
             peer.meshset.on_peer_reached,
             peer.sync.on_peer_reached,
             peer.holding.on_peer_reached,
@@ -166,6 +165,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.holding.on_job_ended,
             peer.delivery.on_job_ended,
         ),
+        nt.JobForgotten: (peer.keepers.on_job_forgotten, peer.meshset.on_job_forgotten),
         nt.WindowChanged: (peer.windows.on_window_changed,),
         nt.ClaimWon: (peer.slots.on_claim_won,),
         nt.ClaimLost: (peer.slots.on_claim_lost,),

@@ -20,9 +20,7 @@ from mesh.core.effects import PeerFound, Reply
 from mesh.core.events import PeerAsked, Started
 from mesh.core.notes import PartFound, PeerReached, PeerUnreachable, PointerKept, PointersRead
 from mesh.core.turn import Turn
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import Instant, later, wall_later
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     PART_TOLD_MS,
     POINTER_AGAIN_MS,
     POINTER_CHANGED_MS,
@@ -32,6 +30,8 @@ from mesh.ground.limits import (
     SEEK_PEER_MS,
     SEEKS,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import Instant, later, wall_later
 from mesh.wire import cbor
 from mesh.wire.codec import clipped, most_items, to_value
 from mesh.wire.envelope import Signer, sign

@@ -1,4 +1,4 @@
-"""Every bound of the protocol in one place, each with its reason, and the relations that must hold between them.
+"""The bounds of the protocol, each with its reason, and the relations that must hold between them.
 
 Durations are milliseconds. A bound that only one encoder needs stands there, beside the field that it bounds.
 """
@@ -125,10 +125,16 @@ JOB_DAYS_MS = 90 * DAY_MS
 """A job's last day, counted from its submission."""
 
 MAX_JOBS = 4_096
-"""Live heads in the mesh set; beyond them new ones are refused."""
+"""Live heads in the mesh set, some 4 MB; beyond them the submitters with the most lose their last ones."""
+
+MAX_JOBS_EACH = 64
+"""Live heads of one submitter: a night's shots of one artist, and a sixty-fourth of the set for one gone mad."""
 
 MAX_JOBS_KNOWN = 4 * MAX_JOBS
 """Jobs that a peer keeps records of, the ended ones included: until their last day their seals are compared."""
+
+MAX_MARKS_PER_JOB = 32
+"""Marks of one job, those closest to it: five keepers at a time, and those that left in the last hour."""
 
 MAX_RECORDS_PER_JOB = 1_000_000
 """Records of one job that a peer keeps: far above any honest job's, far below what fills a disk."""
@@ -138,6 +144,59 @@ FAILED_HERE_MS = 10 * SECOND_MS
 
 UNFIT_MS = MINUTE_MS
 """A peer whose own disk or engine failed claims nothing of that job for so long."""
+
+# The mesh set: how what every peer knows gets to every peer.
+
+OFFER_FANOUT = 3
+"""Contacts that are told of something new at once, and in each later round: a few bytes each, who lacks it asks."""
+
+OFFER_ROUNDS = 3
+"""Rounds of each, the later ones a second apart: one alone leaves out a peer in twenty, three one in some thousands."""
+
+OFFER_ALL = 8
+"""With so few contacts all are told at once."""
+
+WANT_MS = 2 * SECOND_MS
+"""Who was asked for an item and has not sent it by then is asked no more, but the next who told of it."""
+
+WANT_TELLERS = 3
+"""Others that are remembered for that."""
+
+WANTS_UNDER_WAY = 512
+"""Items asked of one peer at a time: half a megabyte of jobs, well within what a channel queues."""
+
+MAX_WANTED = 16_384
+"""Items that a peer was told of and lacks; a larger set is taken in several comparisons."""
+
+MAX_WANTED_EACH = 8_192
+"""Of these by the word of one peer, so that an inventor leaves room for the others."""
+
+REFUSED_MS = MINUTE_MS
+"""An item that came and was not taken is not asked for again so soon."""
+
+MAX_REFUSED = 8_192
+"""Such items that are remembered."""
+
+MAX_EARLY = 256
+"""Marks that came before their job, or their author's chain; they wait for it."""
+
+CHASE_MS = 10 * SECOND_MS
+"""That job or chain is asked for again so often."""
+
+COMPARE_MS = 10 * SECOND_MS
+"""The whole set is compared with one contact that often, and on connecting."""
+
+COMPARE_SOON_MS = SECOND_MS
+"""The same after a comparison in which there was too much to take at once."""
+
+SWEEP_MS = 2 * SECOND_MS
+"""What has ended leaves the set at most so much later than a comparison needs it."""
+
+SET_PURSE_WORDS = 1024 * 1024
+"""What one peer may draw of the set at once, in words of eight bytes: as much as the largest set has, to a newcomer."""
+
+SET_WORDS_PER_SECOND = 8_192
+"""And in the long run, 64 kB a second: an honest peer asks for each item once."""
 
 # Membership.
 
@@ -154,7 +213,7 @@ INVITE_MS = DAY_MS
 """An invite's life."""
 
 MAX_ADMISSIONS_KEPT = 4_096
-"""Admissions by open invites that the mesh set holds."""
+"""Admissions by invites that the mesh set holds; beyond them whoever admitted most loses its oldest."""
 
 MAX_REVOCATIONS = 4_096
 """Revocations that a peer keeps, 18 MiB of the largest: none is ever dropped, so that beyond them none is taken."""
@@ -310,98 +369,6 @@ TIDINGS_TOLD = 4
 MAX_TIDINGS_KEPT = 512
 """Tidings that are being told; the most told one makes room. As many as two views have members."""
 
-# The DHT: who is where. Nothing that must be true rests on it.
-
-DHT_BUCKET = 20
-"""Peers in one bucket of the routing table, as the Kademlia paper has it: one of them is up an hour later."""
-
-DHT_COPIES = 8
-"""Peers that keep a pointer: with 30 % of them gone at once all copies are lost in 7 of 100,000 cases."""
-
-DHT_SAME_INVITE = 8
-"""Of a bucket's peers so many may have come by one invite: who makes twenty identities gets less than half of it."""
-
-DHT_SAME_RANGE = 8
-"""The same for one address range, an IPv4 /24 or an IPv6 /64: a desk's own network, or one bad neighbour."""
-
-DHT_PARALLEL = 3
-"""Questions of one look-up under way at once; those that are late do not count, so that a dead peer holds none up."""
-
-DHT_AGREEING = 3
-"""Peers that must have answered with a pointer before the look-up ends early: one alone may have an old one."""
-
-DHT_QUESTIONS = 64
-"""Questions that one look-up asks at most: an honest one among 10,000 peers needs about 20."""
-
-DHT_CANDIDATES = 256
-"""Nodes that one look-up considers at most, whatever it is told."""
-
-DHT_LIES = 3
-"""So many silent nodes, and none that answers, by one peer's word: the others that it told of are not asked."""
-
-DHT_LOOKUPS = 32
-"""Look-ups under way at once; the next one finds nothing, and is tried again by whoever wanted it."""
-
-DHT_PATIENCE_MS = 750
-"""How long an answer is waited for before round trips were measured: a handshake may have to come first."""
-
-DHT_PATIENCE_LEAST_MS = 150
-DHT_PATIENCE_MOST_MS = 1_500
-"""Measured round trips set it between these: twice the way to another continent, and a busy host's pause."""
-
-DHT_FAILS = 2
-"""Questions, each asked twice, that a peer leaves unanswered before it is forgotten: one loss proves nothing."""
-
-DHT_ANSWERS_PER_SECOND = 64
-"""Questions of one peer that are answered in a second: many times what an honest one asks."""
-
-DHT_PINGS_PER_SECOND = 4
-"""Peers met on channels that are asked each second whether they hear datagrams too."""
-
-DHT_STRANGERS = 256
-"""Peers that wait to be asked."""
-
-DHT_PART = DHT_COPIES // 2
-"""So many of the nearest peers unknown until now: not some newcomers, but a part of the mesh that was cut off."""
-
-DHT_TOLD_MS = 5 * SECOND_MS
-"""One of the nodes that others tell of is asked that often: thirty tellers name one part of the mesh thirty times."""
-
-PART_TOLD_MS = 30 * SECOND_MS
-"""Others are told of a newly found part of the mesh that often at most: they pass it on."""
-
-DHT_OLD_MS = 15 * MINUTE_MS
-"""A peer not heard of for so long is asked whether it is there before a full bucket turns a newcomer away."""
-
-DHT_REFRESH_MS = HOUR_MS
-"""Each bucket is looked into that often, as the paper has it; and once on joining."""
-
-MAX_POINTERS = 4_096
-"""Pointers that one peer keeps for others, 1.6 MB: in a mesh of 10,000 it is asked to keep about eight."""
-
-SHELF_SWEEP_MS = 10 * SECOND_MS
-"""Pointers kept for others are looked through that often for those that ended."""
-
-POINTER_MS = 20 * MINUTE_MS
-"""A pointer's life."""
-
-POINTER_AGAIN_MS = 10 * MINUTE_MS
-"""A pointer is published again that often by its author alone: one publication may fail and nobody notices."""
-
-POINTER_CHANGED_MS = 30 * SECOND_MS
-"""And that often at most when it changed: slots fill and empty with every frame."""
-
-POINTER_CLOCKS_MS = 10 * MINUTE_MS
-"""Clocks may differ by so much before a pointer's expiry is called too far away."""
-
-SEEK_PEER_MS = 20 * SECOND_MS
-"""A peer that no address leads to is looked up again that often, at doubling intervals."""
-
-SEEK_PEER_MOST_MS = POINTER_AGAIN_MS
-"""By then it has published again, if it is anywhere."""
-
-SEEKS = 4
-"""Lost peers that are looked up at once, so that a peer that lost everybody asks in turn."""
 # The beacon on the LAN.
 
 BEACON_MS = SECOND_MS
@@ -460,6 +427,10 @@ assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
 assert REDIAL_MS * RUMOUR_PAUSE_FACTOR ** (RUMOUR_TRIES - 2) < FORGOTTEN_MS < FORGOTTEN_MOST_MS
 assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
+assert KEEPERS * 2 < MAX_MARKS_PER_JOB
+assert MAX_JOBS_EACH < MAX_JOBS < MAX_JOBS_KNOWN
+assert WANTS_UNDER_WAY < MAX_WANTED_EACH < MAX_WANTED
+assert SWEEP_MS < COMPARE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
 assert PROBE_PATIENCE_LEAST_MS < PROBE_PATIENCE_MS < PROBE_WHOLE_MS <= PROBE_MS
@@ -467,10 +438,5 @@ assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS
 assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS
-assert DHT_PARALLEL < DHT_COPIES <= DHT_BUCKET
-assert max(DHT_SAME_INVITE, DHT_SAME_RANGE) * 2 < DHT_BUCKET
-assert DHT_PATIENCE_LEAST_MS < DHT_PATIENCE_MS < DHT_PATIENCE_MOST_MS
-assert POINTER_CHANGED_MS < POINTER_AGAIN_MS and 2 * POINTER_AGAIN_MS <= POINTER_MS
-assert SEEK_PEER_MS < SEEK_PEER_MOST_MS
 assert LOST_AFTER_SAFE_MS > LOST_AFTER_MS
 assert RENEW_BEFORE_MS < ADMISSION_MS

@@ -63,4 +63,4 @@ class DialledBack:
 class Parting:
     """The sender is about to close this channel, for which it has no use; it lives on, and may be dialled again."""
 
-    NUMBER: ClassVar[int] = 35
+    NUMBER: ClassVar[int] = 36

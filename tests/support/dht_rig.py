@@ -15,10 +15,10 @@ from mesh.core.membership import Members
 from mesh.core.timers import AnswerLate, RefreshDue, Timer
 from mesh.core.turn import Turn
 from mesh.core.whereabouts import Whereabouts
+from mesh.ground.dht_limits import POINTER_MS
 from mesh.ground.dice import Dice
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, WallTime
-from mesh.ground.limits import POINTER_MS
 from mesh.wire import lookups as lk
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.messages import Address, Available

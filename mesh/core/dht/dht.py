@@ -27,10 +27,7 @@ from mesh.core.membership import Members
 from mesh.core.notes import NodeTold, PartFound, PeerReached, PointerKept, PointersRead
 from mesh.core.timers import AnswerLate, RefreshDue
 from mesh.core.turn import Turn
-from mesh.ground.dice import Dice
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import SECOND_MS, Instant, later
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
     DHT_COPIES,
     DHT_FAILS,
@@ -42,6 +39,9 @@ from mesh.ground.limits import (
     DHT_STRANGERS,
     DHT_TOLD_MS,
 )
+from mesh.ground.dice import Dice
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import SECOND_MS, Instant, later
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import (
     DHT_ID_BYTES,

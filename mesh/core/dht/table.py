@@ -19,9 +19,14 @@ from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
 
 from mesh.core.dht.endpoints import range_of
+from mesh.ground.dht_limits import (
+    DHT_BUCKET,
+    DHT_COPIES,
+    DHT_SAME_INVITE,
+    DHT_SAME_RANGE,
+)
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import DHT_BUCKET, DHT_COPIES, DHT_SAME_INVITE, DHT_SAME_RANGE
 from mesh.wire.lookups import DHT_ID_BYTES, Endpoint, dht_id
 
 _BITS = 8 * DHT_ID_BYTES

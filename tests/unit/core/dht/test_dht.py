@@ -7,9 +7,7 @@ import pytest
 from mesh.core.dht.endpoints import believed, endpoint_of, range_of
 from mesh.core.effects import SendDatagram
 from mesh.core.notes import NodeTold, PartFound, PointerKept, PointersRead
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import HOUR_MS, SECOND_MS, Instant
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
     DHT_FAILS,
     DHT_LOOKUPS,
@@ -20,6 +18,8 @@ from mesh.ground.limits import (
     DHT_REFRESH_MS,
     POINTER_MS,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import HOUR_MS, SECOND_MS, Instant
 from mesh.wire import lookups as lk
 from mesh.wire.messages import Address
 from tests.support.cast import Actor, Cast

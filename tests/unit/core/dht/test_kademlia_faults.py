@@ -9,10 +9,16 @@ import pytest
 
 from mesh.core.effects import SendDatagram
 from mesh.core.notes import PointersRead
+from mesh.ground.dht_limits import (
+    DHT_PARALLEL,
+    DHT_PATIENCE_MOST_MS,
+    MAX_POINTERS,
+    POINTER_CHANGED_MS,
+    POINTER_MS,
+)
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
-from mesh.ground.limits import DHT_PARALLEL, DHT_PATIENCE_MOST_MS, MAX_POINTERS, POINTER_CHANGED_MS, POINTER_MS
 from mesh.wire import cbor
 from mesh.wire import lookups as lk
 from mesh.wire.envelope import check, peer_id
