@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from mesh.ground.errors import MeshError
-from sim.crowd_measures import measure
+from sim.crowd_measures import QUICK, Course, measure
 from sim.crowd_report import as_json, kinds, missed, table
 from sim.named import NAMED
 from sim.run import Order, run, run_many, run_one
@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     crowd = commands.add_parser("crowd", help="measure a large mesh: the whole core, 100 to 10,000 peers")
     crowd.add_argument("--peers", type=int, default=100)
     crowd.add_argument("--seed", type=int, default=1)
+    crowd.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
     crowd.add_argument("--by-kind", action="store_true", help="also show which kinds of traffic dominate")
     crowd.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     return parser
@@ -48,7 +49,7 @@ def _crowd(options: argparse.Namespace) -> int:
     def say(what: str) -> None:
         print(f"{time.process_time() - began_s:8.0f} s  {what}", file=sys.stderr, flush=True)
 
-    measured = measure(options.peers, options.seed, say=say)
+    measured = measure(options.peers, options.seed, QUICK if options.quick else Course(), say=say)
     print(*table(measured), sep="\n")
     if options.by_kind:
         print("", *kinds(measured), sep="\n")

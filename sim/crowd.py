@@ -157,7 +157,7 @@ class Crowd:
         for node in self.nodes:
             node.side = self.draws.below(2)
             self.net.place(node)
-        self._invites: dict[int, tuple[Address, ...]] = {}
+        self._invites: dict[int, tuple[Node, ...]] = {}
         """Whom those who came by an invite may dial."""
         self.jobs: list[JobId] = []
         self._asked: dict[int, Callable[[Signed[Pointer] | None], None]] = {}
@@ -241,14 +241,17 @@ class Crowd:
         return [node for node in self.nodes if node.up]
 
     def start(self, node: Node) -> None:
-        """Let a node join by what its invite says: where some were that were up when it was made."""
+        """Let a node join by what its invite says: where some are who were up when it was made.
+
+        Who is left with an invite of somebody who has gone is given another one.
+        """
         block = node.index // BY_ONE_INVITE
-        contacts = self._invites.get(block)
-        if not contacts:
-            there = [other for other in self.nodes[: node.index] if other.up]
+        known = self._invites.get(block, ())
+        if len(known) < ADDRESSES_IN_AN_INVITE or not all(other.up for other in known):
+            there = self.up()
             drawn = (there[self.draws.below(len(there))] for _ in range(ADDRESSES_IN_AN_INVITE if there else 0))
-            contacts = self._invites[block] = tuple(dict.fromkeys(other.address for other in drawn))
-        node.start(contacts)
+            known = self._invites[block] = tuple({other.index: other for other in drawn}.values())
+        node.start(tuple(other.address for other in known))
 
     def submit(self, node: Node) -> None:
         """Let somebody submit a job; `jobs` has it once it was taken."""
