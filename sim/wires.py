@@ -79,6 +79,11 @@ class MemoryChannel:
         """What its chain proves."""
         return self._opened.membership
 
+    @property
+    def backlog_bytes(self) -> int:
+        """How much the other end has not taken."""
+        return self.other._bytes  # noqa: SLF001 (its other end)
+
     async def send(self, packet: bytes) -> None:
         """Queue one packet, waiting while the queue is full."""
         await trio.lowlevel.checkpoint()

@@ -92,6 +92,11 @@ class TcpChannel:
         """Whether this side opened the channel."""
         return self._link.dialled
 
+    @property
+    def backlog_bytes(self) -> int:
+        """How much waits to be sealed."""
+        return self._queued_bytes
+
     async def send(self, packet: bytes) -> None:
         """Queue one packet, waiting while the queue is full; raise `ChannelClosed` if the channel has ended."""
         await trio.lowlevel.checkpoint()
