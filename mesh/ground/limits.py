@@ -192,7 +192,7 @@ CHANNEL_SHARE = 32
 """One part in so many of a processor is what a member may cost a host in the long run, some hundred records a second:
 many times what an honest one does, and what nobody notices who renders beside it."""
 
-CHANNEL_PURSE_MS = 2 * SECOND_MS
+CHANNEL_PURSE_MS = SECOND_MS
 """And so much processor time at once, after a quiet minute: a keeper of ten thousand records is brought up to date."""
 
 CHANNEL_PAUSE_MS = 2 * SECOND_MS
