@@ -291,8 +291,8 @@ DHT_PATIENCE_MOST_MS = 1_500
 DHT_FAILS = 2
 """Questions, each asked twice, that a peer leaves unanswered before it is forgotten: one loss proves nothing."""
 
-DHT_ANSWERS_PER_SECOND = 64
-"""Questions of one peer that are answered in a second: many times what an honest one asks."""
+DHT_ANSWERS_PER_SECOND = 32
+"""Questions of one peer that are answered in a second: one of each look-up that it may have under way."""
 
 DHT_PINGS_PER_SECOND = 4
 """Peers met on channels that are asked each second whether they hear datagrams too."""
@@ -423,8 +423,8 @@ ANSWERS_PER_SOURCE = 64
 PAYLOADS_PER_SECOND = 4_096
 """Payloads taken in a second: twice what the largest mesh's core is asked, and a fraction of what it can answer."""
 
-PAYLOADS_PER_PEER = 256
-"""Of these from one peer: many times what any honest one asks of another."""
+PAYLOADS_PER_PEER = 64
+"""Of these from one peer: many times what any honest one asks of another, and a hundredth of a processor."""
 
 COOKIE_MS = MINUTE_MS
 """The secret behind cookies is drawn anew so often, and the one before still counts."""
@@ -478,6 +478,7 @@ assert BUSY_MS < OFFER_AGAIN_MS
 assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS
 assert CHANNEL_PAUSE_MS < SILENT_MS < CHANNEL_SHARE * CHANNEL_PURSE_MS
+assert DHT_LOOKUPS <= DHT_ANSWERS_PER_SECOND < PAYLOADS_PER_PEER
 assert DHT_PARALLEL < DHT_COPIES <= DHT_BUCKET
 assert max(DHT_SAME_INVITE, DHT_SAME_RANGE) * 2 < DHT_BUCKET
 assert DHT_PATIENCE_LEAST_MS < DHT_PATIENCE_MS < DHT_PATIENCE_MOST_MS
