@@ -149,7 +149,7 @@ class FakeStage:
             on_progress(Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes))
             await trio.sleep(self._script.ms / 2000)
         if self._script.work:
-            await trio.to_thread.run_sync(_work, self._script.work)
+            self._stagehand.worked_ns += await trio.to_thread.run_sync(_work, self._script.work)
         self._fail(task.frame)
         data = picture(self._files, task.frame)
         path = task.directory / NAMES.name(task.frame)
@@ -187,11 +187,13 @@ class FakeStage:
         self._closed = True
 
 
-def _work(thousands: int) -> None:
-    """Keep one processor busy, and nothing else waiting: hashing holds no lock of Python's."""
+def _work(thousands: int) -> int:
+    """Keep one processor busy, and nothing else waiting, since hashing holds no lock of Python's; return how long."""
+    begun_ns = time.thread_time_ns()
     if sys.platform == "linux":  # elsewhere a thread has no priority of its own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
     hashlib.pbkdf2_hmac("sha256", b"frame", b"scene", thousands * 1_000)
+    return time.thread_time_ns() - begun_ns
 
 
 def _refuse_half(picture: Path) -> None:
@@ -217,6 +219,8 @@ class Stagehand:
     """Hears of each frame as it begins."""
     look: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     """What looking at a picture takes."""
+    worked_ns: int = 0
+    """Processor time that scenes asked for."""
 
     async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 (the port's)
         """Tell of the one engine."""

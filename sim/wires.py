@@ -95,7 +95,7 @@ class MemoryChannel:
     def offer(self, packet: bytes) -> bool:
         """Queue one packet without waiting."""
         assert len(packet) <= CONTROL_PACKET_MAX_BYTES
-        if self._closed or self._ended is not None or self.other._bytes + len(packet) > QUEUE_MAX_BYTES:  # noqa: SLF001
+        if self._closed or self._ended is not None or self.other._bytes + len(packet) > self._wires.queue_max_bytes:  # noqa: SLF001
             return False
         if not self._wires.cut:
             self.other._arrive(packet)  # noqa: SLF001 (its other end)
@@ -150,6 +150,7 @@ class Wires:
     """All hosts of one test."""
 
     cut: bool = False
+    queue_max_bytes: int = QUEUE_MAX_BYTES
     listening: dict[tuple[str, int], "MemoryTransport"] = field(default_factory=dict)
     ports: "itertools.count[int]" = field(default_factory=lambda: itertools.count(40_000))
 

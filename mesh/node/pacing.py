@@ -6,8 +6,8 @@ purse of whoever sent it. A purse fills by `CHANNEL_SHARE` of a processor, up to
 not read until it is filled again: his own system holds back what he says, and nothing of it is lost.
 
 Invariants: nobody's channel is cut for what it costs. A purse belongs to a peer and outlives its channels, so that
-connecting again fills none. A purse that is full again is forgotten; those that are not are bounded by the peers that
-had a channel in the time that filling one takes. The module must not know what messages mean, nor any clock.
+connecting again fills none; of too many that one is forgotten which was touched by nobody for longest, and is full most
+likely. The module must not know what messages mean, nor any clock.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PACKET_NS: Final = 50_000
 """Taken for each packet besides what is measured: the kernel's part, the cipher's, the loop's and the disk's."""
 
 PURSES_MOST: Final = 2 * MAX_CHANNELS
-"""Purses that are not full; beyond them the fullest would have to be found, and whoever comes next finds his full."""
+"""Twice as many as may be in use: whoever has a channel keeps his."""
 
 _MS_NS: Final = 1_000_000
 _FULL_NS: Final = CHANNEL_PURSE_MS * _MS_NS
@@ -40,6 +40,7 @@ class Pacing:
 
     def __init__(self) -> None:
         self._purses: dict[PeerId, _Purse] = {}
+        """The one that was not looked at for longest comes first."""
 
     def __len__(self) -> int:
         return len(self._purses)
@@ -58,19 +59,10 @@ class Pacing:
 
     def _filled(self, now: Instant, peer: PeerId) -> _Purse:
         """Return a peer's purse with what has come into it since it was looked at."""
-        purse = self._purses.get(peer)
-        if purse is None:
-            if len(self._purses) >= PURSES_MOST:
-                self._forget_full(now)
-            purse = self._purses[peer] = _Purse(_FULL_NS, now)
+        purse = self._purses.pop(peer, None) or _Purse(_FULL_NS, now)
+        self._purses[peer] = purse
+        if len(self._purses) > PURSES_MOST:
+            del self._purses[next(iter(self._purses))]
         purse.left_ns = min(_FULL_NS, purse.left_ns + (now - purse.at) * _MS_NS // CHANNEL_SHARE)
         purse.at = now
         return purse
-
-    def _forget_full(self, now: Instant) -> None:
-        """Make room: first by those that are full, then by the one that was not looked at for longest."""
-        for peer in list(self._purses):
-            if self._filled(now, peer).left_ns == _FULL_NS:
-                del self._purses[peer]
-        if len(self._purses) >= PURSES_MOST:
-            del self._purses[next(iter(self._purses))]

@@ -31,6 +31,7 @@ class Party:
     channels: Channels
     doors: Doors
     transport: MemoryTransport
+    world: VirtualWorld
     address: Address
     said: list[str]
     """What its person was told of the addresses that were typed."""
@@ -39,6 +40,8 @@ class Party:
     expired: bool = False
     turn_ns: int = 0
     """What its core takes for each message."""
+    gate: trio.Event | None = None
+    """While set, its core is not done with a message before this event."""
 
     def dial(self, other: "Party") -> None:
         """Ask for a channel to `other`."""
@@ -89,6 +92,8 @@ async def _started(
 
     async def note_and_weigh(event: Event) -> int:
         await note(event)
+        if made.gate is not None:
+            await made.gate.wait()
         return made.turn_ns
 
     doors = Doors(hearing=hearing, shown=lambda: member.credentials, expired=lambda: made.expired, tell=note)
@@ -111,6 +116,7 @@ async def _started(
         channels=channels,
         doors=doors,
         transport=transport,
+        world=world,
         address=Address(host="127.0.0.1", port=port),
         said=said,
         bootstraps=bootstraps,

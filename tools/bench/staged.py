@@ -1,9 +1,11 @@
 """Be one whole peer whose renderer only pretends, and takes processor time for it: run as a module by `flood.py`.
 
-Its plan comes as one argument of JSON, its invite, if any, on standard input. It prints a line once it is ready.
+Its plan comes as one argument of JSON, its invite, if any, on standard input. It prints a line once it is ready, and
+keeps in a file how many frames it has rendered and the nanoseconds of a processor that these took.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +31,18 @@ def main() -> None:
     def ready(status: StatusAnswer) -> None:
         print(json.dumps(status["addresses"]), flush=True)
 
-    run(plan, ready, lambda text: print(text, file=sys.stderr, flush=True), make_renderer=Stagehand)
+    worked = Path(said["worked"])
+    frames = 0
+
+    def note(_frame: int) -> None:
+        nonlocal frames
+        staging = worked.with_suffix(".new")
+        staging.write_text(f"{frames} {stagehand.worked_ns}")
+        os.replace(staging, worked)
+        frames += 1
+
+    stagehand = Stagehand(note=note)
+    run(plan, ready, lambda text: print(text, file=sys.stderr, flush=True), make_renderer=lambda: stagehand)
 
 
 if __name__ == "__main__":
