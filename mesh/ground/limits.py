@@ -194,6 +194,19 @@ MAX_MEMBERS = 65_536
 MAX_CHANNELS = 2_048
 """Channels a peer has at most."""
 
+CHANNEL_SHARE = 32
+"""One part in so many of a processor is what a member may cost a host in the long run, some hundred records a second:
+many times what an honest one does, and what nobody notices who renders beside it."""
+
+CHANNEL_PURSE_MS = SECOND_MS
+"""And so much processor time at once, after a quiet minute: a keeper of ten thousand records is brought up to date."""
+
+CHANNEL_PAUSE_MS = 2 * SECOND_MS
+"""So long a channel is not read at most, whatever its peer owes: it must not pass for a silent one."""
+
+CHANNEL_BACKLOG_BYTES = 256 * 1024
+"""Records for a peer that has so much else to read are not sent: they are compared again, heartbeats are not."""
+
 DIAL_BACK_MS = 100
 """A channel that broke is dialled back at once, and again so soon, at doubling intervals: a process that was just
 killed may for some milliseconds still seem to listen, and only a refusal proves that it is gone."""
@@ -378,6 +391,7 @@ assert KEEPERS * 2 < MAX_MARKS_PER_JOB
 assert MAX_JOBS_EACH < MAX_JOBS < MAX_JOBS_KNOWN
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
+assert CHANNEL_PAUSE_MS < SILENT_MS < CHANNEL_SHARE * CHANNEL_PURSE_MS
 assert PROBE_PATIENCE_LEAST_MS < PROBE_PATIENCE_MS < PROBE_WHOLE_MS <= PROBE_MS
 assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS
