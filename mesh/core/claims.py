@@ -10,7 +10,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
@@ -24,6 +25,7 @@ from mesh.core.notes import (
     MarkHeard,
     PauseChanged,
     PeerLost,
+    PeersNeeded,
     SlotFreed,
 )
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
@@ -48,6 +50,9 @@ from mesh.wire.messages import (
 from mesh.wire.records import Claim, next_attempt
 
 _TOLD_AGAIN_TICKS = 4
+
+_SOUGHT_JOBS = 16
+"""Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
 
 
 class Stand(enum.Enum):
@@ -114,12 +119,15 @@ class Claims:
         self._progress = progress
         self._in_hand = in_hand
         self._number = 0
+        self._sought = 0
+        """Jobs without a keeper that answers, whose keepers were asked for in this turn."""
         self._given_ms: dict[JobId, int] = {}
         self.mine: dict[RecordId, Mine] = {}
         self.following: dict[JobId, Following] = {}
 
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
+        self._sought = 0
         for ledger in self._ledger.jobs.values():
             self._follow(turn, ledger)
 
@@ -333,6 +341,9 @@ class Claims:
         elif following.keeper is not None:
             self._contacting.probe(turn, following.keeper)
         wanted = _whom_to_ask(following, keepers, turn.now.instant)
+        if wanted is not None or (not keepers and self._sought < _SOUGHT_JOBS):
+            self._sought += not keepers
+            turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
         if wanted is not None:
             following.asked[wanted] = turn.now.instant
             slots = self._host.slots if self._host.pause is None else 0

@@ -9,7 +9,7 @@ the output is lost.
 from collections.abc import Iterable
 from itertools import islice
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import CheckOutput
 from mesh.core.events import BlobDamaged, OutputChecked
 from mesh.core.fold import result_of

@@ -8,7 +8,7 @@ progress end it.
 
 from dataclasses import dataclass, field
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger

@@ -64,11 +64,11 @@ class UdpDatagrams:
             self._nursery.start_soon(self._hear, sock)
         return int(bound[0].getsockname()[1])
 
-    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes) -> None:
+    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes, *, awaited: bool = True) -> None:
         """Send a payload, or lose it."""
         families = {sock.family for sock in self._sockets}
         reachable = [address for address in addresses if family_of(address.host) in families]
-        self._queue(self._pairs.send(self._clock(), peer, reachable, payload))
+        self._queue(self._pairs.send(self._clock(), peer, reachable, payload, awaited=awaited))
 
     async def receive(self) -> Heard:
         """Wait for the next payload."""

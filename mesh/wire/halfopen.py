@@ -20,8 +20,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from mesh.ground.instants import SECOND_MS, Instant
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     ANSWERS_PER_SECOND,
     ANSWERS_PER_SOURCE,
     CHECKS_PER_SECOND,
@@ -32,6 +31,7 @@ from mesh.ground.limits import (
     HALF_OPEN_PER_SOURCE,
     MAX_HALF_OPEN,
 )
+from mesh.ground.instants import SECOND_MS, Instant
 from mesh.wire.datagram import COOKIE_NONCE_SIZE, COOKIE_SIZE, INDEX_SIZE, NO_COOKIE, First, Part, seal_cookie
 from mesh.wire.greeting import Answerer, Company, Proven
 from mesh.wire.messages import Address

@@ -8,6 +8,7 @@ from mesh.ground.ids import RecordId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
 from mesh.ground.limits import ADMISSION_MS, RENEW_BEFORE_MS
 from mesh.wire.envelope import Signed, sign
+from mesh.wire.gossip import Offer
 from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries, KeptRenewal
 from mesh.wire.members import (
     ALL_ROLES,
@@ -68,7 +69,7 @@ def test_who_asks_again_and_again_fills_nobodys_journal(cast: Cast) -> None:
     chains = {ask(rig, given, "joiner").chain for _ in range(50)}  # type: ignore[union-attr]
     assert len(chains) == 1
     assert len(kept(rig.effects, KeptAdmission)) == 1
-    assert len(sent(rig.effects, News)) == 1
+    assert len(sent(rig.effects, Offer)) == 1
 
 
 def test_the_uses_that_others_granted_count_too(cast: Cast) -> None:
