@@ -137,8 +137,8 @@ class Network:
     def introduce(self, hosts: Sequence[Host]) -> None:
         """Tell each of these hosts at which plug each other is, for as long as none of them moves.
 
-        A machine has one table of neighbours for all its namespaces together, and it ends at 1,024 entries: thirty hosts
-        that all talk to each other find no way any more. What was told does not count there.
+        A machine has one table of neighbours for all its namespaces together, and it ends at 1,024 entries: thirty
+        hosts that all talk to each other find no way any more. What was told does not count there.
         """
         told = [
             f"neigh replace {address} lladdr {host.hardware} nud permanent dev eth0"
