@@ -37,7 +37,7 @@ from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.core.view import LINKS_NEAREST, OPENING_MS, View, distance
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import MINUTE_MS, Instant, later
+from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
 from mesh.ground.limits import (
     DIAL_BACK_MS,
     LEASE_MS,
@@ -66,6 +66,10 @@ _STRANGE_MOST = 64
 
 _KEPT_AGAIN_MS = 20 * MINUTE_MS
 """A third of the time for which a peer counts as heard of: so much of it a restart may forget."""
+
+_MOVED_AGAIN_MS = 10 * SECOND_MS
+"""A peer that is elsewhere is written down at once, since by what is remembered alone a restart finds it; but not more
+often than this, however often it moves: each time is a write to the disk."""
 
 
 class Contacting:
@@ -99,7 +103,7 @@ class Contacting:
         self._own = event.addresses
         for entry in kept:
             known = self._known(entry.contact.peer)
-            known.addresses = entry.contact.addresses
+            known.addresses = known.kept = entry.contact.addresses
             known.heard_wall = known.kept_wall = entry.heard
         at_once = self._view.openings(turn.now.instant)
         nearest = sorted(self._directory.peers, key=lambda peer: distance(self._directory.me, peer))
@@ -468,6 +472,7 @@ class Contacting:
         known.addresses = tuple(address for address in merged if address not in self._own)[:MAX_ADDRESSES]
 
     def _keep(self, turn: Turn, peer: PeerId, known: Known) -> None:
-        if known.addresses and turn.now.wall - known.kept_wall > _KEPT_AGAIN_MS:
-            known.kept_wall = turn.now.wall
+        moved = any(address not in known.kept for address in known.addresses)
+        if known.addresses and turn.now.wall - known.kept_wall > (_MOVED_AGAIN_MS if moved else _KEPT_AGAIN_MS):
+            known.kept, known.kept_wall = known.addresses, turn.now.wall
             turn.keep(KeptContact(contact=Contact(peer=peer, addresses=known.addresses), heard=known.heard_wall))

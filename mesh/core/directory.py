@@ -41,6 +41,8 @@ class Known:
     redial_at: Instant | None = None
     """When it is dialled again; one timer acts, however many were set."""
     heard_wall: WallTime = WallTime(0)
+    kept: tuple[Address, ...] = ()
+    """Where the journal says that it is, and since when."""
     kept_wall: WallTime = WallTime(0)
     available: Available | None = None
 

@@ -196,6 +196,23 @@ def test_a_peer_that_stays_for_hours_is_known_to_have_been_heard_after_a_restart
     assert len(entries) <= 3 * 3 + 2
 
 
+def test_where_a_peer_moved_to_is_remembered_at_once_but_not_every_move(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    hello(rig, ann, 1)
+    rig.wait(MINUTE_MS, ann)
+    rig.effects.clear()
+    for number in range(2, 102):
+        hello(rig, ann, number)
+    (entry,) = kept(rig.effects, KeptContact)
+    assert entry.contact.addresses[0] == address(2)
+    rig.wait(10 * SECOND_MS + 1_000, ann)
+    assert kept(rig.effects, KeptContact)[-1].contact.addresses[0] == address(101)
+    rig.effects.clear()
+    rig.wait(MINUTE_MS, ann)
+    assert not kept(rig.effects, KeptContact)
+
+
 def test_who_the_journal_names_is_dialled_at_the_start(cast: Cast) -> None:
     ann, me = cast.actor("ann"), cast.actor("me")
     peer = Peer(Me(signer=me.signer, chain=me.chain, mesh=cast.mesh, boot=boot("me"), name="me"), b"seed")
