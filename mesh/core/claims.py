@@ -33,7 +33,14 @@ from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.ground.limits import (
+    CLOSEST_KEEPER_MS,
+    FAILED_HERE_MS,
+    FIRST_CLAIMS_MS,
+    FOLLOW_PERIOD_MS,
+    UNANSWERED_MS,
+    UNFIT_MS,
+)
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import (
     Beat,
@@ -86,6 +93,8 @@ class Following:
     ticks: int = 0
     claims_from: Instant = Instant(0)
     """When the first task may be claimed; before that the closest keeper may not be known."""
+    waits_until: Instant = Instant(0)
+    """Until then claims wait for a channel to the closest keeper: in a large mesh it has to be found first."""
     unfit_until: Instant = Instant(0)
     failed: dict[int, Instant] = field(default_factory=dict)
     """When this peer failed a task, so that others may try it first."""
@@ -269,10 +278,17 @@ class Claims:
             and bool(following.window)
             and following.keeper is not None
             and following.claims_from <= turn.now.instant
+            and (
+                following.keeper == self._keepers.closest(ledger, turn.now) or turn.now.instant >= following.waits_until
+            )
             and following.unfit_until <= turn.now.instant
             and self._host.can_render(ledger.job.engine)
             and self._scene_complete(job)
         )
+
+    def _has_closest(self, turn: Turn, ledger: JobLedger, following: Following) -> bool:
+        """Whether the closest keeper tells what can be claimed; after a while another one is as good."""
+        return turn.now.instant >= following.waits_until or following.keeper == self._keepers.closest(ledger, turn.now)
 
     def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
         assert following.told is not None
@@ -332,6 +348,7 @@ class Claims:
         if following is None:
             following = self.following[ledger.id] = Following()
             following.claims_from = later(turn.now.instant, FIRST_CLAIMS_MS)
+            following.waits_until = later(turn.now.instant, CLOSEST_KEEPER_MS)
             turn.wake(FirstClaims(job=ledger.id), FIRST_CLAIMS_MS)
         keepers = self._keepers.of(ledger.id, turn.now)
         if following.keeper is not None and following.keeper not in keepers:

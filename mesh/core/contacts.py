@@ -389,6 +389,8 @@ class Contacting:
         return True
 
     def _dial_rumours(self, turn: Turn) -> None:
+        if not len(self._hearsay):
+            return
         peers = self._directory.peers
         most = self._view.openings(turn.now.instant) if self._view.takes_anybody() else 0
         for peer in self._hearsay.due(

@@ -68,6 +68,11 @@ class Keepers:
         closest = sorted(marked, key=lambda peer: distance(peer, ledger.id))[:KEEPERS]
         return tuple(dict.fromkeys((*closest, ledger.submitter)))
 
+    def closest(self, ledger: JobLedger, now: Now) -> PeerId | None:
+        """Return the closest of those that said that they keep the job, whether it answers or not; None: nobody did."""
+        marked = self._meshset.live_marks(ledger.id, now.wall)
+        return min(marked, key=lambda peer: distance(peer, ledger.id), default=None)
+
     def acting(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among those that arbitrate the job."""
         return self._directory.me in self.of(job, now)
@@ -152,13 +157,18 @@ class Keepers:
         job = ledger.id
         marked = self._meshset.live_marks(job, turn.now.wall)
         live = self._closest_live(job, turn.now)
-        keeping = [peer for peer in live if peer in marked]
+        # In a large mesh whoever has just said that it keeps the job may not have been reached from here yet.
+        keeping = [peer for peer in marked if peer in live or self._just_marked(peer, job, turn.now)]
         wanted = [peer for peer in live if peer not in marked][: max(0, KEEPERS - len(keeping))]
         submitted = self._submitted_at.get(job)
         fresh = submitted is not None and turn.now.instant - submitted < _FRESH_MS
         for peer in wanted:
             self._meshset.show(turn, peer, ledger)
             turn.send(peer, KeepAsk(job=job, fresh=fresh))
+
+    def _just_marked(self, peer: PeerId, job: JobId, now: Now) -> bool:
+        mark = self._meshset.marks[job][peer]
+        return mark.body.expires - now.wall > MARK_LIFE_MS - KEEPERLESS_MS
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
         live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]

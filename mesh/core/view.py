@@ -110,6 +110,8 @@ class View:
         """Whether there are too many peers to be connected to all."""
         self.links: dict[PeerId, None] = {}
         """In a large mesh: whom this peer keeps channels with for the mesh's own sake."""
+        self._chosen_among: tuple[list[PeerId], list[PeerId]] = ([], [])
+        """Who was connected, and in the table, when the links were last chosen: mostly nothing has changed."""
         self._needed: dict[PeerId, Instant] = {}
         self._unwanted: dict[PeerId, Instant] = {}
         """Since when nobody here wants a channel that was opened from here."""
@@ -119,10 +121,14 @@ class View:
 
     def choose(self, now: Instant) -> None:
         """Look at who is known, and choose again."""
-        for peer in [peer for peer, until in self._needed.items() if until < now]:
-            del self._needed[peer]
+        if self._needed:
+            self._needed = {peer: until for peer, until in self._needed.items() if until >= now}
+        there, nodes = self._directory.all_connected(), list(self._nodes())
+        if (there, nodes) == self._chosen_among:
+            return
+        self._chosen_among = there, nodes
         connected = self._directory.connected
-        known = dict.fromkeys((*self._directory.all_connected(), *self._nodes()))
+        known = dict.fromkeys((*there, *nodes))
         known.pop(self._directory.me, None)
         estimate = crowd(self._directory.me, known)
         if self.large:
@@ -166,6 +172,9 @@ class View:
 
         Whoever dialled ends it: the other side may be the one that wants it.
         """
+        if not self.large:
+            self._unwanted.clear()
+            return None
         self._unwanted = {
             peer: self._unwanted.get(peer, now)
             for peer in self._directory.all_connected()

@@ -32,6 +32,9 @@ FIRST_CLAIMS_MS = 100
 """A peer claims nothing of a job that it just heard of: each keeper hears of the others in that time, and claims of one
 task that went to two keepers are given to two peers."""
 
+CLOSEST_KEEPER_MS = 1_500
+"""And so long it waits for a channel to the closest keeper, where that has to be found first: a look-up and a dial."""
+
 UNANSWERED_MS = 2 * SECOND_MS
 """A claimant that no keeper answered renders all the same: keepers may be gone, frames must be rendered."""
 

@@ -13,7 +13,7 @@ from sim.violation import Violation
 from sim.world import World
 
 SEEDS = (1, 2)
-HUGE = ("calm-many", "crowd", "told-on")
+HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
 _LOOK_MS = 50
 KILLED_MS = 1_000
 """A dead peer's frames are claimed again within so long."""
@@ -248,6 +248,34 @@ def test_who_missed_the_offers_finds_the_job_by_comparing() -> None:
     after_ms = hears_of_the_job(scenario, scenario.least_ms)
     assert after_ms[-1] > 1_000, "somebody missed the offers"
     assert after_ms[-1] <= 20_000
+
+
+def channels(world: World) -> list[int]:
+    """Return with how many others each host has a channel."""
+    return [
+        sum(peer.connected and not peer.me for peer in host.core.mesh_view(host.now()).peers) for host in world.hosts
+    ]
+
+
+@pytest.mark.slow
+def test_in_a_large_mesh_a_job_is_rendered_though_most_peers_never_meet() -> None:
+    """Forty peers for half a minute take seconds."""
+    world = ran("large", SEEDS[0])
+    assert sum(channels(world)) < 0.8 * len(world.hosts) * (len(world.hosts) - 1)
+    assert len({frame.host for frame in world.economy.finished}) > world.scenario.renderers // 2
+
+
+@pytest.mark.slow
+def test_two_parts_of_a_large_mesh_find_each_other_and_all_learn_of_all_jobs() -> None:
+    """The same; which jobs each knows is looked at a minute after the cut is mended, as for views of a hundred."""
+    world = World(named("large-split"), SEEDS[0])
+    known: list[int] = []
+    healed_ms = max(act.at_ms for act in world.scenario.script)
+    world.at(
+        healed_ms + 50_000, lambda: known.extend(len(host.core.mesh_view(host.now()).jobs) for host in world.hosts)
+    )
+    world.run()
+    assert known == [world.scenario.jobs] * len(world.hosts)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
