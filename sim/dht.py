@@ -175,21 +175,26 @@ class Crowd:
         self._planned = 0
         self._pairs: set[tuple[int, int]] = set()
         self.reads = Reads(took_ms=[])
-        keyring = Keyring("stand-in")
+        self.keyring = keyring = Keyring("stand-in")
         self._checked = Checked(keyring.verifier)
         root = keyring.signer(self.dice.draw(32))
         self.mesh = mesh_id(root.key)
-        founder = keyring.signer(self.dice.draw(32))
-        first = self._admission(root, founder, None)
+        self._founder = keyring.signer(self.dice.draw(32))
+        self._first = self._admission(root, self._founder, None)
         self.nodes: list[Node] = []
         self._at: dict[PeerId, Node] = {}
         for index in range(peers):
             signer = keyring.signer(self.dice.draw(32))
-            invite = RecordId(self.dice.fork(b"invite").draw(28) + (index // BY_ONE_INVITE).to_bytes(4, "big"))
-            chain = (first, self._admission(founder, signer, invite))
-            node = Node(self, index, signer, chain)
-            self.nodes.append(node)
-            self._at[node.id] = node
+            self.admit(signer, index // BY_ONE_INVITE)
+
+    def admit(self, signer: Signer, invite: int, kind: type[Node] = Node) -> Node:
+        """Let one more in by a numbered invite; it does not run yet."""
+        name = RecordId(self.dice.fork(b"invite").draw(28) + invite.to_bytes(4, "big"))
+        chain = (self._first, self._admission(self._founder, signer, name))
+        node = kind(self, len(self.nodes), signer, chain)
+        self.nodes.append(node)
+        self._at[node.id] = node
+        return node
 
     def _admission(self, issuer: Signer, subject: Signer, invite: RecordId | None) -> Any:
         body = Admission(

@@ -3,7 +3,7 @@
 
 Three peers, each a process of its own, render a job of short frames with a renderer that only keeps a processor busy.
 A fourth member has a channel to each. By turns it rests, says a thousand records, claims and look-ups a second to one
-of them, and says as much to each of the three, on this one machine. What counts is work: the processor time that the
+of them, and says them to the three in turn. What counts is work: the processor time that the
 honest peers use for each frame, the time that a frame takes of what neither the flooder nor a stranger used, and the
 part of the machine that peers use besides rendering, which shows the flood's cost on a busy machine too. Linux only. Run
 in the project's environment.
@@ -279,7 +279,8 @@ def measure(count: int, seconds: float) -> list[Figure]:
         flooder.flood(())
         report.say(f"  said in all: {flooder.said}")
         if flooder.said.get("channels lost"):
-            raise peers.BenchFailed("a channel was cut, so that not all of the flood was measured")
+            log = (directory / "flooder.log").read_text("utf-8")
+            raise peers.BenchFailed(f"a channel was cut, so that not all of the flood was measured: {log}")
     growth = Figure(name="growth in a minute", unit="MB", samples=tuple(grown), median_most=GROWTH_MOST_MB)
     return [*figures(found), growth]
 
