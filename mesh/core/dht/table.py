@@ -189,6 +189,10 @@ class Table:
         """Return everybody who has a place."""
         return [node for bucket in self._tree.buckets for node in bucket.nodes.values()]
 
+    def buckets(self) -> list[list[Neighbour]]:
+        """Return who has a place, bucket by bucket."""
+        return [list(bucket.nodes.values()) for bucket in self._tree.buckets]
+
     def ranges(self) -> list[Range]:
         """Return the buckets' ranges, this peer's own left out: looking for itself has looked into that one."""
         return [
