@@ -49,8 +49,8 @@ _HOLDS_LEAST = 64
 """Holds that one peer may give in a job, most of them of results that are not here yet: twice its tasks and some."""
 
 _UNSAFE_PER_TICK = 256
-"""Outputs without enough holds that are looked at each second, those of all jobs by equal parts: where too few peers are
-left, all of them lack some."""
+"""Outputs without enough holds that are looked at each second, of all jobs by equal parts: where too few peers are
+left all of them lack some."""
 
 _UNSAFE_LEAST = 4
 """Of each job at least."""

@@ -84,8 +84,10 @@ async def connect(address: Address) -> trio.SocketStream:
     return stream
 
 
-def bound_buffers(stream: trio.SocketStream) -> None:
+def bound_buffers(stream: trio.abc.Stream) -> None:
     """Have the system keep little of what one side said and the other has not read yet."""
+    if not isinstance(stream, trio.SocketStream):
+        return
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         with suppress(OSError):  # a connection that has just ended
             stream.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
