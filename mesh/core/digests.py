@@ -25,9 +25,8 @@ _DEEPEST = 2**60
 _TOLD_MOST = 8_192
 """Keys offered in answer to one message."""
 
-_NODE_WORDS = 2 * BRANCHES
-_KEYS_PER_WORD = 8
-"""What hashing and telling a part costs of the asker's purse: so much, and a word for so many keys in it."""
+_NODE_BYTES = 2 * BRANCHES * SHORT_BYTES
+"""What hashing and telling a part costs of the asker's purse, with a byte for each key in it."""
 
 
 class Digests:
@@ -87,4 +86,4 @@ class Digests:
         return SetNode(part=part, digests=self._catalogue.digests(part))
 
     def _pay(self, turn: Turn, peer: PeerId, part: int) -> bool:
-        return self._offers.pay(turn, peer, _NODE_WORDS + self._catalogue.count(part) // _KEYS_PER_WORD)
+        return self._offers.pay(turn, peer, _NODE_BYTES + self._catalogue.count(part))

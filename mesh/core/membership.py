@@ -250,7 +250,7 @@ class Door:
     def on_tick(self, turn: Turn) -> None:
         """Ask one connected member for a renewal when it is time; forget admissions by invites that have ended."""
         for admission, until in list(self.admissions.values()):
-            if _told_until(admission) < turn.now.wall:
+            if _told_until(admission) < turn.now.wall or self._is_void(admission):
                 self._delist(admission)
             if until < turn.now.wall:
                 self.admissions.pop(admission.id)
@@ -271,7 +271,7 @@ class Door:
             return False
         if admission.body.invite is None or admission.body.mesh != self._members.mesh:
             return False
-        if not self._members.may(admission.author, Role.INVITE) or self._members.ousted_by(admission.author):
+        if not self._members.may(admission.author, Role.INVITE) or self._is_void(admission):
             return False
         until = _told_until(admission)
         if until < turn.now.wall or admission.body.issued > turn.now.wall + DAY_MS or not self._add(admission, until):
@@ -295,6 +295,9 @@ class Door:
             if lost.author != self._members.mine.peer:
                 del self.admissions[lost.id]
         return admission.id in self.admissions
+
+    def _is_void(self, admission: Signed[Admission]) -> bool:
+        return bool(self._members.bans) and self._members.ousted_by(admission.author) is not None
 
     def _delist(self, admission: Signed[Admission]) -> None:
         self._places.discard(admission.author, (-admission.body.issued, admission.id))

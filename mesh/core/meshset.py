@@ -25,18 +25,14 @@ from mesh.core.offers import Offers, send_items
 from mesh.core.shares import Shares
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import DAY_MS, MINUTE_MS, Instant, WallTime, later
+from mesh.ground.instants import DAY_MS, MINUTE_MS, SECOND_MS, Instant, WallTime, later
 from mesh.ground.limits import (
-    COMPARE_MS,
-    COMPARE_SOON_MS,
     JOB_DAYS_MS,
     MARK_LIFE_MS,
-    MAX_EARLY,
     MAX_JOBS,
     MAX_JOBS_EACH,
     MAX_JOBS_KNOWN,
     MAX_MARKS_PER_JOB,
-    SWEEP_MS,
 )
 from mesh.wire import gossip as gs
 from mesh.wire.envelope import Signed
@@ -53,6 +49,20 @@ _HEAD_SKEW_MS = DAY_MS
 
 _FORGOTTEN_AT_ONCE = 256
 """Jobs that are forgotten in one go where there are as many as a peer may know."""
+
+_EARLY_MOST = 256
+"""Marks that came before their job, or their author's chain; they wait for it."""
+
+_COMPARE_MS = 10 * SECOND_MS
+"""The whole set is compared with one contact that often, and on connecting."""
+
+_COMPARE_SOON_MS = SECOND_MS
+"""The same after a comparison in which there was too much to take at once."""
+
+_SWEEP_MS = 2 * SECOND_MS
+"""What has ended leaves the set at most so much later than a comparison needs it."""
+
+assert _SWEEP_MS < _COMPARE_MS
 
 Place = tuple[int, JobId]
 """What orders a submitter's jobs: the number that it signed, then the id."""
@@ -130,12 +140,12 @@ class MeshSet:
         self.offers.on_tick(turn)
         now = turn.now.instant
         if self._compare_at is None:
-            self._compare_at = later(now, turn.dice.below(COMPARE_MS))
+            self._compare_at = later(now, turn.dice.below(_COMPARE_MS))
         if self.offers.crowded:
             self.offers.crowded = False
-            self._compare_at = min(self._compare_at, later(now, COMPARE_SOON_MS))
+            self._compare_at = min(self._compare_at, later(now, _COMPARE_SOON_MS))
         if now >= self._compare_at:
-            self._compare_at = later(now, turn.dice.jitter(COMPARE_MS))
+            self._compare_at = later(now, turn.dice.jitter(_COMPARE_MS))
             self._sweep(turn)
             others = self._directory.all_connected()
             if others:
@@ -151,7 +161,12 @@ class MeshSet:
         for cancel in news.cancels:
             self._take_cancel(turn, cancel)
         fresh += [admission for admission in news.admissions if self._door.heard(turn, admission)]
-        self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), self._early)
+        early = dict.fromkeys(self._early)
+        for admission in news.admissions:
+            if not self._members.is_member(admission.author):
+                early[admission.id[: gs.SHORT_BYTES]] = None  # it comes again with a comparison
+                self.offers.chase_author(turn, peer, admission.author)
+        self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), early)
         if not self.offers.catching_up:
             self.offers.spread(turn, fresh, but=peer)
             self.offers.spread(turn, waited)
@@ -242,9 +257,12 @@ class MeshSet:
         if not known or not member:
             if by is not None:
                 self._early[mark.id[: gs.SHORT_BYTES]] = mark
-                while len(self._early) > MAX_EARLY:
+                while len(self._early) > _EARLY_MOST:
                     self._early.pop(next(iter(self._early)))
-                self.offers.chase(turn, by, job, author=mark.author if known else None)
+                if known:
+                    self.offers.chase_author(turn, by, mark.author)
+                else:
+                    self.offers.chase_job(turn, by, job)
             return False
         self._early.pop(mark.id[: gs.SHORT_BYTES], None)
         if not self._newer(mark) or not self._among_closest(mark, wall):
@@ -337,7 +355,7 @@ class MeshSet:
     def _sweep(self, turn: Turn) -> None:
         """Take out of the set what has ended, and in what has a place again."""
         now, wall = turn.now.instant, turn.now.wall
-        if self._swept_at is not None and now - self._swept_at < SWEEP_MS:
+        if self._swept_at is not None and now - self._swept_at < _SWEEP_MS:
             return
         self._swept_at = now
         self._drop_old_marks(wall)

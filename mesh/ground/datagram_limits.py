@@ -50,8 +50,8 @@ ANSWERS_PER_SOURCE = 64
 PAYLOADS_PER_SECOND = 4_096
 """Payloads taken in a second: twice what the largest mesh's core is asked, and a fraction of what it can answer."""
 
-PAYLOADS_PER_PEER = 256
-"""Of these from one peer: many times what any honest one asks of another."""
+PAYLOADS_PER_PEER = 64
+"""Of these from one peer: many times what any honest one asks of another, and a hundredth of a processor."""
 
 COOKIE_MS = MINUTE_MS
 """The secret behind cookies is drawn anew so often, and the one before still counts."""

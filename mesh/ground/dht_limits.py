@@ -1,5 +1,6 @@
 """The bounds of the DHT, each with its reason: who is where. Nothing that must be true rests on it."""
 
+from mesh.ground.datagram_limits import PAYLOADS_PER_PEER
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 
 DHT_BUCKET = 20
@@ -42,8 +43,8 @@ DHT_PATIENCE_MOST_MS = 1_500
 DHT_FAILS = 2
 """Questions, each asked twice, that a peer leaves unanswered before it is forgotten: one loss proves nothing."""
 
-DHT_ANSWERS_PER_SECOND = 64
-"""Questions of one peer that are answered in a second: many times what an honest one asks."""
+DHT_ANSWERS_PER_SECOND = 32
+"""Questions of one peer that are answered in a second: one of each look-up that it may have under way."""
 
 DHT_PINGS_PER_SECOND = 4
 """Peers met on channels that are asked each second whether they hear datagrams too."""
@@ -98,3 +99,4 @@ assert max(DHT_SAME_INVITE, DHT_SAME_RANGE) * 2 < DHT_BUCKET
 assert DHT_PATIENCE_LEAST_MS < DHT_PATIENCE_MS < DHT_PATIENCE_MOST_MS
 assert POINTER_CHANGED_MS < POINTER_AGAIN_MS and 2 * POINTER_AGAIN_MS <= POINTER_MS
 assert SEEK_PEER_MS < SEEK_PEER_MOST_MS
+assert DHT_LOOKUPS <= DHT_ANSWERS_PER_SECOND < PAYLOADS_PER_PEER

@@ -145,59 +145,6 @@ FAILED_HERE_MS = 10 * SECOND_MS
 UNFIT_MS = MINUTE_MS
 """A peer whose own disk or engine failed claims nothing of that job for so long."""
 
-# The mesh set: how what every peer knows gets to every peer.
-
-OFFER_FANOUT = 3
-"""Contacts that are told of something new at once, and in each later round: a few bytes each, who lacks it asks."""
-
-OFFER_ROUNDS = 3
-"""Rounds of each, the later ones a second apart: one alone leaves out a peer in twenty, three one in some thousands."""
-
-OFFER_ALL = 8
-"""With so few contacts all are told at once."""
-
-WANT_MS = 2 * SECOND_MS
-"""Who was asked for an item and has not sent it by then is asked no more, but the next who told of it."""
-
-WANT_TELLERS = 3
-"""Others that are remembered for that."""
-
-WANTS_UNDER_WAY = 512
-"""Items asked of one peer at a time: half a megabyte of jobs, well within what a channel queues."""
-
-MAX_WANTED = 16_384
-"""Items that a peer was told of and lacks; a larger set is taken in several comparisons."""
-
-MAX_WANTED_EACH = 8_192
-"""Of these by the word of one peer, so that an inventor leaves room for the others."""
-
-REFUSED_MS = MINUTE_MS
-"""An item that came and was not taken is not asked for again so soon."""
-
-MAX_REFUSED = 8_192
-"""Such items that are remembered."""
-
-MAX_EARLY = 256
-"""Marks that came before their job, or their author's chain; they wait for it."""
-
-CHASE_MS = 10 * SECOND_MS
-"""That job or chain is asked for again so often."""
-
-COMPARE_MS = 10 * SECOND_MS
-"""The whole set is compared with one contact that often, and on connecting."""
-
-COMPARE_SOON_MS = SECOND_MS
-"""The same after a comparison in which there was too much to take at once."""
-
-SWEEP_MS = 2 * SECOND_MS
-"""What has ended leaves the set at most so much later than a comparison needs it."""
-
-SET_PURSE_WORDS = 1024 * 1024
-"""What one peer may draw of the set at once, in words of eight bytes: as much as the largest set has, to a newcomer."""
-
-SET_WORDS_PER_SECOND = 8_192
-"""And in the long run, 64 kB a second: an honest peer asks for each item once."""
-
 # Membership.
 
 ADMISSION_MS = 30 * DAY_MS
@@ -246,6 +193,19 @@ MAX_MEMBERS = 65_536
 
 MAX_CHANNELS = 2_048
 """Channels a peer has at most."""
+
+CHANNEL_SHARE = 32
+"""One part in so many of a processor is what a member may cost a host in the long run, some hundred records a second:
+many times what an honest one does, and what nobody notices who renders beside it."""
+
+CHANNEL_PURSE_MS = SECOND_MS
+"""And so much processor time at once, after a quiet minute: a keeper of ten thousand records is brought up to date."""
+
+CHANNEL_PAUSE_MS = 2 * SECOND_MS
+"""So long a channel is not read at most, whatever its peer owes: it must not pass for a silent one."""
+
+CHANNEL_BACKLOG_BYTES = 256 * 1024
+"""Records for a peer that has so much else to read are not sent: they are compared again, heartbeats are not."""
 
 DIAL_BACK_MS = 100
 """A channel that broke is dialled back at once, and again so soon, at doubling intervals: a process that was just
@@ -429,10 +389,9 @@ assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
 assert KEEPERS * 2 < MAX_MARKS_PER_JOB
 assert MAX_JOBS_EACH < MAX_JOBS < MAX_JOBS_KNOWN
-assert WANTS_UNDER_WAY < MAX_WANTED_EACH < MAX_WANTED
-assert SWEEP_MS < COMPARE_MS
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
+assert CHANNEL_PAUSE_MS < SILENT_MS < CHANNEL_SHARE * CHANNEL_PURSE_MS
 assert PROBE_PATIENCE_LEAST_MS < PROBE_PATIENCE_MS < PROBE_WHOLE_MS <= PROBE_MS
 assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS

@@ -75,16 +75,20 @@ class Budget:
         self._spent: Counter[Hashable] = Counter()
 
     def spend(self, now: Instant, source: Hashable) -> bool:
-        """Whether it may be done once more now."""
-        second = now // SECOND_MS
-        if second != self._begun:
-            self._begun, self._all = second, 0
-            self._spent.clear()
-        if self._all >= self._total or self._spent[source] >= self._per_source:
+        """Whether it may be done once more now; it counts as done."""
+        if self.spent(now, source):
             return False
         self._all += 1
         self._spent[source] += 1
         return True
+
+    def spent(self, now: Instant, source: Hashable) -> bool:
+        """Whether it was done as often as it may be."""
+        second = now // SECOND_MS
+        if second != self._begun:
+            self._begun, self._all = second, 0
+            self._spent.clear()
+        return self._all >= self._total or self._spent[source] >= self._per_source
 
 
 class Cookies:

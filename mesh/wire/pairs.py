@@ -67,6 +67,8 @@ class Reaction:
 
     send: tuple[Outgoing, ...] = ()
     heard: Heard | None = None
+    surplus: bool = False
+    """It came from a peer that has said as much in this second as is heard of it: more of the kind may follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,9 @@ class Pairs:
         pair = self._pairs.get(sealed.to)
         if pair is None or not pair.live(now):
             return Reaction()
+        if self._payloads.spent(now, pair.proven.peer):
+            # Unopened, since opening is what costs. Who forges has spent nobody's budget: only payloads count.
+            return Reaction(surplus=True)
         payload = pair.proven.opener.open(sealed)
         if not self._admitted(pair):
             return Reaction()

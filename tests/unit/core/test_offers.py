@@ -6,25 +6,27 @@ import pytest
 
 from mesh.core.catalogue import WHOLE
 from mesh.core.effects import Effect
-from mesh.ground.instants import HOUR_MS, SECOND_MS
-from mesh.ground.limits import (
+from mesh.core.events import ChannelClosed
+from mesh.core.offers import (
     MAX_WANTED,
     MAX_WANTED_EACH,
     OFFER_FANOUT,
     OFFER_ROUNDS,
-    SET_PURSE_WORDS,
-    SET_WORDS_PER_SECOND,
+    SET_BYTES_PER_SECOND,
+    SET_PURSE_BYTES,
     WANT_MS,
     WANTS_UNDER_WAY,
 )
+from mesh.ground.ids import RecordId
+from mesh.ground.instants import HOUR_MS, SECOND_MS, WallTime
 from mesh.wire import gossip as gs
 from mesh.wire import messages as ms
-from mesh.wire.members import Chain
-from tests.support.cast import Actor, Cast
+from mesh.wire.envelope import sign
+from mesh.wire.members import Admission, Chain
+from tests.support.cast import WALL, Actor, Cast, blob
 from tests.support.rig import Rig, news, sent
 
 CROWD = 20
-WORD = gs.SHORT_BYTES
 
 
 def short(head: ms.Head) -> bytes:
@@ -33,6 +35,23 @@ def short(head: ms.Head) -> bytes:
 
 def offered(effects: list[Effect], what: bytes) -> list[bytes]:
     return [peer for peer, offer in sent(effects, gs.Offer) if what in offer.ids]
+
+
+def admissions(cast: Cast, author: Actor, count: int, *, first: int = 0) -> ms.News:
+    """Return as many admissions by an author, each a second newer than the one before."""
+    bodies = [
+        Admission(
+            mesh=cast.mesh,
+            subject=cast.signer(f"guest {number}").key,
+            roles=1,
+            issued=WallTime(WALL + number * SECOND_MS),
+            expires=WallTime(WALL + HOUR_MS),
+            invite=RecordId(blob(f"invite {number}")),
+        )
+        for number in range(first, first + count)
+    ]
+    signed = tuple(sign(body, author.signer) for body in bodies)
+    return ms.News(heads=(), marks=(), cancels=(), admissions=signed)
 
 
 def wants(effects: list[Effect]) -> list[tuple[bytes, bytes]]:
@@ -137,6 +156,37 @@ def test_a_mark_of_a_keeper_that_was_never_met_is_taken_once_its_chain_came(cast
     assert rig.peer.meshset.live_marks(head.job.id, rig.now.wall) == [keeper.id]  # type: ignore[arg-type]
 
 
+def test_an_admission_by_somebody_unknown_is_taken_once_its_chain_came(cast: Cast, crowd: list[Actor]) -> None:
+    rig = Rig(cast, slots=0)
+    teller, inviter = crowd[0], cast.actor("far away")
+    rig.meet(teller)
+    given = admissions(cast, inviter, 1)
+    asked = sent(rig.hear(teller, given), gs.Want)
+    assert [want.authors for _, want in asked] == [(inviter.id,)]
+    assert rig.peer.door.admissions == {}
+    rig.hear(teller, gs.Chains(chains=(inviter.chain,)))
+    short_id = given.admissions[0].id[: gs.SHORT_BYTES]
+    assert wants(rig.hear(teller, gs.Offer(ids=(short_id,)))) == [(teller.id, short_id)], "it was not refused"
+    rig.hear(teller, given)
+    assert len(rig.peer.door.admissions) == 1
+
+
+def test_what_a_lost_teller_was_asked_for_another_is_asked_for_at_once(cast: Cast, crowd: list[Actor]) -> None:
+    rig = Rig(cast, slots=0)
+    rig.meet(*crowd[:2])
+    ids = tuple(number.to_bytes(gs.SHORT_BYTES, "big") for number in range(700))
+    for teller in crowd[:2]:
+        rig.hear(teller, gs.Offer(ids=ids))
+    rig.tell(ChannelClosed(peer=crowd[0].id, clean=True))
+    asked = wants(rig.wait(SECOND_MS, *crowd))
+    assert len(asked) == WANTS_UNDER_WAY
+    assert {peer for peer, _ in asked} == {crowd[1].id}
+    assert len(rig.peer.meshset.offers._wanted) == len(ids)
+    rig.tell(ChannelClosed(peer=crowd[1].id, clean=True))
+    rig.wait(SECOND_MS, *crowd)
+    assert rig.peer.meshset.offers._wanted == {}
+
+
 def test_a_mark_before_its_job_has_the_job_asked_for(cast: Cast, crowd: list[Actor]) -> None:
     rig = Rig(cast, slots=0)
     rig.meet(*crowd)
@@ -206,12 +256,12 @@ def test_a_liar_draws_no_more_than_its_purse(cast: Cast, crowd: list[Actor], gar
             break
         spent += answer
     # What an answer takes is reckoned, not weighed; and what was too dear is not sent in part.
-    assert spent <= 2 * SET_PURSE_WORDS * WORD
+    assert spent <= 2 * SET_PURSE_BYTES
     rig.clear()
     for _ in range(20):
         rig.wait(50, *crowd)
         rig.hear(liar, said)
-    assert drawn(rig.effects, liar) <= 2 * SET_WORDS_PER_SECOND * WORD
+    assert drawn(rig.effects, liar) <= 2 * SET_BYTES_PER_SECOND
     assert drawn(rig.compared(crowd[2]), crowd[2]), "another is answered as before"
 
 

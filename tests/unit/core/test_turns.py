@@ -22,11 +22,9 @@ def test_thousands_of_jobs_at_once_are_no_runaway_turn(cast: Cast) -> None:
     ]
     for at in range(0, len(heads), 4):
         rig.hear(ann, news(heads=tuple(heads[at : at + 4])))
-    for actor in people:
-        rig.meet(actor)
+    by_id = {actor.id: actor for actor in people}
     for job, ledger in list(rig.peer.ledger.jobs.items()):
-        asker = next(actor for actor in people if actor.id == ledger.submitter)
-        rig.hear(asker, KeepAsk(job=job, fresh=False))
+        rig.hear(by_id[ledger.submitter], KeepAsk(job=job, fresh=False))
     rig.clear()
     rig.wait(2 * SECOND_MS, ann)
     assert len(rig.peer.claims.following) == 2_500
