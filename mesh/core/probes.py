@@ -1,8 +1,9 @@
 """Probes under way: each waits as long as answers from there take as a rule, and longer where this peer is not well.
 
-Theory: who is too busy to hear takes everybody for silent. So a peer judges itself first, as Lifeguard does: probes that
-nobody answered, its own late timers and having to clear itself make it *ill*, answers make it well again; its patience
-grows with its illness. A timer that comes late judges nobody at all: what it waited for may stand behind it in the queue.
+Theory: who is too busy to hear takes everybody for silent. So a peer judges itself first, as Lifeguard does: probes
+that nobody answered, its own late timers and having to clear itself make it *ill*, answers make it well again; its
+patience grows with its illness. A timer that comes late judges nobody at all: what it waited for may stand behind it in
+the queue.
 
 Invariants: at most one probe of a peer is this peer's own; those and the ones for others are bounded apart, so that
 nobody's wishes keep this peer from probing. The module must not know what an answer, or its absence, means.

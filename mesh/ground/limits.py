@@ -233,7 +233,7 @@ CLOCK_WARN_MS = MINUTE_MS
 CLOCK_BAD_MS = 10 * MINUTE_MS
 """Clocks that differ by more break things: keepers' marks from so far ahead are not taken."""
 
-# Who is there: probes, doubts and tidings. Silence proves nothing; it costs a peer its channel, and that soon comes back.
+# Who is there: probes, doubts and tidings. Silence proves nothing; it costs a peer its channel, which soon comes back.
 
 PROBE_MS = SECOND_MS
 """One member of the view is probed so often, whatever its size: every peer is probed by about one other a second."""
