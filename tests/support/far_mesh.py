@@ -14,7 +14,9 @@ AT_ONCE = 8
 """Processes that start together: each is a second of one core until it listens."""
 
 
-def peer_on(host: Host, directory: Path, *, slots: int = 1, beacon: bool = False) -> StagedPeer:
+def peer_on(
+    host: Host, directory: Path, *, slots: int = 1, beacon: bool = False, settings: Mapping[str, int] | None = None
+) -> StagedPeer:
     """Return a peer that runs on a host, not started yet."""
     return StagedPeer(
         directory=directory / host.name,
@@ -22,6 +24,7 @@ def peer_on(host: Host, directory: Path, *, slots: int = 1, beacon: bool = False
         listen=("", PORT),
         slots=slots,
         beacon=beacon,
+        settings=settings or {},
         within=host.within,
         inside=host.inside,
     )

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ class StagedPeer:
     slots: int = 1
     beacon: bool = False
     """Whether it calls on the networks of its host: of a namespace, never of this machine."""
+    settings: Mapping[str, int] = field(default_factory=dict)
+    """What its config.toml says."""
+    garbles: bool = False
+    """Whether all that it answers to questions of the DHT is garbage."""
     within: Sequence[str] = ()
     """A command that runs another on the peer's host."""
     inside: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -46,7 +50,10 @@ class StagedPeer:
 
     def start(self, *, found: str | None = None, token: str = "", peers: Sequence[tuple[str, int]] = ()) -> None:
         """Start the peer; do not wait until it is ready."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.settings:
+            lines = ["version = 1", *(f"{key} = {value}" for key, value in self.settings.items())]
+            (self.home / "config.toml").write_text("\n".join(lines) + "\n", "utf-8")
         said = {
             "home": str(self.home),
             "name": self.name,
@@ -55,6 +62,7 @@ class StagedPeer:
             "listen": self.listen,
             "beacon": self.beacon,
             "peers": list(peers),
+            "garbles": self.garbles,
             "renders": str(self.directory / "renders"),
         }
         program = [sys.executable, "-m", "tests.support.staged_peer", json.dumps(said)]

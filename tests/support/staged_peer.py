@@ -16,6 +16,7 @@ from mesh.cli.compose import Plan
 from mesh.cli.compose.peer import run
 from mesh.ports.desk import StatusAnswer
 from sim.stagehand import Stagehand
+from tests.support.garbling import GarbledAnswers
 
 
 def plan_of(said: dict[str, Any], invite: str) -> Plan:
@@ -49,7 +50,8 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)
 
     stagehand = functools.partial(Stagehand, note=functools.partial(note, notes))
-    run(plan_of(said, sys.stdin.read()), ready, say, make_renderer=stagehand)
+    through = GarbledAnswers if said["garbles"] else lambda datagrams: datagrams
+    run(plan_of(said, sys.stdin.read()), ready, say, make_renderer=stagehand, through=through)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.node.plain import most_telling
+from mesh.ports.datagrams import Datagrams
 from mesh.ports.desk import Desk, StatusAnswer
 from mesh.ports.lan import Lan
 from mesh.ports.renderer import Engines, Renderer, StageLimits
@@ -65,6 +66,7 @@ _BOOT_BYTES: Final = 16
 Say = Callable[[str], None]
 OnReady = Callable[[StatusAnswer], None]
 MakeRenderer = Callable[[], Renderer]
+Through = Callable[[Datagrams], Datagrams]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,17 +82,26 @@ class _Start:
     name: str
     say: Say
     make_renderer: MakeRenderer
+    through: Through
 
 
-def run(plan: Plan, on_ready: OnReady, say: Say, *, make_renderer: MakeRenderer | None = None) -> None:
+def run(
+    plan: Plan,
+    on_ready: OnReady,
+    say: Say,
+    *,
+    make_renderer: MakeRenderer | None = None,
+    through: Through = lambda datagrams: datagrams,
+) -> None:
     """Run a peer until it is stopped; it renders with Blender, or with what `make_renderer` makes.
 
-    An error is raised bare, whatever groups it came in.
+    Its single datagrams go by what `through` makes of the network's. An error is raised bare, whatever groups it came
+    in.
     """
     home = Home(plan.home)
     try:
         make_renderer = make_renderer or (lambda: BlenderRenderer(cache=cache_directory(os.environ), say=say))
-        ending = trio.run(_live, _start(home, plan, say, make_renderer), on_ready)
+        ending = trio.run(_live, _start(home, plan, say, make_renderer, through), on_ready)
         if ending is Ending.LEFT:
             _forget(home)
     except BaseExceptionGroup as group:
@@ -99,7 +110,7 @@ def run(plan: Plan, on_ready: OnReady, say: Say, *, make_renderer: MakeRenderer 
         home.close()
 
 
-def _start(home: Home, plan: Plan, say: Say, make_renderer: MakeRenderer) -> _Start:
+def _start(home: Home, plan: Plan, say: Say, make_renderer: MakeRenderer, through: Through) -> _Start:
     world = Machine()
     if plan.name:
         home.keep_fact("name", plan.name.encode())
@@ -114,6 +125,7 @@ def _start(home: Home, plan: Plan, say: Say, make_renderer: MakeRenderer) -> _St
         name=kept_name or home.settings.name or world.facts().name,
         say=say,
         make_renderer=make_renderer,
+        through=through,
     )
 
 
@@ -144,7 +156,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                     scenes=StoreScenes(store),
                     journal=journal,
                     transport=net.transport,
-                    datagrams=net.datagrams,
+                    datagrams=start.through(net.datagrams),
                     pieces=net.pieces,
                     renderer=renderer,
                     folders=DiskFolders(),
