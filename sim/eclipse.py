@@ -24,12 +24,18 @@ from mesh.wire.lookups import (
     StorePointer,
     dht_id,
 )
-from sim.dht import Crowd
+from mesh.wire.members import Chain
+from mesh.wire.messages import Address
+from sim.dht import PORT, Crowd
 from sim.dht import Node as Honest
 
 
 class Eclipser(Honest):
-    """One of the attacker's identities."""
+    """One of the attacker's identities, in a network of its own: the invite alone gives them away."""
+
+    def __init__(self, crowd: Crowd, index: int, signer: Signer, chain: Chain) -> None:
+        super().__init__(crowd, index, signer, chain)
+        self.address = Address(host=f"10.200.{index % 256}.9", port=PORT)
 
     def hear(self, event: DatagramHeard) -> None:
         """Answer what leads to keys with lies, and all else as every node does."""

@@ -221,8 +221,6 @@ class Probing:
             return ()
         about = () if member.doubt is None else (member.doubt.tiding(),)
         member.reads_at = address
-        member.unheard = 0
-        member.deaf_until = Instant(0)
         self._clear(peer, member)
         return about
 
@@ -271,6 +269,7 @@ class Probing:
         self.probes.close(asked)
         self.probes.feel(-1)
         member = self._members[peer]
+        member.unheard, member.deaf_until = 0, Instant(0)
         self._measure(peer, member, turn.now.instant - asked.since)
         if message.incarnation < member.incarnation:
             member.told = NOTHING_TOLD  # what was told of it came from somebody else
