@@ -81,14 +81,19 @@ class Peer:
         settings: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
         within: Sequence[str] = (),
+        program: Sequence[str] | None = None,
     ) -> None:
-        """Make a peer's home below `directory`; `within` is a command that runs another in a place of its own."""
+        """Make a peer's home below `directory`.
+
+        `within` is a command that runs another in a place of its own, `program` what is started in place of `meshnode`.
+        """
         self.name = name
         self.directory = directory / name
         self.home = self.directory / "home"
         self.temporary = self.directory / "tmp"
         self.process: subprocess.Popen[bytes] | None = None
         self._within = list(within)
+        self._program = list(program or _MESHNODE)
         self._environment = {**os.environ, **(environment or {}), "TMPDIR": str(self.temporary)}
         self._environment.pop("MESHNODE_HOME", None)
         self._starts = 0
@@ -114,7 +119,7 @@ class Peer:
         self._starts += 1
         words = ["join", "--home", str(self.home), "--json", "--name", self.name, "--no-beacon", *options]
         words += [] if "--listen" in options else ["--listen", "127.0.0.1"]
-        command = [*_with_us(), *self._within, *_MESHNODE, *words, *(["-"] if token is not None else [])]
+        command = [*_with_us(), *self._within, *self._program, *words, *(["-"] if token is not None else [])]
         with self.log.open("ab") as log, self._said.open("wb") as said:
             self.process = subprocess.Popen(
                 command,

@@ -74,8 +74,10 @@ class TimedPeer:
         settings: Mapping[str, int] | None = None,
         within: Sequence[str] = (),
         listen: str | None = None,
+        program: Sequence[str] | None = None,
     ) -> None:
-        self.peer = Peer(directory, name, settings=settings, within=within)
+        """Make a peer; `program` is what it is started with in place of `meshnode`."""
+        self.peer = Peer(directory, name, settings=settings, within=within, program=program)
         self.name = name
         self.renders = renders
         self._within = tuple(within)
@@ -153,16 +155,20 @@ def workplace() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def mesh(peers: Sequence[TimedPeer]) -> Iterator[Sequence[TimedPeer]]:
-    """Found a mesh of these peers, the first its founder, and leave no process of it behind."""
+def mesh(peers: Sequence[TimedPeer], *, at_once: int = 64) -> Iterator[Sequence[TimedPeer]]:
+    """Found a mesh of these peers, the first its founder, and leave no process of it behind.
+
+    No more than `at_once` start together: each keeps a core busy until it is ready.
+    """
     try:
         peers[0].start("--new", "bench")
         peers[0].peer.wait_ready()
-        (invite,) = peers[0].peer.typed("invite")
-        for peer in peers[1:]:
-            peer.start(token=invite["token"])
-        for peer in peers[1:]:
-            peer.peer.wait_ready()
+        (invite,) = peers[0].peer.typed("invite", "--uses", str(max(1, len(peers) - 1)))
+        for begin in range(1, len(peers), at_once):
+            for peer in peers[begin : begin + at_once]:
+                peer.start(token=invite["token"])
+            for peer in peers[begin : begin + at_once]:
+                peer.peer.wait_ready()
         wait_connected(peers)
         yield peers
     finally:
