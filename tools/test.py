@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 ROOT = setup.ROOT
 # The engine's contract needs Blender; the other contracts run on whatever machine there is.
 ENGINE_CONTRACT = "tests/contract/test_renderer.py"
+# Forty processes fill the machine: whatever ran beside them would be late.
+FORTY = "tests/netns/test_forty.py"
 # How many seeds in all, and how many of them are drawn from the commit and run again under another hash seed.
 SIM_SEEDS, SIM_DRAWN = 200, 20
 SIM_PEERS, SIM_MINUTES = 20, 2
@@ -226,7 +228,13 @@ def netns(run: Run) -> Outcome:
     """Run peers in network namespaces: cut, slow, behind a NAT."""
     setup.require_packages(["netns"])
     # They mostly wait; names of hosts differ from process to process.
-    return run.pytest(["tests/netns"], "-n", "2")
+    return run.pytest(["tests/netns"], "-n", "2", f"--ignore={FORTY}")
+
+
+def forty(run: Run) -> Outcome:
+    """Run forty peers in network namespaces, and nothing beside them."""
+    setup.require_packages(["netns"])
+    return run.pytest([FORTY])
 
 
 def e2e(run: Run) -> Outcome:
@@ -264,6 +272,7 @@ STAGES = (
     Stage("sim", sim, 18),
     Stage("integration", integration, 8),
     Stage("netns", netns, 8),
+    Stage("forty", forty, 8),
     Stage("e2e", e2e, 20),
     Stage("meta", meta, 3),
     Stage("package", package, 5),
