@@ -10,7 +10,7 @@ Invariants: a channel keeps the order of its messages. Both ends of one hear `Ch
 turn. Bytes are the sender's when they leave and the receiver's when they arrive.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from mesh.core.effects import Dial, Knock, Send, SendDatagram
 from mesh.core.events import ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, MessageHeard
@@ -52,6 +52,8 @@ SPREAD_MS = 50
 
 JITTER_MS = 6
 DIAL_GIVEN_UP_MS = 5_000
+CARRIED_BYTES = 6
+"""What wraps a look-up that a channel carries."""
 RESENT_MS = 200
 """What a connection's lost segment costs."""
 
@@ -59,6 +61,7 @@ CALLED_AGAIN_MS = 250
 """What a lost datagram of a handshake costs."""
 
 IN_ONE_RANGE = 100
+_LOOKUPS: Final = lookups.LOOKUPS
 _PART = 1_000_000
 _PAIRS_LEAST = 256
 
@@ -120,7 +123,7 @@ class CrowdNet:
         self._at: dict[Address, Node] = {}
         self.cut = False
         """Whether nodes of different sides reach each other not."""
-        self._held: list[tuple[Channel, Node, Message, int]] = []
+        self._held: list[tuple[Channel, Node, Message | Lookup, int]] = []
         """What waits behind the cut."""
 
     def place(self, node: "Node") -> None:
@@ -202,10 +205,11 @@ class CrowdNet:
     def send(self, node: "Node", effect: Send) -> None:
         """Put a message on a channel, if the node holds one."""
         channel = node.channels.get(effect.peer)
-        if channel is None:
-            return
-        message = effect.message
-        size = flight_bytes(self._crowd.sizes.of(message, messages.encode) + RECORD_BYTES)
+        if channel is not None:
+            self._put(node, channel, effect.message, self._crowd.sizes.of(effect.message, messages.encode))
+
+    def _put(self, node: "Node", channel: Channel, message: Message | Lookup, length: int) -> None:
+        size = flight_bytes(length + RECORD_BYTES)
         self._crowd.count(node, type(message), size)
         target = channel.other(node)
         if channel.closed:
@@ -218,14 +222,14 @@ class CrowdNet:
         else:
             self._transmit(channel, target, message, size)
 
-    def _transmit(self, channel: Channel, target: "Node", message: Message, size: int) -> None:
+    def _transmit(self, channel: Channel, target: "Node", message: Message | Lookup, size: int) -> None:
         late_ms = RESENT_MS if self._draws.below(_PART) < LOSS_PPM else 0
         end = target is channel.dialler
         arrives_ms = self._crowd.now_ms + self._one_way_ms(channel.dialler, channel.listener) + late_ms
         arrives_ms = channel.until[end] = max(arrives_ms, channel.until[end])
         self._crowd.at(arrives_ms, self._deliver, channel, target, message, size)
 
-    def _deliver(self, channel: Channel, target: "Node", message: Message, size: int) -> None:
+    def _deliver(self, channel: Channel, target: "Node", message: Message | Lookup, size: int) -> None:
         source = channel.other(target)
         if target.channels.get(source.id) is not channel:
             return
@@ -234,7 +238,10 @@ class CrowdNet:
         self._crowd.count(target, "acknowledgements", acknowledged)
         source.received += acknowledged
         self._crowd.checked.check(message)
-        target.hear(MessageHeard(peer=source.id, message=message))
+        if isinstance(message, _LOOKUPS):
+            target.hear(DatagramHeard(peer=source.id, address=source.address, message=message))
+        else:
+            target.hear(MessageHeard(peer=source.id, message=cast("Message", message)))
 
     def close(self, node: "Node", peer: PeerId) -> None:
         """Let go of a channel; the other end hears of it if it can, and not that the peer stops."""
@@ -261,7 +268,15 @@ class CrowdNet:
     # Datagrams.
 
     def send_datagram(self, node: "Node", effect: SendDatagram) -> None:
-        """Send a datagram, after a call where there are no keys; a loss, a cut or a dead node swallows it silently."""
+        """Send on the channel where there is one; else a datagram, after a call where there are no keys.
+
+        A loss, a cut or a dead node swallows a datagram silently.
+        """
+        channel = node.channels.get(effect.peer)
+        if channel is not None:
+            length = self._crowd.sizes.of(effect.message, lookups.encode) + CARRIED_BYTES
+            self._put(node, channel, effect.message, length)
+            return
         now_ms = self._crowd.now_ms
         target = next((self._at[address] for address in effect.addresses if address in self._at), None)
         if target is not None and target.id != effect.peer:

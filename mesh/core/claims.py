@@ -278,17 +278,18 @@ class Claims:
             and bool(following.window)
             and following.keeper is not None
             and following.claims_from <= turn.now.instant
-            and (
-                following.keeper == self._keepers.closest(ledger, turn.now) or turn.now.instant >= following.waits_until
-            )
+            and self._has_closest(turn, ledger, following)
             and following.unfit_until <= turn.now.instant
             and self._host.can_render(ledger.job.engine)
             and self._scene_complete(job)
         )
 
     def _has_closest(self, turn: Turn, ledger: JobLedger, following: Following) -> bool:
-        """Whether the closest keeper tells what can be claimed; after a while another one is as good."""
-        return turn.now.instant >= following.waits_until or following.keeper == self._keepers.closest(ledger, turn.now)
+        """Whether the closest keeper tells what can be claimed, or need not be waited for any more."""
+        if turn.now.instant >= following.waits_until:
+            return True
+        closest = self._keepers.closest(ledger, turn.now)
+        return closest is None or closest == following.keeper or self._directory.met(closest)
 
     def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
         assert following.told is not None

@@ -58,7 +58,7 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
-CONTACTS_TOLD = 32
+CONTACTS_TOLD = 16
 """Peers that one tells a newcomer of: those nearest to it, and others by lot; each of them tells of others again."""
 
 _STRANGE_MOST = 64
@@ -197,7 +197,8 @@ class Contacting:
         if event.refused and known.boot is not None:
             known.boot = None
             turn.tell(PeerDead(peer=event.peer))
-        turn.tell(PeerUnreachable(peer=event.peer))
+        if self._view.wants(event.peer):  # in a large mesh others take the place of most
+            turn.tell(PeerUnreachable(peer=event.peer))
         if known.boot is None and not known.heard_wall and not self._view.wants(event.peer):
             del self._directory.peers[event.peer]  # it was only looked for, by somebody who looks no more
             return
@@ -220,7 +221,7 @@ class Contacting:
             fresh = self._view.need(turn.now.instant, peer)
             known = self._directory.peers.get(peer)
             if known is None or not (known.connected or known.addresses):
-                turn.tell(PeerUnreachable(peer=peer))
+                turn.tell(PeerUnreachable(peer=peer, urgent=True))
             elif fresh or known.redial_at is None:
                 known.redial_ms = REDIAL_MS
                 self._dial(turn, peer)

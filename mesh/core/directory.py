@@ -63,6 +63,11 @@ class Directory:
         known = self.peers.get(peer)
         return known is not None and known.connected
 
+    def met(self, peer: PeerId) -> bool:
+        """Whether a channel to `peer` was ever open; to oneself it always is."""
+        known = self.peers.get(peer)
+        return peer == self.me or (known is not None and bool(known.heard_wall))
+
     def answers(self, peer: PeerId, now: Instant) -> bool:
         """Whether `peer` is connected and has not been mute for long."""
         if peer == self.me:

@@ -84,9 +84,10 @@ class NodeTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerUnreachable:
-    """No address that is known of a member leads to it."""
+    """No address that is known of a member leads to it; `urgent`: a job waits for it."""
 
     peer: PeerId
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
         DialMe: peer.backdials.on_dial_me,
         DialledBack: peer.backdials.on_dialled_back,
         Parting: peer.contacting.on_parting,
+        ms.Carried: lambda _turn, _who, _message: None,  # what it holds, the shell tells as a datagram
     }
 
 
@@ -122,8 +123,8 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.claims.on_peer_lost,
             peer.probing.on_peer_lost,
         ),
-        nt.PeerGone: (peer.contacting.on_peer_gone,),
-        nt.PeerDead: (peer.leases.on_peer_dead, peer.keepers.on_peer_dead),
+        nt.PeerGone: (peer.contacting.on_peer_gone, peer.dht.on_peer_gone),
+        nt.PeerDead: (peer.leases.on_peer_dead, peer.keepers.on_peer_dead, peer.dht.on_peer_gone),
         nt.Barred: (peer.contacting.on_barred,),
         nt.ShutOut: (lambda turn, _note: peer.slots.on_stop_asked(turn, now=True),),
         nt.JobStruck: (peer.holding.on_job_struck, peer.delivery.on_job_struck),
@@ -204,6 +205,7 @@ def of_timers(peer: "Peer") -> dict[type, Route]:
         tm.ReachEnds: peer.backdials.on_reach_ends,
         tm.AnswerLate: peer.dht.on_answer_late,
         tm.RefreshDue: peer.dht.on_refresh_due,
+        tm.BucketDue: peer.dht.on_bucket_due,
         tm.ProbeDue: peer.probing.on_probe_due,
         tm.ProbeLate: peer.probing.on_probe_late,
         tm.TidingsDue: peer.probing.on_tidings_due,

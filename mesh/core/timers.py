@@ -92,6 +92,11 @@ class RefreshDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BucketDue:
+    """The next of the buckets is looked into."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeDue:
     """The next member of the view is probed."""
 
@@ -121,6 +126,7 @@ Timer: TypeAlias = (
     | ReachEnds
     | AnswerLate
     | RefreshDue
+    | BucketDue
     | ProbeDue
     | ProbeLate
     | TidingsDue

@@ -26,6 +26,7 @@ from mesh.ground.dht_limits import (
     POINTER_CHANGED_MS,
     POINTER_CLOCKS_MS,
     POINTER_MS,
+    SEEK_EACH_MS,
     SEEK_PEER_MOST_MS,
     SEEK_PEER_MS,
     SEEKS,
@@ -78,6 +79,8 @@ class Whereabouts:
         self._again_at = Instant(0)
         self._sequence = 0
         self._part_told_until = Instant(0)
+        self._seek_from = Instant(0)
+        """Before that no further lost peer is looked up that nobody waits for."""
         self._seeks: dict[PeerId, Seek] = {}
         self._asked: dict[bytes, list[int]] = {}
         """People's questions by the key that is being read."""
@@ -120,6 +123,10 @@ class Whereabouts:
             return
         if sum(other.under_way for other in self._seeks.values()) >= SEEKS or not len(self.dht.table):
             return
+        if not note.urgent:
+            if turn.now.instant < self._seek_from:
+                return
+            self._seek_from = later(turn.now.instant, SEEK_EACH_MS)
         seek.under_way = True
         seek.not_before = Instant(turn.now.instant + self.dht.dice.jitter(seek.again_ms))
         seek.again_ms = min(2 * seek.again_ms, SEEK_PEER_MOST_MS)

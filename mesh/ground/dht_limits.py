@@ -64,6 +64,9 @@ PART_TOLD_MS = 30 * SECOND_MS
 DHT_OLD_MS = 15 * MINUTE_MS
 """A peer not heard of for so long is asked whether it is there before a full bucket turns a newcomer away."""
 
+DHT_BUCKET_MS = 10 * SECOND_MS
+"""Between looks into two buckets: some twenty questions each, of them many to strangers, who cost a handshake."""
+
 DHT_REFRESH_MS = HOUR_MS
 """Each bucket is looked into that often, as the paper has it; and once on joining."""
 
@@ -90,6 +93,9 @@ SEEK_PEER_MS = 20 * SECOND_MS
 
 SEEK_PEER_MOST_MS = POINTER_AGAIN_MS
 """By then it has published again, if it is anywhere."""
+
+SEEK_EACH_MS = 10 * SECOND_MS
+"""Lost peers that no job waits for are looked up one each so long: where many vanish at once, most are just off."""
 
 SEEKS = 4
 """Lost peers that are looked up at once, so that a peer that lost everybody asks in turn."""

@@ -23,7 +23,15 @@ from typing import Final
 import trio
 
 from mesh.core.effects import CloseChannel, Dial, Knock, Send
-from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard, TwinMet
+from mesh.core.events import (
+    ChannelClosed,
+    ChannelOpened,
+    DatagramHeard,
+    DialFailed,
+    Event,
+    MessageHeard,
+    TwinMet,
+)
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.limits import CHANNEL_BACKLOG_BYTES
@@ -35,11 +43,11 @@ from mesh.node.racing import first_of
 from mesh.ports import transport as ports
 from mesh.ports.transport import Channel, DialRefused, DialTimedOut, HandshakeFailed, Transport, TransportError
 from mesh.ports.world import World
-from mesh.wire import messages
+from mesh.wire import lookups, messages
 from mesh.wire.addresses import is_loopback, same_network, told
 from mesh.wire.handshake import ChannelKind
 from mesh.wire.members import Credentials
-from mesh.wire.messages import Address, Entries, Hello, Message
+from mesh.wire.messages import Address, Carried, Entries, Hello, Message
 
 USED: Final = b"\x01"
 """The dialler's first packet: it uses this channel. No message begins so, since each is a list of two."""
@@ -145,6 +153,14 @@ class Channels:
             self._spend(effect.peer, self._world.spent_ns() - begun_ns)
         if not line.channel.offer(self._last[1]):
             line.scope.cancel()
+
+    def carry(self, peer: PeerId, carried: Carried) -> bool:
+        """Say on the peer's channel what would else go by datagram; return whether it has one."""
+        line = self._lines.get(peer)
+        if line is None or not line.told:
+            return False
+        line.channel.offer(messages.encode(carried))  # where its queue is full this is lost, as datagrams are
+        return True
 
     def beckon(self, peer: PeerId) -> None:
         """Ask `peer` to open a connection on which it can be asked for pieces."""
@@ -325,9 +341,23 @@ class Channels:
                     message, read_ns = await self._hearing.weighed(packet)
                     if isinstance(message, Hello):
                         line.listens = told(message.addresses, here=here)
-                    handled_ns = await self._heard(MessageHeard(peer=channel.peer, message=message))
+                    handled_ns = await self._heard(self._event(line, message))
                     self._spend(channel.peer, read_ns + handled_ns)
         return farewell
+
+    def _event(self, line: Line, message: Message) -> Event:
+        """Return what the core hears of a message; raise `WireError` where what it carries is none, or came too early.
+
+        What a channel carries counts as heard where its peer listens, on the host that its connection comes from.
+        """
+        peer = line.channel.peer
+        if not isinstance(message, Carried):
+            return MessageHeard(peer=peer, message=message)
+        carried, routes = lookups.decode(message.payload), line.routes()
+        self._hearing.check(carried)
+        if not routes:
+            raise WireError("something carried before the hello")
+        return DatagramHeard(peer=peer, address=routes[0], message=carried)
 
     def _spend(self, peer: PeerId, spent_ns: int) -> None:
         self._pacing.spend(self._world.now().instant, peer, spent_ns)

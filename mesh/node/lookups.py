@@ -1,4 +1,6 @@
-"""The questions, answers and tidings of the DHT and of probing, between the core and the datagrams' port.
+"""The questions, answers and tidings of the DHT and of probing, between the core and the ways to other peers.
+
+A peer that has a channel is told on it, since it needs no handshake there; any other one by datagram.
 
 Theory: a datagram that is lost costs its asker a time-out and nobody anything else, so nothing here waits, repeats or
 reports. The driver's queue being full makes the port's fill up, which then loses what comes: a flood slows nobody.
@@ -13,23 +15,36 @@ from contextlib import suppress
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Event
 from mesh.ground.errors import WireError
+from mesh.ground.ids import PeerId
 from mesh.node.hearing import Hearing
 from mesh.ports.datagrams import Datagrams
 from mesh.wire import lookups
+from mesh.wire.messages import Carried
 
 
 class Lookups:
     """Performs the core's effects about datagrams, and hears what others ask."""
 
-    def __init__(self, *, datagrams: Datagrams, hearing: Hearing, tell: Callable[[Event], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        *,
+        datagrams: Datagrams,
+        carry: Callable[[PeerId, Carried], bool],
+        hearing: Hearing,
+        tell: Callable[[Event], Awaitable[None]],
+    ) -> None:
         self._datagrams = datagrams
+        self._carry = carry
+        """Says something on a peer's channel; tells whether there is one."""
         self._hearing = hearing
         self._tell = tell
 
     def send(self, effect: SendDatagram) -> None:
         """Send a question, an answer or tidings, or lose them."""
-        asks = type(effect.message) in lookups.ANSWERS
-        self._datagrams.send(effect.peer, effect.addresses, lookups.encode(effect.message), awaited=asks)
+        payload = lookups.encode(effect.message)
+        if not self._carry(effect.peer, Carried(payload=payload)):
+            asks = type(effect.message) in lookups.ANSWERS
+            self._datagrams.send(effect.peer, effect.addresses, payload, awaited=asks)
 
     async def hear(self) -> None:
         """Tell the core what comes, for ever."""

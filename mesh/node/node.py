@@ -140,7 +140,6 @@ class Node:
         self._asking = Asking(self._driver.tell)
         self._hearing = Hearing(parts.verifier, parts.world)
         self._alarms = Alarms(parts.world, self._driver.tell)
-        self._lookups = Lookups(datagrams=parts.datagrams, hearing=self._hearing, tell=self._driver.tell)
         self._rack = EngineRack(
             renderer=parts.renderer, facts=parts.world.facts(), slots=parts.slots, tell=self._driver.tell
         )
@@ -227,6 +226,9 @@ class Node:
             tell=self._driver.tell,
             heard=self._driver.heard,
             bootstraps=self._beginning.bootstraps,
+        )
+        self._lookups = Lookups(
+            datagrams=self._parts.datagrams, carry=channels.carry, hearing=self._hearing, tell=self._driver.tell
         )
         self._trials = Trials(
             nursery=nursery, transport=self._parts.transport, routes=channels.routes, tell=self._driver.tell

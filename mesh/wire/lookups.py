@@ -18,10 +18,10 @@ from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, codec_of, from_value, most_bytes, to_value
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Chain
-from mesh.wire.messages import Count
+from mesh.wire.messages import MAX_CARRIED_BYTES, Count
 from mesh.wire.probes import Alive, Probe, Probed, ProbeFor, ProbeMessage
 
-MAX_LOOKUP_BYTES = 1_100
+MAX_LOOKUP_BYTES = MAX_CARRIED_BYTES
 """One datagram: what is left of the smallest MTU of the internet's usual links, 1,280, after headers and a cipher."""
 
 MAX_POINTER_BYTES = 1_000

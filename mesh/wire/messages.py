@@ -31,6 +31,9 @@ Port: TypeAlias = addresses.Port
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_BITS_BYTES = 16 * 1024
 
+MAX_CARRIED_BYTES = 1_100
+"""As much as one datagram holds."""
+
 Count: TypeAlias = Annotated[int, Between(0, 2**31)]
 Digest: TypeAlias = Annotated[bytes, Size(16)]
 Bits: TypeAlias = Annotated[bytes, AtMost(MAX_BITS_BYTES)]
@@ -405,6 +408,15 @@ class Revocations:
     notices: Annotated[tuple[Notice, ...], AtMost(8)]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What else would go by datagram, on a channel that is open anyway: no other keys are needed there."""
+
+    NUMBER: ClassVar[int] = 37
+
+    payload: Annotated[bytes, AtMost(MAX_CARRIED_BYTES)]
+
+
 Message: TypeAlias = (
     Hello
     | Contacts
@@ -441,6 +453,7 @@ Message: TypeAlias = (
     | SetKeys
     | Chains
     | Parting
+    | Carried
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

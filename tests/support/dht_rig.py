@@ -12,7 +12,7 @@ from mesh.core.directory import Directory, Known
 from mesh.core.effects import Effect, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
-from mesh.core.timers import AnswerLate, RefreshDue, Timer
+from mesh.core.timers import AnswerLate, BucketDue, RefreshDue, Timer
 from mesh.core.turn import Turn
 from mesh.core.whereabouts import Whereabouts
 from mesh.ground.dht_limits import POINTER_MS
@@ -157,6 +157,8 @@ class DhtRig:
     def _fire(self, turn: Turn, timer: Timer) -> None:
         if isinstance(timer, AnswerLate):
             self.dht.on_answer_late(turn, timer)
+        elif isinstance(timer, BucketDue):
+            self.dht.on_bucket_due(turn, timer)
         else:
             assert isinstance(timer, RefreshDue)
             self.dht.on_refresh_due(turn, timer)

@@ -24,11 +24,12 @@ from mesh.core.directory import Directory
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
-from mesh.core.notes import NodeTold, PartFound, PeerReached, PointerKept, PointersRead
-from mesh.core.timers import AnswerLate, RefreshDue
+from mesh.core.notes import NodeTold, PartFound, PeerDead, PeerGone, PeerReached, PointerKept, PointersRead
+from mesh.core.timers import AnswerLate, BucketDue, RefreshDue
 from mesh.core.turn import Turn
 from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
+    DHT_BUCKET_MS,
     DHT_COPIES,
     DHT_FAILS,
     DHT_LOOKUPS,
@@ -143,11 +144,20 @@ class Dht:
             del self._strangers[peer]
             endpoints = self._endpoints_known(peer)
             if endpoints and self._members.chain(peer) is not None:
-                self._ask_who_is_near(turn, peer, endpoints)
+                if self._directory.crowd or not self._directory.connected(peer) or not self._joined:
+                    self._ask_who_is_near(turn, peer, endpoints)
+                else:  # its channel proves that it is there, and in a small mesh whom it knows comes by itself
+                    self._meet(turn, peer, endpoints[0], ask=False)
             elif endpoints:
                 self._ping(turn, peer, endpoints)
             elif self._directory.connected(peer):
                 self._strangers[peer] = None  # its hello, which tells them, is on its way
+
+    def on_peer_gone(self, _turn: Turn, note: PeerDead | PeerGone) -> None:
+        """Forget a node that does not answer anybody, so that no question to it has to time out."""
+        self.table.remove(note.peer)
+        self._strangers.pop(note.peer, None)
+        self._joined = bool(len(self.table))
 
     def on_node_told(self, turn: Turn, note: NodeTold) -> None:
         """Now and then ask a node, where somebody says that it is, who is near this one: it may be of another part."""
@@ -427,10 +437,15 @@ class Dht:
         if len(self._before) >= DHT_COPIES and len(fresh) >= DHT_PART:
             turn.tell(PartFound(peer=fresh[0].peer, addresses=addresses_of(fresh[0].endpoints)))
 
-    def _refresh_next(self, turn: Turn) -> None:
-        """Look into one bucket after another: nobody waits for it."""
+    def on_bucket_due(self, turn: Turn, _timer: BucketDue) -> None:
+        """Look into the next bucket."""
         if self._to_refresh:
             self._start(turn, Purpose.REFRESH, self._to_refresh.pop())
+
+    def _refresh_next(self, turn: Turn) -> None:
+        """Look into one bucket after another, with pauses: nobody waits for it, and each look meets many strangers."""
+        if self._to_refresh:
+            turn.wake(BucketDue(), self.dice.jitter(DHT_BUCKET_MS))
 
     def _within(self, lower: int, upper: int) -> bytes:
         drawn = int.from_bytes(self.dice.draw(DHT_ID_BYTES), "big")

@@ -184,7 +184,7 @@ def test_lost_peers_are_looked_up_ever_more_seldom_and_some_at_a_time(rig: DhtRi
     assert gaps[0] < gaps[-1]
     rig.clear()
     for number in range(1, 3 * SEEKS):
-        one = PeerUnreachable(peer=PeerId(bytes([number]) * 32))
+        one = PeerUnreachable(peer=PeerId(bytes([number]) * 32), urgent=True)
         rig.turn(lambda turn, one=one: rig.whereabouts.on_peer_unreachable(turn, one))
     assert len({question.key for _, question in rig.asked(lk.FindPointers)}) == SEEKS
 

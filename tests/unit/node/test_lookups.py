@@ -53,7 +53,12 @@ def between(port: Port, heard: list[Event]) -> Lookups:
         await trio.lowlevel.checkpoint()
         heard.append(event)
 
-    return Lookups(datagrams=port, hearing=Hearing(Ed25519Verifier(), VirtualWorld()), tell=tell)
+    return Lookups(
+        datagrams=port,
+        carry=lambda _peer, _carried: False,
+        hearing=Hearing(Ed25519Verifier(), VirtualWorld()),
+        tell=tell,
+    )
 
 
 @timed

@@ -52,6 +52,7 @@ NUMBERS = {
     "SetKeys": 34,
     "Chains": 35,
     "Parting": 36,
+    "Carried": 37,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,
