@@ -21,6 +21,7 @@ from mesh.ground.limits import (
     DOUBT_WITNESSES,
     DOUBTS_PER_TELLER,
     GAP_MS,
+    HEALTH_WORST,
     HEARTBEAT_MS,
     MAX_TIDINGS_KEPT,
     PROBE_HELPERS,
@@ -181,6 +182,7 @@ def test_a_peer_that_datagrams_reach_again_is_probed_by_them(cast: Cast) -> None
 def test_a_channel_that_said_nothing_for_long_is_asked_though_its_peer_answers_datagrams(cast: Cast) -> None:
     view = View(cast, 2)
     stuck = view.actors[0]
+    view.wait(5 * SECOND_MS)
     view.on_channel.pop(stuck.id)
     view.wait(LONG_MS)
     assert closed(view)[:1] == [stuck.id], "the way by the channel is broken, and no datagram mends it"
@@ -277,6 +279,19 @@ def test_who_hears_of_a_doubt_asks_at_once_and_gives_up_only_after_its_own_silen
     assert took_ms >= max(PROBE_WHOLE_MS, doubt_ms(8, 3))
 
 
+def test_however_many_say_so_nobody_is_given_up_before_it_was_asked_from_here(cast: Cast) -> None:
+    view = View(cast, 7)
+    view.turns()
+    silent = view.actors[6]
+    view.silence(silent)
+    probing(view).probes.feel(HEALTH_WORST)
+    patience_ms = probing(view).probes.whole_ms
+    assert patience_ms > doubt_ms(8, 3)
+    for teller in view.actors[:4]:
+        view.hear(teller, Gossip(tidings=(tiding(silent, State.GONE),)))
+    assert given_up_after(view, silent.id) > patience_ms / 2
+
+
 def test_hearsay_is_told_on_while_it_stands_and_not_as_ones_own_word(cast: Cast) -> None:
     view = View(cast, 5)
     view.turns()
@@ -307,6 +322,7 @@ def test_a_liar_that_declares_everybody_gone_costs_probes_and_closes_nothing(cas
     assert not closed(view)
     assert probing(view).given_up == 0
     assert view.rig.peer.directory.all_connected() == sorted(view.by_id)
+    assert {one.state for _, gossip in view.sent(Gossip) for one in gossip.tidings} == {State.ALIVE}
     asked = view.sent(Probe)
     assert len({peer for peer, _ in asked}) == len(others), "it asks itself, before it believes"
     assert len(asked) <= (DOUBTS_PER_TELLER + 1) * (seconds + 1)
