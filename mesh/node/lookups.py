@@ -1,4 +1,4 @@
-"""The questions, answers and tidings of the DHT and of probing, between the core and the datagrams' port.
+"""What the DHT and probing say in single datagrams, between the core and the datagrams' port.
 
 Theory: a datagram that is lost costs its asker a time-out and nobody anything else, so nothing here waits, repeats or
 reports. The driver's queue being full makes the port's fill up, which then loses what comes: a flood slows nobody.
