@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.core.contacts import Contacting, Directory, Known
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory, Known
 from mesh.core.effects import SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard
 from mesh.core.notes import PeerGone
@@ -26,7 +27,7 @@ from mesh.wire import lookups
 from mesh.wire.messages import Address
 from mesh.wire.probes import PROBE_MESSAGES
 from sim.clock import EPOCH_MS
-from sim.dht import OVERHEAD_BYTES
+from sim.crowd_costs import SEALED_BYTES
 from sim.draws import Draws
 
 PORT = 7_000
@@ -158,7 +159,7 @@ class Crowd:
     def send(self, source: Node, effect: SendDatagram) -> None:
         """Carry a datagram, unless it is lost or nobody is there."""
         if self.bytes is not None:
-            self.bytes += len(lookups.encode(effect.message)) + OVERHEAD_BYTES
+            self.bytes += len(lookups.encode(effect.message)) + SEALED_BYTES
         target = self._at[effect.peer]
         below = self.draws.below
         if target.up and target.address in effect.addresses and below(_PART) >= self.weather.loss_ppm:

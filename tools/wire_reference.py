@@ -94,7 +94,7 @@ SECTIONS: list[tuple[str, str, list[Any]]] = [
     ),
     (
         "Look-ups",
-        f"In datagrams of at most {lookups.MAX_LOOKUP_BYTES:,} bytes, with numbers of their own: of the DHT, then of probing.",
+        f"In datagrams of at most {lookups.MAX_LOOKUP_BYTES:,} bytes, with numbers of their own: the DHT's, probing's.",
         list(lookups.LOOKUPS),
     ),
     (

@@ -18,9 +18,10 @@ The module must not know what a peer's silence means for jobs, nor how channels 
 from bisect import bisect, insort
 from collections.abc import Callable
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
 from mesh.core.dht.endpoints import addresses_of, believed, endpoint_of, is_loopback
 from mesh.core.dht.questions import RoundTrips
+from mesh.core.directory import Directory
 from mesh.core.doubts import NOTHING_TOLD, Doubt, Member
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from mesh.core.claims import Claims
-from mesh.core.contacts import Directory, Known
 from mesh.core.delivery import Delivery, Order
+from mesh.core.directory import Directory, Known
 from mesh.core.fold import TaskFold, result_of
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts

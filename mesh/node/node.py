@@ -223,7 +223,9 @@ class Node:
             transport=self._parts.transport,
             hearing=self._hearing,
             doors=self._doors,
+            world=self._parts.world,
             tell=self._driver.tell,
+            heard=self._driver.heard,
             bootstraps=self._beginning.bootstraps,
         )
         self._trials = Trials(
@@ -350,6 +352,7 @@ class Node:
                 addresses=parts.transport.addresses,
             ),
             bootstraps=self._beginning.bootstraps,
+            beacon=self._beacons.row,
             directories=self._directories,
             stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
         )

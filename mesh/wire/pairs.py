@@ -19,10 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mesh.ground.errors import WireError
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import Instant
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     HALF_OPEN_MS,
     MAX_CALLS,
     MAX_PAIRS,
@@ -35,6 +32,9 @@ from mesh.ground.limits import (
     PAYLOADS_PER_PEER,
     PAYLOADS_PER_SECOND,
 )
+from mesh.ground.errors import WireError
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import Instant
 from mesh.wire import datagram
 from mesh.wire.calls import Calls, Outgoing, Reached
 from mesh.wire.datagram import PAYLOAD_MAX_BYTES, CookieSent, First, Kind, Part, Sealed
@@ -67,6 +67,8 @@ class Reaction:
 
     send: tuple[Outgoing, ...] = ()
     heard: Heard | None = None
+    surplus: bool = False
+    """It came from a peer that has said as much in this second as is heard of it: more of the kind may follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,9 @@ class Pairs:
         pair = self._pairs.get(sealed.to)
         if pair is None or not pair.live(now):
             return Reaction()
+        if self._payloads.spent(now, pair.proven.peer):
+            # Unopened, since opening is what costs. Who forges has spent nobody's budget: only payloads count.
+            return Reaction(surplus=True)
         payload = pair.proven.opener.open(sealed)
         if not self._admitted(pair):
             return Reaction()

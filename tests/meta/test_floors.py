@@ -50,7 +50,7 @@ def test_an_import_from_above_or_beside_is_refused(path: str, text: str) -> None
         ("mesh/core/dht/table.py", "import kademlia", 1),
         ("mesh/core/peer.py", "from kademlia.node import Node", 1),
         ("mesh/node/node.py", "from kademlia.node import Node", 1),
-        ("sim/dht.py", "from kademlia.node import Node", 1),
+        ("sim/crowd.py", "from kademlia.node import Node", 1),
     ],
 )
 def test_kademlia_is_imported_for_its_values_and_by_the_dht_alone(path: str, text: str, count: int) -> None:

@@ -139,8 +139,7 @@ class StagedPeer:
 
     def stop(self) -> None:
         """Ask the peer to stop, and wait until it did."""
-        self.running.send_signal(signal.SIGTERM)
-        assert self.running.wait(PATIENCE_S) == 0
+        stop_all([self])
 
     def end(self) -> None:
         """Kill the peer, if it runs."""
@@ -162,10 +161,34 @@ def until(what: str, look: Callable[[], object], within_s: float = PATIENCE_S) -
         raise AssertionError(str(error)) from None
 
 
+def stop_all(peers: Sequence[StagedPeer]) -> None:
+    """Ask peers to stop, all at once, and wait until they did."""
+    for peer in peers:
+        peer.running.send_signal(signal.SIGTERM)
+    for peer in peers:
+        assert peer.running.wait(PATIENCE_S) == 0, f"{peer.name} did not stop well"
+
+
 def all_connected(peers: Sequence[StagedPeer]) -> bool:
     """Say whether each has a channel with each other."""
     names = [peer.name for peer in peers]
     return all(peer.connected() == sorted(name for name in names if name != peer.name) for peer in peers)
+
+
+def until_one(peers: Sequence[StagedPeer], within_s: float = PATIENCE_S) -> None:
+    """Return once each has a channel with each other; fail with who lacks whom, and where it would look for it."""
+    try:
+        until("all have channels", lambda: all_connected(peers), within_s)
+    except AssertionError as error:
+        names = {peer.name for peer in peers}
+        for peer in peers:
+            rows = peer.ask("/status")["peers"]
+            for row in rows:
+                if not row["connected"] and not row["me"]:
+                    error.add_note(f"{peer.name} lacks {row['name'] or row['id'][:8]}, last at {row['addresses']}")
+            if unheard := sorted(names - {row["name"] for row in rows}):
+                error.add_note(f"{peer.name} never met {', '.join(unheard)}")
+        raise
 
 
 def clock_ms() -> int:
