@@ -119,6 +119,19 @@ _SCENARIOS = (
         "frozen",
         script=(Act(at_ms=15 * _S, what="freeze", peers=(1,)), Act(at_ms=45 * _S, what="thaw", peers=(1,))),
     ),
+    # A peer's plug is pulled among many that work: nothing tells so but its silence, and nobody else is taken for gone.
+    _small(
+        "powerless",
+        peers=16,
+        renderers=15,
+        submitters=(15,),
+        frames=60,
+        core=tuple(peer for peer in range(16) if peer != 3),
+        loss_ppm=5_000,
+        latency_ms=5,
+        jitter_ms=20,
+        script=(Act(at_ms=30 * _S, what="power", peers=(3,)),),
+    ),
     # A laptop sleeps in the middle of a frame.
     _small(
         "sleeper",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Union, get_args, get_
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, Boot
-from mesh.wire import beacon, cbor, dials, envelope, kept, lookups, members, messages, records, tasks
+from mesh.wire import beacon, cbor, dials, envelope, kept, lookups, members, messages, probes, records, tasks
 from mesh.wire.codec import AtMost, Between, Size, most_bytes
 from mesh.wire.envelope import Signed
 
@@ -74,6 +74,7 @@ CODES: list[tuple[str, type[enum.IntEnum | enum.IntFlag]]] = [
     ("`kind` of [Failed](#failed)", records.FailureKind),
     ("`code` of [Refused](#refused)", messages.RefusalCode),
     ("`outcome` of [Tried](#tried)", dials.Outcome),
+    ("`state` of [Tiding](#tiding); whoever does not know one passes over that tiding", probes.State),
 ]
 
 SIGNED = [members.Admission, members.Invite, members.StaticKey]
@@ -93,7 +94,7 @@ SECTIONS: list[tuple[str, str, list[Any]]] = [
     ),
     (
         "Look-ups",
-        f"In datagrams of at most {lookups.MAX_LOOKUP_BYTES:,} bytes, with numbers of their own.",
+        f"In datagrams of at most {lookups.MAX_LOOKUP_BYTES:,} bytes, with numbers of their own: the DHT's, probing's.",
         list(lookups.LOOKUPS),
     ),
     (

@@ -1,4 +1,4 @@
-"""The questions, answers and tidings of the DHT and of probing, between the core and the ways to other peers.
+"""What the DHT and probing say in single datagrams, between the core and the ways to other peers.
 
 A peer that has a channel is told on it, since it needs no handshake there; any other one by datagram.
 

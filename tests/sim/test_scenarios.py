@@ -17,6 +17,7 @@ HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
 _LOOK_MS = 50
 KILLED_MS = 1_000
 """A dead peer's frames are claimed again within so long."""
+GONE_MS = 10_000
 
 
 def ran(name: str, seed: int) -> World:
@@ -73,6 +74,32 @@ def test_peers_that_come_back_at_new_addresses_find_each_other_again(seed: int) 
     world.at(came_back_ms + 25_000, look)
     world.run()
     assert joined == dict.fromkeys(range(world.scenario.peers), True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_powerless_peer_is_known_to_be_gone_by_all_in_ten_seconds_and_nobody_else_ever(seed: int) -> None:
+    scenario = named("powerless")
+    world = World(scenario, seed)
+    (power,) = scenario.script
+    (lost,) = power.peers
+    others = [host for host in world.hosts if host.index != lost]
+    connected: list[set[bool]] = []
+
+    def look() -> None:
+        rows = [row for host in others for row in host.core.mesh_view(host.now()).peers]
+        connected.append({row.connected for row in rows if row.peer == world.hosts[lost].peer_id})
+
+    world.at(power.at_ms - 1, look)
+    world.at(power.at_ms + GONE_MS, look)
+    world.run()
+    assert connected == [{True}, {False}]
+    assert [host.core.mesh_view(host.now()).given_up for host in others] == [1] * len(others)
+
+
+@pytest.mark.parametrize("name", ["calm", "bad-lines", "one-keeper-deaf", "moved"])
+def test_nobody_is_given_up_who_can_be_heard_by_somebody(name: str) -> None:
+    world = ran(name, SEEDS[0])
+    assert {host.core.mesh_view(host.now()).given_up for host in world.hosts} == {0}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

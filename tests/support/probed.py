@@ -6,18 +6,20 @@ from typing import TypeVar
 
 from mesh.core import effects as ef
 from mesh.core import events as ev
+from mesh.core.probing import Probing
 from mesh.ground.ids import PeerId
 from mesh.wire import messages as ms
 from mesh.wire import probes as pr
 from mesh.wire.lookups import Endpoint
 from tests.support.cast import Actor, Cast, boot
-from tests.support.rig import Rig
+from tests.support.rig import Rig, of
 
 T = TypeVar("T")
 
 STEP_MS = 10
 TRIP_MS = 2 * STEP_MS
 INCARNATION = 1_000
+PATIENCE_MS = 60_000
 
 
 class View:
@@ -88,6 +90,34 @@ class View:
     def sent(self, kind: type[T]) -> list[tuple[PeerId, T]]:
         """Return the datagrams of one kind so far, and to whom."""
         return [(peer, message) for _, peer, message in self.said if isinstance(message, kind)]
+
+    @property
+    def probing(self) -> Probing:
+        return self.rig.peer.probing
+
+    def doubted(self) -> list[PeerId]:
+        """Return whom the peer doubts."""
+        return list(self.probing.doubts)
+
+    def closed(self) -> list[PeerId]:
+        """Return whose channels it has closed."""
+        return [effect.peer for effect in of(self.rig.effects, ef.CloseChannel)]
+
+    def doubt(self, silent: Actor) -> None:
+        """Let a member answer nothing, and time pass until it is doubted."""
+        self.silence(silent)
+        until_ms = self.now_ms + PATIENCE_MS
+        while silent.id not in self.doubted():
+            self.wait(STEP_MS)
+            assert self.now_ms < until_ms
+
+    def given_up_after(self, peer: PeerId) -> int:
+        """Return how long it takes from now until a member is given up, in ms."""
+        began_ms = self.now_ms
+        while peer not in self.closed():
+            self.wait(STEP_MS)
+            assert self.now_ms - began_ms < PATIENCE_MS
+        return self.now_ms - began_ms
 
     def clear(self) -> None:
         """Forget what was said."""

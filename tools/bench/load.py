@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Look for false reclaims: four peers render for half an hour with every processor busy, and no frame may be taken from
-a peer that lives.
+"""Look for false reclaims and false deaths: eight peers render for half an hour with every processor busy; no frame may
+be taken from a peer that lives, and no peer that lives may be given up by another.
 
-Each peer's engine has as many threads as the machine has processors, so that the machine has four times as much to do
+Each peer's engine has as many threads as the machine has processors, so that the machine has eight times as much to do
 as it can. Jobs of frames of about a second and of about ten follow each other, so that claims, leases and endings of
 jobs all happen under load. A frame that was begun twice, that counts with an attempt after the first, or that was
 written twice is a false reclaim. Run in the project's environment.
@@ -27,7 +27,7 @@ from tools.peers import PeerFailed, WaitedInVain
 from tools.scenes import ScenesFailed
 
 MINUTES, MINUTES_QUICK = 30.0, 1.0
-NAMES = ("ada", "bela", "cleo", "dora")
+NAMES = ("ada", "bela", "cleo", "dora", "enid", "fay", "gita", "hana")
 SHORT_S, LONG_S = 1.0, 10.0
 """What a frame of the two kinds of job takes, were it alone on the machine."""
 
@@ -48,6 +48,7 @@ class Seen:
     begun_again: list[str] = field(default_factory=list)
     written_again: list[str] = field(default_factory=list)
     later_attempts: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)
 
 
@@ -115,9 +116,12 @@ def measure(minutes: float) -> list[Figure]:
         with peers.mesh(meshed):
             render(meshed, scenes, directory / "out", seen, time.monotonic() + minutes * 60)
             marks = [mark for peer in meshed for mark in peer.marks()]
+            seen.given_up = [peer.name for peer in meshed for _ in range(peer.status()["given_up"])]
     seen.begun_again, seen.written_again = again(marks, "claimed"), again(marks, "written")
     for line in (*seen.begun_again, *seen.written_again, *seen.later_attempts):
         report.say(f"  {line}")
+    for name in seen.given_up:
+        report.say(f"  {name} gave another peer up")
     if not seen.busy or statistics.median(seen.busy) < BUSY_LEAST:
         raise peers.BenchFailed(f"the processors were not busy: {seen.busy[:8]}")
     return [
@@ -126,6 +130,7 @@ def measure(minutes: float) -> list[Figure]:
         _none("frames begun more than once", seen.begun_again),
         _none("frames written more than once", seen.written_again),
         _none("frames of a later attempt, or that failed", seen.later_attempts),
+        _none("peers given up, by all together", seen.given_up),
     ]
 
 
@@ -135,7 +140,7 @@ def _none(name: str, found: Sequence[str]) -> Figure:
 
 def main() -> int:
     """Measure and report."""
-    parser = report.parser("Look for false reclaims under full load.")
+    parser = report.parser("Look for false reclaims and false deaths under full load.")
     parser.add_argument("--minutes", type=float, metavar="N", help=f"how long (default: {MINUTES:g})")
     options = parser.parse_args()
     minutes = options.minutes or (MINUTES_QUICK if options.quick else MINUTES)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.core.contacts import Contacting, Directory
-from mesh.core.doubts import doubt_ms
-from mesh.core.effects import CloseChannel, Dial, SendDatagram
-from mesh.core.events import ChannelOpened, DatagramHeard
+from mesh.core.effects import SendDatagram
+from mesh.core.events import DatagramHeard
 from mesh.core.probing import Probing
 from mesh.core.turn import Turn
 from mesh.ground.dice import Dice
@@ -18,61 +17,25 @@ from mesh.ground.limits import (
     CLOCK_BAD_MS,
     DEAF_MS,
     DEAF_PROBES,
-    DOUBT_WITNESSES,
-    DOUBTS_PER_TELLER,
     GAP_MS,
     HEARTBEAT_MS,
     MAX_TIDINGS_KEPT,
     PROBE_HELPERS,
     PROBE_PATIENCE_MS,
-    PROBE_WHOLE_MS,
     PROBES_ANSWERED_PER_SECOND,
     PROBES_HELPED_PER_SECOND,
-    REDIAL_MS,
 )
 from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import Ping
-from mesh.wire.probes import UNKNOWN, Alive, Gossip, Probe, Probed, ProbeFor, State, Tiding
-from tests.support.cast import NOW, blob, boot
-from tests.support.probed import INCARNATION, TRIP_MS, View, address, endpoint, tiding
+from mesh.wire.probes import Alive, Gossip, Probe, Probed, ProbeFor, State, Tiding
+from tests.support.cast import NOW, blob
+from tests.support.probed import TRIP_MS, View, address, endpoint, tiding
 from tests.support.rig import of, sent
 
 if TYPE_CHECKING:
-    from mesh.ground.ids import PeerId
-    from tests.support.cast import Actor, Cast
+    from tests.support.cast import Cast
 
 LONG_MS = 60 * SECOND_MS
-
-
-def probing(view: View) -> Probing:
-    return view.rig.peer.probing
-
-
-def doubted(view: View) -> list[PeerId]:
-    return list(probing(view).doubts)
-
-
-def closed(view: View) -> list[PeerId]:
-    return [effect.peer for effect in of(view.rig.effects, CloseChannel)]
-
-
-def doubt(view: View, silent: Actor) -> None:
-    """Let time pass until a member that answers nothing is doubted."""
-    view.silence(silent)
-    waited_ms = 0
-    while silent.id not in doubted(view):
-        view.wait(10)
-        waited_ms += 10
-        assert waited_ms < LONG_MS
-
-
-def given_up_after(view: View, peer: PeerId) -> int:
-    """Return how long it takes from now until a member is given up."""
-    began_ms = view.now_ms
-    while peer not in closed(view):
-        view.wait(10)
-        assert view.now_ms - began_ms < LONG_MS
-    return view.now_ms - began_ms
 
 
 # Asking.
@@ -109,7 +72,7 @@ def test_of_peers_with_one_calendar_each_probes_another(cast: Cast) -> None:
 def test_who_answers_is_not_doubted_and_its_round_trip_is_measured(cast: Cast) -> None:
     view = View(cast, 3)
     view.wait(LONG_MS)
-    assert not doubted(view)
+    assert not view.doubted()
     assert not view.sent(Gossip)
     assert not view.sent(ProbeFor)
     for actor in view.actors:
@@ -143,8 +106,8 @@ def test_who_answers_another_is_not_doubted(cast: Cast) -> None:
     view.clear()
     for _ in range(80):
         view.wait(100)
-        assert not doubted(view)
-        assert probing(view).probes.illness == 0
+        assert not view.doubted()
+        assert view.probing.probes.illness == 0
     assert view.sent(ProbeFor)
 
 
@@ -155,7 +118,7 @@ def test_a_peer_that_no_datagram_reaches_is_asked_on_its_channel_alone_and_never
     doubts = 0
     for _ in range(DEAF_PROBES * 4):
         view.wait(SECOND_MS)
-        doubts += len(doubted(view))
+        doubts += len(view.doubted())
     assert doubts == 0
     view.clear()
     view.wait(DEAF_MS - 60 * SECOND_MS)
@@ -163,7 +126,7 @@ def test_a_peer_that_no_datagram_reaches_is_asked_on_its_channel_alone_and_never
     assert len([peer for peer, _ in sent(view.rig.effects, Ping) if peer == walled.id]) > DEAF_MS / 3 / SECOND_MS * 0.8
     view.wait(120 * SECOND_MS)
     assert len([peer for peer, _ in view.sent(Probe) if peer == walled.id]) == 1, "it is tried again, once"
-    assert not closed(view)
+    assert not view.closed()
 
 
 def test_a_peer_that_datagrams_reach_again_is_probed_by_them(cast: Cast) -> None:
@@ -181,198 +144,12 @@ def test_a_peer_that_datagrams_reach_again_is_probed_by_them(cast: Cast) -> None
 def test_a_channel_that_said_nothing_for_long_is_asked_though_its_peer_answers_datagrams(cast: Cast) -> None:
     view = View(cast, 2)
     stuck = view.actors[0]
+    view.wait(5 * SECOND_MS)
     view.on_channel.pop(stuck.id)
     view.wait(LONG_MS)
-    assert closed(view)[:1] == [stuck.id], "the way by the channel is broken, and no datagram mends it"
-    assert probing(view).given_up == 0
-    assert stuck.id not in doubted(view)
-
-
-# Doubts.
-
-
-def test_a_silent_peer_is_doubted_told_so_and_then_given_up_but_not_called_dead(cast: Cast) -> None:
-    view = View(cast, 5)
-    view.turns()
-    silent = view.actors[2]
-    view.clear()
-    doubt(view, silent)
-    assert not closed(view)
-    view.clear()
-    given_up_after(view, silent.id)
-    assert closed(view) == [silent.id]
-    assert probing(view).given_up == 1
-    assert view.rig.peer.mesh_view(view.rig.now).given_up == 1
-    to_itself = [probe.tidings[0] for peer, probe in view.sent(Probe) if peer == silent.id]
-    assert to_itself
-    assert set(to_itself) == {tiding(silent, State.SUSPECT)}
-    known = view.rig.peer.directory.peers[silent.id]
-    assert known.boot == boot(silent.name), "silence proves no death"
-    assert not known.left
-    assert of(view.wait(REDIAL_MS + SECOND_MS), Dial) == [Dial(peer=silent.id, addresses=(address(2),))]
-
-
-def test_what_is_told_of_a_silent_peer_goes_from_suspect_to_gone_to_several(cast: Cast) -> None:
-    view = View(cast, 8)
-    view.turns()
-    silent = view.actors[3]
-    view.clear()
-    doubt(view, silent)
-    given_up_after(view, silent.id)
-    view.wait(5 * SECOND_MS)
-    told = [(peer, gossip.tidings) for peer, gossip in view.sent(Gossip)]
-    states = [tidings[0].state for _, tidings in told]
-    assert states == sorted(states)
-    assert set(states) == {State.SUSPECT, State.GONE}
-    assert len({peer for peer, _ in told}) >= 6
-    view.clear()
-    view.wait(LONG_MS)
-    assert not view.sent(Gossip), "nobody tells for ever"
-
-
-@pytest.mark.parametrize("peers", [2, 8, 100, 1_000])
-def test_a_doubt_lasts_shorter_with_each_witness_and_longer_in_a_larger_view(peers: int) -> None:
-    lasts = [doubt_ms(peers, witnesses) for witnesses in range(DOUBT_WITNESSES + 1)]
-    assert lasts == sorted(lasts, reverse=True)
-    assert len(set(lasts)) == len(lasts)
-    assert doubt_ms(peers, DOUBT_WITNESSES + 5) == lasts[-1]
-    assert all(doubt_ms(10 * peers, witnesses) > last for witnesses, last in enumerate(lasts))
-
-
-@pytest.mark.parametrize(
-    ("words", "witnesses"),
-    [
-        ([], 0),
-        ([(1, State.DOUBTED), (3, State.DOUBTED), (4, State.DOUBTED)], 0),
-        ([(1, State.SUSPECT), (1, State.SUSPECT), (1, State.GONE)], 1),
-        ([(1, State.SUSPECT), (3, State.GONE)], 2),
-        ([(1, State.SUSPECT), (3, State.GONE), (4, State.SUSPECT)], 3),
-    ],
-)
-def test_who_found_a_peer_silent_itself_shortens_the_doubt_once(
-    cast: Cast, words: list[tuple[int, State]], witnesses: int
-) -> None:
-    view = View(cast, 5)
-    view.turns()
-    silent = view.actors[0]
-    doubt(view, silent)
-    for number, state in words:
-        view.hear(view.actors[number], Gossip(tidings=(tiding(silent, state),)))
-    took_ms = given_up_after(view, silent.id)
-    assert doubt_ms(6, witnesses) <= took_ms + 10
-    assert took_ms <= doubt_ms(6, witnesses) + 500
-
-
-def test_who_hears_of_a_doubt_asks_at_once_and_gives_up_only_after_its_own_silence(cast: Cast) -> None:
-    view = View(cast, 7)
-    view.turns()
-    silent = view.actors[6]
-    view.silence(silent)
-    view.clear()
-    for teller in view.actors[:4]:
-        view.hear(teller, Gossip(tidings=(tiding(silent, State.GONE),)))
-    assert [peer for peer, _ in view.sent(Probe)] == [silent.id]
-    assert not closed(view)
-    took_ms = given_up_after(view, silent.id)
-    assert took_ms >= max(PROBE_WHOLE_MS, doubt_ms(8, 3))
-
-
-def test_hearsay_is_told_on_while_it_stands_and_not_as_ones_own_word(cast: Cast) -> None:
-    view = View(cast, 5)
-    view.turns()
-    silent = view.actors[0]
-    view.silence(silent)
-    view.clear()
-    view.hear(view.actors[1], Gossip(tidings=(tiding(silent, State.GONE),)))
-    view.wait(PROBE_PATIENCE_MS)
-    states = {one.state for _, gossip in view.sent(Gossip) for one in gossip.tidings}
-    assert states == {State.DOUBTED}
-    view.wait(PROBE_WHOLE_MS)
-    assert State.SUSPECT in {one.state for _, gossip in view.sent(Gossip) for one in gossip.tidings}
-
-
-def test_a_liar_that_declares_everybody_gone_costs_probes_and_closes_nothing(cast: Cast) -> None:
-    view = View(cast, 40)
-    view.wait(5 * SECOND_MS)
-    liar, *others = view.actors
-    view.clear()
-    began_ms = view.now_ms
-    for _ in range(40):
-        others = [*others[7:], *others[:7]]
-        for start in range(0, len(others), 16):
-            lies = tuple(tiding(one, State.GONE, view.incarnations[one.id]) for one in others[start : start + 16])
-            view.hear(liar, Gossip(tidings=lies))
-        view.wait(250)
-    seconds = (view.now_ms - began_ms) / SECOND_MS
-    assert not closed(view)
-    assert probing(view).given_up == 0
-    assert view.rig.peer.directory.all_connected() == sorted(view.by_id)
-    asked = view.sent(Probe)
-    assert len({peer for peer, _ in asked}) == len(others), "it asks itself, before it believes"
-    assert len(asked) <= (DOUBTS_PER_TELLER + 1) * (seconds + 1)
-    view.wait(2 * SECOND_MS)
-    assert not doubted(view)
-
-
-def test_a_member_says_nothing_of_peers_that_this_one_does_not_know(cast: Cast) -> None:
-    view = View(cast, 3)
-    stranger = cast.actor("stranger")
-    view.clear()
-    view.hear(view.actors[0], Gossip(tidings=(tiding(stranger, State.GONE), tiding(view.actors[1], State(3), 2**62))))
-    view.wait(3 * SECOND_MS)
-    assert stranger.id not in view.rig.peer.directory.peers
-    assert not view.sent(Gossip)
-    assert not doubted(view), "and an incarnation that nobody can outbid is none"
-
-
-def test_a_word_of_a_newer_life_ends_a_doubt_and_an_old_one_begins_none(cast: Cast) -> None:
-    view = View(cast, 4)
-    view.turns()
-    teller, silent = view.actors[:2]
-    doubt(view, silent)
-    view.hear(teller, Gossip(tidings=(tiding(silent, State.ALIVE),)))
-    assert doubted(view) == [silent.id], "that is what was doubted"
-    view.hear(teller, Gossip(tidings=(tiding(silent, State.ALIVE, INCARNATION + 1),)))
-    assert not doubted(view)
-    view.hear(teller, Gossip(tidings=(tiding(silent, State.GONE),)))
-    assert not doubted(view)
-    view.hear(teller, Gossip(tidings=(tiding(silent, State.DOUBTED, INCARNATION + 1),)))
-    assert doubted(view) == [silent.id]
-
-
-def test_whoever_does_not_know_a_peers_incarnation_is_heard_all_the_same(cast: Cast) -> None:
-    view = View(cast, 4)
-    view.turns()
-    teller, silent = view.actors[:2]
-    view.silence(silent)
-    view.clear()
-    view.hear(teller, Gossip(tidings=(tiding(silent, State.SUSPECT, UNKNOWN),)))
-    assert doubted(view) == [silent.id]
-    view.wait(3 * SECOND_MS)
-    told = {one for _, gossip in view.sent(Gossip) for one in gossip.tidings}
-    assert tiding(silent, State.SUSPECT) in told, "it is told on in the incarnation that is known here"
-
-
-def test_any_datagram_of_a_doubted_peer_ends_the_doubt_and_it_hears_of_it_first(cast: Cast) -> None:
-    view = View(cast, 4)
-    view.turns()
-    silent = view.actors[2]
-    doubt(view, silent)
-    (answer,) = of(view.hear(silent, Probe(number=5)), SendDatagram)
-    assert isinstance(answer.message, Alive)
-    assert answer.message.tidings[0] == tiding(silent, State.SUSPECT)
-    assert not doubted(view)
-    view.clear()
-    view.wait(200)
-    assert not view.sent(Gossip), "and nothing more is told of it"
-
-
-def test_a_peer_with_a_new_channel_is_doubted_no_more(cast: Cast) -> None:
-    view = View(cast, 3)
-    silent = view.actors[0]
-    doubt(view, silent)
-    view.tell(ChannelOpened(peer=silent.id, boot=boot("another life"), address=None))
-    assert not doubted(view)
+    assert view.closed()[:1] == [stuck.id], "the way by the channel is broken, and no datagram mends it"
+    assert view.probing.given_up == 0
+    assert stuck.id not in view.doubted()
 
 
 # Of oneself.
@@ -381,7 +158,7 @@ def test_a_peer_with_a_new_channel_is_doubted_no_more(cast: Cast) -> None:
 def test_who_is_said_to_be_gone_outbids_it_and_tells_so(cast: Cast) -> None:
     view = View(cast, 3)
     first, second, _ = view.actors
-    mine = probing(view).incarnation
+    mine = view.probing.incarnation
     assert mine == NOW.wall, "a life that begins later begins higher"
     rumour = Tiding(peer=view.rig.me.id, incarnation=mine + 7, state=State.SUSPECT)
     view.clear()
@@ -394,58 +171,58 @@ def test_who_is_said_to_be_gone_outbids_it_and_tells_so(cast: Cast) -> None:
     view.wait(SECOND_MS)
     assert {one.incarnation for _, gossip in view.sent(Gossip) for one in gossip.tidings} == {mine + 8}
     view.hear(second, Gossip(tidings=(rumour,)))
-    assert probing(view).incarnation == mine + 8, "it was outbid already"
+    assert view.probing.incarnation == mine + 8, "it was outbid already"
     too_far = Tiding(peer=view.rig.me.id, incarnation=view.rig.now.wall + CLOCK_BAD_MS + 1, state=State.GONE)
     view.hear(second, Gossip(tidings=(too_far,)))
-    assert probing(view).incarnation == mine + 8
+    assert view.probing.incarnation == mine + 8
 
 
 def test_a_peer_that_must_clear_itself_or_is_late_waits_longer_for_others(cast: Cast) -> None:
     view = View(cast, 4)
     view.wait(5 * SECOND_MS)
-    well_ms = probing(view).probes.whole_ms
+    well_ms = view.probing.probes.whole_ms
     for _ in range(5):
-        mine = probing(view).incarnation
+        mine = view.probing.incarnation
         view.hear(view.actors[0], Gossip(tidings=(Tiding(peer=view.rig.me.id, incarnation=mine, state=State.GONE),)))
-    assert probing(view).probes.whole_ms == 2 * well_ms, "a liar makes nobody ill at will"
+    assert view.probing.probes.whole_ms == 2 * well_ms, "a liar makes nobody ill at will"
     view.wait(5 * SECOND_MS)
-    assert probing(view).probes.whole_ms == well_ms
+    assert view.probing.probes.whole_ms == well_ms
     view.rig.jump(1_500)
     view.wait(10)
-    assert probing(view).probes.whole_ms > well_ms
+    assert view.probing.probes.whole_ms > well_ms
 
 
 def test_nobody_is_doubted_by_a_timer_that_came_late(cast: Cast) -> None:
     view = View(cast, 1)
     view.wait(5 * SECOND_MS)
-    asked = probing(view).probes
+    asked = view.probing.probes
     view.silence(*view.actors)
     while not any(one.again for one in asked.own.values()):
         view.wait(10)
     view.rig.jump(1_200)
     view.on_channel.update(dict.fromkeys(view.by_id))
     view.wait(10)
-    assert not doubted(view)
+    assert not view.doubted()
     view.by_datagram.update(dict.fromkeys(view.by_id))
     view.wait(10 * SECOND_MS)
-    assert not doubted(view)
-    assert not closed(view)
+    assert not view.doubted()
+    assert not view.closed()
 
 
 @pytest.mark.parametrize("slept_ms", [HEARTBEAT_MS + GAP_MS + 1, HOUR_MS])
 def test_after_a_sleep_nobody_is_taken_for_silent(cast: Cast, slept_ms: int) -> None:
     view = View(cast, 5)
     view.turns()
-    doubt(view, view.actors[0])
+    view.doubt(view.actors[0])
     view.wait(SECOND_MS // 2)
     view.rig.jump(slept_ms)
     view.by_datagram.update(dict.fromkeys(view.by_id))
     view.on_channel.update(dict.fromkeys(view.by_id))
     view.wait(10)
-    assert not doubted(view)
+    assert not view.doubted()
     view.wait(LONG_MS)
-    assert not closed(view)
-    assert probing(view).given_up == 0
+    assert not view.closed()
+    assert view.probing.given_up == 0
 
 
 # For others.
@@ -463,7 +240,7 @@ def test_who_is_asked_to_probe_does_and_says_what_it_heard(cast: Cast) -> None:
         view.wait(PROBE_PATIENCE_MS)
         (said,) = [(peer, word) for peer, word in view.sent(Probed)]
         assert (said[0], said[1].number, said[1].answered) == (asker.id, 77, answered)
-    assert not doubted(view), "what one asks for others is not one's own"
+    assert not view.doubted(), "what one asks for others is not one's own"
 
 
 def test_a_third_that_is_not_known_is_asked_where_the_asker_says_but_not_at_this_host(cast: Cast) -> None:
@@ -499,15 +276,15 @@ def test_answers_that_nobody_asked_for_are_nothing(cast: Cast) -> None:
     view.turns()
     liar, silent, _ = view.actors
     view.silence(silent)
-    while silent.id not in probing(view).probes.own:
+    while silent.id not in view.probing.probes.own:
         view.wait(10)
-    number = probing(view).probes.own[silent.id].number
+    number = view.probing.probes.own[silent.id].number
     view.hear(liar, Alive(number=number, incarnation=9_999))
     view.hear(liar, Probed(number=number, answered=True))
     view.hear(liar, Probed(number=number + 1, answered=True))
-    assert silent.id in probing(view).probes.own
+    assert silent.id in view.probing.probes.own
     view.wait(2 * SECOND_MS)
-    assert doubted(view) == [silent.id]
+    assert view.doubted() == [silent.id]
 
 
 def test_who_was_thrown_out_is_neither_answered_nor_believed(cast: Cast) -> None:
@@ -541,8 +318,8 @@ def test_however_many_are_lost_at_once_all_are_given_up(cast: Cast) -> None:
         for teller in view.actors[100 + start : 103 + start]:
             view.hear(teller, Gossip(tidings=words))
     view.wait(15 * SECOND_MS)
-    assert sorted(closed(view)) == sorted(one.id for one in lost)
-    assert len(probing(view)._tidings) <= MAX_TIDINGS_KEPT
+    assert sorted(view.closed()) == sorted(one.id for one in lost)
+    assert len(view.probing._tidings) <= MAX_TIDINGS_KEPT
 
 
 def test_an_id_is_no_member_without_a_channel(cast: Cast) -> None:
