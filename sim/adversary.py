@@ -17,17 +17,13 @@ from mesh.wire.lookups import (
     DHT_ID_BYTES,
     MAX_NODES,
     Endpoint,
-    FindNodes,
-    FindPointers,
     Lookup,
     Node,
-    NodePing,
     NodePong,
     NodesFound,
     Pointer,
     PointersFound,
     PointerStored,
-    StorePointer,
 )
 from mesh.wire.members import ALL_ROLES, Admission
 from mesh.wire.messages import Beat, ClaimSent, Entries, Head, Heartbeat, Message, News
@@ -178,7 +174,8 @@ class Adversary:
 
     def poisoned(self, said: Lookup) -> Lookup | None:
         """Return what is heard instead of an answer where the DHT is poisoned; None: nothing that could be read."""
-        if not self._world.scenario.poisoned_dht or isinstance(said, (NodePing, FindNodes, FindPointers, StorePointer)):
+        told = (NodePong, NodesFound, PointersFound, PointerStored)
+        if not self._world.scenario.poisoned_dht or not isinstance(said, told):
             return said
         if self._dice.below(4) == 0:
             return None

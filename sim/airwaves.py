@@ -81,10 +81,10 @@ class MemoryDatagrams:
             nursery.start_soon(self._hear)
             nursery.start_soon(self._keep_waking)
 
-    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes) -> None:
+    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes, *, awaited: bool = True) -> None:
         """Send a payload, or lose it."""
         if self._here:
-            self._post(self._pairs.send(self._clock(), peer, addresses, payload))
+            self._post(self._pairs.send(self._clock(), peer, addresses, payload, awaited=awaited))
 
     async def receive(self) -> Heard:
         """Wait for the next payload."""

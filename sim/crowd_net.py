@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 
 from mesh.core.effects import Dial, Knock, Send, SendDatagram
 from mesh.core.events import ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, MessageHeard
-from mesh.ground.ids import PeerId
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     CALL_MS,
     CALL_PAYLOADS,
     MAX_CALLS,
-    MAX_CHANNELS,
     PAIR_DOUBT_MS,
     PAIR_DOUBT_QUIET_MS,
     PAIR_FRESH_MS,
@@ -27,6 +25,8 @@ from mesh.ground.limits import (
     PAIR_MS,
     PAIR_QUIET_MS,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.limits import MAX_CHANNELS
 from mesh.wire import lookups, messages
 from mesh.wire.lookups import Lookup
 from mesh.wire.messages import Address, Message

@@ -239,6 +239,7 @@ class FakeDesk:
             free_bytes=120_000_000_000,
             peers=[PeerRow(**peer) for peer in self.peers],
             cloned="",
+            given_up=0,
             thrown_out=self.thrown_out,
             renders=[{"job": row["id"], "frame": 2, "slot": 0, "sample": 7} for row in self.rows.values()],
             jobs=list(self.rows.values()),

@@ -226,6 +226,25 @@ _SCENARIOS = (
         ),
     ),
     _small("rot", rots=12, safety_ms=40 * _S),
+    # Of a job that one of many peers submits all hear within a second, although it tells only a few.
+    _small(
+        "told-on", peers=60, renderers=4, submitters=(59,), frames=8, frame_ms=2 * _S, submit_at_ms=8 * _S,
+        safety_ms=25 * _S, least_ms=30 * _S,
+    ),
+    # A mesh too large to be connected to all: who has part in a job finds whom it needs, and most peers never meet.
+    _small(
+        "large", peers=40, renderers=16, submitters=(39,), frames=32, everybody=6, steady=True, submit_at_ms=20 * _S,
+        safety_ms=45 * _S, least_ms=45 * _S,
+    ),
+    # The same, cut in two while a job runs; each side submits another one, and on healing all know of all.
+    _small(
+        "large-split", peers=40, renderers=16, submitters=(39, 3, 38), jobs=3, frames=12, everybody=6,
+        submit_every_ms=15 * _S, safety_ms=50 * _S, least_ms=100 * _S,
+        script=(
+            Act(at_ms=12 * _S, what="cut", peers=tuple(range(0, 40, 2))),
+            Act(at_ms=45 * _S, what="mend", peers=tuple(range(0, 40, 2))),
+        ),
+    ),
 )  # fmt: skip
 
 NAMED: dict[str, Scenario] = {scenario.name: scenario for scenario in _SCENARIOS}

@@ -13,6 +13,7 @@ from typing import Any
 from mesh.ground.dice import Dice
 from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
+from mesh.ground.limits import EVERYBODY
 
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
@@ -48,6 +49,8 @@ class Scenario:
     renderers: int = 16
     """The first so many peers have an engine."""
     slots: int = 1
+    everybody: int = EVERYBODY
+    """Up to so many peers are all kept channels with."""
     beacons: bool = False
     """All hosts are on one LAN and hear each other's beacons."""
     islanders: tuple[int, ...] = ()
@@ -199,6 +202,7 @@ def draw(seed: int, peers: int, minutes: int) -> Scenario:
         core=_draw_core(dice, peers),
         pauses=maybe(4),
         beacons=dice.below(2) == 0,
+        everybody=6 if dice.below(3) == 0 else EVERYBODY,
     )
 
 

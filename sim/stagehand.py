@@ -9,11 +9,16 @@ ends the renderer at frame 3 on every host, `crash-once DIR` only where DIR is m
     crash 3            ends at that frame         truncated 4       half a picture
     unreadable         cannot be opened           refused text      the mesh cannot render it
     once DIR           the first process to make DIR crashes, whatever the frame
+    work 300           thousands of rounds of hashing for each frame, at a renderer's priority: for benches
 
 Invariants: it keeps every promise of the renderer's port, and starts no process.
 """
 
+import hashlib
+import os
 import shutil
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +56,7 @@ PICTURE: Final = Output(format="PNG", width=64, height=36, color_mode="RGB", dep
 NAMES: Final = FrameNames(prefix="frame_", digits=4, suffix=".png")
 SCENE_NAME: Final = "scene.txt"
 MEMORY_BYTES: Final = 100 * 2**20
+_NICENESS: Final = 10
 
 
 def engine(version: str = "4.2.23", build: str = "fake") -> Engine:
@@ -73,6 +79,7 @@ class Script:
     first: int = 1
     last: int = 4
     ms: int = 5
+    work: int = 0
     saved_by: str = "4.2"
     files: tuple[str, ...] = ()
     crash: frozenset[int] = frozenset()
@@ -100,6 +107,7 @@ class Script:
             first=first,
             last=last,
             ms=int(said.get("ms", [["5"]])[0][0]),
+            work=int(said.get("work", [["0"]])[0][0]),
             saved_by=said.get("saved-by", [["4.2"]])[0][0],
             files=tuple(words[0] for words in said.get("file", [])),
             crash=numbers("crash"),
@@ -140,6 +148,8 @@ class FakeStage:
         for sample in (1, 2):
             on_progress(Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes))
             await trio.sleep(self._script.ms / 2000)
+        if self._script.work:
+            self._stagehand.worked_ns += await trio.to_thread.run_sync(_work, self._script.work)
         self._fail(task.frame)
         data = picture(self._files, task.frame)
         path = task.directory / NAMES.name(task.frame)
@@ -177,6 +187,15 @@ class FakeStage:
         self._closed = True
 
 
+def _work(thousands: int) -> int:
+    """Keep one processor busy, and nothing else waiting, since hashing holds no lock of Python's; return how long."""
+    begun_ns = time.thread_time_ns()
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    hashlib.pbkdf2_hmac("sha256", b"frame", b"scene", thousands * 1_000)
+    return time.thread_time_ns() - begun_ns
+
+
 def _refuse_half(picture: Path) -> None:
     data = picture.read_bytes()
     if not data.startswith(MAGIC) or len(data) != len(MAGIC) + 2000:
@@ -200,6 +219,8 @@ class Stagehand:
     """Hears of each frame as it begins."""
     look: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     """What looking at a picture takes."""
+    worked_ns: int = 0
+    """Processor time that scenes asked for."""
 
     async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 (the port's)
         """Tell of the one engine."""

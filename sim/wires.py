@@ -79,6 +79,11 @@ class MemoryChannel:
         """What its chain proves."""
         return self._opened.membership
 
+    @property
+    def backlog_bytes(self) -> int:
+        """How much the other end has not taken."""
+        return self.other._bytes  # noqa: SLF001 (its other end)
+
     async def send(self, packet: bytes) -> None:
         """Queue one packet, waiting while the queue is full."""
         await trio.lowlevel.checkpoint()
@@ -90,7 +95,7 @@ class MemoryChannel:
     def offer(self, packet: bytes) -> bool:
         """Queue one packet without waiting."""
         assert len(packet) <= CONTROL_PACKET_MAX_BYTES
-        if self._closed or self._ended is not None or self.other._bytes + len(packet) > QUEUE_MAX_BYTES:  # noqa: SLF001
+        if self._closed or self._ended is not None or self.other._bytes + len(packet) > self._wires.queue_max_bytes:  # noqa: SLF001
             return False
         if not self._wires.cut:
             self.other._arrive(packet)  # noqa: SLF001 (its other end)
@@ -145,6 +150,7 @@ class Wires:
     """All hosts of one test."""
 
     cut: bool = False
+    queue_max_bytes: int = QUEUE_MAX_BYTES
     listening: dict[tuple[str, int], "MemoryTransport"] = field(default_factory=dict)
     ports: "itertools.count[int]" = field(default_factory=lambda: itertools.count(40_000))
 

@@ -46,7 +46,14 @@ _ADMISSION_MS = 365 * DAY_MS
 def real_core(host: Host, seed: bytes) -> Core:
     """Make the peer that the project ships."""
     world = host.world
-    me = Me(signer=host.signer, chain=host.chain, mesh=world.mesh, boot=host.boot, name=host.name)
+    me = Me(
+        signer=host.signer,
+        chain=host.chain,
+        mesh=world.mesh,
+        boot=host.boot,
+        name=host.name,
+        everybody=world.scenario.everybody,
+    )
     return Peer(me, seed)
 
 

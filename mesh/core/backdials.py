@@ -12,7 +12,7 @@ peers at a time; every question is answered, if only by saying that nothing was 
 
 from dataclasses import dataclass, field
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import ReachFound, Report, TryDials
 from mesh.core.events import DialsTried, ReachAsked
 from mesh.core.ops import Ops

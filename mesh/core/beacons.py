@@ -14,7 +14,7 @@ only whoever answers it becomes known.
 
 from dataclasses import dataclass
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import Knock, SendBeacon
 from mesh.core.events import BeaconHeard, Started
 from mesh.core.turn import Turn

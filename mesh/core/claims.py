@@ -10,7 +10,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
@@ -24,6 +25,7 @@ from mesh.core.notes import (
     MarkHeard,
     PauseChanged,
     PeerLost,
+    PeersNeeded,
     SlotFreed,
 )
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
@@ -31,7 +33,14 @@ from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.ground.limits import (
+    CLOSEST_KEEPER_MS,
+    FAILED_HERE_MS,
+    FIRST_CLAIMS_MS,
+    FOLLOW_PERIOD_MS,
+    UNANSWERED_MS,
+    UNFIT_MS,
+)
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import (
     Beat,
@@ -48,6 +57,9 @@ from mesh.wire.messages import (
 from mesh.wire.records import Claim, next_attempt
 
 _TOLD_AGAIN_TICKS = 4
+
+_SOUGHT_JOBS = 16
+"""Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
 
 
 class Stand(enum.Enum):
@@ -81,6 +93,8 @@ class Following:
     ticks: int = 0
     claims_from: Instant = Instant(0)
     """When the first task may be claimed; before that the closest keeper may not be known."""
+    waits_until: Instant = Instant(0)
+    """Until then claims wait for a channel to the closest keeper: in a large mesh it has to be found first."""
     unfit_until: Instant = Instant(0)
     failed: dict[int, Instant] = field(default_factory=dict)
     """When this peer failed a task, so that others may try it first."""
@@ -114,12 +128,15 @@ class Claims:
         self._progress = progress
         self._in_hand = in_hand
         self._number = 0
+        self._sought = 0
+        """Jobs without a keeper that answers, whose keepers were asked for in this turn."""
         self._given_ms: dict[JobId, int] = {}
         self.mine: dict[RecordId, Mine] = {}
         self.following: dict[JobId, Following] = {}
 
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
+        self._sought = 0
         for ledger in self._ledger.jobs.values():
             self._follow(turn, ledger)
 
@@ -261,10 +278,17 @@ class Claims:
             and bool(following.window)
             and following.keeper is not None
             and following.claims_from <= turn.now.instant
+            and (
+                following.keeper == self._keepers.closest(ledger, turn.now) or turn.now.instant >= following.waits_until
+            )
             and following.unfit_until <= turn.now.instant
             and self._host.can_render(ledger.job.engine)
             and self._scene_complete(job)
         )
+
+    def _has_closest(self, turn: Turn, ledger: JobLedger, following: Following) -> bool:
+        """Whether the closest keeper tells what can be claimed; after a while another one is as good."""
+        return turn.now.instant >= following.waits_until or following.keeper == self._keepers.closest(ledger, turn.now)
 
     def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
         assert following.told is not None
@@ -324,6 +348,7 @@ class Claims:
         if following is None:
             following = self.following[ledger.id] = Following()
             following.claims_from = later(turn.now.instant, FIRST_CLAIMS_MS)
+            following.waits_until = later(turn.now.instant, CLOSEST_KEEPER_MS)
             turn.wake(FirstClaims(job=ledger.id), FIRST_CLAIMS_MS)
         keepers = self._keepers.of(ledger.id, turn.now)
         if following.keeper is not None and following.keeper not in keepers:
@@ -333,6 +358,9 @@ class Claims:
         elif following.keeper is not None:
             self._contacting.probe(turn, following.keeper)
         wanted = _whom_to_ask(following, keepers, turn.now.instant)
+        if wanted is not None or (not keepers and self._sought < _SOUGHT_JOBS):
+            self._sought += not keepers
+            turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
         if wanted is not None:
             following.asked[wanted] = turn.now.instant
             slots = self._host.slots if self._host.pause is None else 0

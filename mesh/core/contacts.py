@@ -1,50 +1,56 @@
 """Who can be reached: channels, the dialling of peers without one, round trips, and who is surely gone.
 
-In this first form every peer keeps a channel with every other. A channel that ends without a word is dialled back at
-once: a refusal by the host, or another boot behind the address, proves that the process is gone; anything else is
-silence, which proves nothing and is left to the leases.
+With whom a channel is wanted is the `View`'s to say: with everybody, in all but large meshes. A channel that ends
+without a word is dialled back at once: a refusal by the host, or another boot behind the address, proves that the
+process is gone; anything else is silence, which proves nothing and is left to the leases.
 
 A refusal counts at any address that the peer itself named as its own. That a firewall may refuse in its place costs a
 frame rendered twice, once, and only after the channel broke.
 
 Peers that were met are dialled for ever, as are the addresses that a person gave, connected or not: behind each may be
 a part of the mesh that no other way leads to. Peers that others only tell of are `hearsay`. Each peer now and then
-tells one other whom it has channels with, so that who was forgotten, or sits behind a router, is heard of again.
+tells one other of some that it has channels with, so that who was forgotten, or sits behind a router, is heard of
+again.
 
 What is only true on one machine or one cable, a loopback or link-local address, is told and believed within one machine
 alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from mesh.core.directory import MUTE_MS, Directory, Known
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
 from mesh.core.hearsay import Hearsay
-from mesh.core.notes import Barred, PeerDead, PeerLost, PeerReached, PeerUnreachable
+from mesh.core.notes import (
+    Barred,
+    NodeTold,
+    PeerDead,
+    PeerGone,
+    PeerLost,
+    PeerReached,
+    PeersNeeded,
+    PeerUnreachable,
+)
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
-from mesh.ground.ids import Boot, PeerId
-from mesh.ground.instants import MINUTE_MS, Instant, WallTime, later
+from mesh.core.view import LINKS_NEAREST, OPENING_MS, View, distance
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
 from mesh.ground.limits import (
     DIAL_BACK_MS,
-    HEARD_MS,
     LEASE_MS,
     MAX_CONTACTS,
-    PING_MS,
-    PROBE_PER_PEER_MS,
     REDIAL_MOST_MS,
     REDIAL_MS,
     SETTLE_SAMPLES,
     SILENT_MS,
 )
 from mesh.wire.addresses import told
+from mesh.wire.dials import Parting
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact, Contacts, Hello, Ping, Pong, portions
-from mesh.wire.records import EngineId
-
-MUTE_MS = 2_500
-"""A question unanswered for so long: this peer does not answer now. Two lost heartbeats and a half."""
 
 QUIET_MS = 2_000
 """A followed keeper that said nothing for so long is asked whether it is there: with `MUTE_MS` it is given up before
@@ -52,108 +58,31 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
+CONTACTS_TOLD = 32
+"""Peers that one tells a newcomer of: those nearest to it, and others by lot; each of them tells of others again."""
+
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
 
 _KEPT_AGAIN_MS = 20 * MINUTE_MS
 """A third of the time for which a peer counts as heard of: so much of it a restart may forget."""
 
-
-@dataclass(slots=True)
-class Known:
-    """One other peer."""
-
-    addresses: tuple[Address, ...] = ()
-    name: str = ""
-    boot: Boot | None = None
-    connected: bool = False
-    greeted: bool = False
-    """Whether its hello has come on the present channel."""
-    here: bool = False
-    """Whether it was last reached on this very machine."""
-    left: bool = False
-    heard_at: Instant = Instant(0)
-    asked_at: Instant | None = None
-    """When the first question was sent that nothing was heard since; None: none is open."""
-    pings: dict[int, Instant] = field(default_factory=dict)
-    round_trips_ms: list[int] = field(default_factory=list)
-    redial_ms: int = REDIAL_MS
-    dialling: bool = False
-    tried_at: Instant | None = None
-    redial_at: Instant | None = None
-    """When it is dialled again; one timer acts, however many were set."""
-    heard_wall: WallTime = WallTime(0)
-    kept_wall: WallTime = WallTime(0)
-    available: Available | None = None
-
-
-class Directory:
-    """What is known of other peers: read by everybody, changed by `Contacting` alone."""
-
-    def __init__(self, me: PeerId) -> None:
-        self.me = me
-        self.peers: dict[PeerId, Known] = {}
-
-    def connected(self, peer: PeerId) -> bool:
-        """Whether a channel to `peer` is open; to oneself it always is."""
-        if peer == self.me:
-            return True
-        known = self.peers.get(peer)
-        return known is not None and known.connected
-
-    def answers(self, peer: PeerId, now: Instant) -> bool:
-        """Whether `peer` is connected and has not been mute for long."""
-        if peer == self.me:
-            return True
-        known = self.peers.get(peer)
-        if known is None or not known.connected:
-            return False
-        return known.asked_at is None or now - known.asked_at < MUTE_MS
-
-    def all_connected(self) -> list[PeerId]:
-        """Return the others with a channel, lowest id first."""
-        return sorted(peer for peer, known in self.peers.items() if known.connected)
-
-    def heard_within(self, wall: WallTime, span_ms: int) -> list[PeerId]:
-        """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave."""
-        return sorted(
-            peer
-            for peer, known in self.peers.items()
-            if known.connected or (not known.left and wall - known.heard_wall <= span_ms)
-        )
-
-    def slots_for(self, engine: EngineId) -> int:
-        """Return how many slots of connected peers could render with `engine`."""
-        offers = [known.available for known in self.peers.values() if known.connected and known.available is not None]
-        return sum(offer.slots for offer in offers if engine in offer.engines and not (offer.draining or offer.paused))
-
-    def slots_of(self, peer: PeerId) -> int:
-        """Return how many slots another peer says that it has; 0 before it said so."""
-        known = self.peers.get(peer)
-        return known.available.slots if known is not None and known.available is not None else 0
-
-    def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
-        """Return where connected peers can be reached; `here`: for somebody on this machine."""
-        known = [(peer, told(self.peers[peer].addresses, here=here)) for peer in self.all_connected()]
-        return tuple(Contact(peer=peer, addresses=addresses) for peer, addresses in known if addresses)
-
-    def probe_ms(self) -> int:
-        """Return the pause between tries of what may lead to another part of the mesh, once all goes well."""
-        return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * (1 + sum(known.connected for known in self.peers.values())))
-
-    def round_trip_p99_ms(self) -> int | None:
-        """Return the 99th percentile of recent round trips, or None before enough were measured."""
-        samples = sorted(trip for known in self.peers.values() if known.connected for trip in known.round_trips_ms)
-        if len(samples) < SETTLE_SAMPLES:
-            return None
-        return samples[(len(samples) * 99) // 100]
+_MOVED_AGAIN_MS = 10 * SECOND_MS
+"""A peer that is elsewhere is written down at once, since by what is remembered alone a restart finds it; but not more
+often than this, however often it moves: each time is a write to the disk."""
 
 
 class Contacting:
-    """Keep a channel with every peer of the mesh."""
+    """Keep a channel with every peer of the view."""
 
-    def __init__(self, directory: Directory, barred: Callable[[PeerId], bool] = lambda _peer: False) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        barred: Callable[[PeerId], bool] = lambda _peer: False,
+        view: View | None = None,
+    ) -> None:
         self._directory = directory
+        self._view = view or View(directory)
         self._barred = barred
         """Whether no channel may be had with a peer: it, or this one, was thrown out."""
         self._own: tuple[Address, ...] = ()
@@ -170,14 +99,19 @@ class Contacting:
         self.available: Available | None = None
 
     def on_started(self, turn: Turn, event: Started, kept: list[KeptContact]) -> None:
-        """Dial everybody that the journal names."""
+        """Dial whom the journal names, the nearest first, and no more at once than a crowd's start can bear."""
         self._own = event.addresses
         for entry in kept:
             known = self._known(entry.contact.peer)
-            known.addresses = entry.contact.addresses
+            known.addresses = known.kept = entry.contact.addresses
             known.heard_wall = known.kept_wall = entry.heard
-        for peer in sorted(self._directory.peers):
-            self._dial(turn, peer)
+        at_once = self._view.openings(turn.now.instant)
+        nearest = sorted(self._directory.peers, key=lambda peer: distance(self._directory.me, peer))
+        for place, peer in enumerate(nearest):
+            if place < at_once:
+                self._dial(turn, peer)
+            else:
+                self._dial_later(turn, peer, self._directory.peers[peer], (1 + place - at_once) * OPENING_MS)
         for address in event.contacts:
             self._knock(turn, address)
 
@@ -193,7 +127,10 @@ class Contacting:
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
         known.connected = True
-        known.left = known.dialling = known.greeted = False
+        known.left = known.dialling = known.greeted = known.parted = False
+        known.dialled = event.address is not None
+        if known.dialled:
+            self._view.opened(event.peer)
         known.here = event.here
         known.boot = event.boot
         known.redial_ms = REDIAL_MS
@@ -216,10 +153,12 @@ class Contacting:
             return
         known.connected = False
         known.asked_at = None
-        known.left = event.clean
+        known.left = event.clean and not known.parted
         turn.tell(PeerLost(peer=event.peer))
-        if event.clean:
+        if known.left:
             turn.tell(PeerDead(peer=event.peer))
+        if known.parted and not self._view.wants(event.peer):
+            return
         if event.clean or self.patient:
             self._dial_later(turn, event.peer, known, REDIAL_MOST_MS)
         else:
@@ -237,6 +176,12 @@ class Contacting:
             turn.tell(PeerLost(peer=peer))
             turn.tell(PeerDead(peer=peer))
 
+    def on_peer_gone(self, turn: Turn, note: PeerGone) -> None:
+        """Give up the channel to a peer that is silent to all; silence proves nothing, and it is dialled again."""
+        known = self._directory.peers.get(note.peer)
+        if known is not None and known.connected:
+            self._give_up(turn, note.peer, known)
+
     def on_dial_failed(self, turn: Turn, event: DialFailed) -> None:
         """A refusal proves death; either way try again later."""
         known = self._directory.peers.get(event.peer)
@@ -253,6 +198,9 @@ class Contacting:
             known.boot = None
             turn.tell(PeerDead(peer=event.peer))
         turn.tell(PeerUnreachable(peer=event.peer))
+        if known.boot is None and not known.heard_wall and not self._view.wants(event.peer):
+            del self._directory.peers[event.peer]  # it was only looked for, by somebody who looks no more
+            return
         self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, self._directory.probe_ms())
 
@@ -263,6 +211,23 @@ class Contacting:
             self._remember(known, addresses)
             known.redial_ms = REDIAL_MS
             self._dial(turn, peer)
+
+    def on_peers_needed(self, turn: Turn, note: PeersNeeded) -> None:
+        """Have channels with peers that a job needs, wherever they are."""
+        for peer in note.peers:
+            if peer == self._directory.me or self._barred(peer):
+                continue
+            fresh = self._view.need(turn.now.instant, peer)
+            known = self._directory.peers.get(peer)
+            if known is None or not (known.connected or known.addresses):
+                turn.tell(PeerUnreachable(peer=peer))
+            elif fresh or known.redial_at is None:
+                known.redial_ms = REDIAL_MS
+                self._dial(turn, peer)
+
+    def on_parting(self, _turn: Turn, peer: PeerId, _message: Parting) -> None:
+        """Know that the channel's end, which follows, is not the peer's."""
+        self._known(peer).parted = True
 
     def on_knock_again(self, turn: Turn, timer: KnockAgain) -> None:
         """Try an address that a person gave, for ever: behind it may be another part of the mesh."""
@@ -302,6 +267,7 @@ class Contacting:
                 continue
             new = contact.peer not in self._directory.peers
             if new and not self._takes_up(turn, peer, contact.peer):
+                turn.tell(NodeTold(peer=contact.peer, addresses=addresses))
                 continue
             known = self._known(contact.peer)
             first_hand = known.addresses[: MAX_ADDRESSES // 2]
@@ -325,22 +291,30 @@ class Contacting:
         known = self._known(peer)
         sent = known.pings.pop(pong.number, None)
         if sent is not None:
-            known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], turn.now.instant - sent]
+            self.measured(peer, turn.now.instant - sent)
+
+    def measured(self, peer: PeerId, sample_ms: int) -> None:
+        """Note how long a question and its answer took."""
+        known = self._known(peer)
+        known.round_trips_ms = [*known.round_trips_ms[-SETTLE_SAMPLES:], sample_ms]
 
     def on_anything(self, turn: Turn, peer: PeerId) -> None:
         """Note that a peer spoke, whatever it said."""
         self._heard(turn, self._known(peer))
 
     def on_tick(self, turn: Turn) -> None:
-        """Ask those that were not heard lately; give up channels that stay silent; try what others tell."""
+        """Ask again who did not answer; give up channels that stay silent; try what others tell."""
+        self._view.choose(turn.now.instant)
         self._dial_rumours(turn)
+        self._dial_links(turn)
+        self._part(turn)
         self._tell_again(turn)
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
             self._keep(turn, peer, known)
             if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
-            elif known.asked_at is not None or turn.now.instant - known.heard_at >= PING_MS or not known.round_trips_ms:
+            elif known.asked_at is not None or not known.round_trips_ms:
                 self.ask(turn, peer)
 
     def ask(self, turn: Turn, peer: PeerId) -> None:
@@ -404,7 +378,7 @@ class Contacting:
 
     def _takes_up(self, turn: Turn, teller: PeerId, peer: PeerId) -> bool:
         """Begin to try a peer that somebody tells of, unless it was in vain before, or there are too many."""
-        if not self._hearsay.believed(turn.now.instant, teller, peer):
+        if not self._view.takes_anybody() or not self._hearsay.believed(turn.now.instant, teller, peer):
             return False
         if len(self._directory.peers) >= MAX_CONTACTS:
             dropped = self._hearsay.crowded_out(teller)
@@ -415,15 +389,41 @@ class Contacting:
         return True
 
     def _dial_rumours(self, turn: Turn) -> None:
+        if not len(self._hearsay):
+            return
         peers = self._directory.peers
+        most = self._view.openings(turn.now.instant) if self._view.takes_anybody() else 0
         for peer in self._hearsay.due(
-            turn.now.instant, lambda peer: 0 if peers[peer].dialling else len(peers[peer].addresses)
+            turn.now.instant, lambda peer: 0 if peers[peer].dialling else len(peers[peer].addresses), most
         ):
             if self._barred(peer):  # thrown out since it was told of
                 self._hearsay.met(peer)
                 del peers[peer]
             else:
                 self._dial(turn, peer)
+
+    def _dial_links(self, turn: Turn) -> None:
+        """In a large mesh, dial whom the view wants: the DHT knows where they are."""
+        for peer in self._view.links:
+            known = self._directory.peers.get(peer)
+            if known is not None and (known.connected or known.dialling or known.redial_at is not None):
+                continue
+            if self._view.openings(turn.now.instant) < 1:
+                return
+            if known is not None and known.addresses:
+                self._dial(turn, peer)
+            else:
+                turn.tell(PeerUnreachable(peer=peer))
+
+    def _part(self, turn: Turn) -> None:
+        """End a channel that was opened from here and is of no use."""
+        peer = self._view.surplus(turn.now.instant)
+        if peer is not None:
+            known = self._directory.peers[peer]
+            known.connected, known.parted, known.asked_at = False, True, None
+            turn.send(peer, Parting())
+            turn.do(CloseChannel(peer=peer))
+            turn.tell(PeerLost(peer=peer))
 
     def _tell_again(self, turn: Turn) -> None:
         """Now and then tell one peer of the others: it may have forgotten some, and some never heard of it."""
@@ -437,6 +437,11 @@ class Contacting:
 
     def _tell_contacts(self, turn: Turn, peer: PeerId, known: Known) -> None:
         others = [contact for contact in self._directory.contacts(here=known.here) if contact.peer != peer]
+        if len(others) > CONTACTS_TOLD:
+            others.sort(key=lambda contact: distance(peer, contact.peer))
+            nearest, rest = others[:LINKS_NEAREST], others[LINKS_NEAREST:]
+            drawn = (rest.pop(turn.dice.below(len(rest))) for _ in range(CONTACTS_TOLD - LINKS_NEAREST))
+            others = [*nearest, *drawn]
         for portion in portions(Contacts, "contacts", others):
             turn.send(peer, Contacts(contacts=portion))
 
@@ -469,11 +474,7 @@ class Contacting:
         known.addresses = tuple(address for address in merged if address not in self._own)[:MAX_ADDRESSES]
 
     def _keep(self, turn: Turn, peer: PeerId, known: Known) -> None:
-        if known.addresses and turn.now.wall - known.kept_wall > _KEPT_AGAIN_MS:
-            known.kept_wall = turn.now.wall
+        moved = any(address not in known.kept for address in known.addresses)
+        if known.addresses and turn.now.wall - known.kept_wall > (_MOVED_AGAIN_MS if moved else _KEPT_AGAIN_MS):
+            known.kept, known.kept_wall = known.addresses, turn.now.wall
             turn.keep(KeptContact(contact=Contact(peer=peer, addresses=known.addresses), heard=known.heard_wall))
-
-
-def copies_for(directory: Directory, wall: WallTime, most: int) -> int:
-    """Return min(`most`, peers heard of in the last hour, oneself included): what `copies` and `tries` are set to."""
-    return min(most, 1 + len(directory.heard_within(wall, HEARD_MS)))

@@ -93,13 +93,13 @@ class Hearsay:
         self._drop(peer)
         return peer
 
-    def due(self, now: Instant, cost_of: Callable[[PeerId], int]) -> list[PeerId]:
-        """Return whom to dial now, of each teller one in turn, as far as the purse goes.
+    def due(self, now: Instant, cost_of: Callable[[PeerId], int], most: int = MAX_CONTACTS) -> list[PeerId]:
+        """Return whom to dial now, `most` of them, of each teller one in turn, as far as the purse goes.
 
         `cost_of` says how many addresses a dial tries; 0 for who is being dialled.
         """
         self._fill(now)
-        if not self._rumours or self._purse_milli < self._wanted_milli:
+        if not self._rumours or most < 1 or self._purse_milli < self._wanted_milli:
             return []
         self._wanted_milli = 0
         waiting = [
@@ -117,6 +117,9 @@ class Hearsay:
                         return chosen
                     self._purse_milli -= cost_milli
                     chosen.append(peers[place])
+                    if len(chosen) >= most:
+                        self._next_turn()
+                        return chosen
         return chosen
 
     def failed(self, now: Instant, dice: Dice, peer: PeerId) -> bool:

@@ -6,10 +6,12 @@ two hurry for one. A task is safe with holds from `copies` different peers. Wher
 the output is lost.
 """
 
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import CheckOutput
 from mesh.core.events import BlobDamaged, OutputChecked
 from mesh.core.fold import result_of
@@ -46,8 +48,16 @@ _HOLDS_PER_TASK = 2
 _HOLDS_LEAST = 64
 """Holds that one peer may give in a job, most of them of results that are not here yet: twice its tasks and some."""
 
-_UNSAFE_PER_TICK = 1_024
-"""Outputs without enough holds that are looked at each second: where too few peers are left, all of them lack some."""
+_UNSAFE_PER_TICK = 256
+"""Outputs without enough holds that are looked at each second, those of all jobs by equal parts: where too few peers
+are left, all of them lack some."""
+
+_UNSAFE_LEAST = 4
+"""Of each job at least."""
+
+_WANTED_PER_AUTHOR = 64
+"""Outputs of one author that are sought to be held: many times what is fetched at once, and whoever claims thousands
+that nobody has makes nobody ask all peers for all of them."""
 
 _SAFE_EACH_MS = 30_000
 """How often outputs that are safe are looked for: their holders mostly come back."""
@@ -59,6 +69,15 @@ by and copies are still missing, one more peer takes one."""
 
 _LOST_STAGGER_MS = 5_000
 """Keepers say that an output is lost one after the other, the closest first: one word is enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An output that this peer is to hold and has not checked yet."""
+
+    job: JobId
+    task: int
+    author: PeerId
 
 
 class Holding:
@@ -74,7 +93,10 @@ class Holding:
         self._ops = ops
         self._signer = signer
         self._holds: dict[JobId, dict[BlobId, dict[PeerId, Signed[Hold]]]] = {}
-        self._wanted: dict[BlobId, tuple[JobId, int]] = {}
+        self._wanted: dict[BlobId, Wanted] = {}
+        self._wanted_of: dict[tuple[JobId, int], BlobId] = {}
+        self._wanted_by: Counter[PeerId] = Counter()
+        """How many of each author's."""
         self._checking: dict[int, tuple[JobId, BlobId]] = {}
         self._bad: dict[BlobId, None] = {}
         self._look_again_at: dict[BlobId, Instant] = {}
@@ -142,6 +164,7 @@ class Holding:
         ledger = self._ledger.get(note.job)
         if ledger is not None:
             self._judge(turn, ledger, [note.task])
+            self._want_no_more(ledger, note.task)
             self._consider(turn, ledger, note.task)
 
     def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
@@ -168,12 +191,12 @@ class Holding:
 
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Check an output that came, before promising to keep it."""
-        wanted = self._wanted.pop(note.blob, None)
-        ledger = self._ledger.get(wanted[0]) if wanted else None
+        wanted = self._unwant(note.blob)
+        ledger = self._ledger.get(wanted.job) if wanted else None
         if wanted is None or ledger is None or note.blob in self._bad:
             return
         op = self._ops.next()
-        self._checking[op] = (wanted[0], note.blob)
+        self._checking[op] = (wanted.job, note.blob)
         turn.do(CheckOutput(op=op, job=ledger.head.job, blob=note.blob))
 
     def on_blob_damaged(self, turn: Turn, event: BlobDamaged) -> None:
@@ -183,7 +206,7 @@ class Holding:
             if self._directory.me not in by_blob.get(event.blob, {}):
                 continue
             for task in ledger.by_output.get(event.blob, {}):
-                self._wanted[event.blob] = (job, task)
+                self._want(event.blob, Wanted(job=job, task=task, author=self._directory.me))
                 self._swarm.want(turn, event.blob, b"hold" + job, *by_blob[event.blob])
 
     def on_output_checked(self, turn: Turn, event: OutputChecked) -> None:
@@ -219,20 +242,21 @@ class Holding:
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Take no further copies of a job that has ended; what was promised is mended, unless the job was cancelled."""
         self._lacking_since.pop(note.job, None)
-        for blob, (job, _) in list(self._wanted.items()):
-            promised = not note.cancelled and self._directory.me in self.holders(job, blob)
-            if job == note.job and not promised:
-                self._wanted.pop(blob)
-                self._swarm.drop(blob, b"hold" + job)
+        for blob, wanted in list(self._wanted.items()):
+            promised = not note.cancelled and self._directory.me in self.holders(wanted.job, blob)
+            if wanted.job == note.job and not promised:
+                self._unwant(blob)
+                self._swarm.drop(blob, b"hold" + wanted.job)
 
     def on_tick(self, turn: Turn) -> None:
         """Take over where a holder has gone; say what is lost."""
+        each = max(_UNSAFE_LEAST, _UNSAFE_PER_TICK // max(1, sum(map(bool, self._unsafe.values()))))
         for job, ledger in self._ledger.jobs.items():
             if ledger.ended or not self._keepers_want(ledger, turn):
                 continue
             gone: list[Signed[Entry]] = []
             unsafe = self._unsafe.get(job, {})
-            for task in list(islice(unsafe, _UNSAFE_PER_TICK)):
+            for task in list(islice(unsafe, each)):
                 unsafe[task] = unsafe.pop(task)  # to the end: the next tick looks at others
                 self._consider(turn, ledger, task)
                 gone += self._gone(turn, ledger, task)
@@ -254,6 +278,8 @@ class Holding:
             holders = self.holders(ledger.id, output.blob)
             if self._directory.me in holders or output.blob in self._wanted or output.blob in self._bad:
                 continue
+            if self._wanted_by[counting.author] >= _WANTED_PER_AUTHOR:
+                continue
             if self._look_again_at.get(output.blob, turn.now.instant) > turn.now.instant:
                 continue
             self._look_again_at.pop(output.blob, None)
@@ -261,11 +287,36 @@ class Holding:
             spare = (turn.now.instant - since) // _TAKEN_OVER_MS
             if self._directory.me not in self._chosen(turn, ledger, task, holders, spare=spare):
                 continue
-            self._wanted[output.blob] = (ledger.id, task)
+            self._want(output.blob, Wanted(job=ledger.id, task=task, author=counting.author))
             if self._swarm.complete(output.blob):
                 self.on_blob_complete(turn, BlobComplete(blob=output.blob))
             else:
                 self._swarm.want(turn, output.blob, b"hold" + ledger.id, counting.author, *holders)
+
+    def _want(self, blob: BlobId, wanted: Wanted) -> None:
+        self._unwant(blob)
+        self._wanted[blob] = wanted
+        self._wanted_of[wanted.job, wanted.task] = blob
+        self._wanted_by[wanted.author] += 1
+
+    def _unwant(self, blob: BlobId) -> Wanted | None:
+        wanted = self._wanted.pop(blob, None)
+        if wanted is not None:
+            if self._wanted_of.get((wanted.job, wanted.task)) == blob:
+                del self._wanted_of[wanted.job, wanted.task]
+            self._wanted_by[wanted.author] -= 1
+            self._wanted_by += Counter()  # forgets those that have none
+        return wanted
+
+    def _want_no_more(self, ledger: JobLedger, task: int) -> None:
+        """Let an output be that was to be held and counts no more, so that its author's others have their turn."""
+        blob = self._wanted_of.get((ledger.id, task))
+        if blob is None or self._directory.me in self.holders(ledger.id, blob):
+            return
+        standing = [ledger.task(other).counting for other in ledger.by_output.get(blob, {})]
+        if not any(blob == output.blob for one in standing if one is not None for output in result_of(one).outputs):
+            self._unwant(blob)
+            self._swarm.drop(blob, b"hold" + ledger.id)
 
     def _chosen(
         self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]], *, spare: int

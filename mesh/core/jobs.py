@@ -1,7 +1,7 @@
 """Jobs as people give, cancel and fetch them."""
 
-from mesh.core.contacts import Directory, copies_for
 from mesh.core.delivery import Delivery
+from mesh.core.directory import Directory, copies_for
 from mesh.core.effects import Accepted, Declined, Reply
 from mesh.core.events import CancelAsked, FetchAsked, JobPlanned
 from mesh.core.holds import Holding
@@ -16,7 +16,16 @@ from mesh.core.sync import Sync
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Now, wall_later
-from mesh.ground.limits import COPIES_DEFAULT, DURABLE, HEARD_MS, JOB_DAYS_MS, SCENE_HOLDERS, TRIES_DEFAULT, TRIES_LEAST
+from mesh.ground.limits import (
+    COPIES_DEFAULT,
+    DURABLE,
+    HEARD_MS,
+    JOB_DAYS_MS,
+    MAX_JOBS_EACH,
+    SCENE_HOLDERS,
+    TRIES_DEFAULT,
+    TRIES_LEAST,
+)
 from mesh.wire.envelope import Signer, sign
 from mesh.wire.members import Role
 from mesh.wire.messages import Head
@@ -80,7 +89,10 @@ class Jobs:
         self._meshset.add_head(turn, head)
         ledger = self._ledger.get(job)
         if ledger is None:
-            text = "the mesh has as many live jobs as it can; cancel some, or wait until some are done"
+            text = (
+                f"this peer has {MAX_JOBS_EACH} jobs in the mesh, or all peers together have as many as can be; "
+                "a job counts until two hours after it has ended"
+            )
             turn.do(Reply(op=event.op, reply=Declined(code="too-many-jobs", text=text)))
             return
         self._delivery.order(turn, ledger, event.directory, overwrite=event.overwrite)

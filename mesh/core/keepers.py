@@ -5,10 +5,10 @@ five closest to the job id among the marked that answer it; if none has for a wh
 may see different keepers: what a keeper decides bounds waste, it never decides which picture stands.
 """
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
-from mesh.core.notes import HeadHeard, MarkHeard, PeerDead
+from mesh.core.notes import HeadHeard, JobForgotten, MarkHeard, PeerDead, PeersNeeded
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, Now, wall_later
@@ -61,6 +61,17 @@ class Keepers:
         if since is None or now.instant - since < KEEPERLESS_MS:
             return []
         return self._closest_live(job, now)[:KEEPERS]
+
+    def company(self, ledger: JobLedger, now: Now) -> tuple[PeerId, ...]:
+        """Return whom whoever has part in a job needs channels with: its closest marked keepers and its submitter."""
+        marked = self._meshset.live_marks(ledger.id, now.wall)
+        closest = sorted(marked, key=lambda peer: distance(peer, ledger.id))[:KEEPERS]
+        return tuple(dict.fromkeys((*closest, ledger.submitter)))
+
+    def closest(self, ledger: JobLedger, now: Now) -> PeerId | None:
+        """Return the closest of those that said that they keep the job, whether it answers or not; None: nobody did."""
+        marked = self._meshset.live_marks(ledger.id, now.wall)
+        return min(marked, key=lambda peer: distance(peer, ledger.id), default=None)
 
     def acting(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among those that arbitrate the job."""
@@ -118,6 +129,11 @@ class Keepers:
         """A keeper is known again."""
         self._keeperless_since.pop(note.mark.body.job, None)
 
+    def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
+        """Forget when a job was looked at."""
+        for times in (self._keeperless_since, self._looked_at, self._submitted_at):
+            times.pop(note.job, None)
+
     def _look_after(self, turn: Turn, ledger: JobLedger) -> None:
         job, now = ledger.id, turn.now
         marks = self._meshset.marks.get(job, {})
@@ -134,18 +150,25 @@ class Keepers:
             if self.acting(job, now):
                 self._mark(turn, job)
         if self._directory.me in (ledger.submitter, *answering):
+            turn.tell(PeersNeeded(peers=self.company(ledger, now)))
             self._recruit(turn, ledger)
 
     def _recruit(self, turn: Turn, ledger: JobLedger) -> None:
         job = ledger.id
         marked = self._meshset.live_marks(job, turn.now.wall)
         live = self._closest_live(job, turn.now)
-        keeping = [peer for peer in live if peer in marked]
+        # In a large mesh whoever has just said that it keeps the job may not have been reached from here yet.
+        keeping = [peer for peer in marked if peer in live or self._just_marked(peer, job, turn.now)]
         wanted = [peer for peer in live if peer not in marked][: max(0, KEEPERS - len(keeping))]
         submitted = self._submitted_at.get(job)
         fresh = submitted is not None and turn.now.instant - submitted < _FRESH_MS
         for peer in wanted:
+            self._meshset.show(turn, peer, ledger)
             turn.send(peer, KeepAsk(job=job, fresh=fresh))
+
+    def _just_marked(self, peer: PeerId, job: JobId, now: Now) -> bool:
+        mark = self._meshset.marks[job][peer]
+        return mark.body.expires - now.wall > MARK_LIFE_MS - KEEPERLESS_MS
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
         live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]

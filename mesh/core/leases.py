@@ -8,7 +8,7 @@ progress end it.
 
 from dataclasses import dataclass, field
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -296,20 +296,25 @@ class Leases:
             turn.send(claim.author, Verdict(claim=claim.id, yours=True))
         else:
             waiting = docket.pending.get(task)
-            if waiting is None:
+            others = [other for other in waiting.claims if other.author != claim.author] if waiting else []
+            again = waiting is not None and len(others) < len(waiting.claims)
+            if not again and not self._may_hold_more(docket, claim.author):
+                # While it waited for its settle time nobody else would be told that the task is open.
+                turn.send(claim.author, Verdict(claim=claim.id, yours=False))
+            elif waiting is None:
                 settle_ms = self._settle_ms()
                 docket.pending[task] = Pending(claims=[claim], until=later(turn.now.instant, settle_ms))
                 turn.wake(SettleEnds(job=ledger.id, task=task), settle_ms)
                 turn.tell(WindowChanged(job=ledger.id))
             else:
-                others = [other for other in waiting.claims if other.author != claim.author]
                 waiting.claims = [*others, claim]
 
     def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
-        """Whether a claimant is there, and holds no more leases than its slots can explain."""
+        """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain."""
         if peer == self._directory.me:
             return True
         held = sum(lease.holder == peer for lease in docket.leases.values())
+        held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
         return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
 
     def _settle_ms(self) -> int:

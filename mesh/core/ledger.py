@@ -301,6 +301,11 @@ class Ledger:
             found = self.jobs[job] = JobLedger(head, self._struck)
         return found
 
+    def forget(self, job: JobId) -> None:
+        """Drop a job of which nothing but its head is known."""
+        assert not self.jobs[job].entries
+        del self.jobs[job]
+
     def strike(self, authors: list[PeerId]) -> list[tuple[JobLedger, tuple[int, ...]]]:
         """Void the records of these authors, and of no others; return the jobs that this concerns, and which tasks."""
         self._struck = authors

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mesh.core.membership import Chain
 from mesh.ground.ids import Boot, MeshId
+from mesh.ground.limits import EVERYBODY
 from mesh.wire.envelope import Signer
 
 
@@ -16,3 +17,5 @@ class Me:
     mesh: MeshId
     boot: Boot
     name: str
+    everybody: int = EVERYBODY
+    """Up to so many peers are all kept channels with."""

@@ -6,15 +6,17 @@ this peer knows: the mesh set tells it of others' answers. A renewal says until 
 nothing else of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from mesh.core.catalogue import Catalogue, key_of
 from mesh.core.effects import AnswerDoor, Append
 from mesh.core.events import AdmissionAsked, RenewalAsked
+from mesh.core.shares import Shares
 from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
 from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
-from mesh.ground.instants import MINUTE_MS, Instant, WallTime, wall_later
+from mesh.ground.instants import DAY_MS, MINUTE_MS, Instant, WallTime, wall_later
 from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
 from mesh.wire.codec import most_items
 from mesh.wire.envelope import Signed, Signer, peer_id, sign
@@ -82,11 +84,14 @@ class Members:
             turn.keep(KeptChain(chain=chain))
         return membership
 
-    def restore(self, chain: Chain) -> None:
-        """Take a chain from the journal."""
-        membership = self.learn(chain)
-        if membership is not None:
-            self._kept[membership.peer] = None
+    def restore(self, chains: Iterable[KeptChain], renewals: Iterable[KeptRenewal]) -> None:
+        """Take chains, and this peer's own renewals, from the journal."""
+        for entry in chains:
+            membership = self.learn(entry.chain)
+            if membership is not None:
+                self._kept[membership.peer] = None
+        for renewal in renewals:
+            self.renew(renewal.renewed)
 
     def meet(self, shown: Credentials | None) -> None:
         """Note what a peer proved when its channel was opened."""
@@ -165,6 +170,11 @@ class Members:
         return [peer for _, peer in sorted(able)]
 
 
+def _told_until(admission: Signed[Admission]) -> WallTime:
+    """Return how long the mesh set holds an admission: it does not say when its invite ends."""
+    return wall_later(admission.body.issued, 2 * ADMISSION_MS)
+
+
 def _better(new: Membership, old: Membership) -> bool:
     return (new.roles.bit_count(), new.expires) > (old.roles.bit_count(), old.expires)
 
@@ -176,6 +186,7 @@ class Door:
         self,
         members: Members,
         signer: Signer,
+        catalogue: Catalogue,
         contacts: Callable[[], tuple[Contact, ...]],
         connected: Callable[[PeerId], bool],
     ) -> None:
@@ -183,6 +194,9 @@ class Door:
         self._signer = signer
         self._contacts = contacts
         self._connected = connected
+        self._catalogue = catalogue
+        self._places: Shares[tuple[int, RecordId]] = Shares(each=MAX_ADMISSIONS_KEPT, total=MAX_ADMISSIONS_KEPT)
+        """Which of them the mesh set has room for: of each admitter the newest."""
         self.admissions: dict[RecordId, tuple[Signed[Admission], WallTime]] = {}
         """Admissions by invites that may still be open, and until when that is."""
         self._asked_at: Instant | None = None
@@ -212,8 +226,8 @@ class Door:
             self._answer(turn, event.op, given)
             return None
         admission = self._admit(turn, event.subject, roles, RecordId(invite.id))
-        until = wall_later(invite.body.expires, MINUTE_MS)
-        self.admissions[admission.id] = (admission, until)
+        until = max(wall_later(invite.body.expires, MINUTE_MS), _told_until(admission))
+        self._add(admission, until)
         turn.do(Append(entries=(KeptAdmission(admission=admission, until=until),)))
         self._answer(turn, event.op, admission)
         return admission
@@ -238,8 +252,11 @@ class Door:
 
     def on_tick(self, turn: Turn) -> None:
         """Ask one connected member for a renewal when it is time; forget admissions by invites that have ended."""
-        for identifier in [one for one, (_, until) in self.admissions.items() if until < turn.now.wall]:
-            self.admissions.pop(identifier)
+        for admission, until in list(self.admissions.values()):
+            if _told_until(admission) < turn.now.wall or self._is_void(admission):
+                self._delist(admission)
+            if until < turn.now.wall:
+                self.admissions.pop(admission.id)
         expires = self._members.mine.expires
         if expires - turn.now.wall > RENEW_BEFORE_MS:
             return
@@ -253,18 +270,41 @@ class Door:
 
     def heard(self, turn: Turn, admission: Signed[Admission]) -> bool:
         """Take an admission that another member gave; tell whether it is new."""
-        if admission.id in self.admissions or len(self.admissions) >= MAX_ADMISSIONS_KEPT:
+        if admission.id in self.admissions:
             return False
         if admission.body.invite is None or admission.body.mesh != self._members.mesh:
             return False
-        if not self._members.may(admission.author, Role.INVITE) or self._members.ousted_by(admission.author):
+        if not self._members.may(admission.author, Role.INVITE) or self._is_void(admission):
             return False
-        until = wall_later(min(admission.body.issued, turn.now.wall), 2 * ADMISSION_MS)
-        if until < turn.now.wall:
+        until = _told_until(admission)
+        if until < turn.now.wall or admission.body.issued > turn.now.wall + DAY_MS or not self._add(admission, until):
             return False
-        self.admissions[admission.id] = (admission, until)
         turn.keep(KeptAdmission(admission=admission, until=until))
         return True
+
+    def restore(self, entries: Iterable[KeptAdmission]) -> None:
+        """Take the journal's admissions."""
+        for entry in entries:
+            self._add(entry.admission, entry.until)
+
+    def _add(self, admission: Signed[Admission], until: WallTime) -> bool:
+        """Keep an admission, in the mesh set as far as there is room; this peer's own, which it counts, in any case."""
+        dropped = self._places.add(admission.author, (-admission.body.issued, admission.id))
+        self.admissions[admission.id] = (admission, until)
+        self._catalogue.put(admission)
+        if dropped is not None:
+            lost, _ = self.admissions[dropped[1]]
+            self._catalogue.drop(key_of(lost))
+            if lost.author != self._members.mine.peer:
+                del self.admissions[lost.id]
+        return admission.id in self.admissions
+
+    def _is_void(self, admission: Signed[Admission]) -> bool:
+        return bool(self._members.bans) and self._members.ousted_by(admission.author) is not None
+
+    def _delist(self, admission: Signed[Admission]) -> None:
+        self._places.discard(admission.author, (-admission.body.issued, admission.id))
+        self._catalogue.drop(key_of(admission))
 
     def _refusal_to_admit(self) -> RefusalCode | None:
         if not self._members.mine.roles & Role.INVITE:

@@ -1,137 +1,279 @@
-"""What every peer knows: heads of live jobs, their keepers' marks, cancels, admissions by open invites.
+"""What every peer knows: heads of live jobs, their keepers' marks, cancels; beside revocations and admissions.
 
-In this first form it is told whole on connecting, and each change to every connected peer; who hears something new
-tells it on, so that it also reaches those whom its author cannot. Nothing here is trusted further than its signatures
-and chains go.
+Here it is decided what is taken, and what has a place. `Offers` pushes what is new, `Digests` finds what a peer missed;
+a cancel waits for neither: whoever hears it new sends it whole to all its contacts. Nothing is trusted further than its
+signatures and chains go.
+
+Invariants: which heads have a place is a function of the heads that are known and live, whatever the order in which
+they came: of each submitter the lowest numbers, and beyond the bound the submitters with the most lose their highest. A
+job without a place is told to nobody. It is forgotten, unless this peer has part in it: what was promised, rendered or
+wanted here stays. The catalogue holds the set as it is: what has ended leaves it before a comparison.
+
+That a contact is everybody is assumed nowhere: a mark may come from a keeper that this peer never met, and before the
+job that it is about. It waits until the one who told it has sent what is missing.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
-from typing import TypeVar
+from collections.abc import Callable, Iterable
 
-from mesh.core.contacts import Directory
-from mesh.core.ledger import Ledger
+from mesh.core.catalogue import Catalogue, Item, cancel_key, mark_key
+from mesh.core.digests import Digests
+from mesh.core.directory import Directory
+from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Door, Members
-from mesh.core.notes import EntryAdded, HeadHeard, MarkHeard, PeerReached
+from mesh.core.notes import EntryAdded, HeadHeard, JobEnded, JobForgotten, MarkHeard, PeerReached
+from mesh.core.offers import Offers, send_items
+from mesh.core.shares import Shares
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
-from mesh.ground.limits import JOB_DAYS_MS, MARK_LIFE_MS, MAX_JOBS, MAX_JOBS_KNOWN
+from mesh.ground.instants import DAY_MS, MINUTE_MS, SECOND_MS, Instant, WallTime, later
+from mesh.ground.limits import (
+    JOB_DAYS_MS,
+    MARK_LIFE_MS,
+    MAX_JOBS,
+    MAX_JOBS_EACH,
+    MAX_JOBS_KNOWN,
+    MAX_MARKS_PER_JOB,
+)
+from mesh.wire import gossip as gs
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHead, KeptMark
 from mesh.wire.members import Admission, Role
 from mesh.wire.messages import Head, News
 from mesh.wire.records import Cancel, Entry, Mark
 
-T = TypeVar("T")
-
-_HEADS_PER_NEWS = 4
-_MARKS_PER_NEWS = 64
-_CANCELS_PER_NEWS = 8
-_ADMISSIONS_PER_NEWS = 32
 _SKEW_MS = 10 * MINUTE_MS
 """How far others' calendars may be ahead of ours before a mark is refused."""
 
 _HEAD_SKEW_MS = DAY_MS
 """The same for a job: a clock in the wrong time zone is common, and a job refused once is not offered again."""
 
+_FORGOTTEN_AT_ONCE = 256
+"""Jobs that are forgotten in one go where there are as many as a peer may know."""
+
+_EARLY_MOST = 256
+"""Marks that came before their job, or their author's chain; they wait for it."""
+
+_COMPARE_MS = 10 * SECOND_MS
+"""The whole set is compared with one contact that often, and on connecting."""
+
+_COMPARE_SOON_MS = SECOND_MS
+"""The same after a comparison in which there was too much to take at once."""
+
+_SWEEP_MS = 2 * SECOND_MS
+"""What has ended leaves the set at most so much later than a comparison needs it."""
+
+assert _SWEEP_MS < _COMPARE_MS
+
+Place = tuple[int, JobId]
+"""What orders a submitter's jobs: the number that it signed, then the id."""
+
 
 class MeshSet:
-    """The heads, marks and cancels that this peer knows, and their spreading."""
+    """The heads, marks and cancels that this peer knows."""
 
-    def __init__(self, ledger: Ledger, members: Members, door: Door, directory: Directory) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        members: Members,
+        door: Door,
+        directory: Directory,
+        catalogue: Catalogue,
+        *,
+        in_use: Callable[[JobId], bool],
+    ) -> None:
         self._ledger = ledger
         self._members = members
         self._door = door
         self._directory = directory
+        self._catalogue = catalogue
+        self._in_use = in_use
+        """Whether somebody or something at this host has to do with a job, although it has no record of it."""
+        self.offers = Offers(catalogue, members, directory)
+        self.digests = Digests(catalogue, self.offers)
         self.marks: dict[JobId, dict[PeerId, Signed[Mark]]] = {}
+        self._places: Shares[Place] = Shares(each=MAX_JOBS_EACH, total=MAX_JOBS)
+        self._placed: dict[JobId, None] = {}
+        self._forgetting: dict[JobId, None] = {}
+        """Jobs that the others are just told to let go of."""
+        self._early: dict[bytes, Signed[Mark]] = {}
+        """Marks whose job, or whose author's chain, is not known yet."""
+        self._swept_at: Instant | None = None
+        self._compare_at: Instant | None = None
 
-    def restore(self, heads: Iterable[Head], marks: Iterable[Signed[Mark]], wall: WallTime) -> None:
+    def routes(self) -> dict[type, Callable[..., object]]:
+        """Return who takes the messages by which sets become equal."""
+        return {
+            News: self.on_news,
+            gs.Offer: self.offers.on_offer,
+            gs.Want: self.offers.on_want,
+            gs.SetDigests: self.on_set_digests,
+            gs.SetKeys: self.digests.on_set_keys,
+            gs.Chains: self.on_chains,
+        }
+
+    def restore(self, heads: Iterable[KeptHead], marks: Iterable[KeptMark], wall: WallTime) -> None:
         """Take what the journal holds, where it is still of use."""
-        for head in heads:
-            if self._members.learn(head.chain) is not None and head.job.body.last_day >= wall:
-                self._ledger.open(head)
-        for mark in marks:
-            if mark.body.expires >= wall:
-                self._newer(mark)
+        for entry in heads:
+            if self._members.learn(entry.head.chain) is not None and entry.head.job.body.last_day >= wall:
+                self._ledger.open(entry.head)
+        for kept in marks:
+            if kept.mark.body.expires >= wall:
+                self._newer(kept.mark)
 
     def live_marks(self, job: JobId, wall: WallTime) -> list[PeerId]:
         """Return who has said that it keeps the job, lowest id first."""
         return sorted(peer for peer, mark in self.marks.get(job, {}).items() if mark.body.expires >= wall)
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
-        """Tell everything."""
-        now = turn.now.wall
-        heads = [ledger.head for job, ledger in self._ledger.jobs.items() if self._lives(job, now)]
-        marks = [mark for job in self.marks.values() for mark in job.values() if mark.body.expires >= now]
-        cancels = [ledger.cancel for ledger in self._ledger.jobs.values() if ledger.cancel is not None]
-        admissions = [admission for admission, until in self._door.admissions.values() if until >= now]
-        for news in _news(heads, marks, cancels, admissions):
-            turn.send(note.peer, news)
+        """Compare at once; of two peers the one with the lower id begins."""
+        if self._directory.me < note.peer:
+            self._sweep(turn)
+            self.digests.compare(turn, note.peer)
+
+    def on_set_digests(self, turn: Turn, peer: PeerId, message: gs.SetDigests) -> None:
+        """Compare, once what has ended is out of the set."""
+        self._sweep(turn)
+        self.digests.on_set_digests(turn, peer, message)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Offer and ask again; compare with somebody when it is time."""
+        self.offers.on_tick(turn)
+        now = turn.now.instant
+        if self._compare_at is None:
+            self._compare_at = later(now, turn.dice.below(_COMPARE_MS))
+        if self.offers.crowded:
+            self.offers.crowded = False
+            self._compare_at = min(self._compare_at, later(now, _COMPARE_SOON_MS))
+        if now >= self._compare_at:
+            self._compare_at = later(now, turn.dice.jitter(_COMPARE_MS))
+            self._sweep(turn)
+            others = self._directory.all_connected()
+            if others:
+                self.digests.compare(turn, others[turn.dice.below(len(others))])
 
     def on_news(self, turn: Turn, peer: PeerId, news: News) -> None:
-        """Take what is new, and tell it on."""
-        heads = [head for head in news.heads if self._take_head(turn, head)]
-        marks = [mark for mark in news.marks if self._take_mark(turn, mark)]
-        cancels = [cancel for cancel in news.cancels if self._take_cancel(turn, cancel)]
-        admissions = [admission for admission in news.admissions if self._door.heard(turn, admission)]
-        self._spread(turn, heads, marks, cancels, admissions, but=peer)
+        """Take what is new, and offer it to others."""
+        fresh: list[Item] = [head for head in news.heads if self._take_head(turn, head)]
+        waited = [mark for mark in self._early_ones(news.heads) if self._take_mark(turn, mark)]
+        known = dict.fromkeys(self._marked(news.marks))
+        marks = [mark for mark in news.marks if self._take_mark(turn, mark, by=peer)]
+        fresh += [mark for mark in marks if (mark.body.job, mark.author) not in known]
+        for cancel in news.cancels:
+            self._take_cancel(turn, cancel)
+        fresh += [admission for admission in news.admissions if self._door.heard(turn, admission)]
+        early = dict.fromkeys(self._early)
+        for admission in news.admissions:
+            if not self._members.is_member(admission.author):
+                early[admission.id[: gs.SHORT_BYTES]] = None  # it comes again with a comparison
+                self.offers.chase_author(turn, peer, admission.author)
+        self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), early)
+        if not self.offers.catching_up:
+            self.offers.spread(turn, fresh, but=peer)
+            self.offers.spread(turn, waited)
+            renewed = [mark for mark in marks if (mark.body.job, mark.author) in known]
+            self.offers.spread(turn, renewed, but=peer, at_once=False)
+        self._tell_cancels(turn, peer, news.marks)
+
+    def on_chains(self, turn: Turn, _peer: PeerId, message: gs.Chains) -> None:
+        """Learn who others are, and take what waited for it."""
+        for chain in message.chains:
+            self._members.take(turn, chain)
+        self.offers.spread(turn, [mark for mark in list(self._early.values()) if self._take_mark(turn, mark)])
 
     def add_head(self, turn: Turn, head: Head) -> None:
         """Add this peer's own job."""
         if self._take_head(turn, head):
-            self._spread(turn, [head], [], [], [])
+            self.offers.spread(turn, [head])
 
     def add_mark(self, turn: Turn, mark: Signed[Mark]) -> None:
-        """Add this peer's own mark."""
-        if self._take_mark(turn, mark):
-            self._spread(turn, [], [mark], [], [])
+        """Add this peer's own mark: whoever has part in the job hears of it at once, the others as of everything."""
+        job = mark.body.job
+        first = not self._marked([mark])
+        if not self._take_mark(turn, mark):
+            return
+        parties = dict.fromkeys((self._ledger.jobs[job].submitter, *self.live_marks(job, turn.now.wall)))
+        for peer in parties:
+            if peer != self._directory.me and self._directory.connected(peer):
+                send_items(turn, peer, [mark])
+        if job in self._placed:
+            self.offers.spread(turn, [mark], at_once=first)
 
     def add_admission(self, turn: Turn, admission: Signed[Admission]) -> None:
         """Tell others of an admission that this peer gave."""
-        self._spread(turn, [], [], [], [admission])
+        self.offers.spread(turn, [admission])
+
+    def show(self, turn: Turn, peer: PeerId, ledger: JobLedger) -> None:
+        """Send a job and its marks to a peer that is to have part in it, and need not have heard of it."""
+        marks = [mark for mark in self.marks.get(ledger.id, {}).values() if mark.body.expires >= turn.now.wall]
+        send_items(turn, peer, [ledger.head, *marks])
 
     def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Spread a cancel at once, whichever way it came."""
-        if isinstance(note.entry.body.what, Cancel):
-            self._spread(turn, [], [], [note.entry], [])
+        if not isinstance(note.entry.body.what, Cancel):
+            return
+        job = note.entry.body.job
+        if job in self._placed:
+            self._enlist(self._ledger.jobs[job], turn.now.wall)
+        for peer in self._directory.all_connected():
+            self._send_cancel(turn, peer, note.entry)
 
-    def _lives(self, job: JobId, wall: WallTime) -> bool:
-        ledger = self._ledger.jobs[job]
-        if ledger.job.last_day < wall:
-            return False
-        latest = max((mark.body.expires for mark in self.marks.get(job, {}).values()), default=ledger.job.submitted)
-        return latest + MARK_LIFE_MS >= wall
+    def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
+        """Forget a job once all others have."""
+        self._forgetting.pop(note.job)
+        self._ledger.forget(note.job)
+        self.marks.pop(note.job, None)
 
-    def _full(self, wall: WallTime) -> bool:
-        if len(self._ledger.jobs) < MAX_JOBS:
-            return False
-        live = sum(not ledger.ended and self._lives(job, wall) for job, ledger in self._ledger.jobs.items())
-        return live >= MAX_JOBS or len(self._ledger.jobs) >= MAX_JOBS_KNOWN
+    def may_cancel(self, author: PeerId) -> bool:
+        """Whether an author who is not the submitter may cancel."""
+        return self._members.may(author, Role.ADMIN)
+
+    # What is taken.
 
     def _take_head(self, turn: Turn, head: Head) -> bool:
         job = JobId(head.job.id)
         body = head.job.body
         membership = self._members.take(turn, head.chain)
-        if job in self._ledger.jobs or self._full(turn.now.wall):
+        if job in self._ledger.jobs:
             return False
         if membership is None or membership.peer != head.job.author or not membership.roles & Role.SUBMIT:
             return False
         if not turn.now.wall <= body.last_day <= turn.now.wall + JOB_DAYS_MS + _HEAD_SKEW_MS:
             return False
-        self._ledger.open(head)
+        if body.submitted > turn.now.wall + _HEAD_SKEW_MS or not self._room(turn, head):
+            return False
+        ledger = self._ledger.open(head)
         turn.keep(KeptHead(head=head))
+        self._enlist(ledger, turn.now.wall)
         turn.tell(HeadHeard(head=head))
         return True
 
-    def _take_mark(self, turn: Turn, mark: Signed[Mark]) -> bool:
-        wall = turn.now.wall
-        if mark.body.job not in self._ledger.jobs or not self._members.is_member(mark.author):
+    def _take_mark(self, turn: Turn, mark: Signed[Mark], *, by: PeerId | None = None) -> bool:
+        wall, job = turn.now.wall, mark.body.job
+        if not wall <= mark.body.expires <= wall + MARK_LIFE_MS + _SKEW_MS:
             return False
-        if not wall <= mark.body.expires <= wall + MARK_LIFE_MS + _SKEW_MS or not self._newer(mark):
+        known, member = job in self._ledger.jobs, self._members.is_member(mark.author)
+        if job in self._forgetting:
+            return False
+        if not known or not member:
+            if by is not None:
+                self._early[mark.id[: gs.SHORT_BYTES]] = mark
+                while len(self._early) > _EARLY_MOST:
+                    self._early.pop(next(iter(self._early)))
+                if known:
+                    self.offers.chase_author(turn, by, mark.author)
+                else:
+                    self.offers.chase_job(turn, by, job)
+            return False
+        self._early.pop(mark.id[: gs.SHORT_BYTES], None)
+        if not self._newer(mark) or not self._among_closest(mark, wall):
             return False
         turn.keep(KeptMark(mark=mark))
         turn.tell(MarkHeard(mark=mark))
+        ledger = self._ledger.jobs[job]
+        if job in self._placed:
+            self._catalogue.put(mark)
+        elif self._add(turn, ledger.submitter, (ledger.job.number, job)):
+            self._enlist(ledger, wall)  # a keeper that was away, or on another side of a split, still keeps it
         return True
 
     def _newer(self, mark: Signed[Mark]) -> bool:
@@ -142,54 +284,141 @@ class MeshSet:
         known[mark.author] = mark
         return True
 
-    def _take_cancel(self, turn: Turn, cancel: Signed[Entry]) -> bool:
+    def _among_closest(self, mark: Signed[Mark], wall: WallTime) -> bool:
+        """Drop the mark of whoever is farthest from the job, where it has too many; tell whether `mark` stays."""
+        marks = self.marks[mark.body.job]
+        live = [one for one in marks.values() if one.body.expires >= wall and one.author != self._directory.me]
+        if len(live) <= MAX_MARKS_PER_JOB:
+            return True
+        farthest = max(live, key=lambda one: bytes(a ^ b for a, b in zip(one.author, one.body.job, strict=True)))
+        del marks[farthest.author]
+        self._catalogue.drop(mark_key(mark.body.job, farthest.author))
+        return farthest is not mark
+
+    def _take_cancel(self, turn: Turn, cancel: Signed[Entry]) -> None:
         ledger = self._ledger.get(cancel.body.job)
         if ledger is None or not isinstance(cancel.body.what, Cancel) or not may_cancel(ledger.submitter, cancel, self):
+            return
+        if ledger.add(cancel) is not None:
+            turn.keep(KeptEntries(entries=(cancel,)))
+            turn.tell(EntryAdded(entry=cancel, own=False))
+
+    def _tell_cancels(self, turn: Turn, peer: PeerId, marks: Iterable[Signed[Mark]]) -> None:
+        """Tell who believes that a job is kept that it was cancelled: a split may have outlasted its life here."""
+        for job in dict.fromkeys(mark.body.job for mark in marks):
+            ledger = self._ledger.get(job)
+            if ledger is not None and ledger.cancel is not None:
+                self._send_cancel(turn, peer, ledger.cancel)
+
+    def _send_cancel(self, turn: Turn, peer: PeerId, cancel: Signed[Entry]) -> None:
+        """Send a cancel with what it takes to judge it, should it be somebody's whom the receiver never met."""
+        chain = self._members.chain(cancel.author)
+        if chain is not None and cancel.author != self._ledger.jobs[cancel.body.job].submitter:
+            turn.send(peer, gs.Chains(chains=(chain,)))
+        send_items(turn, peer, [cancel])
+
+    def _marked(self, marks: Iterable[Signed[Mark]]) -> list[tuple[JobId, PeerId]]:
+        """Return of which keepers a mark of the same job is known."""
+        return [(one.body.job, one.author) for one in marks if one.author in self.marks.get(one.body.job, {})]
+
+    def _early_ones(self, heads: Iterable[Head]) -> list[Signed[Mark]]:
+        jobs = dict.fromkeys(JobId(head.job.id) for head in heads)
+        return [mark for mark in self._early.values() if mark.body.job in jobs]
+
+    # What has a place.
+
+    def _lives(self, ledger: JobLedger, wall: WallTime) -> bool:
+        if ledger.job.last_day < wall:
             return False
-        if ledger.add(cancel) is None:
+        marks = self.marks.get(ledger.id, {})
+        latest = max((mark.body.expires for mark in marks.values()), default=ledger.job.submitted)
+        return latest + MARK_LIFE_MS >= wall
+
+    def _room(self, turn: Turn, head: Head) -> bool:
+        """Give a new job a place, which another may lose for it; tell whether there is one."""
+        if len(self._ledger.jobs) >= MAX_JOBS_KNOWN and not self._forget_some(turn):
             return False
-        turn.keep(KeptEntries(entries=(cancel,)))
-        turn.tell(EntryAdded(entry=cancel, own=False))
+        if len(self._places.of(head.job.author)) >= MAX_JOBS_EACH or len(self._places) >= MAX_JOBS:
+            self._sweep(turn)
+        return self._add(turn, head.job.author, (head.job.body.number, JobId(head.job.id)))
+
+    def _add(self, turn: Turn, submitter: PeerId, place: Place) -> bool:
+        dropped = self._places.add(submitter, place)
+        if dropped is None or dropped == place:
+            return dropped is None
+        ledger = self._ledger.jobs[dropped[1]]
+        self._delist(ledger.id)
+        if self._forgettable(ledger):
+            self._forget(turn, ledger.id)
         return True
 
-    def may_cancel(self, author: PeerId) -> bool:
-        """Whether an author who is not the submitter may cancel."""
-        return self._members.may(author, Role.ADMIN)
+    def _sweep(self, turn: Turn) -> None:
+        """Take out of the set what has ended, and in what has a place again."""
+        now, wall = turn.now.instant, turn.now.wall
+        if self._swept_at is not None and now - self._swept_at < _SWEEP_MS:
+            return
+        self._swept_at = now
+        self._drop_old_marks(wall)
+        for job in list(self._placed):
+            ledger = self._ledger.jobs[job]
+            if not self._lives(ledger, wall):
+                self._places.discard(ledger.submitter, (ledger.job.number, job))
+                self._delist(job)
+            elif ledger.cancel is None:  # of one who was struck since, or there is none
+                self._catalogue.drop(cancel_key(job))
+        for job, ledger in self._ledger.jobs.items():
+            place = (ledger.job.number, job)
+            if job not in self._placed and self._lives(ledger, wall) and self._add(turn, ledger.submitter, place):
+                self._enlist(ledger, wall)
 
-    def _spread(
-        self,
-        turn: Turn,
-        heads: list[Head],
-        marks: list[Signed[Mark]],
-        cancels: list[Signed[Entry]],
-        admissions: list[Signed[Admission]],
-        *,
-        but: PeerId | None = None,
-    ) -> None:
-        for news in _news(heads, marks, cancels, admissions):
-            for peer in self._directory.all_connected():
-                if peer != but:
-                    turn.send(peer, news)
+    def _drop_old_marks(self, wall: WallTime) -> None:
+        for job, marks in self.marks.items():
+            for mark in list(marks.values()):
+                if mark.body.expires < wall:
+                    self._catalogue.drop(mark_key(job, mark.author))
+                if mark.body.expires + MARK_LIFE_MS < wall and mark.author != self._directory.me:
+                    del marks[mark.author]
+
+    def _enlist(self, ledger: JobLedger, wall: WallTime) -> None:
+        """Have the catalogue say what is known of a job that has a place."""
+        self._placed[ledger.id] = None
+        self._catalogue.put(ledger.head)
+        for mark in self.marks.get(ledger.id, {}).values():
+            if mark.body.expires >= wall:
+                self._catalogue.put(mark)
+        if ledger.cancel is not None:
+            self._catalogue.put(ledger.cancel)
+
+    def _delist(self, job: JobId) -> None:
+        self._placed.pop(job, None)
+        keys = [mark_key(job, keeper) for keeper in self.marks.get(job, {})]
+        for key in (job[: gs.SHORT_BYTES], cancel_key(job), *keys):
+            self._catalogue.drop(key)
+
+    def _forgettable(self, ledger: JobLedger) -> bool:
+        """Whether nothing here rests on the job: it was only heard of."""
+        me = self._directory.me
+        kept = me in self.marks.get(ledger.id, {})
+        return not (ledger.submitter == me or ledger.entries or kept or self._in_use(ledger.id))
+
+    def _forget_some(self, turn: Turn) -> bool:
+        """Forget jobs that ended long ago, the oldest first; tell whether there were any."""
+        old = [
+            (ledger.job.submitted, job)
+            for job, ledger in self._ledger.jobs.items()
+            if job not in self._placed and job not in self._forgetting and self._forgettable(ledger)
+        ]
+        for _, job in sorted(old)[:_FORGOTTEN_AT_ONCE]:
+            self._forget(turn, job)
+        return bool(old)
+
+    def _forget(self, turn: Turn, job: JobId) -> None:
+        """Have the others let go of a job first."""
+        self._forgetting[job] = None
+        turn.tell(JobEnded(job=job, cancelled=True))
+        turn.tell(JobForgotten(job=job))
 
 
 def may_cancel(submitter: PeerId, cancel: Signed[Entry], meshset: MeshSet) -> bool:
     """Whether the cancel acts: the submitter's own, or an admin's."""
     return cancel.author == submitter or meshset.may_cancel(cancel.author)
-
-
-def _news(
-    heads: list[Head], marks: list[Signed[Mark]], cancels: list[Signed[Entry]], admissions: list[Signed[Admission]]
-) -> Iterator[News]:
-    """Cut the set into messages, all heads first: what is said of a job that is not known yet is not taken."""
-    for part in _portions(heads, _HEADS_PER_NEWS):
-        yield News(heads=part, marks=(), cancels=(), admissions=())
-    rest = (_portions(marks, _MARKS_PER_NEWS), _portions(cancels, _CANCELS_PER_NEWS))
-    for some_marks, some_cancels, some_admissions in zip_longest(
-        *rest, _portions(admissions, _ADMISSIONS_PER_NEWS), fillvalue=()
-    ):
-        yield News(heads=(), marks=some_marks, cancels=some_cancels, admissions=some_admissions)
-
-
-def _portions(items: list[T], most: int) -> Iterator[tuple[T, ...]]:
-    for at in range(0, len(items), most):
-        yield tuple(items[at : at + most])

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Pointer
-from mesh.wire.messages import Head
+from mesh.wire.messages import Address, Head
 from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
 
 
@@ -34,6 +34,13 @@ class PeerDead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerGone:
+    """A member of the view is silent to all: its channel is of no use. That proves nothing about its process."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Barred:
     """These members are connected and may not be: a revocation shuts them, or this peer, out."""
 
@@ -50,6 +57,29 @@ class JobStruck:
     """Records of a job have become void, or act again."""
 
     job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersNeeded:
+    """A job needs channels with these peers: its keepers, its submitter, who has its files; said again while so."""
+
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartFound:
+    """This node belongs to a part of the mesh that this peer knew nothing of: others may not know of it either."""
+
+    peer: PeerId
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTold:
+    """Somebody told of a peer that is unknown here, and that this one does not dial for that."""
+
+    peer: PeerId
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +145,13 @@ class JobEnded:
 
     job: JobId
     cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobForgotten:
+    """A job of which only its head was known here has no place any more; told after it was told to have ended."""
+
+    job: JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,9 +243,13 @@ Note: TypeAlias = (
     PeerReached
     | PeerLost
     | PeerDead
+    | PeerGone
     | Barred
     | ShutOut
     | JobStruck
+    | PeersNeeded
+    | PartFound
+    | NodeTold
     | PeerUnreachable
     | PointersRead
     | PointerKept
@@ -218,6 +259,7 @@ Note: TypeAlias = (
     | EntryAdded
     | TaskChanged
     | JobEnded
+    | JobForgotten
     | WindowChanged
     | ClaimWon
     | ClaimLost

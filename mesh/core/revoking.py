@@ -13,14 +13,15 @@ at a time.
 from collections import deque
 from collections.abc import Iterable
 
-from mesh.core.contacts import Directory
+from mesh.core.catalogue import Catalogue
+from mesh.core.directory import Directory
 from mesh.core.effects import Accepted, Declined, Reply
 from mesh.core.events import RevokeAsked
 from mesh.core.host import HostFacts
 from mesh.core.ledger import Ledger
 from mesh.core.me import Me
 from mesh.core.membership import Members
-from mesh.core.notes import Barred, JobEnded, JobStruck, PeerReached, ShutOut, TaskChanged
+from mesh.core.notes import Barred, JobEnded, JobStruck, ShutOut, TaskChanged
 from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
 from mesh.ground.ids import JobId, PeerId, RecordId
@@ -37,11 +38,21 @@ _TASKS_PER_TICK = 1_024
 class Revoking:
     """Take, give and spread revocations, and make them act."""
 
-    def __init__(self, members: Members, directory: Directory, ledger: Ledger, host: HostFacts, *, me: Me) -> None:
+    def __init__(
+        self,
+        members: Members,
+        catalogue: Catalogue,
+        directory: Directory,
+        ledger: Ledger,
+        host: HostFacts,
+        *,
+        me: Me,
+    ) -> None:
         self._members = members
         self._directory = directory
         self._ledger = ledger
         self._host = host
+        self._catalogue = catalogue
         self._signer = me.signer
         self._name = me.name
         self.notices: dict[RecordId, Notice] = {}
@@ -59,10 +70,6 @@ class Revoking:
     def words(self) -> tuple[Signed[Revocation], ...]:
         """Return every revocation that is known, whether it acts or not."""
         return tuple(notice.revocation for notice in self.notices.values())
-
-    def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
-        """Tell everything."""
-        self._tell(turn, [note.peer], list(self.notices.values()))
 
     def on_revocations(self, turn: Turn, peer: PeerId, message: Revocations) -> None:
         """Take what is new, tell it on at once, and act."""
@@ -122,6 +129,7 @@ class Revoking:
         except WireError:
             return False
         self.notices[notice.revocation.id] = notice
+        self._catalogue.put(notice)
         return True
 
     def _take(self, turn: Turn, notices: Iterable[Notice], *, but: PeerId | None = None) -> bool:

@@ -175,3 +175,5 @@ class MeshView:
     """What shuts this peer out of the mesh."""
     pause: Pause | None
     """This host's own."""
+    given_up: int
+    """Peers that this one declared gone for their silence, since it started."""

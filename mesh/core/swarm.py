@@ -15,10 +15,10 @@ from functools import lru_cache
 
 from blake3 import blake3
 
-from mesh.core.contacts import Directory
+from mesh.core.directory import Directory
 from mesh.core.effects import FetchManifest, FetchPieces
 from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
-from mesh.core.notes import BlobComplete, PeerLost, PeerReached
+from mesh.core.notes import BlobComplete, PeerLost, PeerReached, PeersNeeded
 from mesh.core.ops import Ops
 from mesh.core.timers import FetchLate
 from mesh.core.turn import Turn
@@ -137,6 +137,8 @@ class Swarm:
         able = [peer for peer in new if self._directory.connected(peer) and peer != self._directory.me]
         for peer in able:
             turn.send(peer, Seek(blobs=(blob,)))
+        if new:
+            turn.tell(PeersNeeded(peers=tuple(new)))
         if want is None:
             want = self.wants[blob] = Want(rank=_rank(blob, 0, self._directory.me), since=turn.now.instant)
             if not able:
@@ -249,6 +251,7 @@ class Swarm:
         if self._sought_at is None or turn.now.instant - self._sought_at >= SEEK_PERIOD_MS:
             self._sought_at = turn.now.instant
             self._seek(turn, list(self.wants))
+            self._need_sources(turn)
             for blob, seekers in list(self._seekers.items()):
                 for peer in [peer for peer, until in seekers.items() if until < turn.now.instant]:
                     seekers.pop(peer)
@@ -256,6 +259,16 @@ class Swarm:
                     self._seekers.pop(blob)
         self._ask(turn)
         self._ask_again(turn)
+
+    def _need_sources(self, turn: Turn) -> None:
+        """Say again whom what is wanted may come from."""
+        hints: dict[PeerId, None] = {}
+        for want in self.wants.values():
+            hints.update(want.hints)
+            if len(hints) >= _SOURCES_ASKED:
+                break
+        if hints:
+            turn.tell(PeersNeeded(peers=tuple(hints)[:_SOURCES_ASKED]))
 
     def _seek(self, turn: Turn, blobs: list[BlobId]) -> None:
         asked: dict[PeerId, list[BlobId]] = {}

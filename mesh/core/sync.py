@@ -12,7 +12,7 @@ from mesh.core.judge import acts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger, Stream
 from mesh.core.membership import Members
-from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, Publish, TaskChanged
+from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, PeersNeeded, Publish, TaskChanged
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, later
@@ -128,6 +128,7 @@ class Sync:
                 period_ms = SYNC_PERIOD_MS * (_ENDED_FACTOR if ledger.ended else 1)
                 self._next[job] = later(turn.now.instant, turn.dice.jitter(period_ms))
                 if self.takes_part(ledger, turn.now):
+                    turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
                     for peer in self._partners(turn, ledger):
                         self._compare(turn, ledger, peer)
 

@@ -91,6 +91,23 @@ class RefreshDue:
     """The buckets of the routing table are looked into."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeDue:
+    """The next member of the view is probed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeLate:
+    """A probe has waited its time."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TidingsDue:
+    """Fresh tidings are told, and doubts looked at."""
+
+
 Timer: TypeAlias = (
     Tick
     | SettleEnds
@@ -104,4 +121,7 @@ Timer: TypeAlias = (
     | ReachEnds
     | AnswerLate
     | RefreshDue
+    | ProbeDue
+    | ProbeLate
+    | TidingsDue
 )

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from mesh.core.claims import Claims
-from mesh.core.contacts import Directory, Known
 from mesh.core.delivery import Delivery, Order
+from mesh.core.directory import Directory, Known
 from mesh.core.fold import TaskFold, result_of
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
@@ -13,6 +13,7 @@ from mesh.core.keepers import Keepers
 from mesh.core.leases import Docket, Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
+from mesh.core.probing import Probing
 from mesh.core.slots import InHand, Slots
 from mesh.core.status import (
     FailureView,
@@ -58,6 +59,7 @@ class Views:
         delivery: Delivery,
         jobs: Jobs,
         sync: Sync,
+        probing: Probing,
     ) -> None:
         self._name = name
         self._ledger = ledger
@@ -72,6 +74,7 @@ class Views:
         self._delivery = delivery
         self._jobs = jobs
         self._sync = sync
+        self._probing = probing
         self.addresses: tuple[Address, ...] = ()
 
     def mesh(self, now: Now) -> MeshView:
@@ -91,6 +94,7 @@ class Views:
             twin=self._host.twin,
             out=self._members.out,
             pause=self._host.pause,
+            given_up=self._probing.given_up,
         )
 
     def members(self) -> tuple[MemberView, ...]:

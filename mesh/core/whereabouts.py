@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
 from mesh.core.dht.dht import Dht
 from mesh.core.dht.endpoints import addresses_of, believed, is_loopback
+from mesh.core.directory import Directory
 from mesh.core.effects import PeerFound, Reply
 from mesh.core.events import PeerAsked, Started
-from mesh.core.membership import Members
-from mesh.core.notes import PeerReached, PeerUnreachable, PointerKept, PointersRead
+from mesh.core.notes import PartFound, PeerReached, PeerUnreachable, PointerKept, PointersRead
 from mesh.core.turn import Turn
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import Instant, wall_later
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
+    PART_TOLD_MS,
     POINTER_AGAIN_MS,
     POINTER_CHANGED_MS,
     POINTER_CLOCKS_MS,
@@ -31,11 +30,13 @@ from mesh.ground.limits import (
     SEEK_PEER_MS,
     SEEKS,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import Instant, later, wall_later
 from mesh.wire import cbor
 from mesh.wire.codec import clipped, most_items, to_value
 from mesh.wire.envelope import Signer, sign
 from mesh.wire.lookups import MAX_OWN_ENDPOINTS, Pointer, dht_id
-from mesh.wire.messages import Available
+from mesh.wire.messages import Available, Contact, Contacts
 from mesh.wire.records import EngineId
 
 _NAME_BYTES = 64
@@ -60,10 +61,9 @@ class Seek:
 class Whereabouts:
     """Tell where this peer is; find where others are."""
 
-    def __init__(
-        self, directory: Directory, members: Members, contacting: Contacting, signer: Signer, name: str
-    ) -> None:
-        self.dht = Dht(directory, members)
+    def __init__(self, dht: Dht, directory: Directory, contacting: Contacting, signer: Signer, name: str) -> None:
+        self.dht = dht
+        self._directory = directory
         self._contacting = contacting
         self._signer = signer
         self._name = clipped(name, _NAME_BYTES)
@@ -77,6 +77,7 @@ class Whereabouts:
         self._published_at = Instant(0)
         self._again_at = Instant(0)
         self._sequence = 0
+        self._part_told_until = Instant(0)
         self._seeks: dict[PeerId, Seek] = {}
         self._asked: dict[bytes, list[int]] = {}
         """People's questions by the key that is being read."""
@@ -142,6 +143,16 @@ class Whereabouts:
                 seek.under_way = False
         for op in self._asked.pop(note.key, []):
             turn.do(Reply(op=op, reply=PeerFound(pointer=note.pointers[0] if note.pointers else None)))
+
+    def on_part_found(self, turn: Turn, note: PartFound) -> None:
+        """Tell everybody here of one node of a part of the mesh that was cut off; each looks for its own neighbours."""
+        if turn.now.instant < self._part_told_until:
+            return
+        self._part_told_until = later(turn.now.instant, PART_TOLD_MS)
+        contact = Contact(peer=note.peer, addresses=note.addresses)
+        for peer in self._directory.all_connected():
+            if peer != note.peer:
+                turn.send(peer, Contacts(contacts=(contact,)))
 
     def _publish(self, turn: Turn, available: Available, *, afresh: bool) -> None:
         self._told = available

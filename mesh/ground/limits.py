@@ -1,4 +1,4 @@
-"""Every bound of the protocol in one place, each with its reason, and the relations that must hold between them.
+"""The bounds of the protocol, each with its reason, and the relations that must hold between them.
 
 Durations are milliseconds. A bound that only one encoder needs stands there, beside the field that it bounds.
 """
@@ -31,6 +31,9 @@ SETTLE_SAMPLES = 20
 FIRST_CLAIMS_MS = 100
 """A peer claims nothing of a job that it just heard of: each keeper hears of the others in that time, and claims of one
 task that went to two keepers are given to two peers."""
+
+CLOSEST_KEEPER_MS = 1_500
+"""And so long it waits for a channel to the closest keeper, where that has to be found first: a look-up and a dial."""
 
 UNANSWERED_MS = 2 * SECOND_MS
 """A claimant that no keeper answered renders all the same: keepers may be gone, frames must be rendered."""
@@ -125,10 +128,16 @@ JOB_DAYS_MS = 90 * DAY_MS
 """A job's last day, counted from its submission."""
 
 MAX_JOBS = 4_096
-"""Live heads in the mesh set; beyond them new ones are refused."""
+"""Live heads in the mesh set, some 4 MB; beyond them the submitters with the most lose their last ones."""
+
+MAX_JOBS_EACH = 64
+"""Live heads of one submitter: a night's shots of one artist, and a sixty-fourth of the set for one gone mad."""
 
 MAX_JOBS_KNOWN = 4 * MAX_JOBS
 """Jobs that a peer keeps records of, the ended ones included: until their last day their seals are compared."""
+
+MAX_MARKS_PER_JOB = 32
+"""Marks of one job, those closest to it: five keepers at a time, and those that left in the last hour."""
 
 MAX_RECORDS_PER_JOB = 1_000_000
 """Records of one job that a peer keeps: far above any honest job's, far below what fills a disk."""
@@ -154,7 +163,7 @@ INVITE_MS = DAY_MS
 """An invite's life."""
 
 MAX_ADMISSIONS_KEPT = 4_096
-"""Admissions by open invites that the mesh set holds."""
+"""Admissions by invites that the mesh set holds; beyond them whoever admitted most loses its oldest."""
 
 MAX_REVOCATIONS = 4_096
 """Revocations that a peer keeps, 18 MiB of the largest: none is ever dropped, so that beyond them none is taken."""
@@ -188,6 +197,19 @@ MAX_MEMBERS = 65_536
 MAX_CHANNELS = 2_048
 """Channels a peer has at most."""
 
+CHANNEL_SHARE = 32
+"""One part in so many of a processor is what a member may cost a host in the long run, some hundred records a second:
+many times what an honest one does, and what nobody notices who renders beside it."""
+
+CHANNEL_PURSE_MS = SECOND_MS
+"""And so much processor time at once, after a quiet minute: a keeper of ten thousand records is brought up to date."""
+
+CHANNEL_PAUSE_MS = 2 * SECOND_MS
+"""So long a channel is not read at most, whatever its peer owes: it must not pass for a silent one."""
+
+CHANNEL_BACKLOG_BYTES = 256 * 1024
+"""Records for a peer that has so much else to read are not sent: they are compared again, heartbeats are not."""
+
 DIAL_BACK_MS = 100
 """A channel that broke is dialled back at once, and again so soon, at doubling intervals: a process that was just
 killed may for some milliseconds still seem to listen, and only a refusal proves that it is gone."""
@@ -200,8 +222,8 @@ each connected peer where that is longer. So are the addresses that a person gav
 PROBE_PER_PEER_MS = SECOND_MS
 """However large a mesh, an address that all its peers were given hears from one of them a second."""
 
-PING_MS = 5 * SECOND_MS
-"""Round trips are measured that often."""
+EVERYBODY = 128
+"""Peers up to which each keeps a channel with every other: an idle channel costs a probe now and then."""
 
 SILENT_MS = LEASE_MS
 """A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""
@@ -236,89 +258,80 @@ CLOCK_WARN_MS = MINUTE_MS
 CLOCK_BAD_MS = 10 * MINUTE_MS
 """Clocks that differ by more break things: keepers' marks from so far ahead are not taken."""
 
-# The DHT: who is where. Nothing that must be true rests on it.
+# Who is there: probes, doubts and tidings. Silence proves nothing; it costs a peer its channel, for a while.
 
-DHT_BUCKET = 20
-"""Peers in one bucket of the routing table, as the Kademlia paper has it: one of them is up an hour later."""
+PROBE_MS = SECOND_MS
+"""One member of the view is probed so often, whatever its size: every peer is probed by about one other a second."""
 
-DHT_COPIES = 8
-"""Peers that keep a pointer: with 30 % of them gone at once all copies are lost in 7 of 100,000 cases."""
+PROBE_PATIENCE_MS = 500
+"""How long the answer to a probe is waited for before others ask: longer than a round trip around the world."""
 
-DHT_SAME_INVITE = 8
-"""Of a bucket's peers so many may have come by one invite: who makes twenty identities gets less than half of it."""
+PROBE_PATIENCE_LEAST_MS = 150
+"""Measured round trips shorten that to no less: a busy host's pause."""
 
-DHT_SAME_RANGE = 8
-"""The same for one address range, an IPv4 /24 or an IPv6 /64: a desk's own network, or one bad neighbour."""
+PROBE_WHOLE_MS = 2 * PROBE_PATIENCE_MS
+"""And so long until it is called unanswered, whether others asked too, the channel, or both."""
 
-DHT_PARALLEL = 3
-"""Questions of one look-up under way at once; those that are late do not count, so that a dead peer holds none up."""
+PROBE_HELPERS = 3
+"""Others that are asked to probe who did not answer: all of them share a bad way with it in few cases."""
 
-DHT_AGREEING = 3
-"""Peers that must have answered with a pointer before the look-up ends early: one alone may have an old one."""
+PROBES_OPEN = 64
+"""Probes under way at once, and as many for others: more are only wanted where half of a large view is gone."""
 
-DHT_QUESTIONS = 64
-"""Questions that one look-up asks at most: an honest one among 10,000 peers needs about 20."""
+PROBES_ANSWERED_PER_SECOND = 16
+"""Probes of one peer that are answered in a second: many times what an honest one asks, whatever it hears."""
 
-DHT_CANDIDATES = 256
-"""Nodes that one look-up considers at most, whatever it is told."""
+PROBES_HELPED_PER_SECOND = 4
+"""Probes that are made for one other peer in a second, wherever it says that the third one is."""
 
-DHT_LIES = 3
-"""So many silent nodes, and none that answers, by one peer's word: the others that it told of are not asked."""
+DEAF_PROBES = 3
+"""So many probes in a row that a peer answered on its channel and not by datagram: something lets none through."""
 
-DHT_LOOKUPS = 32
-"""Look-ups under way at once; the next one finds nothing, and is tried again by whoever wanted it."""
+DEAF_MS = 10 * MINUTE_MS
+"""So long only the channel is asked then: each try by datagram is a handshake in vain."""
 
-DHT_PATIENCE_MS = 750
-"""How long an answer is waited for before round trips were measured: a handshake may have to come first."""
+CHANNEL_QUIET_MS = 15 * SECOND_MS
+"""A channel that said nothing for so long is asked as well when its peer is probed: only its own answer proves it."""
 
-DHT_PATIENCE_LEAST_MS = 150
-DHT_PATIENCE_MOST_MS = 1_500
-"""Measured round trips set it between these: twice the way to another continent, and a busy host's pause."""
+LATE_MS = 250
+"""A timer that comes so late means that this host is too busy to judge of others' silence."""
 
-DHT_FAILS = 2
-"""Questions, each asked twice, that a peer leaves unanswered before it is forgotten: one loss proves nothing."""
+HEALTH_WORST = 7
+"""How ill this peer may think of itself: all its patience is so many times longer, and once more."""
 
-DHT_ANSWERS_PER_SECOND = 64
-"""Questions of one peer that are answered in a second: many times what an honest one asks."""
+DOUBT_MS = SECOND_MS
+"""The least time for which a peer may clear itself among ten; another second each for a hundred, a thousand."""
 
-DHT_PINGS_PER_SECOND = 4
-"""Peers met on channels that are asked each second whether they hear datagrams too."""
+DOUBT_FACTOR = 4
+"""So much longer it has where nobody else finds it silent: as long as a silent channel lives, among a hundred."""
 
-DHT_STRANGERS = 256
-"""Peers that wait to be asked."""
+DOUBT_WITNESSES = 3
+"""Others that asked it themselves in vain, and it has the least time."""
 
-DHT_OLD_MS = 15 * MINUTE_MS
-"""A peer not heard of for so long is asked whether it is there before a full bucket turns a newcomer away."""
+DOUBT_AGAIN_MS = SECOND_MS
+"""A doubted peer is asked again so often."""
 
-DHT_REFRESH_MS = HOUR_MS
-"""Each bucket is looked into that often, as the paper has it; and once on joining."""
+DOUBT_TOLD_MS = 200
+"""Hearsay is told on after that, if it still stands: who answers us at once is not doubted aloud."""
 
-MAX_POINTERS = 4_096
-"""Pointers that one peer keeps for others, 1.6 MB: in a mesh of 10,000 it is asked to keep about eight."""
+DOUBTS_PER_TELLER = 16
+"""Peers that one other can make this one doubt, and so probe, in a second: as many as one datagram names."""
 
-SHELF_SWEEP_MS = 10 * SECOND_MS
-"""Pointers kept for others are looked through that often for those that ended."""
+REFUTED_MS = 10 * SECOND_MS
+"""Having to clear itself makes a peer think worse of its own health that often at most: a liar could do it at will."""
 
-POINTER_MS = 20 * MINUTE_MS
-"""A pointer's life."""
+TIDINGS_MS = 250
+"""While there are fresh tidings they are told so often, and doubts are looked at."""
 
-POINTER_AGAIN_MS = 10 * MINUTE_MS
-"""A pointer is published again that often by its author alone: one publication may fail and nobody notices."""
+TIDINGS_PEERS = 3
+"""To so many peers at a time, drawn anew: all of a hundred know after four or five times."""
 
-POINTER_CHANGED_MS = 30 * SECOND_MS
-"""And that often at most when it changed: slots fill and empty with every frame."""
+TIDINGS_TOLD = 4
+"""Each is told so many times, times the digits of the number of peers, as an epidemic needs, with some to spare."""
 
-POINTER_CLOCKS_MS = 10 * MINUTE_MS
-"""Clocks may differ by so much before a pointer's expiry is called too far away."""
+MAX_TIDINGS_KEPT = 512
+"""Tidings that are being told; the most told one makes room. As many as two views have members."""
 
-SEEK_PEER_MS = 20 * SECOND_MS
-"""A peer that no address leads to is looked up again that often, at doubling intervals."""
-
-SEEK_PEER_MOST_MS = POINTER_AGAIN_MS
-"""By then it has published again, if it is anywhere."""
-
-SEEKS = 4
-"""Lost peers that are looked up at once, so that a peer that lost everybody asks in turn."""
 # The beacon on the LAN.
 
 BEACON_MS = SECOND_MS
@@ -360,83 +373,6 @@ FETCH_MS = 60 * SECOND_MS
 SCENE_HOLDERS = 3
 """Other peers that must hold a whole scene before its submitter may go."""
 
-# Datagrams.
-
-MAX_PAIRS = 4_096
-"""Peers that this one has keys with for datagrams, some 4 KB each; beyond them the least recently used goes."""
-
-MAX_CALLS = 256
-"""Peers whose answer to a first datagram is waited for; beyond them what was to be sent is lost, as datagrams are."""
-
-CALL_MS = 5 * SECOND_MS
-"""All of a handshake by datagrams: as long as one on a connection."""
-
-CALL_AGAIN_MS = 250
-"""A handshake's datagram is sent again after that, then at doubling intervals: longer than most round trips."""
-
-CALL_NEXT_MS = 250
-"""A peer's next address is tried so long after the one before, as when channels are dialled."""
-
-CALL_ADDRESSES = 4
-"""Addresses of one peer that are tried: those of a host, in a network at home and in one far away, of two families."""
-
-CALL_PAYLOADS = 4
-"""Payloads that wait for one peer's answer; the oldest is lost first, since who sent it has waited longest."""
-
-MAX_HALF_OPEN = 256
-"""Handshakes by datagrams that others began here and have not ended: thousands of honest ones a minute."""
-
-HALF_OPEN_CALM = 128
-"""From so many on, a first datagram must show a cookie, which only its true sender's address is told."""
-
-HALF_OPEN_PER_SOURCE = 16
-"""The same for one source (an IPv4 address, or an IPv6 network of 64 bits); twice as many it never has."""
-
-HALF_OPEN_MS = 5 * SECOND_MS
-"""How long one lives."""
-
-CHECKS_PER_SECOND = 2_048
-"""First datagrams looked at in a second, some 40 us each: a flood of them takes a tenth of one processor at most."""
-
-CHECKS_PER_SOURCE = 256
-"""Of these from one source, so that one stranger alone never keeps members out."""
-
-ANSWERS_PER_SECOND = 256
-"""First datagrams answered in a second, under half a millisecond each with what follows."""
-
-ANSWERS_PER_SOURCE = 64
-"""Of these to one source, which may be all the peers of a host."""
-
-PAYLOADS_PER_SECOND = 4_096
-"""Payloads taken in a second: twice what the largest mesh's core is asked, and a fraction of what it can answer."""
-
-PAYLOADS_PER_PEER = 256
-"""Of these from one peer: many times what any honest one asks of another."""
-
-COOKIE_MS = MINUTE_MS
-"""The secret behind cookies is drawn anew so often, and the one before still counts."""
-
-FORGERIES = 8
-"""Messages that may fail to decrypt in one handshake: who sees it on its way can forge some, and must not end it."""
-
-PAIR_MS = HOUR_MS
-"""Keys are replaced after so long, by a new handshake: a stolen one reads no more than that."""
-
-PAIR_IDLE_MS = 15 * MINUTE_MS
-"""Keys that were not used for so long are forgotten; each peer of a view is probed every few minutes."""
-
-PAIR_FRESH_MS = 12 * MINUTE_MS
-"""A peer that was not heard for so long is called anew: it may be about to forget the keys."""
-
-PAIR_DOUBT_MS = SECOND_MS
-"""The same where something was said so long ago and nothing came since: it may have started anew, or moved."""
-
-PAIR_QUIET_MS = 20 * SECOND_MS
-"""A peer that was not heard for so long is doubted sooner: the least time for which a router keeps the way back."""
-
-PAIR_DOUBT_QUIET_MS = 100
-"""And that much sooner: before a question that nobody answered is asked once more."""
-
 # One turn.
 
 NOTES_PER_TURN = 4_096
@@ -451,23 +387,18 @@ assert SETTLE_LEAST_MS <= FIRST_CLAIMS_MS
 assert SETTLE_LEAST_MS < SETTLE_MOST_MS < UNANSWERED_MS < LEASE_MS
 assert DURABLE <= KEEPERS
 assert DIAL_BACK_MS < REDIAL_MS < REDIAL_MOST_MS
-assert HALF_OPEN_PER_SOURCE * 2 <= HALF_OPEN_CALM < MAX_HALF_OPEN
-assert CALL_AGAIN_MS * 4 < CALL_MS <= HALF_OPEN_MS
-assert PAYLOADS_PER_PEER < PAYLOADS_PER_SECOND
-assert CHECKS_PER_SOURCE < CHECKS_PER_SECOND and ANSWERS_PER_SOURCE < ANSWERS_PER_SECOND
-assert PAIR_DOUBT_QUIET_MS < PAIR_DOUBT_MS < PAIR_QUIET_MS < PAIR_FRESH_MS < PAIR_IDLE_MS < PAIR_MS
 assert REDIAL_MS * RUMOUR_PAUSE_FACTOR ** (RUMOUR_TRIES - 2) < FORGOTTEN_MS < FORGOTTEN_MOST_MS
 assert BEACON_MS < BEACON_ANSWER_MS < BEACON_ALONE_MS < REDIAL_MOST_MS
 assert MARK_MS * 2 < MARK_LIFE_MS
+assert KEEPERS * 2 < MAX_MARKS_PER_JOB
+assert MAX_JOBS_EACH < MAX_JOBS < MAX_JOBS_KNOWN
 assert WINDOW_PERIOD_MS < FOLLOW_PERIOD_MS < FOLLOWED_MS
 assert TRY_MS < REACH_MS
+assert CHANNEL_PAUSE_MS < SILENT_MS < CHANNEL_SHARE * CHANNEL_PURSE_MS
+assert PROBE_PATIENCE_LEAST_MS < PROBE_PATIENCE_MS < PROBE_WHOLE_MS <= PROBE_MS
+assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS
 assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS
-assert DHT_PARALLEL < DHT_COPIES <= DHT_BUCKET
-assert max(DHT_SAME_INVITE, DHT_SAME_RANGE) * 2 < DHT_BUCKET
-assert DHT_PATIENCE_LEAST_MS < DHT_PATIENCE_MS < DHT_PATIENCE_MOST_MS
-assert POINTER_CHANGED_MS < POINTER_AGAIN_MS and 2 * POINTER_AGAIN_MS <= POINTER_MS
-assert SEEK_PEER_MS < SEEK_PEER_MOST_MS
 assert LOST_AFTER_SAFE_MS > LOST_AFTER_MS
 assert RENEW_BEFORE_MS < ADMISSION_MS

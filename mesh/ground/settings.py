@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mesh.ground.limits import EVERYBODY
+
 SETTINGS_VERSION = 1
 
 
@@ -19,6 +21,8 @@ class Settings:
     """TCP port for channels and UDP port for datagrams; 0: drawn once at the first start and then kept."""
     beacon: bool = True
     """Whether to call on the local network for peers of this mesh, and to listen to their calls."""
+    everybody: int = EVERYBODY
+    """Peers up to which this one keeps a channel with each; in a larger mesh with some of them. 4 is the least."""
     slots: int = 1
     """Renders at a time on this host; 0: submit and keep only."""
     memory_limit_mb: int = 0

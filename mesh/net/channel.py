@@ -36,6 +36,9 @@ _READ_BYTES: Final = CONTROL_PACKET_MAX_BYTES
 _BATCH_BYTES: Final = 256 * 1024
 """How much is sealed before it is sent: one system call for many packets, and no long turn of the loop."""
 
+_PART_BYTES: Final = 16 * 1024
+"""What must be taken within the time that a peer may take nothing: a busy one reads some kilobytes a second."""
+
 
 class TcpChannel:
     """The `Channel` of the transport port."""
@@ -91,6 +94,11 @@ class TcpChannel:
     def dialled(self) -> bool:
         """Whether this side opened the channel."""
         return self._link.dialled
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much waits to be sealed."""
+        return self._queued_bytes
 
     async def send(self, packet: bytes) -> None:
         """Queue one packet, waiting while the queue is full; raise `ChannelClosed` if the channel has ended."""
@@ -172,14 +180,18 @@ class TcpChannel:
         return b"".join(parts)
 
     async def _send_all(self, data: bytes) -> None:
-        with trio.move_on_after(self._stall_s) as patience:
-            try:
-                await self._link.stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._end(ChannelClosed(clean=False))
-        if patience.cancelled_caught:
-            self._end(ChannelClosed(clean=False, reason=f"the other peer took nothing for {self._stall_s:.0f} s"))
-            await trio.aclose_forcefully(self._link.stream)
+        """Send a batch, with patience for each part of it: who takes it slowly takes it."""
+        for at in range(0, len(data), _PART_BYTES):
+            with trio.move_on_after(self._stall_s) as patience:
+                try:
+                    await self._link.stream.send_all(data[at : at + _PART_BYTES])
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    self._end(ChannelClosed(clean=False))
+                    return
+            if patience.cancelled_caught:
+                self._end(ChannelClosed(clean=False, reason=f"the other peer took nothing for {self._stall_s:.0f} s"))
+                await trio.aclose_forcefully(self._link.stream)
+                return
 
     async def _read(self) -> None:
         """Take in what has arrived, or end the channel."""

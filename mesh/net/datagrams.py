@@ -11,7 +11,7 @@ never one of the adapter. The module must not know what payloads say.
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Final
 
@@ -33,6 +33,12 @@ HEARD_MAX: Final = 256
 
 WAITING_MAX: Final = 1_024
 """Datagrams that wait for the kernel: a megabyte."""
+
+TAKEN_MOST: Final = 64
+"""Datagrams that are taken in one go, some milliseconds of work, before others have their turn."""
+
+REST_S: Final = 0.01
+"""A flooded socket is not looked at for so long: the kernel keeps some hundred datagrams meanwhile."""
 
 TICK_S: Final = 0.05
 """How often a handshake's clock is looked at: a fifth of its shortest wait."""
@@ -64,11 +70,11 @@ class UdpDatagrams:
             self._nursery.start_soon(self._hear, sock)
         return int(bound[0].getsockname()[1])
 
-    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes) -> None:
+    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes, *, awaited: bool = True) -> None:
         """Send a payload, or lose it."""
         families = {sock.family for sock in self._sockets}
         reachable = [address for address in addresses if family_of(address.host) in families]
-        self._queue(self._pairs.send(self._clock(), peer, reachable, payload))
+        self._queue(self._pairs.send(self._clock(), peer, reachable, payload, awaited=awaited))
 
     async def receive(self) -> Heard:
         """Wait for the next payload."""
@@ -129,24 +135,47 @@ class UdpDatagrams:
         return next((sock for sock in able if sock.getsockname()[0] == own), able[0])
 
     async def _hear(self, sock: trio.socket.SocketType) -> None:
-        while True:
+        """Take what comes to a socket, all that is there at a time; rest for a moment where there is too much of it.
+
+        What a flood costs beside is mostly to be woken for each datagram.
+        """
+        if sock.fileno() < 0:
+            return  # left before this began
+        # The same socket without trio's, which would go round its loop for each datagram; not to be closed.
+        plain = socket.socket(sock.family, sock.type, sock.proto, sock.fileno())
+        try:
+            while sock.fileno() >= 0:
+                await trio.lowlevel.wait_readable(sock)
+                if self._take(plain):
+                    await trio.sleep(REST_S)
+        except trio.ClosedResourceError:
+            return
+        finally:
+            plain.detach()
+
+    def _take(self, sock: socket.socket) -> bool:
+        """Take some of what is there; return whether a peer says more than is heard of it."""
+        surplus = False
+        for _ in range(TAKEN_MOST):
             try:
                 # One byte more than any honest one has, so that a longer one is not taken for its beginning.
-                data, source = await sock.recvfrom(DATAGRAM_MAX_BYTES + 1)
-            except trio.ClosedResourceError:
-                return
+                data, source = sock.recvfrom(DATAGRAM_MAX_BYTES + 1)
+            except BlockingIOError:
+                break
             except OSError:
                 continue  # some systems report here that an earlier datagram met a closed port
             address = _address(source)
-            if address is None:
-                continue
-            reaction = self._pairs.hear(self._clock(), address, data)
-            self._queue(reaction.send)
-            if reaction.heard is not None:
-                try:
-                    self._heard.send_nowait(reaction.heard)
-                except trio.WouldBlock:
-                    continue
+            if address is not None:
+                surplus |= self._react(address, data)
+        return surplus
+
+    def _react(self, source: Address, data: bytes) -> bool:
+        reaction = self._pairs.hear(self._clock(), source, data)
+        self._queue(reaction.send)
+        if reaction.heard is not None:
+            with suppress(trio.WouldBlock):
+                self._heard.send_nowait(reaction.heard)
+        return reaction.surplus
 
     async def _keep_waking(self) -> None:
         while True:

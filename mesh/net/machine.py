@@ -33,6 +33,10 @@ class Machine:
             instant=Instant(time.clock_gettime_ns(_AWAKE_OR_NOT) // _MS_NS), wall=WallTime(time.time_ns() // _MS_NS)
         )
 
+    def spent_ns(self) -> int:
+        """Read the thread's own clock."""
+        return time.thread_time_ns()
+
     def entropy(self, size: int) -> bytes:
         """Draw `size` bytes from the operating system."""
         return secrets.token_bytes(size)

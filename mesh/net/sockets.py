@@ -72,8 +72,21 @@ async def connect(address: Address) -> trio.SocketStream:
         raise DialTimedOut(f"{address} did not answer within {CONNECT_S:.0f} s") from error
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver would be asked for
         raise _dial_error(address, error) from error
-    # With nothing listening, a port from the ephemeral range on this host can happen to be connected to itself.
-    if stream.socket.getsockname() == stream.socket.getpeername():
+    return await led_elsewhere(stream, address)
+
+
+async def led_elsewhere(stream: trio.SocketStream, address: Address) -> trio.SocketStream:
+    """Return a connection that was just opened to `address`; raise `DialRefused` where it leads back to itself.
+
+    With nothing listening, a port from the ephemeral range on this host can happen to be connected to itself. A
+    connection that the far end has reset already raises what a dial that failed does.
+    """
+    try:
+        itself = stream.socket.getsockname() == stream.socket.getpeername()
+    except OSError as error:
+        await trio.aclose_forcefully(stream)
+        raise _dial_error(address, error) from error
+    if itself:
         await trio.aclose_forcefully(stream)
         raise DialRefused(f"nothing listens at {address}")
     return stream

@@ -7,10 +7,12 @@ a new boot ends whatever the old one had. A signed close alone says only that th
 `FAREWELL` first, which nobody else can say in its place.
 
 Invariants: the core hears `ChannelOpened` and `ChannelClosed` in turn for each peer, and messages only between the two.
-A peer that takes its messages too slowly loses its channel, and delays nobody. Whatever cannot be decoded or verified
-ends the channel that it came on. Every `Dial` is answered, by an open channel or by `DialFailed`.
+A peer that takes its messages too slowly loses its channel, and delays nobody; one that costs too much is read more
+slowly. Of each channel one message at a time waits for the core. Whatever cannot be decoded or verified ends the
+channel that it came on. Every `Dial` is answered, by an open channel or by `DialFailed`.
 
-The module must not know what messages mean, but for where a peer says that it listens.
+The module must not know what messages mean, but for where a peer says that it listens, and that records which were
+not sent are compared again.
 """
 
 from collections import Counter
@@ -24,17 +26,20 @@ from mesh.core.effects import CloseChannel, Dial, Knock, Send
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Event, MessageHeard, TwinMet
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
+from mesh.ground.limits import CHANNEL_BACKLOG_BYTES
 from mesh.node.bootstraps import VERDICT_S, Bootstraps
 from mesh.node.doors import Doors
 from mesh.node.hearing import Hearing
+from mesh.node.pacing import PACKET_NS, Pacing
 from mesh.node.racing import first_of
 from mesh.ports import transport as ports
 from mesh.ports.transport import Channel, DialRefused, DialTimedOut, HandshakeFailed, Transport, TransportError
+from mesh.ports.world import World
 from mesh.wire import messages
 from mesh.wire.addresses import is_loopback, same_network, told
 from mesh.wire.handshake import ChannelKind
 from mesh.wire.members import Credentials
-from mesh.wire.messages import Address, Hello, Message
+from mesh.wire.messages import Address, Entries, Hello, Message
 
 USED: Final = b"\x01"
 """The dialler's first packet: it uses this channel. No message begins so, since each is a list of two."""
@@ -93,7 +98,9 @@ class Channels:
         transport: Transport,
         hearing: Hearing,
         doors: Doors,
+        world: World,
         tell: Callable[[Event], Awaitable[None]],
+        heard: Callable[[Event], Awaitable[int]],
         bootstraps: Bootstraps | None = None,
     ) -> None:
         self._me = me
@@ -101,7 +108,10 @@ class Channels:
         self._transport = transport
         self._hearing = hearing
         self._doors = doors
+        self._world = world
         self._tell = tell
+        self._heard = heard
+        self._pacing = Pacing()
         self._bootstraps = bootstraps or Bootstraps()
         self._lines: dict[PeerId, Line] = {}
         self._worked: dict[PeerId, Address] = {}
@@ -126,9 +136,13 @@ class Channels:
         line = self._lines.get(effect.peer)
         if line is None:
             return
+        if isinstance(effect.message, Entries) and line.channel.backlog_bytes > CHANNEL_BACKLOG_BYTES:
+            return
         # The core often tells many peers the same thing.
         if self._last[0] is not effect.message:
+            begun_ns = self._world.spent_ns()
             self._last = (effect.message, messages.encode(effect.message))
+            self._spend(effect.peer, self._world.spent_ns() - begun_ns)
         if not line.channel.offer(self._last[1]):
             line.scope.cancel()
 
@@ -299,18 +313,32 @@ class Channels:
             line.told = True
             with suppress(ports.ChannelClosed, WireError):
                 while True:
+                    await self._pause(channel.peer)
                     packet = await channel.receive()
+                    self._spend(channel.peer, PACKET_NS)
                     if packet == FAREWELL:
                         farewell = True
                         continue
                     if packet == BECKON:
                         self._nursery.start_soon(self._lend, line)
                         continue
-                    message = await self._hearing.message(packet)
+                    message, read_ns = await self._hearing.weighed(packet)
                     if isinstance(message, Hello):
                         line.listens = told(message.addresses, here=here)
-                    await self._tell(MessageHeard(peer=channel.peer, message=message))
+                    handled_ns = await self._heard(MessageHeard(peer=channel.peer, message=message))
+                    self._spend(channel.peer, read_ns + handled_ns)
         return farewell
+
+    def _spend(self, peer: PeerId, spent_ns: int) -> None:
+        self._pacing.spend(self._world.now().instant, peer, spent_ns)
+
+    async def _pause(self, peer: PeerId) -> None:
+        """Leave what a peer says unread for as long as it must wait; what does not fit its system's buffers stays
+        with it.
+        """
+        pause_ms = self._pacing.pause_ms(self._world.now().instant, peer)
+        if pause_ms:
+            await trio.sleep(pause_ms / 1000)
 
     async def _lend(self, line: Line) -> None:
         """Open a connection on which the other peer asks, wherever it can be reached."""

@@ -167,6 +167,7 @@ class NodeDesk:
             "renders": [rows.render_row(render) for render in view.renders],
             "cloned": roster.why_cloned(view.twin) if view.twin is not None else "",
             "thrown_out": self._thrown_out(view),
+            "given_up": view.given_up,
             "jobs": [self._job_row(job, names) for job in _newest_first(view)],
         }
 

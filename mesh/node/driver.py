@@ -2,7 +2,8 @@
 
 Theory: everything that happens to a peer becomes an event in one bounded queue. One task takes them in order, reads
 both clocks, calls the core, and hands the effects to whoever performs them. The core is never entered from anywhere
-else, so that it needs no locks and a recorded tape of (now, event) replays to the same effects.
+else, so that it needs no locks and a recorded tape of (now, event) replays to the same effects. A channel waits until
+what it heard was handled before it hears more, so that all of them take turns, however much one of them has to say.
 
 Invariants: whoever tells an event waits while the queue is full, so that a flood slows the flooder down and memory
 stays bounded; nobody who performs effects ever waits for this queue, so that the two cannot wait for each other. After
@@ -18,6 +19,7 @@ import math
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 import trio
@@ -44,6 +46,15 @@ Tape: TypeAlias = Callable[[Now, Event], None]
 """Takes every (now, event) before it is handled."""
 
 
+@dataclass(slots=True, eq=False)
+class _Heard:
+    """An event that somebody waits for the end of."""
+
+    event: Event
+    done: trio.Event = field(default_factory=trio.Event)
+    spent_ns: int = 0
+
+
 class Core(Protocol):
     """What the driver needs of a core."""
 
@@ -67,7 +78,7 @@ class Driver:
         self._world = world
         self._perform = perform
         self._tape = tape
-        self._inbox, self._events = trio.open_memory_channel[Event](EVENTS_MAX)
+        self._inbox, self._events = trio.open_memory_channel[Event | _Heard](EVENTS_MAX)
         self._recent: deque[tuple[Now, Event]] = deque(maxlen=STORY_EVENTS)
         self._watchers: list[Callable[[], None]] = []
         self._stopped = False
@@ -75,6 +86,13 @@ class Driver:
     async def tell(self, event: Event) -> None:
         """Queue `event`, waiting while the queue is full."""
         await self._inbox.send(event)
+
+    async def heard(self, event: Event) -> int:
+        """Do the same, wait until its turn is over, and return how many nanoseconds of a processor that took."""
+        heard = _Heard(event)
+        await self._inbox.send(heard)
+        await heard.done.wait()
+        return heard.spent_ns
 
     def hint(self, event: Event) -> bool:
         """Queue an event that may as well be lost, without waiting; return whether it was queued."""
@@ -94,10 +112,15 @@ class Driver:
 
     async def run(self) -> None:
         """Handle events until stopped; raise `BugError` when the core breaks a rule of its own."""
-        async for event in self._events:
+        async for queued in self._events:
             if self._stopped:
                 return
-            await self._perform(self._turn(event))
+            begun_ns = self._world.spent_ns()
+            effects = self._turn(queued.event if isinstance(queued, _Heard) else queued)
+            if isinstance(queued, _Heard):
+                queued.spent_ns = self._world.spent_ns() - begun_ns
+                queued.done.set()
+            await self._perform(effects)
             for changed in self._watchers:
                 changed()
 

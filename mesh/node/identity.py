@@ -15,6 +15,7 @@ from mesh.core.me import Me
 from mesh.ground.errors import WireError
 from mesh.ground.ids import Boot, MeshId, PeerId
 from mesh.ground.instants import WallTime
+from mesh.ground.limits import EVERYBODY
 from mesh.ports.storage import Journal, JournalDamaged
 from mesh.wire import kept as kp
 from mesh.wire.envelope import Signer, mesh_id, peer_id, sign
@@ -41,6 +42,8 @@ class Identity:
     """What lengthens the chain's time, if it was renewed."""
     boot: Boot
     name: str
+    everybody: int = EVERYBODY
+    """Up to so many peers are all kept channels with."""
     mesh_name: str = ""
     """What people call the mesh."""
 
@@ -56,7 +59,14 @@ class Identity:
 
     def me(self) -> Me:
         """Return what the core needs to know."""
-        return Me(signer=self.signer, chain=self.chain, mesh=self.mesh, boot=self.boot, name=self.name)
+        return Me(
+            signer=self.signer,
+            chain=self.chain,
+            mesh=self.mesh,
+            boot=self.boot,
+            name=self.name,
+            everybody=self.everybody,
+        )
 
     def credentials(self, renewed: Renewed | None) -> Credentials:
         """Return what this peer shows in handshakes while its renewal is `renewed`."""

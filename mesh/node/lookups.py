@@ -1,4 +1,4 @@
-"""The DHT's questions and answers between the core and the datagrams' port.
+"""The questions, answers and tidings of the DHT and of probing, between the core and the datagrams' port.
 
 Theory: a datagram that is lost costs its asker a time-out and nobody anything else, so nothing here waits, repeats or
 reports. The driver's queue being full makes the port's fill up, which then loses what comes: a flood slows nobody.
@@ -27,8 +27,9 @@ class Lookups:
         self._tell = tell
 
     def send(self, effect: SendDatagram) -> None:
-        """Send a look-up, or lose it."""
-        self._datagrams.send(effect.peer, effect.addresses, lookups.encode(effect.message))
+        """Send a question, an answer or tidings, or lose them."""
+        asks = type(effect.message) in lookups.ANSWERS
+        self._datagrams.send(effect.peer, effect.addresses, lookups.encode(effect.message), awaited=asks)
 
     async def hear(self) -> None:
         """Tell the core what comes, for ever."""

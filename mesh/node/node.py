@@ -223,7 +223,9 @@ class Node:
             transport=self._parts.transport,
             hearing=self._hearing,
             doors=self._doors,
+            world=self._parts.world,
             tell=self._driver.tell,
+            heard=self._driver.heard,
             bootstraps=self._beginning.bootstraps,
         )
         self._trials = Trials(

@@ -32,10 +32,11 @@ class Datagrams(Protocol):
         """Listen on this port no longer."""
         ...
 
-    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes) -> None:
+    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes, *, awaited: bool = True) -> None:
         """Send 1 to `PAYLOAD_MAX_BYTES` bytes to `peer`, or lose them; never wait.
 
-        The addresses, each an IP address and no name, are tried where no keys are shared with the peer yet.
+        The addresses, each an IP address and no name, are tried where no keys are shared with the peer yet, or where
+        it said nothing after something that `awaited` an answer.
         """
         ...
 

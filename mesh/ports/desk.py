@@ -302,6 +302,8 @@ class StatusAnswer(TypedDict):
     """What to do about another process that runs with this peer's identity; empty while none was met."""
     thrown_out: str
     """Why this peer is no member any more, and what to do; empty while it is one."""
+    given_up: int
+    """Peers that this one declared gone for their silence, since it started."""
 
 
 class SubmitRequest(TypedDict):

@@ -137,6 +137,11 @@ class Channel(Protocol):
         """Whether this side opened the channel."""
         ...
 
+    @property
+    def backlog_bytes(self) -> int:
+        """How much was queued and has not left yet."""
+        ...
+
     async def send(self, packet: bytes) -> None:
         """Queue one packet of at most 64 KiB, waiting while the queue is full; may raise `ChannelClosed`."""
         ...

@@ -32,6 +32,10 @@ class World(Protocol):
         """Read both clocks."""
         ...
 
+    def spent_ns(self) -> int:
+        """Read how much processor time the calling thread has used; only differences mean anything."""
+        ...
+
     def entropy(self, size: int) -> bytes:
         """Draw `size` bytes that nobody can guess."""
         ...

@@ -15,6 +15,10 @@ from mesh.wire.codec import AtMost, Between
 
 MAX_ADDRESSES = 8
 
+_IPV4_BYTES = 4
+_IPV6_BYTES = 16
+_MAPPED = bytes(10) + b"\xff\xff"
+
 Port: TypeAlias = Annotated[int, Between(1, 65_535)]
 Host: TypeAlias = Annotated[str, AtMost(100)]
 """An address, perhaps with a zone, or a name that a resolver knows."""
@@ -47,6 +51,21 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a peer hears datagrams and accepts channels: 4 or 16 bytes of an IP address, and a port.
+
+    Raises `ValueError` for other lengths and for an IPv4 address in IPv6's clothes: each address is written in one way.
+    """
+
+    ip: Annotated[bytes, AtMost(_IPV6_BYTES)]
+    port: Port
+
+    def __post_init__(self) -> None:
+        if len(self.ip) not in (_IPV4_BYTES, _IPV6_BYTES) or self.ip.startswith(_MAPPED):
+            raise ValueError(f"{len(self.ip)} bytes are no IP address in its shortest form")
 
 
 @lru_cache(maxsize=_HOSTS_KEPT)  # each word about a peer's addresses asks again

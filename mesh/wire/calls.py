@@ -13,10 +13,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from mesh.ground.datagram_limits import (
+    CALL_ADDRESSES,
+    CALL_AGAIN_MS,
+    CALL_MS,
+    CALL_NEXT_MS,
+    CALL_PAYLOADS,
+    MAX_CALLS,
+)
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import CALL_ADDRESSES, CALL_AGAIN_MS, CALL_MS, CALL_NEXT_MS, CALL_PAYLOADS, MAX_CALLS
 from mesh.wire.datagram import INDEX_SIZE, CookieSent, Part
 from mesh.wire.greeting import Caller, Company, Proven
 from mesh.wire.messages import Address

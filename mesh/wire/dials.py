@@ -57,3 +57,10 @@ class DialledBack:
     heard: WallTime
     told: WallTime
     tried: Annotated[tuple[Tried, ...], AtMost(MAX_ADDRESSES)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Parting:
+    """The sender is about to close this channel, for which it has no use; it lives on, and may be dialled again."""
+
+    NUMBER: ClassVar[int] = 36

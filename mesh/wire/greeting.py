@@ -14,9 +14,9 @@ often it is said again is for others to know.
 from dataclasses import dataclass
 from typing import Final
 
+from mesh.ground.datagram_limits import FORGERIES
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
-from mesh.ground.limits import FORGERIES
 from mesh.wire import cbor
 from mesh.wire.codec import to_value
 from mesh.wire.datagram import (

@@ -20,8 +20,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from mesh.ground.instants import SECOND_MS, Instant
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     ANSWERS_PER_SECOND,
     ANSWERS_PER_SOURCE,
     CHECKS_PER_SECOND,
@@ -32,6 +31,7 @@ from mesh.ground.limits import (
     HALF_OPEN_PER_SOURCE,
     MAX_HALF_OPEN,
 )
+from mesh.ground.instants import SECOND_MS, Instant
 from mesh.wire.datagram import COOKIE_NONCE_SIZE, COOKIE_SIZE, INDEX_SIZE, NO_COOKIE, First, Part, seal_cookie
 from mesh.wire.greeting import Answerer, Company, Proven
 from mesh.wire.messages import Address
@@ -75,16 +75,20 @@ class Budget:
         self._spent: Counter[Hashable] = Counter()
 
     def spend(self, now: Instant, source: Hashable) -> bool:
-        """Whether it may be done once more now."""
-        second = now // SECOND_MS
-        if second != self._begun:
-            self._begun, self._all = second, 0
-            self._spent.clear()
-        if self._all >= self._total or self._spent[source] >= self._per_source:
+        """Whether it may be done once more now; it counts as done."""
+        if self.spent(now, source):
             return False
         self._all += 1
         self._spent[source] += 1
         return True
+
+    def spent(self, now: Instant, source: Hashable) -> bool:
+        """Whether it was done as often as it may be."""
+        second = now // SECOND_MS
+        if second != self._begun:
+            self._begun, self._all = second, 0
+            self._spent.clear()
+        return self._all >= self._total or self._spent[source] >= self._per_source
 
 
 class Cookies:

@@ -1,4 +1,5 @@
-"""What peers ask each other in single datagrams, channel or not: who is near an id, and what is kept under a key.
+"""What peers ask each other in single datagrams, channel or not: who is near an id, what is kept under a key, who is
+there.
 
 A datagram is [number, fields], like a packet on a channel, in at most `MAX_LOOKUP_BYTES`: one that never has to be cut
 up on its way. Numbers are only ever appended. Each question carries a number that its answer repeats; whoever answers
@@ -13,11 +14,12 @@ from typing import Annotated, ClassVar, TypeAlias, get_args
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import WallTime
-from mesh.wire import cbor
+from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, codec_of, from_value, most_bytes, to_value
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Chain
-from mesh.wire.messages import Count, Port
+from mesh.wire.messages import Count
+from mesh.wire.probes import Alive, Probe, Probed, ProbeFor, ProbeMessage
 
 MAX_LOOKUP_BYTES = 1_100
 """One datagram: what is left of the smallest MTU of the internet's usual links, 1,280, after headers and a cipher."""
@@ -34,9 +36,8 @@ MAX_NODES = 8
 MAX_NODE_ENDPOINTS = 2
 MAX_OWN_ENDPOINTS = 4
 
-_IPV4_BYTES = 4
-_IPV6_BYTES = 16
-_MAPPED = bytes(10) + b"\xff\xff"
+# Whoever reads look-ups reads endpoints: they stand elsewhere only so that `probes` can be below this module.
+Endpoint: TypeAlias = addresses.Endpoint
 
 DhtId: TypeAlias = Annotated[bytes, Size(DHT_ID_BYTES)]
 Slots: TypeAlias = Annotated[int, Between(0, 1024)]
@@ -45,21 +46,6 @@ Slots: TypeAlias = Annotated[int, Between(0, 1024)]
 def dht_id(peer: PeerId) -> bytes:
     """Return where in the DHT a peer stands, and under which key it is to be found."""
     return peer[:DHT_ID_BYTES]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a peer hears datagrams and accepts channels: 4 or 16 bytes of an IP address, and a port.
-
-    Raises `ValueError` for other lengths and for an IPv4 address in IPv6's clothes: each address is written in one way.
-    """
-
-    ip: Annotated[bytes, AtMost(_IPV6_BYTES)]
-    port: Port
-
-    def __post_init__(self) -> None:
-        if len(self.ip) not in (_IPV4_BYTES, _IPV6_BYTES) or self.ip.startswith(_MAPPED):
-            raise ValueError(f"{len(self.ip)} bytes are no IP address in its shortest form")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +164,15 @@ class PointerStored:
 Question: TypeAlias = NodePing | FindNodes | FindPointers | StorePointer
 Answer: TypeAlias = NodePong | NodesFound | PointersFound | PointerStored
 Lookup: TypeAlias = (
-    NodePing | NodePong | FindNodes | NodesFound | FindPointers | PointersFound | StorePointer | PointerStored
+    NodePing
+    | NodePong
+    | FindNodes
+    | NodesFound
+    | FindPointers
+    | PointersFound
+    | StorePointer
+    | PointerStored
+    | ProbeMessage
 )
 
 LOOKUPS: tuple[type[Lookup], ...] = get_args(Lookup)
@@ -188,15 +182,17 @@ ANSWERS: dict[type, type] = {
     FindNodes: NodesFound,
     FindPointers: PointersFound,
     StorePointer: PointerStored,
+    Probe: Alive,
+    ProbeFor: Probed,
 }
-"""What answers what."""
+"""What answers what; nothing answers the rest."""
 
 assert len(BY_NUMBER) == len(LOOKUPS), "a number is used twice"
 assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_LOOKUP_BYTES for kind in LOOKUPS), "more than a datagram"
 assert codec_of(Signed[Pointer]).most_bytes <= MAX_POINTER_BYTES, "a pointer that is too long"
 
 _MAX_ITEMS = 512
-"""Values in one datagram: far more than eight nodes with their addresses."""
+"""Values in one datagram: far more than eight nodes with their addresses, or all tidings that fit."""
 
 
 def encode(lookup: Lookup) -> bytes:

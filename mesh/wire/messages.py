@@ -14,8 +14,9 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
-from mesh.wire.dials import DialledBack, DialMe
+from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
+from mesh.wire.gossip import Chains, Offer, SetDigests, SetKeys, Want
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
 from mesh.wire.revocations import Notice
@@ -92,7 +93,7 @@ class Head:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """Part of the mesh set: all of it on connecting, changes to every connected peer."""
+    """Part of the mesh set: what the receiver asked for, or must have at once, such as a cancel."""
 
     NUMBER: ClassVar[int] = 4
 
@@ -397,7 +398,7 @@ class RenewAsk:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Revocations:
-    """Part of the mesh set: who was thrown out. All of it on connecting, what is new to each connected peer at once."""
+    """Part of the mesh set: who was thrown out. What is new goes to each connected peer at once."""
 
     NUMBER: ClassVar[int] = 28
 
@@ -434,6 +435,12 @@ Message: TypeAlias = (
     | Revocations
     | DialMe
     | DialledBack
+    | Offer
+    | Want
+    | SetDigests
+    | SetKeys
+    | Chains
+    | Parting
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

@@ -19,10 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mesh.ground.errors import WireError
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import Instant
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     HALF_OPEN_MS,
     MAX_CALLS,
     MAX_PAIRS,
@@ -35,6 +32,9 @@ from mesh.ground.limits import (
     PAYLOADS_PER_PEER,
     PAYLOADS_PER_SECOND,
 )
+from mesh.ground.errors import WireError
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import Instant
 from mesh.wire import datagram
 from mesh.wire.calls import Calls, Outgoing, Reached
 from mesh.wire.datagram import PAYLOAD_MAX_BYTES, CookieSent, First, Kind, Part, Sealed
@@ -67,6 +67,8 @@ class Reaction:
 
     send: tuple[Outgoing, ...] = ()
     heard: Heard | None = None
+    surplus: bool = False
+    """It came from a peer that has said as much in this second as is heard of it: more of the kind may follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class _Pair:
     used: Instant
     heard: Instant
     unanswered: Instant | None = None
-    """When something was first said after the peer was last heard."""
+    """When something that awaits an answer was first said after the peer was last heard."""
     answered: bool
     """Whether the other side called."""
 
@@ -146,9 +148,12 @@ class Pairs:
             self._drop(self._pairs[index])
         self._company = replace(self._company, papers=replace(self._company.papers, shown=shown))
 
-    def send(self, now: Instant, peer: PeerId, addresses: Sequence[Address], payload: bytes) -> tuple[Outgoing, ...]:
+    def send(
+        self, now: Instant, peer: PeerId, addresses: Sequence[Address], payload: bytes, *, awaited: bool = True
+    ) -> tuple[Outgoing, ...]:
         """Say `payload`, 1 to `PAYLOAD_MAX_BYTES` bytes, to `peer`; where there are no keys, call it at `addresses`.
 
+        `awaited`: something is said back; a peer that says nothing after what awaits nothing is not doubted for it.
         Whatever goes wrong, the payload is lost and nobody is told.
         """
         assert 0 < len(payload) <= PAYLOAD_MAX_BYTES, f"a payload of {len(payload)} bytes"
@@ -158,7 +163,7 @@ class Pairs:
             known = self._by_peer.get(peer, ())
             some = tuple(dict.fromkeys((*(known.address for known in known), *addresses)))
             return tuple(self._calls.call(now, self._company, peer, some, payload))
-        return (self._said(now, pair, payload),)
+        return (self._said(now, pair, payload, awaited=awaited),)
 
     def hear(self, now: Instant, source: Address, data: bytes) -> Reaction:
         """Take in a datagram that came from `source`; what means nothing here has no effect."""
@@ -217,13 +222,16 @@ class Pairs:
         pair = self._take(now, part.to, proven, source, answered=True)
         said = [Outgoing(address=source, data=proven.sealer.seal(WELCOME))]
         # This side may have called the same peer: there is a way now.
-        said += [self._said(now, pair, payload) for payload in self._calls.end(proven.peer)]
+        said += [self._said(now, pair, payload, awaited=True) for payload in self._calls.end(proven.peer)]
         return Reaction(send=tuple(said))
 
     def _opened(self, now: Instant, sealed: Sealed) -> Reaction:
         pair = self._pairs.get(sealed.to)
         if pair is None or not pair.live(now):
             return Reaction()
+        if self._payloads.spent(now, pair.proven.peer):
+            # Unopened, since opening is what costs. Who forges has spent nobody's budget: only payloads count.
+            return Reaction(surplus=True)
         payload = pair.proven.opener.open(sealed)
         if not self._admitted(pair):
             return Reaction()
@@ -239,10 +247,10 @@ class Pairs:
         sure = [pair for pair in tuple(self._by_peer.get(peer, ())) if pair.sure(now) and self._admitted(pair)]
         return max(sure, key=lambda pair: (pair.heard, pair.born), default=None)
 
-    def _said(self, now: Instant, pair: _Pair, payload: bytes) -> Outgoing:
+    def _said(self, now: Instant, pair: _Pair, payload: bytes, *, awaited: bool) -> Outgoing:
         sealed = pair.proven.sealer.seal(payload)
         self._calls.add(pair.index, sealed)
-        if pair.unanswered is None:
+        if awaited and pair.unanswered is None:
             pair.unanswered = now
         self._use(now, pair)
         return Outgoing(address=pair.address, data=sealed)

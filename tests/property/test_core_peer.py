@@ -19,6 +19,7 @@ from mesh.wire import messages as ms
 from mesh.wire import records as rc
 from mesh.wire.codec import AtMost, Between, Size
 from mesh.wire.envelope import Signed, sign
+from mesh.wire.gossip import SHORT_BYTES, ShortId
 from mesh.wire.members import Admission, Chain
 from tests.strategies import HOSTS, _fields
 from tests.support.cast import ENGINE, NAMES, PICTURE, WALL, Cast, blob, boot
@@ -48,6 +49,7 @@ _POOLS: dict[Any, list[Any]] = {
     rc.Picture: [PICTURE],
     rc.OutputNames: [NAMES],
     rc.Frames: [head.job.body.frames for head in HEADS],
+    ShortId: [head.job.id[:SHORT_BYTES] for head in HEADS] + [blob("no item")[:SHORT_BYTES]],
     ms.Head: HEADS,
     Signed[Admission]: [admission for actor in PEOPLE for admission in actor.chain],
     Signed[rc.Claim]: CLAIMS,

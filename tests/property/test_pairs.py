@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.ground.datagram_limits import CALL_MS, PAIR_DOUBT_MS
 from mesh.ground.errors import WireError
-from mesh.ground.limits import CALL_MS, PAIR_DOUBT_MS
 from mesh.wire import datagram
 from mesh.wire.datagram import CookieSent, First, Part, Sealed
 from mesh.wire.halfopen import Places

@@ -12,9 +12,9 @@ import pytest
 
 from mesh.core.effects import Dial, Knock, Send, SendDatagram
 from mesh.core.events import ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, Event, MessageHeard
+from mesh.ground.datagram_limits import CALL_MS, PAIR_FRESH_MS
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.ground.limits import CALL_MS, PAIR_FRESH_MS
 from mesh.wire import lookups, messages
 from mesh.wire.lookups import NodePing
 from mesh.wire.messages import Ping

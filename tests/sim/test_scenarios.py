@@ -8,11 +8,13 @@ from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
 from sim.named import NAMED, named
+from sim.scenario import Scenario
 from sim.violation import Violation
 from sim.world import World
 
 SEEDS = (1, 2)
-HUGE = ("calm-many", "crowd")
+HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
+_LOOK_MS = 50
 KILLED_MS = 1_000
 """A dead peer's frames are claimed again within so long."""
 
@@ -213,6 +215,67 @@ def test_a_submitter_that_was_told_it_may_go_is_not_missed(name: str, seed: int)
     (job,) = world.books.jobs
     files = {view.state.value for host in world.hosts if host.running for view in host.core.task_views(job)}
     assert files <= {"counts", "safe"}
+
+
+def hears_of_the_job(scenario: Scenario, until_ms: int) -> list[int]:
+    """Return how long after the first host each one has the scenario's job in its journal."""
+    world = World(scenario, SEEDS[0])
+    heard_ms: dict[int, int] = {}
+
+    def look() -> None:
+        for host in world.hosts:
+            if world.books.of(host).heads:
+                heard_ms.setdefault(host.index, world.now_ms)
+
+    for at_ms in range(scenario.submit_at_ms, until_ms, _LOOK_MS):
+        world.at(at_ms, look)
+    world.run()
+    assert len(heard_ms) == scenario.peers
+    first_ms = min(heard_ms.values())
+    return sorted(at_ms - first_ms for at_ms in heard_ms.values())
+
+
+@pytest.mark.slow
+def test_a_job_is_known_to_sixty_peers_within_a_second() -> None:
+    """Sixty peers with channels to each other take twenty seconds of processor time."""
+    scenario = named("told-on")
+    assert hears_of_the_job(scenario, scenario.safety_ms)[-1] <= 1_000
+
+
+def test_who_missed_the_offers_finds_the_job_by_comparing() -> None:
+    """Half of all messages are lost, so that an epidemic dies out: most hear at once, and the others soon."""
+    scenario = dataclasses.replace(named("told-on"), peers=20, submitters=(19,), loss_ppm=500_000)
+    after_ms = hears_of_the_job(scenario, scenario.least_ms)
+    assert after_ms[-1] > 1_000, "somebody missed the offers"
+    assert after_ms[-1] <= 20_000
+
+
+def channels(world: World) -> list[int]:
+    """Return with how many others each host has a channel."""
+    return [
+        sum(peer.connected and not peer.me for peer in host.core.mesh_view(host.now()).peers) for host in world.hosts
+    ]
+
+
+@pytest.mark.slow
+def test_in_a_large_mesh_a_job_is_rendered_though_most_peers_never_meet() -> None:
+    """Forty peers for half a minute take seconds."""
+    world = ran("large", SEEDS[0])
+    assert sum(channels(world)) < 0.8 * len(world.hosts) * (len(world.hosts) - 1)
+    assert len({frame.host for frame in world.economy.finished}) > world.scenario.renderers // 2
+
+
+@pytest.mark.slow
+def test_two_parts_of_a_large_mesh_find_each_other_and_all_learn_of_all_jobs() -> None:
+    """The same; which jobs each knows is looked at a minute after the cut is mended, as for views of a hundred."""
+    world = World(named("large-split"), SEEDS[0])
+    known: list[int] = []
+    healed_ms = max(act.at_ms for act in world.scenario.script)
+    world.at(
+        healed_ms + 50_000, lambda: known.extend(len(host.core.mesh_view(host.now()).jobs) for host in world.hosts)
+    )
+    world.run()
+    assert known == [world.scenario.jobs] * len(world.hosts)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

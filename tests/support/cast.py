@@ -13,6 +13,7 @@ from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
 from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
 from mesh.wire.messages import Head
 from mesh.wire.records import (
+    Cancel,
     Claim,
     EngineId,
     Entry,
@@ -164,6 +165,10 @@ class Cast:
         """Return a record that nobody has a result's output."""
         assert isinstance(of.body.what, Result)
         return self.entry(author, head, Lost(task=of.body.what.task, result=RecordId(of.id)))
+
+    def cancel(self, author: Actor, head: Head) -> Signed[Entry]:
+        """Return a record that the job is cancelled."""
+        return self.entry(author, head, Cancel())
 
     def hold(self, author: Actor, head: Head, held: BlobId, nonce: bytes = bytes(16)) -> Signed[Hold]:
         """Return an author's promise to keep a blob."""

@@ -6,17 +6,19 @@ import heapq
 from typing import TypeVar
 
 from mesh.core import notes as nt
-from mesh.core.contacts import Contacting, Directory, Known
+from mesh.core.contacts import Contacting
+from mesh.core.dht.dht import Dht
+from mesh.core.directory import Directory, Known
 from mesh.core.effects import Effect, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
 from mesh.core.timers import AnswerLate, RefreshDue, Timer
 from mesh.core.turn import Turn
 from mesh.core.whereabouts import Whereabouts
+from mesh.ground.dht_limits import POINTER_MS
 from mesh.ground.dice import Dice
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, WallTime
-from mesh.ground.limits import POINTER_MS
 from mesh.wire import lookups as lk
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.messages import Address, Available
@@ -65,8 +67,8 @@ class DhtRig:
         self.directory = Directory(self.me.id)
         self.members = Members(cast.mesh, self.me.chain)
         self.contacting = Contacting(self.directory)
-        self.whereabouts = Whereabouts(self.directory, self.members, self.contacting, self.me.signer, "me")
-        self.dht = self.whereabouts.dht
+        self.dht = Dht(self.directory, self.members)
+        self.whereabouts = Whereabouts(self.dht, self.directory, self.contacting, self.me.signer, "me")
         self.now = NOW
         self.effects: list[Effect] = []
         self.notes: list[nt.Note] = []
@@ -178,5 +180,8 @@ def crowd(rig: DhtRig, cast: Cast, many: int) -> list[Actor]:
     actors = [cast.actor(f"p{number}") for number in range(many)]
     for number, actor in enumerate(actors):
         rig.greet(actor, number)
+    for peer, question in rig.asked(lk.FindNodes):
+        number = [actor.id for actor in actors].index(peer)
+        rig.hear(actors[number], lk.NodesFound(number=question.number, nodes=()), number)
     rig.clear()
     return actors

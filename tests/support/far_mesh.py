@@ -5,10 +5,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support.namespaces import Host, Network, Relay, network, relay
-from tests.support.staged import StagedPeer, all_connected, until
+from tests.support.staged import StagedPeer, all_connected, stop_all, until
 
 PORT = 40_001
 """The same on every host, as where one port was opened: a loopback address names another peer on each of them."""
+
+AT_ONCE = 8
+"""Processes that start together: each is a second of one core until it listens."""
 
 
 def peer_on(host: Host, directory: Path, *, slots: int = 1, beacon: bool = False) -> StagedPeer:
@@ -29,12 +32,17 @@ def join_all(peers: Sequence[StagedPeer]) -> None:
     first, *others = peers
     first.start(found="far")
     first.wait_ready()
-    token = first.invite()
-    for peer in others:
-        peer.start(token=token)
-    for peer in others:
-        peer.wait_ready()
+    start_all(others, token=first.invite(len(peers)))
     until("all peers have channels", lambda: all_connected(peers))
+
+
+def start_all(peers: Sequence[StagedPeer], *, token: str = "", at: Sequence[tuple[str, int]] = ()) -> None:
+    """Start peers, a few at a time so that none waits for the processor beyond its patience, until all are ready."""
+    for begin in range(0, len(peers), AT_ONCE):
+        for peer in peers[begin : begin + AT_ONCE]:
+            peer.start(token=token, peers=at)
+        for peer in peers[begin : begin + AT_ONCE]:
+            peer.wait_ready()
 
 
 class FarMesh:
@@ -53,6 +61,15 @@ class FarMesh:
         first, *others = [peer.standing(job) for peer in self.peers]
         return all(other == first for other in others)
 
+    def move(self, wires: Network, peers: Sequence[StagedPeer], *, told: bool = False) -> None:
+        """Stop peers, give each one's host another address, and start them; `told`: with the first one's `--peer`."""
+        stop_all(peers)
+        for peer in peers:
+            self.hosts[peer.name] = wires.move(self.hosts[peer.name])
+        wires.introduce(list(self.hosts.values()))
+        first = self.hosts[peers[0].name].addresses[0]
+        start_all(peers, at=((first, PORT),) if told else ())
+
 
 @contextmanager
 def bridged(
@@ -61,6 +78,7 @@ def bridged(
     """Yield a mesh on a bridge, all its peers connected."""
     with network(only_ipv6=only_ipv6) as wires, ExitStack() as ending:
         hosts = {name: wires.host(name) for name in names}
+        wires.introduce(list(hosts.values()))
         peers = [peer_on(host, directory, slots=(slots or {}).get(host.name, 1)) for host in hosts.values()]
         for peer in peers:
             ending.callback(peer.end)

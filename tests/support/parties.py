@@ -31,12 +31,17 @@ class Party:
     channels: Channels
     doors: Doors
     transport: MemoryTransport
+    world: VirtualWorld
     address: Address
     said: list[str]
     """What its person was told of the addresses that were typed."""
     bootstraps: Bootstraps
     heard: list[Event] = field(default_factory=list)
     expired: bool = False
+    turn_ns: int = 0
+    """What its core takes for each message."""
+    gate: trio.Event | None = None
+    """While set, its core is not done with a message before this event."""
 
     def dial(self, other: "Party") -> None:
         """Ask for a channel to `other`."""
@@ -63,22 +68,33 @@ class Party:
 async def party(wires: Wires, member: Member, *, typed: tuple[Address, ...] = ()) -> AsyncIterator[Party]:
     """Yield a listening peer whose core only notes; it ends as a process does that was killed."""
     world, verifier = VirtualWorld(), Ed25519Verifier()
-    hearing = Hearing(verifier, world)
     async with (
         wires.attach(member.papers, door=DOOR, verifier=verifier, entropy=seed) as transport,
         trio.open_nursery() as nursery,
     ):
-        yield await _started(nursery, member, transport, hearing, typed)
+        yield await _started(nursery, member, transport, world, typed)
         transport.crash()
         nursery.cancel_scope.cancel()
 
 
 async def _started(
-    nursery: trio.Nursery, member: Member, transport: MemoryTransport, hearing: Hearing, typed: tuple[Address, ...]
+    nursery: trio.Nursery,
+    member: Member,
+    transport: MemoryTransport,
+    world: VirtualWorld,
+    typed: tuple[Address, ...],
 ) -> Party:
+    hearing = Hearing(Ed25519Verifier(), world)
+
     async def note(event: Event) -> None:
         await trio.lowlevel.checkpoint()
         made.heard.append(event)
+
+    async def note_and_weigh(event: Event) -> int:
+        await note(event)
+        if made.gate is not None:
+            await made.gate.wait()
+        return made.turn_ns
 
     doors = Doors(hearing=hearing, shown=lambda: member.credentials, expired=lambda: made.expired, tell=note)
     said: list[str] = []
@@ -89,7 +105,9 @@ async def _started(
         transport=transport,
         hearing=hearing,
         doors=doors,
+        world=world,
         tell=note,
+        heard=note_and_weigh,
         bootstraps=bootstraps,
     )
     port = await transport.listen("", 0)
@@ -98,6 +116,7 @@ async def _started(
         channels=channels,
         doors=doors,
         transport=transport,
+        world=world,
         address=Address(host="127.0.0.1", port=port),
         said=said,
         bootstraps=bootstraps,

@@ -6,11 +6,14 @@ from typing import TypeVar
 
 from mesh.core import effects as ef
 from mesh.core import events as ev
+from mesh.core.catalogue import WHOLE
 from mesh.core.me import Me
 from mesh.core.peer import Peer
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import HOUR_MS, Instant, Now, WallTime
+from mesh.ground.limits import EVERYBODY
+from mesh.wire import gossip as gs
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
@@ -38,12 +41,19 @@ class Rig:
         contacts: tuple[ms.Address, ...] = (),
         addresses: tuple[ms.Address, ...] = (),
         beacon: bool = False,
+        everybody: int = EVERYBODY,
     ) -> None:
         self.cast = cast
         self.me = actor or cast.actor(name, roles)
-        self.peer = Peer(
-            Me(signer=self.me.signer, chain=self.me.chain, mesh=cast.mesh, boot=boot(name), name=name), b"seed"
+        me = Me(
+            signer=self.me.signer,
+            chain=self.me.chain,
+            mesh=cast.mesh,
+            boot=boot(name),
+            name=name,
+            everybody=everybody,
         )
+        self.peer = Peer(me, b"seed")
         self.now = NOW
         self.effects: list[ef.Effect] = []
         """All that the peer asked for since the last `clear`."""
@@ -115,6 +125,12 @@ class Rig:
     def take(self, head: ms.Head, *entries: Signed[Entry], by: Actor) -> list[ef.Effect]:
         """Hear records of a job, with their authors' chains where `by` has them."""
         return self.hear(by, ms.Entries(job=JobId(head.job.id), entries=entries, chains=(by.chain,)))
+
+    def compared(self, actor: Actor) -> list[ef.Effect]:
+        """Have a member that knows nothing compare mesh sets and take the whole; return what it is sent in the end."""
+        nothing = gs.SetNode(part=WHOLE, digests=bytes(gs.BRANCHES * gs.SHORT_BYTES))
+        offers = sent(self.hear(actor, gs.SetDigests(nodes=(nothing,))), gs.Offer)
+        return self.hear(actor, *(gs.Want(ids=offer.ids[:512], authors=()) for _, offer in offers))
 
     def _pass_to(self, instant: int) -> None:
         passed_ms = instant - self.now.instant

@@ -139,8 +139,7 @@ class StagedPeer:
 
     def stop(self) -> None:
         """Ask the peer to stop, and wait until it did."""
-        self.running.send_signal(signal.SIGTERM)
-        assert self.running.wait(PATIENCE_S) == 0
+        stop_all([self])
 
     def end(self) -> None:
         """Kill the peer, if it runs."""
@@ -160,6 +159,14 @@ def until(what: str, look: Callable[[], object], within_s: float = PATIENCE_S) -
         wait_for(what, look, within_s, every_s=0.05)
     except WaitedInVain as error:
         raise AssertionError(str(error)) from None
+
+
+def stop_all(peers: Sequence[StagedPeer]) -> None:
+    """Ask peers to stop, all at once, and wait until they did."""
+    for peer in peers:
+        peer.running.send_signal(signal.SIGTERM)
+    for peer in peers:
+        assert peer.running.wait(PATIENCE_S) == 0, f"{peer.name} did not stop well"
 
 
 def all_connected(peers: Sequence[StagedPeer]) -> bool:

@@ -182,6 +182,7 @@ def _identity(start: _Start, standing: Standing, secret: Secret, kept: tuple[Kep
         renewed=newest_renewal(standing.chain, kept),
         boot=Boot(start.world.entropy(_BOOT_BYTES)),
         name=start.name,
+        everybody=start.home.settings.everybody,
         mesh_name=standing.mesh_name,
     )
 

@@ -15,31 +15,33 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh.core.contacts import Directory
-from mesh.core.dht.endpoints import believed, endpoint_of, is_loopback
+from mesh.core.dht.endpoints import addresses_of, believed, endpoint_of, is_loopback
 from mesh.core.dht.lookup import Candidate, Lookup
 from mesh.core.dht.questions import Asked, Questions
 from mesh.core.dht.storage import Shelf, newer, pointer_problem
 from mesh.core.dht.table import Neighbour, Table
+from mesh.core.directory import Directory
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
-from mesh.core.notes import PeerReached, PointerKept, PointersRead
+from mesh.core.notes import NodeTold, PartFound, PeerReached, PointerKept, PointersRead
 from mesh.core.timers import AnswerLate, RefreshDue
 from mesh.core.turn import Turn
-from mesh.ground.dice import Dice
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
     DHT_COPIES,
     DHT_FAILS,
     DHT_LOOKUPS,
     DHT_OLD_MS,
+    DHT_PART,
     DHT_PINGS_PER_SECOND,
     DHT_REFRESH_MS,
     DHT_STRANGERS,
+    DHT_TOLD_MS,
 )
+from mesh.ground.dice import Dice
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import SECOND_MS, Instant, later
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import (
     DHT_ID_BYTES,
@@ -60,6 +62,7 @@ from mesh.wire.lookups import (
     dht_id,
 )
 from mesh.wire.members import let_in_by
+from mesh.wire.probes import PROBE_MESSAGES
 
 _ANSWERS = (NodePong, NodesFound, PointersFound, PointerStored)
 
@@ -69,6 +72,8 @@ class Purpose(enum.Enum):
 
     JOIN = "join"
     """To know the nodes nearest to this one, and be known by them; the buckets follow."""
+    MEET = "meet"
+    """The same, where somebody told of nearer nodes than were known; the buckets stay as they are."""
     REFRESH = "refresh"
     READ = "read"
     PUBLISH = "publish"
@@ -107,6 +112,10 @@ class Dht:
         self._joined = False
         self._to_refresh: list[bytes] = []
         self._published: Signed[Pointer] | None = None
+        self._told_until = Instant(0)
+        """Before that no further node is asked only because somebody told of it."""
+        self._before: dict[PeerId, None] = {}
+        """The nearest nodes that were known before the present look-up for oneself."""
         self._holders: dict[PeerId, tuple[Endpoint, ...]] = {}
         """Nodes that are asked to keep this peer's own pointer."""
 
@@ -133,16 +142,30 @@ class Dht:
         for peer in list(self._strangers)[:DHT_PINGS_PER_SECOND]:
             del self._strangers[peer]
             endpoints = self._endpoints_known(peer)
-            if endpoints:
+            if endpoints and self._members.chain(peer) is not None:
+                self._ask_who_is_near(turn, peer, endpoints)
+            elif endpoints:
                 self._ping(turn, peer, endpoints)
             elif self._directory.connected(peer):
                 self._strangers[peer] = None  # its hello, which tells them, is on its way
+
+    def on_node_told(self, turn: Turn, note: NodeTold) -> None:
+        """Now and then ask a node, where somebody says that it is, who is near this one: it may be of another part."""
+        if not self._joined or turn.now.instant < self._told_until or self.table.get(note.peer) is not None:
+            return
+        told = (endpoint_of(address) for address in note.addresses)
+        loopback = any(map(is_loopback, self.own))
+        endpoints = believed((one for one in told if one is not None), self.own, loopback=loopback)
+        if endpoints:
+            self._told_until = later(turn.now.instant, DHT_TOLD_MS)
+            self._ask_who_is_near(turn, note.peer, endpoints)
 
     def on_datagram_heard(self, turn: Turn, event: DatagramHeard) -> None:
         """Answer a question, or take the answer to one of ours; either way its sender is alive where it spoke."""
         if self._members.barred(event.peer):
             return
         message, endpoint = event.message, endpoint_of(event.address)
+        assert not isinstance(message, PROBE_MESSAGES), "what is said of who is there is not the DHT's"
         if isinstance(message, _ANSWERS):
             asked = self.questions.answered(turn, event.peer, message)
             if asked is None:
@@ -248,6 +271,8 @@ class Dht:
             return
         newcomer = Neighbour(peer, (endpoint,), invite=let_in_by(chain), heard_at=turn.now.instant)
         if self.table.add(newcomer):
+            if ask and self._joined and peer in self._nearest():
+                self._ask_who_is_near(turn, peer, newcomer.endpoints)
             if not self._joined:
                 self._joined = True
                 turn.wake(RefreshDue(), self.dice.jitter(SECOND_MS))
@@ -258,9 +283,39 @@ class Dht:
 
     def _ping(self, turn: Turn, peer: PeerId, endpoints: tuple[Endpoint, ...]) -> None:
         """Ask whether a peer is there; not while it is being asked."""
-        pinged = any(asked.peer == peer and asked.lookup is None for asked in self.questions.open.values())
-        if not pinged and len(self.questions.open) < DHT_STRANGERS:
+        if not self._is_asked(peer) and len(self.questions.open) < DHT_STRANGERS:
             self.questions.ask(turn, peer, endpoints, NodePing(number=self.questions.number()))
+
+    def _nearest(self) -> list[PeerId]:
+        return [node.peer for node in self.table.closest(dht_id(self.me))]
+
+    def _ask_who_is_near(self, turn: Turn, peer: PeerId, endpoints: tuple[Endpoint, ...]) -> None:
+        """Ask a node for those nearest to this one: where two parts of a mesh meet, nobody else tells of them."""
+        if not self._is_asked(peer) and len(self.questions.open) < DHT_STRANGERS:
+            question = FindNodes(number=self.questions.number(), target=dht_id(self.me))
+            self.questions.ask(turn, peer, endpoints, question)
+
+    def _look_around(self, turn: Turn, teller: PeerId, nodes: Iterable[Node], *, loopback: bool) -> None:
+        """Look for oneself anew where somebody knows nodes that are nearer than what is known."""
+        if any(one.purpose is Purpose.MEET for one in self._running.values()):
+            return
+        nearest = self._nearest()
+        at = int.from_bytes(dht_id(self.me), "big")
+        distances = [int.from_bytes(dht_id(peer), "big") ^ at for peer in nearest]
+        farthest = distances[-1] if len(distances) >= DHT_COPIES else 1 << 8 * DHT_ID_BYTES
+        fresh = [
+            node
+            for node in nodes
+            if self.table.get(node.peer) is None and int.from_bytes(dht_id(node.peer), "big") ^ at < farthest
+        ]
+        candidates = self._candidates(fresh, teller, loopback=loopback)
+        if candidates:
+            self._before = dict.fromkeys(nearest)
+            self._start(turn, Purpose.MEET, dht_id(self.me), candidates)
+
+    def _is_asked(self, peer: PeerId) -> bool:
+        """Whether a question beside the look-ups waits for its answer there."""
+        return any(asked.peer == peer and asked.lookup is None for asked in self.questions.open.values())
 
     def _fail(self, turn: Turn, asked: Asked) -> None:
         """Count a question that nobody answered; its peer is told to nobody any more, and soon asked again."""
@@ -288,7 +343,7 @@ class Dht:
 
     # Look-ups.
 
-    def _start(self, turn: Turn, purpose: Purpose, target: bytes) -> None:
+    def _start(self, turn: Turn, purpose: Purpose, target: bytes, told: Iterable[Candidate] = ()) -> None:
         if any(one.purpose is purpose and one.lookup.target == target for one in self._running.values()):
             return
         lookup = Lookup(target, self.me, reads=purpose is Purpose.READ)
@@ -296,6 +351,7 @@ class Dht:
         if len(self._running) < DHT_LOOKUPS:
             nearest = self.table.closest(target) or self.table.neighbours()
             lookup.learn(Candidate(near.peer, near.endpoints, None) for near in nearest)
+            lookup.learn(told)
         self._last += 1
         self._running[self._last] = running
         self._advance(turn, self._last, running)
@@ -323,6 +379,8 @@ class Dht:
             else:
                 self._holders.pop(asked.peer, None)
             return
+        if asked.lookup is None and isinstance(answer, NodesFound):
+            self._look_around(turn, asked.peer, answer.nodes, loopback=loopback)
         running = self._running.get(asked.lookup) if asked.lookup is not None else None
         if running is None or asked.lookup is None or isinstance(answer, NodePong):
             return
@@ -358,8 +416,16 @@ class Dht:
                 ranges = self.table.ranges()
                 self._to_refresh = [self._within(each.lower, each.upper) for each in ranges]
                 self._refresh_next(turn)
+            case Purpose.MEET:
+                self._tell_of_another_part(turn, lookup.nearest())
             case Purpose.REFRESH:
                 self._refresh_next(turn)
+
+    def _tell_of_another_part(self, turn: Turn, nearest: list[Candidate]) -> None:
+        """Have others told of a node, where so many of the nearest were unknown that a part of the mesh must be."""
+        fresh = [node for node in nearest if node.peer not in self._before and self.table.get(node.peer) is not None]
+        if len(self._before) >= DHT_COPIES and len(fresh) >= DHT_PART:
+            turn.tell(PartFound(peer=fresh[0].peer, addresses=addresses_of(fresh[0].endpoints)))
 
     def _refresh_next(self, turn: Turn) -> None:
         """Look into one bucket after another: nobody waits for it."""

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from kademlia.node import Node, NodeHeap
 
 from mesh.core.dht.storage import newer
-from mesh.ground.ids import PeerId
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     DHT_AGREEING,
     DHT_CANDIDATES,
     DHT_COPIES,
@@ -26,6 +25,7 @@ from mesh.ground.limits import (
     DHT_PARALLEL,
     DHT_QUESTIONS,
 )
+from mesh.ground.ids import PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Endpoint, Pointer, dht_id
 

@@ -14,9 +14,9 @@ from mesh.core.dht.endpoints import addresses_of
 from mesh.core.effects import SendDatagram
 from mesh.core.timers import AnswerLate
 from mesh.core.turn import Turn
+from mesh.ground.dht_limits import DHT_PATIENCE_LEAST_MS, DHT_PATIENCE_MOST_MS, DHT_PATIENCE_MS
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import DHT_PATIENCE_LEAST_MS, DHT_PATIENCE_MOST_MS, DHT_PATIENCE_MS
 from mesh.wire.lookups import ANSWERS, Answer, Endpoint, NodePing, Question
 
 _NUMBERS = 2**31

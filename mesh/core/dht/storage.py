@@ -14,9 +14,14 @@ from dataclasses import dataclass
 
 from kademlia.storage import IStorage
 
+from mesh.ground.dht_limits import (
+    MAX_POINTERS,
+    POINTER_CLOCKS_MS,
+    POINTER_MS,
+    SHELF_SWEEP_MS,
+)
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, WallTime
-from mesh.ground.limits import MAX_POINTERS, POINTER_CLOCKS_MS, POINTER_MS, SHELF_SWEEP_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Pointer, dht_id
 

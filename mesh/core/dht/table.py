@@ -19,9 +19,14 @@ from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
 
 from mesh.core.dht.endpoints import range_of
+from mesh.ground.dht_limits import (
+    DHT_BUCKET,
+    DHT_COPIES,
+    DHT_SAME_INVITE,
+    DHT_SAME_RANGE,
+)
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import DHT_BUCKET, DHT_COPIES, DHT_SAME_INVITE, DHT_SAME_RANGE
 from mesh.wire.lookups import DHT_ID_BYTES, Endpoint, dht_id
 
 _BITS = 8 * DHT_ID_BYTES
@@ -188,6 +193,10 @@ class Table:
     def neighbours(self) -> list[Neighbour]:
         """Return everybody who has a place."""
         return [node for bucket in self._tree.buckets for node in bucket.nodes.values()]
+
+    def answering(self) -> list[PeerId]:
+        """Return who has a place and answered when last asked."""
+        return [node.peer for node in self.neighbours() if not node.fails]
 
     def ranges(self) -> list[Range]:
         """Return the buckets' ranges, this peer's own left out: looking for itself has looked into that one."""

@@ -54,6 +54,7 @@ def status(**changed: Any) -> StatusAnswer:
         peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
         jobs=[],
         renders=[],
+        given_up=0,
     )
     return StatusAnswer(**{**plain, **changed})  # type: ignore[typeddict-item]
 

@@ -2,11 +2,13 @@
 
 import pytest
 
-from mesh.core.contacts import MUTE_MS, copies_for
+from mesh.core.contacts import CONTACTS_TOLD
+from mesh.core.directory import MUTE_MS, copies_for
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started, TwinMet
 from mesh.core.me import Me
 from mesh.core.peer import Peer
+from mesh.core.view import LINKS_NEAREST, distance
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import DIAL_BACK_MS, MAX_CONTACTS, REDIAL_MOST_MS, SETTLE_SAMPLES, SILENT_MS
@@ -194,6 +196,23 @@ def test_a_peer_that_stays_for_hours_is_known_to_have_been_heard_after_a_restart
     assert len(entries) <= 3 * 3 + 2
 
 
+def test_where_a_peer_moved_to_is_remembered_at_once_but_not_every_move(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    hello(rig, ann, 1)
+    rig.wait(MINUTE_MS, ann)
+    rig.effects.clear()
+    for number in range(2, 102):
+        hello(rig, ann, number)
+    (entry,) = kept(rig.effects, KeptContact)
+    assert entry.contact.addresses[0] == address(2)
+    rig.wait(10 * SECOND_MS + 1_000, ann)
+    assert kept(rig.effects, KeptContact)[-1].contact.addresses[0] == address(101)
+    rig.effects.clear()
+    rig.wait(MINUTE_MS, ann)
+    assert not kept(rig.effects, KeptContact)
+
+
 def test_who_the_journal_names_is_dialled_at_the_start(cast: Cast) -> None:
     ann, me = cast.actor("ann"), cast.actor("me")
     peer = Peer(Me(signer=me.signer, chain=me.chain, mesh=cast.mesh, boot=boot("me"), name="me"), b"seed")
@@ -225,8 +244,9 @@ def test_of_two_peers_that_come_at_once_one_hears_of_the_other(rig: Rig, cast: C
     assert sent(rig.effects, Contacts) == [(actors[second].id, Contacts(contacts=(contact(actors[first], 1),)))]
 
 
-def test_a_newcomer_hears_of_everybody_once(rig: Rig, cast: Cast) -> None:
-    crowd = [cast.actor(f"peer {number}") for number in range(150)]
+@pytest.mark.parametrize("many", [CONTACTS_TOLD, 120])
+def test_a_newcomer_hears_of_some_once_the_nearest_of_them_first(rig: Rig, cast: Cast, many: int) -> None:
+    crowd = [cast.actor(f"peer {number}") for number in range(many)]
     for number, actor in enumerate(crowd):
         rig.meet(actor)
         hello(rig, actor, number)
@@ -235,7 +255,10 @@ def test_a_newcomer_hears_of_everybody_once(rig: Rig, cast: Cast) -> None:
     rig.meet(newcomer)
     hello(rig, newcomer, 1_000)
     told = [told.peer for peer, news in sent(rig.effects, Contacts) for told in news.contacts if peer == newcomer.id]
-    assert sorted(told) == sorted(actor.id for actor in crowd)
+    assert len(told) == len(set(told)) == CONTACTS_TOLD
+    assert set(told) <= {actor.id for actor in crowd}
+    nearest = sorted((actor.id for actor in crowd), key=lambda peer: distance(newcomer.id, peer))
+    assert set(nearest[:LINKS_NEAREST]) <= set(told)
 
 
 def test_a_peer_that_comes_from_elsewhere_hears_where_it_was_before(cast: Cast) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from mesh.core.effects import Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed
+from mesh.core.view import OPENING_MS, OPENINGS, distance
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import MINUTE_MS, SECOND_MS
+from mesh.ground.instants import MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import REDIAL_MOST_MS, RUMOUR_PURSE, RUMOUR_TRIES, RUMOURS_PER_SECOND
+from mesh.wire.kept import KeptContact
 from mesh.wire.messages import Address, Contact, Contacts, Hello
-from tests.support.cast import Actor, Cast, blob, boot
+from tests.support.cast import NOW, Actor, Cast, blob, boot
 from tests.support.rig import Rig, of, sent
 
 GIVEN = Address(host="10.0.0.1", port=7_000)
@@ -169,12 +171,47 @@ def test_a_liar_does_not_keep_a_newcomer_from_the_others(cast: Cast) -> None:
     assert {one.peer for one in honest} <= set(dials_in_vain(rig, 6 * SECOND_MS, ann, bob))
 
 
-def test_a_newcomer_dials_a_studio_at_once(cast: Cast) -> None:
+def test_a_newcomer_dials_a_studio_at_once_and_a_crowd_in_time(cast: Cast) -> None:
+    """Each channel costs both sides some kilobytes: a hundred peers that come together must be no storm."""
+    ann = cast.actor("ann")
+    crowd = [cast.actor(f"peer {number}") for number in range(50)]
+    rig = Rig(cast)
+    rig.meet(ann)
+    tell(rig, ann, [contact(actor.id) for actor in crowd])
+    dialled = of(rig.effects, Dial)
+    assert len(dialled) == OPENINGS
+    opened = [open_all(rig, crowd, dialled)]
+    opened += [open_all(rig, crowd, of(rig.wait(OPENING_MS, ann, *crowd), Dial)) for _ in range(10)]
+    assert opened[0] == OPENINGS
+    assert all(1 <= count <= 2 for count in opened[2:])
+    assert sum(opened) == len(rig.peer.directory.all_connected()) - 1
+
+
+def test_dials_that_lead_nowhere_keep_nobody_waiting(cast: Cast) -> None:
     ann = cast.actor("ann")
     rig = Rig(cast)
     rig.meet(ann)
-    tell(rig, ann, nobody("real", 60))
-    assert len(of(rig.effects, Dial)) == 60
+    tell(rig, ann, nobody("gone", 200))
+    assert len(set(dials_in_vain(rig, 20 * SECOND_MS, ann))) == 200
+
+
+def test_peers_of_the_journal_are_dialled_nearest_first_and_a_crowd_of_them_in_time(cast: Cast) -> None:
+    me = cast.actor("me").id
+    ids = sorted((PeerId(blob(f"kept {number}")) for number in range(40)), key=lambda peer: distance(me, peer))
+    kept = tuple(KeptContact(contact=contact(peer), heard=WallTime(NOW.wall - SECOND_MS)) for peer in sorted(ids))
+    rig = Rig(cast, kept=kept)
+    assert [dial.peer for dial in of(rig.effects, Dial)] == ids[:OPENINGS]
+    later = of(rig.wait((40 - OPENINGS) * OPENING_MS), Dial)
+    assert {dial.peer for dial in later} >= set(ids[OPENINGS:])
+
+
+def open_all(rig: Rig, crowd: list[Actor], dials: list[Dial]) -> int:
+    """Let peers that are dialled be there; return how many channels opened."""
+    by_id = {actor.id: actor for actor in crowd}
+    for dial in dials:
+        opened = ChannelOpened(peer=dial.peer, boot=boot(by_id[dial.peer].name), address=dial.addresses[0])
+        rig.tell(opened)
+    return len(dials)
 
 
 def test_others_are_told_again_now_and_then(cast: Cast) -> None:

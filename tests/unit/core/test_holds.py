@@ -13,6 +13,7 @@ from mesh.core.events import (
     PiecesStored,
     Rendered,
 )
+from mesh.core.holds import _UNSAFE_PER_TICK, _WANTED_PER_AUTHOR
 from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId
@@ -297,6 +298,11 @@ def sought(rig: Rig) -> list[BlobId]:
     return [blob for _, seek in sent(rig.effects, Seek) for blob in seek.blobs]
 
 
+def outputs_wanted(keeper: Keeper) -> list[BlobId]:
+    """Return what the keeper fetches, the scene apart."""
+    return [wanted for wanted in keeper.rig.peer.swarm.wants if wanted != keeper.head.job.body.scene]
+
+
 def test_thousands_of_frames_without_enough_holders_are_looked_at_in_turn(cast: Cast) -> None:
     keeper = Keeper(cast, frames=3_000, copies=16)
     entries = [cast.result(keeper.bob, keeper.head, task, picture=blob(f"{task}")) for task in range(3_000)]
@@ -307,6 +313,30 @@ def test_thousands_of_frames_without_enough_holders_are_looked_at_in_turn(cast: 
     keeper.rig.wait(SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
     later = list(unsafe)
     assert sorted(later) == sorted(first)
-    assert first[:100] == later[-1_024:][:100], "the first ones were looked at, and come last now"
-    keeper.rig.wait(3 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
-    assert len(keeper.rig.peer.swarm.wants) >= 3_000
+    assert first[:100] == later[-_UNSAFE_PER_TICK:][:100], "the first ones were looked at, and come last now"
+
+
+def test_of_thousands_of_outputs_that_one_author_claims_few_are_sought_at_a_time(cast: Cast) -> None:
+    keeper = Keeper(cast, frames=600, copies=16)
+    entries = [cast.result(keeper.bob, keeper.head, task, picture=blob(f"{task}")) for task in range(1, 600)]
+    for at in range(0, len(entries), 32):
+        keeper.rig.take(keeper.head, *entries[at : at + 32], by=keeper.bob)
+    assert outputs_wanted(keeper) == [blob(f"{task}") for task in range(1, 1 + _WANTED_PER_AUTHOR)]
+    _, others = keeper.result(0, keeper.cid)
+    assert others in outputs_wanted(keeper), "another author's is sought at once"
+    keeper.brings(blob("1"), keeper.bob)
+    keeper.rig.wait(5 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
+    wanted = outputs_wanted(keeper)
+    assert blob("1") not in wanted
+    assert len(wanted) == _WANTED_PER_AUTHOR + 1, "the next one has its turn"
+
+
+def test_an_output_that_counts_no_more_is_sought_no_more(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=16)
+    second, late = keeper.result(0)
+    first = cast.result(keeper.cid, keeper.head, 0, attempt=2)
+    keeper.rig.take(keeper.head, first, by=keeper.cid)
+    assert outputs_wanted(keeper) == [late], "the lowest attempt counts"
+    keeper.rig.take(keeper.head, cast.lost(keeper.ann, keeper.head, second), by=keeper.ann)
+    assert isinstance(first.body.what, Result)
+    assert outputs_wanted(keeper) == [first.body.what.outputs[0].blob]

@@ -6,8 +6,9 @@ from mesh.core.effects import AnswerDoor
 from mesh.core.events import AdmissionAsked, RenewalAsked
 from mesh.ground.ids import RecordId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
-from mesh.ground.limits import ADMISSION_MS, RENEW_BEFORE_MS
+from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, RENEW_BEFORE_MS
 from mesh.wire.envelope import Signed, sign
+from mesh.wire.gossip import Offer
 from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries, KeptRenewal
 from mesh.wire.members import (
     ALL_ROLES,
@@ -23,6 +24,7 @@ from mesh.wire.members import (
 from mesh.wire.messages import Admitted, News, RefusalCode, Refused, RenewAsk
 from tests.support.cast import WALL, Actor, Cast
 from tests.support.rig import Rig, kept, of, sent
+from tests.unit.core.test_offers import admissions
 
 RENDER_ONLY = Role.RENDER
 
@@ -68,7 +70,7 @@ def test_who_asks_again_and_again_fills_nobodys_journal(cast: Cast) -> None:
     chains = {ask(rig, given, "joiner").chain for _ in range(50)}  # type: ignore[union-attr]
     assert len(chains) == 1
     assert len(kept(rig.effects, KeptAdmission)) == 1
-    assert len(sent(rig.effects, News)) == 1
+    assert len(sent(rig.effects, Offer)) == 1
 
 
 def test_the_uses_that_others_granted_count_too(cast: Cast) -> None:
@@ -87,6 +89,21 @@ def test_the_uses_that_others_granted_count_too(cast: Cast) -> None:
     news = News(heads=(), marks=(), cancels=(), admissions=(sign(body, other.signer),))
     rig.hear(other, news)
     assert ask(rig, given, "two") == Refused(code=RefusalCode.USED_UP)
+
+
+def test_of_too_many_admissions_whoever_gave_most_loses_its_oldest(cast: Cast) -> None:
+    rig = Rig(cast)
+    mad, other = cast.actor("mad"), cast.actor("other")
+    rig.meet(mad, other)
+    few = admissions(cast, other, 3)
+    many = [admissions(cast, mad, 64, first=first) for first in range(0, MAX_ADMISSIONS_KEPT + 64, 64)]
+    for news in (many[0], few, *many[:0:-1], many[0]):
+        rig.hear(mad, news)
+    kept_ones = rig.peer.door.admissions
+    assert len(kept_ones) == MAX_ADMISSIONS_KEPT
+    assert all(one.id in kept_ones for one in few.admissions)
+    lost = [one for news in many for one in news.admissions if one.id not in kept_ones]
+    assert lost == [one for news in many for one in news.admissions][: len(lost)], "the oldest"
 
 
 def test_an_expired_invite_lets_nobody_in(cast: Cast) -> None:

@@ -11,7 +11,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "internals"
 MACHINES = ["peer", "contacts", "membership", "meshset", "keepers", "ledger", "sync", "claims", "leases", "windows"]
 MACHINES += ["slots", "scenes", "swarm", "holds", "delivery", "seals", "jobs", "views", "revoking", "outcomes"]
 MACHINES += ["pausing", "availability", "backdials"]
-MACHINES += ["beacons", "whereabouts", "dht"]
+MACHINES += ["beacons", "whereabouts", "dht", "offers", "digests"]
 FOLDERS = {"dht": "dht/dht"}
 """Machines that are a folder."""
 
@@ -22,6 +22,8 @@ def takers() -> list[tuple[str, str]]:
     machines = {id(machine): type(machine).__module__.rpartition(".")[2] for machine in vars(peer).values()}
     machines[id(peer)] = "peer"
     machines[id(peer.whereabouts.dht)] = "dht"
+    machines[id(peer.meshset.offers)] = "offers"
+    machines[id(peer.meshset.digests)] = "digests"
     found = []
     for table in (peer.event_routes, peer.message_routes, peer.timer_routes):
         found += [(kind.__name__, route) for kind, route in table.items()]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mesh.core.contacts import Directory, Known
+from mesh.core.directory import Directory, Known
 from mesh.core.effects import Effect, FetchManifest, FetchPieces, Send
 from mesh.core.events import BlobStarted, FetchFailed, PiecesStored
 from mesh.core.ops import Ops

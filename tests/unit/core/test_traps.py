@@ -5,6 +5,8 @@ The numbers are those of the list from which the rules were made; each test is n
 
 from collections import Counter
 
+import pytest
+
 from mesh.core.claims import Mine, Stand
 from mesh.core.effects import AnswerDoor
 from mesh.core.events import AdmissionAsked, RenewalAsked
@@ -84,7 +86,9 @@ def test_1_an_earlier_attempt_that_comes_late_changes_no_delivered_file(mesh: Sm
     assert ann.tasks(job)[effect.task].result == cid.tasks(job)[effect.task].result
 
 
+@pytest.mark.slow
 def test_2_two_sides_of_a_long_split_that_sealed_different_pictures_agree_when_they_meet(mesh: SmallMesh) -> None:
+    """It takes seconds: the split outlasts the life of heads and marks, and all that while peers probe each other."""
     hosts = five(mesh, 4)
     ann = hosts[0]
     for host in hosts:

@@ -7,14 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from mesh.core.contacts import Known
+from mesh.core.directory import Known
 from mesh.core.effects import Dial, PeerFound
 from mesh.core.events import PeerAsked
 from mesh.core.notes import PeerUnreachable, PointerKept
 from mesh.core.whereabouts import engine_digest
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     POINTER_AGAIN_MS,
     POINTER_CHANGED_MS,
     POINTER_CLOCKS_MS,
@@ -22,6 +20,8 @@ from mesh.ground.limits import (
     SEEK_PEER_MOST_MS,
     SEEKS,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.wire import lookups as lk
 from mesh.wire.envelope import sign
 from mesh.wire.messages import Address

@@ -67,6 +67,28 @@ async def test_whoever_tells_waits_while_the_queue_is_full_and_hints_are_dropped
 
 
 @virtual
+async def test_whoever_waits_for_the_end_of_a_turn_hears_what_it_took() -> None:
+    world, core = VirtualWorld(), Recorder()
+    world.work_ns = 250
+    driver = Driver(core, world=world, perform=ignore)
+    spent: list[int] = []
+
+    async def tell(times: int) -> None:
+        for _ in range(times):
+            spent.append(await driver.heard(ASKED))
+            assert len(core.heard) >= len(spent), "it was handled before the next one was queued"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell, 100)
+        await trio.testing.wait_all_tasks_blocked()
+        assert spent == []
+        nursery.start_soon(driver.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert spent == [250] * 100
+
+
+@virtual
 async def test_a_broken_rule_ends_the_driver_with_its_story() -> None:
     driver = Driver(Recorder(), world=VirtualWorld(), perform=ignore)
     await driver.tell(TimerFired(timer=HearingEnds()))

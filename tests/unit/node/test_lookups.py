@@ -12,7 +12,7 @@ from mesh.ground.ids import PeerId
 from mesh.node.hearing import Hearing
 from mesh.node.lookups import Lookups
 from mesh.wire import lookups
-from mesh.wire.lookups import NodePing, StorePointer
+from mesh.wire.lookups import StorePointer
 from mesh.wire.members import Credentials
 from mesh.wire.messages import Address
 from mesh.wire.pairs import Heard
@@ -29,7 +29,7 @@ class Port:
     """The datagrams' port, as a test sees it."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[PeerId, Sequence[Address], bytes]] = []
+        self.sent: list[tuple[PeerId, Sequence[Address], bytes, bool]] = []
         self.arrive, self._arrived = trio.open_memory_channel[Heard](100)
 
     async def listen(self, host: str, port: int) -> int:
@@ -38,8 +38,8 @@ class Port:
     def leave(self, port: int) -> None:
         pass
 
-    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes) -> None:
-        self.sent.append((peer, addresses, payload))
+    def send(self, peer: PeerId, addresses: Sequence[Address], payload: bytes, *, awaited: bool = True) -> None:
+        self.sent.append((peer, addresses, payload, awaited))
 
     async def receive(self) -> Heard:
         return await self._arrived.receive()
@@ -57,11 +57,14 @@ def between(port: Port, heard: list[Event]) -> Lookups:
 
 
 @timed
-async def test_an_effect_becomes_a_payload() -> None:
+async def test_an_effect_becomes_a_payload_of_which_it_is_known_whether_it_is_answered() -> None:
     port, peer = Port(), TestMesh().member().id
-    ping = NodePing(number=7)
-    between(port, []).send(SendDatagram(peer=peer, addresses=(ADDRESS,), message=ping))
-    assert port.sent == [(peer, (ADDRESS,), lookups.encode(ping))]
+    said = {kind: sample(kind) for kind in lookups.LOOKUPS}
+    for message in said.values():
+        between(port, []).send(SendDatagram(peer=peer, addresses=(ADDRESS,), message=message))
+    assert port.sent == [
+        (peer, (ADDRESS,), lookups.encode(message), kind in lookups.ANSWERS) for kind, message in said.items()
+    ]
 
 
 @timed

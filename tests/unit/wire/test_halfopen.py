@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.ground.instants import SECOND_MS, Instant
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     ANSWERS_PER_SECOND,
     ANSWERS_PER_SOURCE,
     CHECKS_PER_SOURCE,
@@ -15,6 +14,7 @@ from mesh.ground.limits import (
     HALF_OPEN_PER_SOURCE,
     MAX_HALF_OPEN,
 )
+from mesh.ground.instants import SECOND_MS, Instant
 from mesh.wire import datagram
 from mesh.wire.datagram import DATAGRAM_MAX_BYTES, NO_COOKIE, First, Kind, Part
 from mesh.wire.greeting import HASTE

@@ -1,4 +1,4 @@
-"""Datagrams of the DHT: bounded, typed, and refused where they are anything else."""
+"""Datagrams of the DHT and of probing: bounded, typed, and refused where they are anything else."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from mesh.ground.errors import WireError
-from mesh.ground.ids import RecordId
+from mesh.ground.ids import PeerId, RecordId
 from mesh.wire import cbor, lookups, members
 from mesh.wire.codec import codec_of
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Endpoint
+from mesh.wire.probes import Gossip, Probe, State, Tiding
 from tests.strategies import largest, sample
 from tests.support.cast import Cast
 
@@ -54,6 +55,14 @@ def test_what_is_longer_than_a_datagram_is_not_even_read() -> None:
         [4, [1, [[bytes(32), []]] * 9]],
         [6, [1, [["value"]], []]],
         [6, [1, ["value"], []]],
+        [9, [1, [[bytes(32), 1, 1]] * 17]],
+        [9, [1, [[bytes(32), -1, 1]]]],
+        [9, [1, [[bytes(32), 1, 16]]]],
+        [9, [1, [[bytes(20), 1, 1]]]],
+        [9, [1, []]],
+        [10, [1, bytes(32), [[IPV4, 7_000]] * 3]],
+        [12, [1, 1]],
+        [13, [[[bytes(32), 2**62 + 1, 1]]]],
     ],
 )
 def test_what_is_nearly_right_is_refused_as_a_whole(said: Any) -> None:
@@ -68,8 +77,14 @@ def test_an_address_is_written_in_one_way(ip: bytes) -> None:
 
 
 def test_every_question_has_an_answer_of_its_own() -> None:
-    kinds = [*lookups.ANSWERS, *lookups.ANSWERS.values()]
+    kinds = [*lookups.ANSWERS, *lookups.ANSWERS.values(), Gossip]
     assert sorted(kind.NUMBER for kind in kinds) == sorted(lookups.BY_NUMBER)
+
+
+def test_a_state_that_only_a_newer_peer_knows_is_read() -> None:
+    """Whoever does not know it passes over that tiding, and takes the others."""
+    later = Probe(number=1, tidings=(Tiding(peer=PeerId(bytes(32)), incarnation=1, state=max(State) + 1),))
+    assert lookups.decode(lookups.encode(later)) == later
 
 
 def test_who_came_by_one_invite_is_kin_however_deep_it_hangs() -> None:

@@ -46,6 +46,12 @@ NUMBERS = {
     "Revocations": 28,
     "DialMe": 29,
     "DialledBack": 30,
+    "Offer": 31,
+    "Want": 32,
+    "SetDigests": 33,
+    "SetKeys": 34,
+    "Chains": 35,
+    "Parting": 36,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,

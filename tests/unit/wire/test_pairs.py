@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import Instant, WallTime
-from mesh.ground.limits import (
+from mesh.ground.datagram_limits import (
     CALL_ADDRESSES,
     CALL_MS,
     CALL_PAYLOADS,
@@ -19,6 +17,8 @@ from mesh.ground.limits import (
     PAIR_QUIET_MS,
     PAYLOADS_PER_PEER,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import Instant, WallTime
 from mesh.wire.datagram import DATAGRAM_MAX_BYTES, PAYLOAD_MAX_BYTES, Kind
 from mesh.wire.envelope import sign
 from mesh.wire.handshake import ChannelKind, Papers
@@ -225,6 +225,24 @@ def test_a_peer_that_was_quiet_for_long_is_called_anew_by_the_second_try() -> No
     ether.say(ann, bob, b"twice")
     ether.settle()
     assert bob.payloads == [b"ping", b"twice"]
+
+
+def test_who_owes_no_answer_is_not_doubted() -> None:
+    """Else each of two peers that only answer the other would call it anew whenever it has a question itself."""
+    ether, ann, bob = two()
+    ether.say(ann, bob, b"ping")
+    ether.settle()
+    before = ether.kinds().count(Kind.FIRST)
+    ether.post(bob.address, bob.pairs.send(ether.now, ann.id, (ann.address,), b"answer", awaited=False))
+    ether.settle()
+    ether.now = Instant(ether.now + PAIR_QUIET_MS)
+    ether.say(bob, ann, b"question")
+    ether.wait(PAIR_DOUBT_QUIET_MS)
+    assert ether.kinds().count(Kind.FIRST) == before
+    ether.say(bob, ann, b"the same")
+    ether.settle()
+    assert ether.kinds().count(Kind.FIRST) == before + 1
+    assert ann.payloads == [b"answer", b"question", b"the same"]
 
 
 def test_a_peer_whose_router_forgot_it_is_heard_at_once_and_answered_after_a_new_call() -> None:

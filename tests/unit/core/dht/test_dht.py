@@ -6,10 +6,8 @@ import pytest
 
 from mesh.core.dht.endpoints import believed, endpoint_of, range_of
 from mesh.core.effects import SendDatagram
-from mesh.core.notes import PointerKept, PointersRead
-from mesh.ground.ids import PeerId
-from mesh.ground.instants import HOUR_MS, SECOND_MS, Instant
-from mesh.ground.limits import (
+from mesh.core.notes import NodeTold, PartFound, PointerKept, PointersRead
+from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
     DHT_FAILS,
     DHT_LOOKUPS,
@@ -20,9 +18,11 @@ from mesh.ground.limits import (
     DHT_REFRESH_MS,
     POINTER_MS,
 )
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import HOUR_MS, SECOND_MS, Instant
 from mesh.wire import lookups as lk
 from mesh.wire.messages import Address
-from tests.support.cast import Cast
+from tests.support.cast import Actor, Cast
 from tests.support.dht_rig import HERE, DhtRig, address, crowd, endpoint, pointer, sent
 
 
@@ -44,10 +44,10 @@ def test_who_was_met_on_a_channel_is_asked_and_comes_into_the_table_once_it_answ
     ann = cast.actor("ann")
     rig.met(ann, 5)
     rig.tick()
-    ((peer, ping),) = rig.asked(lk.NodePing)
-    assert peer == ann.id
+    ((peer, question),) = rig.asked(lk.FindNodes)
+    assert (peer, question.target) == (ann.id, lk.dht_id(rig.me.id))
     assert rig.dht.table.get(ann.id) is None
-    rig.hear(ann, lk.NodePong(number=ping.number, chain=ann.chain), 5)
+    rig.hear(ann, lk.NodesFound(number=question.number, nodes=()), 5)
     assert rig.dht.table.get(ann.id) is not None
 
 
@@ -332,3 +332,69 @@ def test_the_same_datagrams_twice_change_nothing_more(rig: DhtRig, cast: Cast) -
     assert len(sent(rig.hear(ann, answer, 0), lk.FindPointers)) == 1
     assert rig.hear(ann, answer, 0) == []
     assert bob.id in asked
+
+
+# Two parts of a mesh that meet.
+
+
+def near(rig: DhtRig, cast: Cast, count: int) -> list[tuple[Actor, int]]:
+    """Return members in the order of their nearness to this node, with numbers of their addresses."""
+    at = int.from_bytes(lk.dht_id(rig.me.id), "big")
+    actors = [(cast.actor(f"far {number}"), 100 + number) for number in range(count)]
+    return sorted(actors, key=lambda one: int.from_bytes(lk.dht_id(one[0].id), "big") ^ at)
+
+
+def told(actors: list[tuple[Actor, int]]) -> tuple[lk.Node, ...]:
+    return tuple(lk.Node(peer=actor.id, endpoints=(endpoint(number),)) for actor, number in actors)
+
+
+def answer_all(rig: DhtRig, actors: list[tuple[Actor, int]]) -> None:
+    """Let those who are there answer whatever is asked until nothing is: each knows all of its own part."""
+    numbers = {actor.id: (actor, number) for actor, number in actors}
+    for _ in range(3 * DHT_PATIENCE_MOST_MS // SECOND_MS):
+        while questions := [one for one in rig.asked(lk.FindNodes) if one[0] in numbers]:
+            rig.effects.clear()
+            for peer, question in questions:
+                actor, number = numbers[peer]
+                rig.hear(actor, lk.NodesFound(number=question.number, nodes=told(actors)[: lk.MAX_NODES]), number)
+        rig.wait(SECOND_MS)  # the others, of this node's own part, are asked and say nothing
+
+
+def test_who_meets_a_part_of_the_mesh_that_it_did_not_know_finds_its_neighbours_there(rig: DhtRig, cast: Cast) -> None:
+    crowd(rig, cast, 20)
+    others = near(rig, cast, 40)
+    rig.know(*(actor for actor, _ in others))
+    rig.met(*others[-1])
+    rig.tick()
+    answer_all(rig, others)
+    table = rig.dht.table.closest(lk.dht_id(rig.me.id))
+    assert {near.peer for near in table} & {actor.id for actor, _ in others}
+    assert [note.peer for note in rig.notes if isinstance(note, PartFound)] == [others[0][0].id]
+
+
+def test_a_single_newcomer_is_no_part_of_the_mesh(rig: DhtRig, cast: Cast) -> None:
+    crowd(rig, cast, 20)
+    newcomer = near(rig, cast, 40)[:1]
+    rig.know(newcomer[0][0])
+    rig.met(*newcomer[0])
+    rig.tick()
+    answer_all(rig, newcomer)
+    assert rig.dht.table.get(newcomer[0][0].id) is not None
+    assert not [note for note in rig.notes if isinstance(note, PartFound)]
+
+
+def test_a_node_that_somebody_tells_of_is_asked_who_is_near_unless_it_is_known(rig: DhtRig, cast: Cast) -> None:
+    (ann,) = crowd(rig, cast, 1)
+    bob = cast.actor("bob")
+    for actor in (ann, bob):
+        note = NodeTold(peer=actor.id, addresses=(address(7),))
+        rig.turn(lambda turn, note=note: rig.dht.on_node_told(turn, note))
+    assert [peer for peer, _ in rig.asked(lk.FindNodes)] == [bob.id]
+
+
+def test_a_node_is_not_asked_where_nobody_can_be(rig: DhtRig, cast: Cast) -> None:
+    crowd(rig, cast, 1)
+    nowhere, named = Address(host="0.0.0.0", port=7_000), Address(host="bob.local", port=7_000)
+    for addresses in ((), (nowhere,), (named,), (HERE,)):
+        note = NodeTold(peer=cast.actor("bob").id, addresses=addresses)
+        assert rig.turn(lambda turn, note=note: rig.dht.on_node_told(turn, note)) == []

@@ -9,10 +9,16 @@ import pytest
 
 from mesh.core.effects import SendDatagram
 from mesh.core.notes import PointersRead
+from mesh.ground.dht_limits import (
+    DHT_PARALLEL,
+    DHT_PATIENCE_MOST_MS,
+    MAX_POINTERS,
+    POINTER_CHANGED_MS,
+    POINTER_MS,
+)
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
-from mesh.ground.limits import DHT_PARALLEL, DHT_PATIENCE_MOST_MS, MAX_POINTERS, POINTER_CHANGED_MS, POINTER_MS
 from mesh.wire import cbor
 from mesh.wire import lookups as lk
 from mesh.wire.envelope import check, peer_id
@@ -221,10 +227,10 @@ def test_13_who_has_nobody_left_asks_those_it_knows_for_ever(rig: DhtRig, cast: 
     ann = cast.actor("ann")
     rig.met(ann, 3)
     rig.wait(MINUTE_MS, ticking=True)
-    tries = len(rig.asked(lk.NodePing))
+    tries = len(rig.asked(lk.FindNodes))
     rig.wait(HOUR_MS, ticking=True)
     assert tries > 2
-    assert len(rig.asked(lk.NodePing)) > 20 * tries
+    assert len(rig.asked(lk.FindNodes)) > 20 * tries
     rig.greet(ann, 3)
     assert len(rig.dht.table) == 1
 

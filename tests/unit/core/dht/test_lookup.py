@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.core.dht.lookup import Candidate, Lookup
-from mesh.ground.ids import PeerId
-from mesh.ground.limits import (
+from mesh.ground.dht_limits import (
     DHT_AGREEING,
     DHT_CANDIDATES,
     DHT_COPIES,
@@ -16,6 +15,7 @@ from mesh.ground.limits import (
     DHT_PARALLEL,
     DHT_QUESTIONS,
 )
+from mesh.ground.ids import PeerId
 from mesh.wire.lookups import Endpoint, dht_id
 from tests.support.cast import Cast
 from tests.support.dht_rig import pointer

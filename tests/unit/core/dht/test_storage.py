@@ -9,9 +9,9 @@ from kademlia.storage import IStorage
 
 from mesh.core.dht import storage
 from mesh.core.dht.storage import Shelf, newer, pointer_problem
+from mesh.ground.dht_limits import POINTER_CLOCKS_MS, POINTER_MS
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import MINUTE_MS, Instant, Now, WallTime
-from mesh.ground.limits import POINTER_CLOCKS_MS, POINTER_MS
 from mesh.wire.lookups import dht_id
 from tests.support.cast import NOW, Cast
 from tests.support.dht_rig import pointer

@@ -9,9 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.core.dht.table import Bucket, Neighbour, Table
+from mesh.ground.dht_limits import (
+    DHT_BUCKET,
+    DHT_COPIES,
+    DHT_SAME_INVITE,
+    DHT_SAME_RANGE,
+)
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import DHT_BUCKET, DHT_COPIES, DHT_SAME_INVITE, DHT_SAME_RANGE
 from mesh.wire.lookups import Endpoint, dht_id
 
 ME = PeerId(blake3(b"me").digest())

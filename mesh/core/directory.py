@@ -1,0 +1,117 @@
+"""What is known of other peers: read by every machine, changed by `Contacting` alone."""
+
+from dataclasses import dataclass, field
+
+from mesh.ground.ids import Boot, PeerId
+from mesh.ground.instants import Instant, WallTime
+from mesh.ground.limits import HEARD_MS, PROBE_PER_PEER_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES
+from mesh.wire.addresses import told
+from mesh.wire.messages import Address, Available, Contact
+from mesh.wire.records import EngineId
+
+MUTE_MS = 2_500
+"""A question unanswered for so long: this peer does not answer now. Two lost heartbeats and a half."""
+
+
+@dataclass(slots=True)
+class Known:
+    """One other peer."""
+
+    addresses: tuple[Address, ...] = ()
+    name: str = ""
+    boot: Boot | None = None
+    connected: bool = False
+    greeted: bool = False
+    """Whether its hello has come on the present channel."""
+    here: bool = False
+    """Whether it was last reached on this very machine."""
+    dialled: bool = False
+    """Whether the present channel was opened from here."""
+    parted: bool = False
+    """Whether it is about to close the channel, or did, because it has no use for it: it lives on."""
+    left: bool = False
+    heard_at: Instant = Instant(0)
+    asked_at: Instant | None = None
+    """When the first question was sent that nothing was heard since; None: none is open."""
+    pings: dict[int, Instant] = field(default_factory=dict)
+    round_trips_ms: list[int] = field(default_factory=list)
+    redial_ms: int = REDIAL_MS
+    dialling: bool = False
+    tried_at: Instant | None = None
+    redial_at: Instant | None = None
+    """When it is dialled again; one timer acts, however many were set."""
+    heard_wall: WallTime = WallTime(0)
+    kept: tuple[Address, ...] = ()
+    """Where the journal says that it is, and since when."""
+    kept_wall: WallTime = WallTime(0)
+    available: Available | None = None
+
+
+class Directory:
+    """What is known of other peers: read by everybody, changed by `Contacting` alone."""
+
+    def __init__(self, me: PeerId) -> None:
+        self.me = me
+        self.peers: dict[PeerId, Known] = {}
+        self.crowd = 0
+        """How many peers there may be, in a mesh too large to be connected to all; 0: who is connected is everybody."""
+
+    def connected(self, peer: PeerId) -> bool:
+        """Whether a channel to `peer` is open; to oneself it always is."""
+        if peer == self.me:
+            return True
+        known = self.peers.get(peer)
+        return known is not None and known.connected
+
+    def answers(self, peer: PeerId, now: Instant) -> bool:
+        """Whether `peer` is connected and has not been mute for long."""
+        if peer == self.me:
+            return True
+        known = self.peers.get(peer)
+        if known is None or not known.connected:
+            return False
+        return known.asked_at is None or now - known.asked_at < MUTE_MS
+
+    def all_connected(self) -> list[PeerId]:
+        """Return the others with a channel, lowest id first."""
+        return sorted(peer for peer, known in self.peers.items() if known.connected)
+
+    def heard_within(self, wall: WallTime, span_ms: int) -> list[PeerId]:
+        """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave."""
+        return sorted(
+            peer
+            for peer, known in self.peers.items()
+            if known.connected or (not known.left and wall - known.heard_wall <= span_ms)
+        )
+
+    def slots_for(self, engine: EngineId) -> int:
+        """Return how many slots of connected peers could render with `engine`."""
+        offers = [known.available for known in self.peers.values() if known.connected and known.available is not None]
+        return sum(offer.slots for offer in offers if engine in offer.engines and not (offer.draining or offer.paused))
+
+    def slots_of(self, peer: PeerId) -> int:
+        """Return how many slots another peer says that it has; 0 before it said so."""
+        known = self.peers.get(peer)
+        return known.available.slots if known is not None and known.available is not None else 0
+
+    def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
+        """Return where connected peers can be reached; `here`: for somebody on this machine."""
+        known = [(peer, told(self.peers[peer].addresses, here=here)) for peer in self.all_connected()]
+        return tuple(Contact(peer=peer, addresses=addresses) for peer, addresses in known if addresses)
+
+    def probe_ms(self) -> int:
+        """Return the pause between tries of what may lead to another part of the mesh, once all goes well."""
+        there = max(self.crowd, 1 + sum(known.connected for known in self.peers.values()))
+        return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * there)
+
+    def round_trip_p99_ms(self) -> int | None:
+        """Return the 99th percentile of recent round trips, or None before enough were measured."""
+        samples = sorted(trip for known in self.peers.values() if known.connected for trip in known.round_trips_ms)
+        if len(samples) < SETTLE_SAMPLES:
+            return None
+        return samples[(len(samples) * 99) // 100]
+
+
+def copies_for(directory: Directory, wall: WallTime, most: int) -> int:
+    """Return min(`most`, peers heard of in the last hour, oneself included): what `copies` and `tries` are set to."""
+    return min(most, 1 + len(directory.heard_within(wall, HEARD_MS)))

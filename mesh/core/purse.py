@@ -1,0 +1,31 @@
+"""What somebody may still spend: filled at once, then evenly over time, and never fuller than it began."""
+
+from mesh.ground.instants import SECOND_MS, Instant
+
+
+class Purse:
+    """So many coins at once, and so many a second in the long run; counted in thousandths, so that no time is lost."""
+
+    __slots__ = ("_at", "_left_milli", "_most_milli", "_per_second")
+
+    def __init__(self, now: Instant, *, most: int, per_second: int) -> None:
+        self._most_milli = self._left_milli = most * SECOND_MS
+        self._per_second = per_second
+        self._at = now
+
+    def pay(self, now: Instant, coins: int) -> bool:
+        """Spend `coins` if there are as many; tell whether there were."""
+        self._fill(now)
+        if self._left_milli < coins * SECOND_MS:
+            return False
+        self._left_milli -= coins * SECOND_MS
+        return True
+
+    def full(self, now: Instant) -> bool:
+        """Whether a new one would be no fuller."""
+        self._fill(now)
+        return self._left_milli == self._most_milli
+
+    def _fill(self, now: Instant) -> None:
+        self._left_milli = min(self._most_milli, self._left_milli + (now - self._at) * self._per_second)
+        self._at = now

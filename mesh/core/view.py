@@ -1,0 +1,184 @@
+"""The view: which peers this one keeps a channel with, chosen anew as they come and go.
+
+Theory: in a mesh of up to `everybody` peers it is all of them. In a larger one it is what a routing table needs: the
+nearest by id, so that neighbours know all of each other, and a few at each distance farther off, so that news crosses
+the mesh in few steps. These are taken from the DHT's table, whose nodes have answered, and of whom no invite and no
+range of addresses has many. Among those at one distance the nearest come first: two peers then mostly choose each
+other, and one channel serves both. Beside them, whoever a job needs, for as long as it does.
+
+Whether a mesh is large is told by counting, and whether it is small again by how near its nearest peers are: half of
+`everybody` lies between the two, so that nobody goes to and fro.
+
+Channels that nothing waits for are opened out of a purse: a crowd that comes at once spreads its handshakes over time.
+
+Invariants: the choice depends on who is known, never on who told. The module must not know how anybody is dialled.
+"""
+
+from collections.abc import Callable, Iterable
+
+from mesh.core.directory import Directory
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
+from mesh.ground.limits import EVERYBODY
+from mesh.wire.lookups import DHT_ID_BYTES, dht_id
+
+LINKS_NEAREST = 8
+"""In a larger mesh: channels to the nearest peers by id, so that neighbours know each other."""
+
+EVERYBODY_LEAST = 4
+"""With fewer channels a mesh would fall apart when one peer leaves."""
+
+LINKS_PER_DISTANCE = 3
+"""And to so many at each distance: with two of them gone a way is left. Among 10,000 peers that makes some 40."""
+
+LINKS_LEAST = 16
+"""A peer with fewer channels takes whomever it hears of."""
+
+OPENINGS = 32
+"""Channels that nothing waits for, opened at once: a newcomer meets a studio's mesh as fast as that answers."""
+
+OPENING_MS = 2 * SECOND_MS
+"""And in the long run one each so long: some 8 KB each, so that a crowd of newcomers is no storm."""
+
+NEEDED_MS = MINUTE_MS
+"""A peer that a job needed counts as needed for so long; while it is, that is said again every few seconds."""
+
+SURPLUS_MS = 10 * MINUTE_MS
+"""A channel that was of no use to who opened it for so long is closed."""
+
+assert LINKS_NEAREST < LINKS_LEAST < OPENINGS <= EVERYBODY
+
+_IDS = 1 << 8 * DHT_ID_BYTES
+_SAMPLE = 16
+"""Nearest peers by whose distance a mesh's size is estimated: it comes out within a quarter of the truth, mostly."""
+
+
+def distance(one: PeerId, other: PeerId) -> int:
+    """Return how far two peers' places in the DHT are apart."""
+    return int.from_bytes(dht_id(one), "big") ^ int.from_bytes(dht_id(other), "big")
+
+
+def links(
+    me: PeerId,
+    known: Iterable[PeerId],
+    connected: Callable[[PeerId], bool],
+    nearest: int = LINKS_NEAREST,
+    each: int = LINKS_PER_DISTANCE,
+) -> dict[PeerId, None]:
+    """Return whom `me` keeps channels with in a large mesh, of those it knows: the `nearest`, and `each` at a distance.
+
+    Where a place may be had by several, who is connected keeps it.
+    """
+    by_distance = sorted((distance(me, peer), peer) for peer in known)
+    chosen = dict.fromkeys(peer for _, peer in by_distance[:nearest])
+    at_distance: dict[int, list[PeerId]] = {}
+    for far, peer in by_distance[nearest:]:
+        at_distance.setdefault(far.bit_length(), []).append(peer)
+    for peers in at_distance.values():
+        there = [peer for peer in peers if connected(peer)]
+        others = [peer for peer in peers if not connected(peer)]
+        chosen.update(dict.fromkeys([*there, *others][:each]))
+    return chosen
+
+
+def crowd(me: PeerId, known: Iterable[PeerId]) -> int:
+    """Estimate how many peers a mesh has by how near its nearest ones are; the count where there are few."""
+    nearest = sorted(distance(me, peer) for peer in known)
+    if len(nearest) < _SAMPLE:
+        return 1 + len(nearest)
+    return 1 + (_SAMPLE - 1) * _IDS // max(1, nearest[_SAMPLE - 1])
+
+
+class View:
+    """Say whom this peer wants a channel with, and when it may open one."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        nodes: Callable[[], Iterable[PeerId]] = tuple,
+        everybody: int = EVERYBODY,
+    ) -> None:
+        self._directory = directory
+        self._nodes = nodes
+        """The DHT's table: who answered lately."""
+        everybody = max(EVERYBODY_LEAST, everybody)
+        self._everybody = everybody
+        self._nearest = min(LINKS_NEAREST, everybody // 2)
+        self._each = min(LINKS_PER_DISTANCE, max(1, everybody // 4))
+        self._least = min(LINKS_LEAST, everybody)
+        self.large = False
+        """Whether there are too many peers to be connected to all."""
+        self.links: dict[PeerId, None] = {}
+        """In a large mesh: whom this peer keeps channels with for the mesh's own sake."""
+        self._chosen_among: tuple[list[PeerId], list[PeerId]] = ([], [])
+        """Who was connected, and in the table, when the links were last chosen: mostly nothing has changed."""
+        self._needed: dict[PeerId, Instant] = {}
+        self._unwanted: dict[PeerId, Instant] = {}
+        """Since when nobody here wants a channel that was opened from here."""
+        self._purse_most_ms = min(OPENINGS, everybody) * OPENING_MS
+        self._purse_ms = self._purse_most_ms
+        self._filled_at: Instant | None = None
+
+    def choose(self, now: Instant) -> None:
+        """Look at who is known, and choose again."""
+        if self._needed:
+            self._needed = {peer: until for peer, until in self._needed.items() if until >= now}
+        there, nodes = self._directory.all_connected(), list(self._nodes())
+        if (there, nodes) == self._chosen_among:
+            return
+        self._chosen_among = there, nodes
+        connected = self._directory.connected
+        known = dict.fromkeys((*there, *nodes))
+        known.pop(self._directory.me, None)
+        estimate = crowd(self._directory.me, known)
+        if self.large:
+            self.large = 2 * estimate >= self._everybody
+        else:
+            self.large = len(known) > self._everybody
+        self._directory.crowd = max(estimate, len(known)) if self.large else 0
+        self.links = {}
+        if self.large:
+            self.links = links(self._directory.me, known, connected, self._nearest, self._each)
+
+    def wants(self, peer: PeerId) -> bool:
+        """Whether a channel with `peer` is of use."""
+        return not self.large or peer in self.links or peer in self._needed
+
+    def takes_anybody(self) -> bool:
+        """Whether a channel with whomever others tell of is of use: in a small mesh, or to somebody nearly alone."""
+        return not self.large or len(self._directory.all_connected()) < self._least
+
+    def need(self, now: Instant, peer: PeerId) -> bool:
+        """Want a channel with a peer, for a job's sake, for a while; tell whether that is news."""
+        fresh = peer not in self._needed
+        self._needed[peer] = later(now, NEEDED_MS)
+        return fresh
+
+    def openings(self, now: Instant) -> int:
+        """Return how many channels that nothing waits for may be opened now, those under way included."""
+        if self._filled_at is not None:
+            self._purse_ms = min(self._purse_most_ms, self._purse_ms + (now - self._filled_at))
+        self._filled_at = now
+        dialled = sum(known.dialling for known in self._directory.peers.values())
+        return max(0, self._purse_ms // OPENING_MS - dialled)
+
+    def opened(self, peer: PeerId) -> None:
+        """Pay for a channel that was opened from here; a dial that led nowhere costs nothing here."""
+        if peer not in self._needed:
+            self._purse_ms = max(0, self._purse_ms - OPENING_MS)
+
+    def surplus(self, now: Instant) -> PeerId | None:
+        """Return a peer whose channel was opened from here and has long been of no use; None: there is no such one.
+
+        Whoever dialled ends it: the other side may be the one that wants it.
+        """
+        if not self.large:
+            self._unwanted.clear()
+            return None
+        self._unwanted = {
+            peer: self._unwanted.get(peer, now)
+            for peer in self._directory.all_connected()
+            if self._directory.peers[peer].dialled and not self.wants(peer)
+        }
+        long = (peer for peer, since in self._unwanted.items() if now - since >= SURPLUS_MS)
+        return next(long, None)

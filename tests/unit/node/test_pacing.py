@@ -1,0 +1,71 @@
+"""Purses: what a peer may cost at once and in the long run, and that nobody refills one by coming again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.ground.ids import PeerId
+from mesh.ground.instants import Instant
+from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE
+from mesh.node.pacing import PURSES_MOST, Pacing
+
+MS_NS = 1_000_000
+ANN, BOB = PeerId(b"a" * 32), PeerId(b"b" * 32)
+
+
+def test_what_is_in_the_purse_is_spent_at_once_and_then_its_part_of_a_processor() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    assert pacing.pause_ms(now, ANN) == 0
+    pacing.spend(now, ANN, CHANNEL_PURSE_MS * MS_NS)
+    assert pacing.pause_ms(now, ANN) == 0, "it owes nothing yet"
+    pacing.spend(now, ANN, MS_NS)
+    assert pacing.pause_ms(now, ANN) == CHANNEL_SHARE
+    later = Instant(now + CHANNEL_SHARE)
+    assert pacing.pause_ms(later, ANN) == 0
+    pacing.spend(later, ANN, 1)
+    assert pacing.pause_ms(later, ANN) == 1
+
+
+def test_one_pays_nothing_for_another() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    pacing.spend(now, ANN, 10 * CHANNEL_PURSE_MS * MS_NS)
+    assert pacing.pause_ms(now, BOB) == 0
+
+
+def test_whoever_owes_much_is_read_now_and_then_all_the_same() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    pacing.spend(now, ANN, 1_000 * CHANNEL_PURSE_MS * MS_NS)
+    assert pacing.pause_ms(now, ANN) == CHANNEL_PAUSE_MS
+    assert pacing.pause_ms(Instant(now + CHANNEL_PAUSE_MS), ANN) == CHANNEL_PAUSE_MS
+
+
+def test_a_purse_holds_no_more_after_an_hour_than_after_a_minute() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    pacing.spend(now, ANN, 1)
+    later = Instant(now + 3_600_000)
+    pacing.spend(later, ANN, CHANNEL_PURSE_MS * MS_NS + MS_NS)
+    assert pacing.pause_ms(later, ANN) == CHANNEL_SHARE
+
+
+def test_purses_are_bounded_and_those_in_use_stay() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    for number in range(2 * PURSES_MOST):
+        pacing.spend(now, ANN, CHANNEL_PURSE_MS * MS_NS)
+        pacing.spend(now, PeerId(number.to_bytes(32, "little")), 2 * CHANNEL_PURSE_MS * MS_NS)
+    assert len(pacing) == PURSES_MOST
+    assert pacing.pause_ms(now, ANN) == CHANNEL_PAUSE_MS
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 400 * MS_NS)), max_size=60))
+def test_however_it_is_spent_no_peer_costs_more_than_purse_and_share_and_one_message(
+    spent: list[tuple[int, int]],
+) -> None:
+    pacing, now, all_ns, dearest = Pacing(), Instant(0), 0, 0
+    for waited_ms, cost_ns in spent:
+        now = Instant(now + waited_ms)
+        pause_ms = pacing.pause_ms(now, ANN)
+        if pause_ms == CHANNEL_PAUSE_MS:
+            return  # it is read all the same, lest it pass for silent
+        now = Instant(now + pause_ms)
+        pacing.spend(now, ANN, cost_ns)
+        all_ns, dearest = all_ns + cost_ns, max(dearest, cost_ns)
+        assert all_ns <= (CHANNEL_PURSE_MS + now / CHANNEL_SHARE) * MS_NS + dearest
