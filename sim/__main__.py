@@ -11,6 +11,8 @@ from mesh.ground.errors import MeshError
 from sim.crowd_measures import QUICK, Course, measure
 from sim.crowd_report import as_json, kinds, missed, table
 from sim.named import NAMED
+from sim.probes import Weather
+from sim.probes import measure as measure_deaths
 from sim.run import Order, run, run_many, run_one
 from sim.scenario import from_toml
 
@@ -38,7 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     crowd.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
     crowd.add_argument("--by-kind", action="store_true", help="also show which kinds of traffic dominate")
     crowd.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    _add_deaths(commands.add_parser("deaths", help="measure failure detection alone: false deaths, and true ones"))
     return parser
+
+
+def _add_deaths(deaths: argparse.ArgumentParser) -> None:
+    deaths.add_argument("--peers", type=int, default=100)
+    deaths.add_argument("--hours", type=float, default=1.0, help="how long nobody dies (default 1)")
+    deaths.add_argument("--trials", type=int, default=50, help="how many then die, one by one (default 50)")
+    deaths.add_argument("--loss", type=float, default=2.0, help="datagrams that are lost, in per cent (default 2)")
+    deaths.add_argument("--jitter", type=int, default=100, help="milliseconds, evenly spread (default 100)")
+    deaths.add_argument("--seed", type=int, default=1)
 
 
 def _crowd(options: argparse.Namespace) -> int:
@@ -78,6 +90,11 @@ def main(arguments: list[str]) -> int:
         return 0 if ran.good else 1
     if options.command == "crowd":
         return _crowd(options)
+    if options.command == "deaths":
+        weather = Weather(loss_ppm=int(options.loss * 10_000), jitter_ms=options.jitter)
+        found = measure_deaths(options.peers, options.seed, hours=options.hours, deaths=options.trials, weather=weather)
+        print(f"seed {options.seed}", *found.lines(), sep="\n")
+        return 0
     order = Order(
         peers=options.peers,
         minutes=options.minutes,

@@ -235,6 +235,7 @@ class FakeDesk:
             paused=self.paused,
             addresses=["192.168.1.5:40001"],
             bootstraps=[],
+            beacon={"on": True, "port": 47_877, "since_at_ms": 1_790_000_000_000, "heard_at_ms": None, "faults": []},
             stored_bytes=88_000_000,
             free_bytes=120_000_000_000,
             peers=[PeerRow(**peer) for peer in self.peers],

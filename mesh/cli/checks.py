@@ -16,10 +16,11 @@ from typing import Final
 from mesh.cli import words
 from mesh.cli.firewall import Firewall, open_port
 from mesh.ground.errors import MeshError
-from mesh.ground.limits import CLOCK_BAD_MS, CLOCK_WARN_MS, RENEW_BEFORE_MS
+from mesh.ground.limits import CLOCK_BAD_MS, CLOCK_WARN_MS, PROBE_PER_PEER_MS, REDIAL_MOST_MS, RENEW_BEFORE_MS
 from mesh.ports.desk import EnginesAnswer, StatusAnswer
 from mesh.ports.owner import ReachAnswer, TriedRow
 from mesh.ports.roster import PeerRow
+from mesh.wire.addresses import same_network
 
 FREE_WARN_BYTES: Final = 5 << 30
 """A job's scenes and frames fill less in an afternoon."""
@@ -208,6 +209,45 @@ def reach(facts: HostFacts, status: StatusAnswer, found: ReachAnswer) -> Finding
     who = ", ".join(sorted({name for name, _ in tries}))
     text = f"{who} cannot open a connection to this peer: {_outcomes([tried for _, tried in tries])}"
     return bad("reach", text, open_port(facts.firewall, port, facts.program))
+
+
+def beacon(facts: HostFacts, status: StatusAnswer) -> Finding:
+    """Judge whether this peer calls on its local network, and hears others there."""
+    row, now_ms = status["beacon"], status["now_at_ms"]
+    others = [one for one in status["peers"] if one["connected"] and not one["me"]]
+    if not row["on"]:
+        text = "off: peers that know no address of each other do not meet"
+        remedy = (
+            "meshnode stop, then join without --no-beacon; beacon = true in config.toml; or name a peer with --peer"
+        )
+        return ok("beacon", text) if others else warn("beacon", text, remedy)
+    let_in = open_port(facts.firewall, row["port"], facts.program, "udp")
+    if row["faults"]:
+        remedy = f"see that no other program keeps UDP port {row['port']} to itself, and that it is let out; {let_in}"
+        return (warn if others else bad)("beacon", "; ".join(row["faults"]), remedy)
+    heard_ms = row["heard_at_ms"]
+    silent_ms = max(0, now_ms - (row["since_at_ms"] if heard_ms is None else heard_ms))
+    text = f"nobody else's was heard on this network in {words.span(silent_ms)}"
+    near = sorted(one["name"] for one in others if _is_near(status, one))
+    if near and silent_ms > 2 * max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * len(status["peers"])):
+        remedy = f"unless theirs is off: here, and there, {let_in}"
+        return warn("beacon", f"{text}, where {', '.join(near)} should be heard", remedy)
+    if heard_ms is not None:
+        return ok(
+            "beacon", f"heard another peer's on this network {words.span(silent_ms)} ago, by UDP port {row['port']}"
+        )
+    if others:
+        return ok("beacon", text)
+    return warn("beacon", text, f"start another peer on it; where one runs, {let_in}")
+
+
+def _is_near(status: StatusAnswer, row: PeerRow) -> bool:
+    """Say whether another peer is probably on a local network that this host is on too."""
+    own, its = (
+        [address.rpartition(":")[0].strip("[]") for address in addresses if not _is_here(address)]
+        for addresses in (status["addresses"], row["addresses"])
+    )
+    return any(same_network(one, other) for one in own for other in its)
 
 
 def _outcomes(tried: Sequence[TriedRow]) -> str:

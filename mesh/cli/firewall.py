@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 ADMINISTRATORS = "/usr/sbin:/sbin:/usr/bin:/bin"
 """Where an administrator's programs lie, which are not on every user's PATH."""
@@ -53,26 +54,28 @@ def _enabled(path: Path) -> bool:
     return any(line.strip().lower() == "enabled=yes" for line in lines)
 
 
-def open_port(firewall: Firewall, port: int, program: str) -> str:
-    """Say how to let others connect to TCP `port` here, which `program` listens on."""
+def open_port(firewall: Firewall, port: int, program: str, protocol: Literal["tcp", "udp"] = "tcp") -> str:
+    """Say how to let what others send to `port` in here, which `program` listens on."""
     match firewall:
         case Firewall.UFW:
-            return f"let others in: sudo ufw allow {port}/tcp"
+            return f"let others in: sudo ufw allow {port}/{protocol}"
         case Firewall.FIREWALLD:
-            add = f"sudo firewall-cmd --permanent --add-port={port}/tcp"
+            add = f"sudo firewall-cmd --permanent --add-port={port}/{protocol}"
             return f"let others in: {add} && sudo firewall-cmd --reload"
         case Firewall.NFTABLES:
             return (
                 "nft is here: sudo nft list ruleset shows what drops it; with the usual names, let others in by "
-                f"sudo nft insert rule inet filter input tcp dport {port} accept"
+                f"sudo nft insert rule inet filter input {protocol} dport {port} accept"
             )
         case Firewall.IPTABLES:
-            return f"let others in: sudo iptables -I INPUT -p tcp --dport {port} -j ACCEPT"
+            return f"let others in: sudo iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT"
         case Firewall.MACOS:
             tool = "sudo /usr/libexec/ApplicationFirewall/socketfilterfw"
             return f"let others in: {tool} --add {program} && {tool} --unblockapp {program}"
         case Firewall.WINDOWS:
-            rule = f"New-NetFirewallRule -DisplayName meshnode -Direction Inbound -Protocol TCP -LocalPort {port}"
-            return f"let others in, in a PowerShell of an administrator: {rule} -Action Allow"
+            to = f"-Protocol {protocol.upper()} -LocalPort {port}"
+            rule = f"New-NetFirewallRule -DisplayName meshnode -Direction Inbound {to} -Action Allow"
+            return f"let others in, in a PowerShell of an administrator: {rule}"
         case Firewall.UNKNOWN:
-            return f"no firewall is found here: look at the router or the cloud's rules between, for TCP port {port}"
+            between = f"{protocol.upper()} port {port}"
+            return f"no firewall is found here: look at the router or the cloud's rules between, for {between}"

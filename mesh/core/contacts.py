@@ -360,6 +360,7 @@ class Contacting:
     def _give_up(self, turn: Turn, peer: PeerId, known: Known) -> None:
         known.connected = False
         known.asked_at = None
+        known.pings.clear()
         turn.do(CloseChannel(peer=peer))
         turn.tell(PeerLost(peer=peer))
         self._dial_later(turn, peer, known, REDIAL_MS)

@@ -13,7 +13,7 @@ from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
 from mesh.ground.limits import DOUBT_FACTOR, DOUBT_MS, DOUBT_WITNESSES
 from mesh.wire.messages import Address
-from mesh.wire.probes import State, Tiding
+from mesh.wire.probes import UNKNOWN, State, Tiding
 
 NOTHING_TOLD = (-1, 0)
 """Ranks below every tiding."""
@@ -50,8 +50,8 @@ class Doubt:
 class Member:
     """One peer of the view."""
 
-    incarnation: int = 0
-    """As it, or others, last told; 0: not yet."""
+    incarnation: int = UNKNOWN
+    """As it, or others, last told."""
     doubt: Doubt | None = None
     told: tuple[int, int] = NOTHING_TOLD
     """The rank of the last tiding of it that this peer began to tell."""

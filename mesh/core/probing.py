@@ -56,6 +56,7 @@ from mesh.wire.addresses import told
 from mesh.wire.messages import Address
 from mesh.wire.probes import (
     MAX_PROBED_ENDPOINTS,
+    UNKNOWN,
     Alive,
     Gossip,
     Probe,
@@ -220,8 +221,6 @@ class Probing:
             return ()
         about = () if member.doubt is None else (member.doubt.tiding(),)
         member.reads_at = address
-        member.unheard = 0
-        member.deaf_until = Instant(0)
         self._clear(peer, member)
         return about
 
@@ -250,7 +249,7 @@ class Probing:
         self._contacting.ask(turn, asked.peer)
         if asked.helped:
             addresses = self._addresses(asked.peer, self._members[asked.peer])
-            for helper in self._drawn(PROBE_HELPERS, but=asked.peer):
+            for helper in self._drawn(turn, PROBE_HELPERS, but=asked.peer):
                 asked.helpers[helper] = False
                 there = told(addresses, here=self._directory.peers[helper].here)
                 endpoints = [one for one in map(endpoint_of, there) if one is not None][:MAX_PROBED_ENDPOINTS]
@@ -270,6 +269,7 @@ class Probing:
         self.probes.close(asked)
         self.probes.feel(-1)
         member = self._members[peer]
+        member.unheard, member.deaf_until = 0, Instant(0)
         self._measure(peer, member, turn.now.instant - asked.since)
         if message.incarnation < member.incarnation:
             member.told = NOTHING_TOLD  # what was told of it came from somebody else
@@ -338,10 +338,11 @@ class Probing:
             self._refute(turn, tiding)
             return
         member = self._members.get(tiding.peer)
-        if member is None or tiding.incarnation < member.incarnation or tiding.state > State.GONE:
+        if member is None or tiding.state > State.GONE:
             return
         if tiding.state != State.ALIVE:
-            self._accuse(turn, teller, member, tiding)
+            if tiding.incarnation >= member.incarnation or tiding.incarnation == UNKNOWN:
+                self._accuse(turn, teller, member, tiding)
         elif tiding.incarnation > member.incarnation:
             member.incarnation = tiding.incarnation
             if member.doubt is not None and member.doubt.incarnation < tiding.incarnation:
@@ -353,7 +354,7 @@ class Probing:
         if doubt is None:
             if not self._doubts_raised.spend(teller):
                 return
-            doubt = self._doubt(turn, tiding.peer, member, tiding.incarnation)
+            doubt = self._doubt(turn, tiding.peer, member, member.incarnation)
             self._probe(turn, tiding.peer, helped=False)
         doubt.incarnation = max(doubt.incarnation, tiding.incarnation)
         if tiding.state != State.DOUBTED:
@@ -391,9 +392,9 @@ class Probing:
 
     def _refute(self, turn: Turn, tiding: Tiding) -> None:
         """Outbid what is said of this peer."""
-        if tiding.state == State.ALIVE or tiding.incarnation < self.incarnation:
+        if tiding.state == State.ALIVE or UNKNOWN < tiding.incarnation < self.incarnation:
             return
-        self.incarnation = tiding.incarnation + 1
+        self.incarnation = max(self.incarnation, tiding.incarnation) + 1
         if self._refuted_at is None or turn.now.instant - self._refuted_at >= REFUTED_MS:
             self._refuted_at = turn.now.instant
             self.probes.feel(1)
@@ -415,7 +416,7 @@ class Probing:
             turn.wake(TidingsDue(), after_ms)
 
     def _gossip(self, turn: Turn) -> None:
-        for peer in self._drawn(TIDINGS_PEERS):
+        for peer in self._drawn(turn, TIDINGS_PEERS):
             tidings = self._tidings.take(self._peers)
             if tidings:
                 self._say(turn, peer, self._addresses(peer, self._members[peer]), Gossip(tidings=tidings))
@@ -430,12 +431,16 @@ class Probing:
 
     # What is known of members.
 
-    def _drawn(self, many: int, but: PeerId | None = None) -> list[PeerId]:
-        """Draw some that are known to hear datagrams and are not doubted."""
+    def _drawn(self, turn: Turn, many: int, but: PeerId | None = None) -> list[PeerId]:
+        """Draw some that may hear datagrams and are not doubted.
+
+        Also such as nothing was heard from yet: young views would else tell tidings to their neighbours' ids alone.
+        """
+        now = turn.now.instant
         able = [
             peer
             for peer, member in self._members.items()
-            if member.reads_at is not None and member.doubt is None and peer != but
+            if member.doubt is None and now >= member.deaf_until and peer != but
         ]
         drawn = []
         for _ in range(min(many, len(able))):

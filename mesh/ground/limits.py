@@ -197,12 +197,12 @@ MAX_MEMBERS = 65_536
 MAX_CHANNELS = 2_048
 """Channels a peer has at most."""
 
-CHANNEL_SHARE = 32
-"""One part in so many of a processor is what a member may cost a host in the long run, some hundred records a second:
-many times what an honest one does, and what nobody notices who renders beside it."""
+CHANNEL_SHARE = 128
+"""One part in so many of a processor is what a member may cost a host in the long run, some thirty records a second,
+since each is paid for by all keepers: many times what an honest one says, and nobody who renders beside it notices."""
 
 CHANNEL_PURSE_MS = SECOND_MS
-"""And so much processor time at once, after a quiet minute: a keeper of ten thousand records is brought up to date."""
+"""And so much processor time at once, after a quiet while: thousands of records that a new keeper lacks."""
 
 CHANNEL_PAUSE_MS = 2 * SECOND_MS
 """So long a channel is not read at most, whatever its peer owes: it must not pass for a silent one."""

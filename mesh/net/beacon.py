@@ -41,9 +41,11 @@ class LanSockets:
 
     def __init__(self, only: Collection[str], port: int) -> None:
         self._only = only
-        self._port = port
+        self.port = port
         self.problems: list[str] = []
         """Why an IP family is not heard."""
+        self._unsent = ""
+        """Why the last beacon left by no network at all."""
         self._four = self._opened(socket.AF_INET)
         self._six = self._opened(socket.AF_INET6)
         self._join()
@@ -51,11 +53,18 @@ class LanSockets:
     def send(self, datagram: bytes) -> None:
         """Send to everybody on each of this machine's networks."""
         self._join()
+        errors: list[str] = []
         for cable in cables(self._only):
             if self._four is not None and cable.broadcast is not None:
-                _send(self._four, datagram, (cable.broadcast, self._port))
+                errors.append(_send(self._four, datagram, (cable.broadcast, self.port)))
             if self._six is not None:
-                _send(self._six, datagram, (GROUP, self._port, 0, cable.index))
+                errors.append(_send(self._six, datagram, (GROUP, self.port, 0, cable.index)))
+        # A network that has one of the two families alone is well.
+        self._unsent = "" if "" in errors else next(iter(errors), "this machine is on no network")
+
+    def faults(self) -> list[str]:
+        """Say why a family is not heard, and why nothing could be sent the last time."""
+        return [*self.problems, *([f"nothing could be sent: {self._unsent}"] if self._unsent else [])]
 
     async def hear(self, take: Callable[[bytes, str], None]) -> None:
         """Give `take` what comes, for ever."""
@@ -85,10 +94,10 @@ class LanSockets:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
             else:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.bind((_ANY[family], self._port))
+            sock.bind((_ANY[family], self.port))
         except OSError as error:
             sock.close()
-            self.problems.append(f"UDP port {self._port}: {error.strerror or error}")
+            self.problems.append(f"UDP port {self.port}: {error.strerror or error}")
             return None
         return sock
 
@@ -113,9 +122,13 @@ async def open_lan(only: Collection[str] = (), *, port: int = PORT) -> AsyncIter
         lan.close()
 
 
-def _send(sock: socket.socket, datagram: bytes, target: tuple[str, int] | tuple[str, int, int, int]) -> None:
-    with suppress(OSError):
+def _send(sock: socket.socket, datagram: bytes, target: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    """Send, and return why that failed; empty: it did not."""
+    try:
         sock.sendto(datagram, target)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 async def _hear(sock: trio.socket.SocketType, take: Callable[[bytes, str], None]) -> None:

@@ -9,6 +9,7 @@ The module must not know what the bytes mean.
 import errno
 import socket
 import sys
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -25,6 +26,10 @@ from mesh.wire.messages import Address
 
 CONNECT_S: Final = 5.0
 """Three SYNs on Linux (0, 1, 3 s): who has not answered by then is treated as silent."""
+
+BUFFER_BYTES: Final = 64 * 1024
+"""What the system keeps of a channel in each direction (Linux keeps twice as much): a second's heartbeats behind it are
+not late, and megabytes for each of two thousand channels would be the system's to lose."""
 
 _BACKLOG: Final = 512
 """More than the half-open handshakes that are served at once, so that a burst of honest peers waits in the kernel."""
@@ -90,6 +95,15 @@ async def led_elsewhere(stream: trio.SocketStream, address: Address) -> trio.Soc
         await trio.aclose_forcefully(stream)
         raise DialRefused(f"nothing listens at {address}")
     return stream
+
+
+def bound_buffers(stream: trio.abc.Stream) -> None:
+    """Have the system keep little of what one side said and the other has not read yet."""
+    if not isinstance(stream, trio.SocketStream):
+        return
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        with suppress(OSError):  # a connection that has just ended
+            stream.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
 
 
 def remote_address(stream: trio.SocketStream) -> Address:

@@ -46,8 +46,9 @@ class Bounds:
     half_open_per_source: int = 64
     """Of these from one address, behind which there may be a whole office, or many peers of one test."""
     handshake_s: float = HANDSHAKE_MS / 1000
-    stall_s: float = 15.0
-    """A peer that takes nothing for so long loses its channel; it has lost its leases twice over."""
+    stall_s: float = 60.0
+    """A peer that takes nothing for so long loses its channel. One that paces this one reads some kilobytes a second,
+    and its system says so only when half of a buffer is free again; who is dead is noticed by his silence before."""
 
 
 class _HalfOpen:
@@ -240,6 +241,7 @@ class TcpTransport:
         return len(self._channels) + self._opening >= self._bounds.channels
 
     def _channel(self, link: Link) -> TcpChannel:
+        sockets.bound_buffers(link.stream)
         channel = TcpChannel(link, stall_s=self._bounds.stall_s, on_release=self._channels.discard)
         self._channels.add(channel)
         self._nursery.start_soon(channel.run)

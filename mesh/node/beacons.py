@@ -11,7 +11,9 @@ from mesh.core.effects import SendBeacon
 from mesh.core.events import BeaconHeard, Event
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
+from mesh.ground.instants import WallTime
 from mesh.ports.lan import Lan
+from mesh.ports.owner import BeaconRow
 from mesh.ports.world import World
 from mesh.wire.addresses import same_network, tellable
 from mesh.wire.beacon import MAX_TOLD, NONCE_SIZE, Beacon, seal, unseal
@@ -37,6 +39,18 @@ class BeaconPost:
         self._world = world
         self._addresses = addresses
         self._hint = hint
+        self._since = world.now().wall
+        self._heard_at: WallTime | None = None
+
+    def row(self) -> BeaconRow:
+        """Tell whether beacons come in and go out."""
+        return {
+            "on": self._lan is not None,
+            "port": self._lan.port if self._lan is not None else 0,
+            "since_at_ms": self._since,
+            "heard_at_ms": self._heard_at,
+            "faults": self._lan.faults() if self._lan is not None else [],
+        }
 
     def send(self, effect: SendBeacon) -> None:
         """Say where this peer listens now."""
@@ -60,6 +74,7 @@ class BeaconPost:
         with suppress(WireError):
             beacon = unseal(datagram, self._key)
             if beacon.peer != self._me:
+                self._heard_at = self._world.now().wall
                 # A busy core may miss it: there is always a next one.
                 self._hint(BeaconHeard(peer=beacon.peer, wall=beacon.wall, addresses=likeliest(beacon, host)))
 

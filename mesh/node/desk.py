@@ -122,6 +122,7 @@ class NodeDesk:
         changes: Changes,
         inviting: Inviting,
         bootstraps: Bootstraps,
+        beacon: Callable[[], owner.BeaconRow],
         directories: dict[JobId, str],
         stop: Callable[[StopAsked, bool], None],
     ) -> None:
@@ -139,6 +140,7 @@ class NodeDesk:
         self._changes = changes
         self._inviting = inviting
         self._bootstraps = bootstraps
+        self._beacon = beacon
         self._directories = directories
         self._stop = stop
 
@@ -161,6 +163,7 @@ class NodeDesk:
             "paused": rows.pause_row(view.pause),
             "addresses": [str(address) for address in self._inviting.addresses()],
             "bootstraps": self._bootstraps.rows(),
+            "beacon": self._beacon(),
             "stored_bytes": usage.stored,
             "free_bytes": usage.free,
             "peers": [rows.peer_row(peer) for peer in view.peers],

@@ -352,6 +352,7 @@ class Node:
                 addresses=parts.transport.addresses,
             ),
             bootstraps=self._beginning.bootstraps,
+            beacon=self._beacons.row,
             directories=self._directories,
             stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
         )

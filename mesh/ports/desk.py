@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
-from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
+from mesh.ports.owner import BeaconRow, PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
     InviteAnswer,
     MembersAnswer,
@@ -293,6 +293,7 @@ class StatusAnswer(TypedDict):
     paused: PauseRow | None
     addresses: list[str]
     bootstraps: list[BootstrapRow]
+    beacon: BeaconRow
     stored_bytes: int
     free_bytes: int
     peers: list[PeerRow]

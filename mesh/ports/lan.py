@@ -14,6 +14,15 @@ from typing import Protocol
 class Lan(Protocol):
     """The networks that this machine is on."""
 
+    @property
+    def port(self) -> int:
+        """Give the UDP port that all use."""
+        ...
+
+    def faults(self) -> list[str]:
+        """Say what keeps this machine from hearing or from sending, as far as that is known."""
+        ...
+
     def send(self, datagram: bytes) -> None:
         """Send to everybody within reach, this machine's other peers included."""
         ...

@@ -20,6 +20,20 @@ class PauseAnswer(TypedDict):
     in_hand: int
 
 
+class BeaconRow(TypedDict):
+    """Whether this peer calls on its local network, and hears others of its mesh do so.
+
+    Without `on` the port is 0. `heard_at_ms` is when another peer's beacon came last, None where none came since
+    `since_at_ms`. `faults` say what keeps it from hearing or from sending, as far as that is known.
+    """
+
+    on: bool
+    port: int
+    since_at_ms: int
+    heard_at_ms: int | None
+    faults: list[str]
+
+
 OutcomeName: TypeAlias = Literal["reached", "refused", "silent", "no way"]
 
 

@@ -26,6 +26,10 @@ MAX_PROBED_ENDPOINTS = 2
 Incarnation: TypeAlias = Annotated[int, Between(0, 2**62)]
 
 
+UNKNOWN = 0
+"""The incarnation of a peer that the sender never heard: whatever the present one is."""
+
+
 class State(enum.IntEnum):
     """What is said of a peer; at one incarnation a higher one counts for more."""
 

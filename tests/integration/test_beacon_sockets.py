@@ -81,6 +81,14 @@ async def test_a_port_that_somebody_keeps_for_itself_is_named_and_no_error() -> 
             assert any(str(taken) in problem for problem in lan.problems)
 
 
+@timed
+async def test_a_machine_without_a_network_says_why_it_calls_nobody(port: int) -> None:
+    async with beacon.open_lan(("192.0.2.1",), port=port) as lan:
+        assert lan.faults() == [], "nothing was tried yet"
+        lan.send(DATAGRAM)
+        assert lan.faults() == ["nothing could be sent: this machine is on no network"]
+
+
 def test_cables_are_real_interfaces_and_never_loopback() -> None:
     for cable in interfaces.cables():
         assert cable.broadcast is None or not cable.broadcast.startswith("127.")

@@ -125,6 +125,24 @@ async def test_a_peer_that_takes_nothing_loses_its_channel() -> None:
 
 
 @timed
+async def test_a_peer_that_takes_slowly_keeps_its_channel() -> None:
+    """What is sent in one go takes it longer than it may take nothing."""
+    mesh, packet, many = TestMesh(), bytes(4_096), 128
+    async with (
+        listening(mesh.member().papers) as (listener, address),
+        over_tcp(mesh.member().papers, bounds=Bounds(stall_s=0.6)) as dialler,
+    ):
+        near = await dialler.dial(address)
+        far = await listener.accept()
+        for _ in range(many):
+            assert near.offer(packet)
+        for number in range(many):
+            if number % 4 == 0:
+                await trio.sleep(0.05)  # a reader that is paced
+            assert await far.receive() == packet
+
+
+@timed
 async def test_whoever_sits_still_is_let_go_without_a_byte() -> None:
     async with listening(TestMesh().member().papers, bounds=Bounds(handshake_s=0.05)) as (_, address):
         stream = await trio.open_tcp_stream(address.host, address.port)

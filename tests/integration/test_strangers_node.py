@@ -43,8 +43,8 @@ LONG_AGO = WallTime(NOW)
 """When the memberships that tests make by themselves had begun, years before today."""
 
 RANDOM_INPUTS = 10_000
-UNKNOWN_JOBS = 300
-"""Messages of each kind, each about a job, a blob or a peer of its own."""
+UNKNOWN_JOBS = 60
+"""Messages of each kind, each about a job, a blob or a peer of its own: what a member may say at once."""
 
 
 @contextmanager
@@ -290,15 +290,14 @@ async def say_all(liar: Liar, said: Sequence[Message]) -> None:
 
 
 @pytest.mark.slow
-def test_thousands_of_messages_about_nothing_known_cost_nothing(ada: StagedPeer, tmp_path: Path) -> None:
-    """Slow: over twenty thousand signed messages."""
+def test_messages_of_every_kind_about_nothing_known_cost_nothing(ada: StagedPeer, tmp_path: Path) -> None:
+    """Slow: over a thousand signed messages."""
     address, papers, said = address_of(ada), member(mesh_at(ada.home)).papers, about_unknown_jobs()
 
     async def lie() -> None:
         with trio.fail_after(120):
             async with lying(address, papers) as liar:
-                for _ in range(3):
-                    await say_all(liar, said)
+                await say_all(liar, said)
 
     # An honest job goes on meanwhile, and no frame of it is rendered twice.
     scene = write_scene(tmp_path / "shot", "frames 1 16\nms 150")
@@ -312,12 +311,12 @@ def test_thousands_of_messages_about_nothing_known_cost_nothing(ada: StagedPeer,
 
 @pytest.mark.slow
 def test_thousands_of_contacts_that_never_were_cost_little(ada: StagedPeer) -> None:
-    """Slow: almost forty thousand contacts."""
+    """Slow: almost four thousand contacts."""
     address, papers = address_of(ada), member(mesh_at(ada.home)).papers
     nowhere = Address(host="127.0.0.1", port=9)
     said = [
         Contacts(contacts=tuple(Contact(peer=peer, addresses=(nowhere,)) for peer in intruders.peer_ids(64)))
-        for _ in range(600)
+        for _ in range(60)
     ]
 
     async def lie() -> None:
@@ -337,7 +336,7 @@ def test_a_member_that_beckons_without_end_is_not_run_after(ada: StagedPeer) -> 
             async with lying(address, papers) as liar:
                 nowhere = tuple(Address(host="127.0.0.1", port=port) for port in range(1, 9))
                 await liar.say(dataclasses.replace(sample(Hello, "beckoning"), addresses=nowhere))
-                for _ in range(20_000):
+                for _ in range(5_000):
                     await liar.channel.send(BECKON)
                 await say_all(liar, [])
 
@@ -360,7 +359,7 @@ def test_what_others_said_changes_nothing_when_a_member_says_it_again(ada: Stage
                     await say_all(liar, [*liar.heard])
                     liar.heard[:] = [message for message in liar.heard if not isinstance(message, Pong)][-200:]
                 before = await trio.to_thread.run_sync(ada.standing, job)
-                for _ in range(20):
+                for _ in range(3):
                     await say_all(liar, liar.heard[-200:])
                 assert await trio.to_thread.run_sync(ada.standing, job) == before
                 assert {name for _, name, _ in before} <= {"ada", "bob"}

@@ -7,7 +7,7 @@ import pytest
 
 from mesh.ground.instants import Instant, Now, WallTime
 from mesh.node.timings import Step, marks
-from tools.bench import latency, load, overhead, peers, report
+from tools.bench import flood, latency, load, overhead, peers, report
 from tools.bench.peers import Marked
 from tools.bench.report import Figure
 
@@ -147,3 +147,31 @@ def test_two_sides_that_wrote_other_files_are_not_compared(tmp_path: Path) -> No
 def test_every_step_is_explained() -> None:
     page = (Path(report.__file__).parents[2] / "docs" / "reference" / "benchmarks.md").read_text("utf-8")
     assert [step.value for step in Step if f"| `{step.value}` |" not in page] == []
+
+
+def looked(at_s: float, frames: int, rendered_s: float, beside_s: float, others_s: float) -> flood.Look:
+    honest_s = rendered_s + 3 * beside_s
+    return flood.Look(
+        at_s=at_s,
+        frames=frames,
+        beside_s=(beside_s, beside_s, beside_s),
+        honest_s=honest_s,
+        flooder_s=others_s,
+        machine_s=honest_s + 2 * others_s,
+    )
+
+
+def test_of_a_flood_only_what_it_takes_from_the_honest_counts() -> None:
+    quiet = flood.between(looked(0, 0, 0, 0, 0), looked(10, 100, 17, 1, 0), cores=2)
+    assert (quiet.processor_ms, quiet.free_ms, quiet.beside) == (200, 200, (5, 5, 5))
+    # The flooder and a stranger take four seconds each: half as much is rendered, and none of it is dearer.
+    beside = flood.between(looked(0, 0, 0, 0, 0), looked(10, 50, 8.5, 0.5, 4), cores=2)
+    assert (beside.processor_ms, beside.free_ms) == (200, 240)
+    flooded = flood.between(looked(0, 0, 0, 0, 0), looked(10, 100, 17, 2, 0), cores=2)
+    assert flooded.processor_ms == 230
+    assert flood.lost(flooded, [quiet, quiet]) == 5
+    rows = {row.name: row for row in flood.figures({"nobody": [quiet], "one": [flooded], "all": [flooded]})}
+    assert rows["one of three flooded: processor time of a frame"].samples == (1.15,)
+    assert len(rows["one of three flooded: processor time of a frame"].misses()) == 1
+    assert rows["all three flooded: processor time of a frame"].misses() == []
+    assert rows["all three flooded: of a peer's machine"].misses() == []

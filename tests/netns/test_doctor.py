@@ -8,8 +8,9 @@ from typing import Any
 
 from mesh.cli import firewall
 from mesh.cli.checks import NotWell
+from mesh.net.beacon import PORT as BEACON_PORT
 from tests.support.far_mesh import PORT, bridged
-from tests.support.staged import ROOT, StagedPeer
+from tests.support.staged import ROOT, StagedPeer, until
 
 PATIENCE_S = 60.0
 
@@ -46,3 +47,18 @@ def test_a_blocked_port_is_found_and_the_remedy_named(tmp_path: Path) -> None:
         assert found["bob"]["verdict"] == "ok", "they have a channel, which is older than the block"
         assert (found["way there"]["verdict"], found["way back"]["verdict"]) == ("warn", "ok")
         assert "firewall" in found["way there"]["remedy"]
+
+
+def test_a_beacon_that_a_firewall_keeps_in_is_found_and_its_port_named(tmp_path: Path) -> None:
+    with bridged(tmp_path / "peers", "ada", "bob", beacon=True) as (mesh, _):
+        ada, bob = mesh.peers
+        for peer in (ada, bob):
+            until("the other is heard", lambda peer=peer: peer.ask("/status")["beacon"]["heard_at_ms"])
+        _, found = doctor(bob)
+        assert found["beacon"]["verdict"] == "ok", found
+        mesh.hosts["bob"].keep_in(BEACON_PORT)
+        until("the next one does not leave", lambda: bob.ask("/status")["beacon"]["faults"])
+        code, found = doctor(bob)
+        assert (code, found["beacon"]["verdict"]) == (0, "warn"), "they have a channel all the same"
+        assert "nothing could be sent" in found["beacon"]["text"]
+        assert str(BEACON_PORT) in found["beacon"]["remedy"]

@@ -13,7 +13,7 @@ import pytest
 from tests.support.far_mesh import FarMesh, bridged
 from tests.support.namespaces import Network
 from tests.support.nodes import refuse_wrong_frames, write_scene
-from tests.support.staged import StagedPeer, all_connected, until
+from tests.support.staged import StagedPeer, all_connected, until, until_one
 
 PEERS = 12
 FRAMES = 160
@@ -80,7 +80,7 @@ def test_two_halves_cut_apart_for_a_minute_go_on_and_merge(forty: tuple[FarMesh,
     until("the minute is over", lambda: time.monotonic() >= healed_at, CUT_S)
     assert not any(set(peer.connected()) & {other.name for other in far} for peer in near)
     wires.heal()
-    until("the mesh is one", lambda: all_connected(mesh.peers), MERGED_S)
+    until_one(mesh.peers, MERGED_S)
     refuse_disagreement(mesh, job, scene)
 
 
@@ -99,7 +99,7 @@ def test_halves_merge_although_one_knows_no_address_that_is_right(
     for side, job in zip((near, far), jobs, strict=True):
         until("a side goes on", lambda side=side, job=job: authors(side[0], job), JOB_S)
     wires.heal()
-    until("the mesh is one", lambda: all_connected(mesh.peers), MERGED_S)
+    until_one(mesh.peers, MERGED_S)
     for job, scene in zip(jobs, scenes, strict=True):
         refuse_disagreement(mesh, job, scene)
 
@@ -108,4 +108,4 @@ def test_whoever_starts_again_under_another_address_is_found_by_all(forty: tuple
     mesh, wires = forty
     for begin in range(0, PEERS, PEERS // 2):
         mesh.move(wires, mesh.peers[begin : begin + PEERS // 2])
-        until("all are found again", lambda: all_connected(mesh.peers), MERGED_S)
+        until_one(mesh.peers, MERGED_S)

@@ -13,8 +13,9 @@ from mesh.core import effects as ef
 from mesh.core import events as ev
 from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import HOUR_MS, SECOND_MS, WallTime
-from mesh.ground.limits import MAX_CONTACTS
+from mesh.ground.limits import MAX_CONTACTS, PROBES_OPEN
 from mesh.wire import kept as kp
+from mesh.wire import lookups as lk
 from mesh.wire import messages as ms
 from mesh.wire import records as rc
 from mesh.wire.codec import AtMost, Between, Size
@@ -54,6 +55,7 @@ _POOLS: dict[Any, list[Any]] = {
     Signed[Admission]: [admission for actor in PEOPLE for admission in actor.chain],
     Signed[rc.Claim]: CLAIMS,
     ms.Address: [ms.Address(host=host, port=7_000) for host in HOSTS],
+    lk.Endpoint: [lk.Endpoint(ip=bytes((192, 0, 2, 7)), port=7_000), lk.Endpoint(ip=bytes(15) + b"\1", port=7_000)],
 }
 
 
@@ -96,6 +98,10 @@ def _have(found: BlobId, pieces: int) -> ms.Have:
 
 
 messages = st.sampled_from(ms.MESSAGES).flatmap(near)
+datagrams = st.sampled_from(lk.LOOKUPS).flatmap(near)
+
+
+OTHERS = ["sleep", "break", "come", "command"]
 
 
 class Life:
@@ -176,6 +182,11 @@ class Life:
             ms.Have(blob=picture, pieces=0, bits=b""),
         )
 
+    def ask(self, peer: PeerId, said: lk.Lookup) -> None:
+        """Let a datagram be heard."""
+        address = ms.Address(host="192.0.2.7", port=7_000)
+        self.rig.tell(ev.DatagramHeard(peer=peer, address=address, message=said))
+
     def command(self, data: st.DataObject) -> None:
         job = data.draw(near(JobId))
         commands = [
@@ -193,11 +204,13 @@ class Life:
     def step(self, data: st.DataObject) -> None:
         actor = data.draw(st.sampled_from(PEOPLE))
         kind = data.draw(
-            st.sampled_from(["say"] * 5 + ["tell"] * 3 + ["answer"] * 5 + ["wait", "sleep", "break", "come", "command"])
+            st.sampled_from(["say"] * 5 + ["tell"] * 3 + ["answer"] * 5 + ["wait"] * 2 + ["ask"] * 4 + OTHERS)
         )
         match kind:
             case "say":
                 self.rig.hear(actor, data.draw(messages))
+            case "ask":
+                self.ask(actor.id, data.draw(datagrams))
             case "tell":
                 self.tell_of(data.draw(st.sampled_from(RESULTS)))
             case "answer":
@@ -222,6 +235,9 @@ class Life:
                 case ef.Send():
                     assert effect.peer != self.rig.me.id
                     ms.decode(ms.encode(effect.message))
+                case ef.SendDatagram():
+                    assert effect.peer != self.rig.me.id
+                    lk.decode(lk.encode(effect.message))
                 case ef.Append():
                     for entry in effect.entries:
                         assert kp.decode(kp.encode(entry)) == entry
@@ -237,6 +253,11 @@ class Life:
                 self.cancelled[job] = None
         peer = self.rig.peer
         assert len(peer.directory.peers) <= MAX_CONTACTS
+        probing = peer.probing
+        assert sorted(probing._members) == probing._order == peer.directory.all_connected()
+        assert len(probing.probes.open) <= 2 * PROBES_OPEN
+        assert probing.doubts == {who: one.doubt for who, one in probing._members.items() if one.doubt is not None}
+        assert all(probing.probes.open[one.number] is one for one in probing.probes.own.values())
         assert len(peer.swarm._requests) <= 8
         for job, docket in peer.leases.dockets.items():
             tasks = peer.ledger.jobs[job].tasks

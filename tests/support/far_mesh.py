@@ -73,13 +73,19 @@ class FarMesh:
 
 @contextmanager
 def bridged(
-    directory: Path, *names: str, only_ipv6: bool = False, slots: Mapping[str, int] | None = None
+    directory: Path,
+    *names: str,
+    only_ipv6: bool = False,
+    slots: Mapping[str, int] | None = None,
+    beacon: bool = False,
 ) -> Iterator[tuple[FarMesh, Network]]:
     """Yield a mesh on a bridge, all its peers connected."""
     with network(only_ipv6=only_ipv6) as wires, ExitStack() as ending:
         hosts = {name: wires.host(name) for name in names}
         wires.introduce(list(hosts.values()))
-        peers = [peer_on(host, directory, slots=(slots or {}).get(host.name, 1)) for host in hosts.values()]
+        peers = [
+            peer_on(host, directory, slots=(slots or {}).get(host.name, 1), beacon=beacon) for host in hosts.values()
+        ]
         for peer in peers:
             ending.callback(peer.end)
         join_all(peers)

@@ -83,6 +83,10 @@ class Host:
         """Let nobody open a connection to this host, who still may open its own; `how` is what nft does to them."""
         _filter(self.namespace, "inet", "input", 'iif "lo" accept', f"tcp flags & (syn | ack) == syn {how}")
 
+    def keep_in(self, port: int) -> None:
+        """Let nothing leave this host for a UDP port, as a firewall may."""
+        _filter(self.namespace, "inet", "output", f"udp dport {port} drop")
+
 
 class Network:
     """Hosts on one bridge."""

@@ -175,6 +175,22 @@ def all_connected(peers: Sequence[StagedPeer]) -> bool:
     return all(peer.connected() == sorted(name for name in names if name != peer.name) for peer in peers)
 
 
+def until_one(peers: Sequence[StagedPeer], within_s: float = PATIENCE_S) -> None:
+    """Return once each has a channel with each other; fail with who lacks whom, and where it would look for it."""
+    try:
+        until("all have channels", lambda: all_connected(peers), within_s)
+    except AssertionError as error:
+        names = {peer.name for peer in peers}
+        for peer in peers:
+            rows = peer.ask("/status")["peers"]
+            for row in rows:
+                if not row["connected"] and not row["me"]:
+                    error.add_note(f"{peer.name} lacks {row['name'] or row['id'][:8]}, last at {row['addresses']}")
+            if unheard := sorted(names - {row["name"] for row in rows}):
+                error.add_note(f"{peer.name} never met {', '.join(unheard)}")
+        raise
+
+
 def clock_ms() -> int:
     """Return the clock that notes of renders are made with."""
     return time.monotonic_ns() // 1_000_000

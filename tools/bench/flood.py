@@ -3,10 +3,11 @@
 
 Three peers, each a process of its own, render a job of short frames with a renderer that only keeps a processor busy.
 A fourth member has a channel to each. By turns it rests, says a thousand records, claims and look-ups a second to one
-of them, and says as much to each of the three, on this one machine. What counts is work: the processor time that the
-honest peers use for each frame, the time that a frame takes of what neither the flooder nor a stranger used, and the
-part of the machine that peers use besides rendering, which shows the flood's cost on a busy machine too. Linux only. Run
-in the project's environment.
+of them, and says them to the three in turn. What counts is work: the processor time that honest peers use for a frame,
+the time that it takes of what neither the flooder nor a stranger used, and the part of a machine that a peer uses
+besides rendering, which shows the flood's cost on a busy machine too. Where all three are flooded, this one machine
+pays for what three would pay, so that only the part of one peer is held there. Linux only. Run in the project's
+environment.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SLOWER_MOST = 1.05
 """Work may take this much longer."""
 
 LOST_MOST = 5.0
-"""Per cent of the machine that a flood may take from those who work."""
+"""Per cent of a machine that a flood may take from who works there."""
 
 GROWTH_MOST_MB = 64.0
 """By which a flooded peer may grow in a minute of it: the records that it takes, and no queue."""
@@ -171,8 +172,8 @@ class Look:
 
     at_s: float
     frames: int
-    rendered_s: float
-    """Processor time that rendering took."""
+    beside_s: tuple[float, ...]
+    """Processor time that each honest peer used besides rendering."""
     honest_s: float
     """Processor time that the honest used, rendering included."""
     flooder_s: float
@@ -189,8 +190,8 @@ class Round:
     """Of the honest, for each frame."""
     free_ms: float
     """Of what neither the flooder nor a stranger used, for each frame."""
-    beside: float
-    """Per cent of the machine that the honest used besides rendering."""
+    beside: tuple[float, ...]
+    """Per cent of the machine that each honest peer used besides rendering."""
 
 
 def between(before: Look, after: Look, cores: int) -> Round:
@@ -203,7 +204,9 @@ def between(before: Look, after: Look, cores: int) -> Round:
         frames=frames,
         processor_ms=honest_s * 1000 / frames,
         free_ms=(lasted_s * cores - flooder_s - strangers_s) * 1000 / frames,
-        beside=100 * (honest_s - (after.rendered_s - before.rendered_s)) / (lasted_s * cores),
+        beside=tuple(
+            100 * (late - soon) / (lasted_s * cores) for soon, late in zip(before.beside_s, after.beside_s, strict=True)
+        ),
     )
 
 
@@ -224,11 +227,12 @@ def machine_s() -> float:
 def look(honest: Sequence[Honest], flooder: Flooder) -> Look:
     """Look at everything at once."""
     worked = [peer.worked() for peer in honest]
+    used = [peer.processor_s() for peer in honest]
     return Look(
         at_s=time.monotonic(),
         frames=sum(frames for frames, _ in worked),
-        rendered_s=sum(spent_s for _, spent_s in worked),
-        honest_s=sum(peer.processor_s() for peer in honest),
+        beside_s=tuple(all_s - frames_s for all_s, (_, frames_s) in zip(used, worked, strict=True)),
+        honest_s=sum(used),
         flooder_s=flooder.processor_s(),
         machine_s=machine_s(),
     )
@@ -279,13 +283,15 @@ def measure(count: int, seconds: float) -> list[Figure]:
         flooder.flood(())
         report.say(f"  said in all: {flooder.said}")
         if flooder.said.get("channels lost"):
-            raise peers.BenchFailed("a channel was cut, so that not all of the flood was measured")
+            log = (directory / "flooder.log").read_text("utf-8")
+            raise peers.BenchFailed(f"a channel was cut, so that not all of the flood was measured: {log}")
     growth = Figure(name="growth in a minute", unit="MB", samples=tuple(grown), median_most=GROWTH_MOST_MB)
     return [*figures(found), growth]
 
 
 def _told(one: Round) -> str:
-    return f"{one.frames} frames, {one.processor_ms:.0f} ms each; {one.beside:.1f} % of the machine besides"
+    beside = ", ".join(f"{each:.1f}" for each in one.beside)
+    return f"{one.frames} frames, {one.processor_ms:.0f} ms each; {beside} % of the machine besides"
 
 
 def figures(found: Mapping[str, Sequence[Round]]) -> list[Figure]:
@@ -300,14 +306,25 @@ def figures(found: Mapping[str, Sequence[Round]]) -> list[Figure]:
                     name=f"{whom} flooded: {what} of a frame",
                     unit="x",
                     samples=tuple(getattr(each, times) / usual for each in found[way]),
-                    median_most=SLOWER_MOST,
+                    median_most=SLOWER_MOST if way == "one" else None,
                     baseline=tuple(getattr(each, times) / usual for each in quiet),
                 )
             )
-        usual = statistics.median(each.beside for each in quiet)
-        lost = tuple(round(each.beside - usual, 2) for each in found[way])
-        made.append(Figure(name=f"{whom} flooded: of the machine", unit="%", samples=lost, median_most=LOST_MOST))
+        made.append(
+            Figure(
+                name=f"{whom} flooded: of a peer's machine",
+                unit="%",
+                samples=tuple(round(lost(each, quiet), 2) for each in found[way]),
+                median_most=LOST_MOST,
+            )
+        )
     return made
+
+
+def lost(flooded: Round, quiet: Sequence[Round]) -> float:
+    """Return the per cent of a machine that a flood took from the peer that it cost most."""
+    usual = [statistics.median(one.beside[peer] for one in quiet) for peer in range(len(flooded.beside))]
+    return max(float(late - soon) for late, soon in zip(flooded.beside, usual, strict=True))
 
 
 def main() -> int:

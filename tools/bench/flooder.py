@@ -2,7 +2,7 @@
 
 Theory: everything that it says is signed and well-formed, since what is not ends the channel that it came on. It has a
 job of its own and writes results of it; it claims frames of the honest job, and asks where peers are that never were.
-Each kind is said a thousand times a second to each victim, as far as the victim takes it.
+Each kind is said a thousand times a second, to the victims by turns and as far as they take it.
 
 Its plan comes as one argument of JSON. For each line on standard input (a list of victims, by their numbers; empty: it
 rests) it prints how much of each kind it has said until then.
@@ -40,9 +40,13 @@ from mesh.wire.signing import Ed25519Signer, Ed25519Verifier
 from mesh.wire.tasks import parse_frames
 
 PER_SECOND = 1_000
-"""Of each kind, to each victim."""
+"""Of each kind, to all victims together."""
 
 STEP_S = 0.02
+
+BACKLOG_BYTES = 64 * 1024
+"""What a victim does not take is not kept for it: it would be said when the flood is over."""
+
 OWN_TASKS = 20_000
 NAME = "flooder"
 ENGINE = EngineId(name="blender", version="4.2.23", build="fake")
@@ -94,16 +98,21 @@ class Flooder:
 
     async def listen(self, channel: Channel) -> None:
         """Answer pings, as one that is alive; end when the channel does."""
-        with suppress(ChannelClosed):
+        try:
             while True:
                 packet = await channel.receive()
                 message = messages.decode(packet) if len(packet) > 1 else None
                 if isinstance(message, Ping):
                     channel.offer(messages.encode(Pong(number=message.number)))
-        self.said["channels lost"] += 1
+        except ChannelClosed as closed:
+            print(f"a channel was lost: {closed}", file=sys.stderr, flush=True)
+            self.said["channels lost"] += 1
 
     async def record(self, channel: Channel, _address: Address) -> None:
         """Say that a frame of its own job is rendered."""
+        if channel.backlog_bytes > BACKLOG_BYTES:
+            self.said["records held back"] += 1
+            return
         claim = self._claim(self.own, OWN_TASKS)
         output = Output(blob=BlobId(WORLD.entropy(32)), size=1_000)
         what = Result(claim=claim, outputs=(output,), render_ms=1_000, log=None)
@@ -113,6 +122,9 @@ class Flooder:
 
     async def claim(self, channel: Channel, _address: Address) -> None:
         """Claim a frame of the honest job."""
+        if channel.backlog_bytes > BACKLOG_BYTES:
+            self.said["claims held back"] += 1
+            return
         await channel.send(messages.encode(ClaimSent(claims=(self._claim(self.victim, self.tasks),))))
         self.said["claims"] += 1
 
@@ -128,13 +140,14 @@ class Flooder:
         return sign(Claim(job=job, task=number % tasks, attempt=1, boot=self.boot, number=number), self.signer)
 
 
-async def steadily(once: Callable[[], Awaitable[None]]) -> None:
-    """Do something `PER_SECOND` times a second, until cancelled; what was missed is not made up for."""
+async def steadily(once: Callable[[], Awaitable[None]], per_second: float) -> None:
+    """Do something so often, until cancelled; what was missed is not made up for."""
     with suppress(ChannelClosed):
         while True:
             due_s = trio.current_time() + STEP_S
-            for _ in range(round(PER_SECOND * STEP_S)):
+            for _ in range(round(per_second * STEP_S)):
                 await once()
+            await trio.lowlevel.checkpoint()
             await trio.sleep_until(due_s)
 
 
@@ -144,7 +157,11 @@ async def flood(flooder: Flooder, addresses: list[Address], victims: list[int]) 
         for number in victims:
             channel, address = flooder.channels[number], addresses[number]
             for kind in (flooder.record, flooder.claim, flooder.look_up):
-                nursery.start_soon(steadily, lambda kind=kind, channel=channel, at=address: kind(channel, at))
+                nursery.start_soon(
+                    steadily,
+                    lambda kind=kind, channel=channel, at=address: kind(channel, at),
+                    PER_SECOND / len(victims),
+                )
 
 
 async def obey(flooder: Flooder, addresses: list[Address]) -> None:

@@ -74,6 +74,7 @@ def _of_peer(client: Client, facts: HostFacts, status: StatusAnswer) -> list[Fin
         checks.membership(status),
         checks.listening(status, compose.own_answers(status["addresses"])),
         checks.reach(facts, status, reached),
+        checks.beacon(facts, status),
         checks.clock(facts, reached),
     ]
 

@@ -198,6 +198,10 @@ class Table:
         """Return who has a place and answered when last asked."""
         return [node.peer for node in self.neighbours() if not node.fails]
 
+    def buckets(self) -> list[list[Neighbour]]:
+        """Return who has a place, bucket by bucket."""
+        return [list(bucket.nodes.values()) for bucket in self._tree.buckets]
+
     def ranges(self) -> list[Range]:
         """Return the buckets' ranges, this peer's own left out: looking for itself has looked into that one."""
         return [

@@ -10,7 +10,7 @@ from mesh.cli.checks import Finding, HostFacts, Verdict
 from mesh.cli.firewall import Firewall, look, open_port
 from mesh.ground.instants import DAY_MS, HOUR_MS
 from mesh.ports.desk import EnginesAnswer, StatusAnswer
-from mesh.ports.owner import PauseRow, ReachAnswer, ReportRow, TriedRow
+from mesh.ports.owner import BeaconRow, PauseRow, ReachAnswer, ReportRow, TriedRow
 from sim.desk import ME, OTHER, peer_row
 
 NOW_MS = 1_790_000_000_000
@@ -35,6 +35,11 @@ def facts(**changed: Any) -> HostFacts:
     return HostFacts(**plain | changed)
 
 
+def beacon_row(**changed: Any) -> BeaconRow:
+    plain = BeaconRow(on=True, port=47_877, since_at_ms=NOW_MS - HOUR_MS, heard_at_ms=NOW_MS - 4_000, faults=[])
+    return BeaconRow(**{**plain, **changed})  # type: ignore[typeddict-item]
+
+
 def status(**changed: Any) -> StatusAnswer:
     plain = StatusAnswer(
         version="0.1.0",
@@ -49,6 +54,7 @@ def status(**changed: Any) -> StatusAnswer:
         draining=False,
         paused=None,
         addresses=[f"192.168.1.5:{PORT}"],
+        beacon=beacon_row(),
         stored_bytes=0,
         free_bytes=1,
         peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
@@ -160,6 +166,38 @@ def test_reach_is_what_others_say() -> None:
     judged(finding, BAD, "cy, studio cannot", "stays silent", "refuses", f"tcp dport {PORT} accept")
 
 
+def told_of_beacon(*others: str, **changed: Any) -> Finding:
+    peers = [peer_row(), *(peer_row(OTHER, "studio", me=False) | {"addresses": [at]} for at in others)]
+    return checks.beacon(facts(firewall=Firewall.UFW), status(beacon=beacon_row(**changed), peers=peers))
+
+
+def test_a_beacon_that_is_heard_is_well() -> None:
+    judged(told_of_beacon(), OK, "heard another peer's", "4.0 s ago", "47877")
+
+
+def test_a_beacon_that_is_off_matters_to_who_is_alone() -> None:
+    judged(told_of_beacon("192.168.1.9:7", on=False, heard_at_ms=None), OK, "off")
+    judged(told_of_beacon(on=False, heard_at_ms=None), WARN, "--no-beacon", "beacon = true", "--peer")
+
+
+def test_a_beacon_that_cannot_be_sent_or_heard_names_the_port() -> None:
+    fault = "nothing could be sent: Operation not permitted"
+    words = (fault, "UDP port 47877", "ufw allow 47877/udp")
+    judged(told_of_beacon("192.168.1.9:7", faults=[fault]), WARN, *words)
+    judged(told_of_beacon(faults=[fault]), BAD, *words)
+
+
+def test_nobody_heard_is_suspicious_where_somebody_is_near() -> None:
+    near, far = "192.168.1.9:7", "[2001:db8::9]:7"
+    alone = told_of_beacon(heard_at_ms=None)
+    judged(alone, WARN, "nobody else's was heard on this network in 1 h", "ufw allow 47877/udp")
+    judged(told_of_beacon(far, "127.0.0.1:7", heard_at_ms=None), OK, "nobody else's")
+    judged(told_of_beacon(far, near, heard_at_ms=None), WARN, "studio should be heard", "ufw allow 47877/udp")
+    judged(told_of_beacon(near, heard_at_ms=None, since_at_ms=NOW_MS - 30_000), OK, "in 30.0 s")
+    judged(told_of_beacon(near, heard_at_ms=NOW_MS - HOUR_MS), WARN, "studio should be heard")
+    judged(told_of_beacon(far, heard_at_ms=NOW_MS - HOUR_MS), OK, "1 h ago")
+
+
 @pytest.mark.parametrize(
     ("firewall", "words"),
     [
@@ -175,6 +213,9 @@ def test_reach_is_what_others_say() -> None:
 def test_each_firewall_has_its_own_remedy(firewall: Firewall, words: str) -> None:
     judged(checks.reach(facts(firewall=firewall), status(), reach(report("silent"))), BAD, words)
     assert words in open_port(firewall, PORT, "/usr/bin/python3.11")
+    by_udp = open_port(firewall, PORT, "/usr/bin/python3.11", "udp")
+    assert "tcp" not in by_udp.lower()
+    assert firewall is Firewall.MACOS or "udp" in by_udp.lower()
 
 
 def test_the_firewall_that_is_on_goes_before_one_that_is_installed(tmp_path: Path) -> None:

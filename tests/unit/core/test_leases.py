@@ -124,6 +124,21 @@ def test_nobody_holds_many_more_tasks_than_it_has_slots_for(cast: Cast) -> None:
     court.granted(court.bob, free)
 
 
+def test_whoever_claims_everything_again_and_again_leaves_the_rest_open_to_others(cast: Cast) -> None:
+    """While a claim waits for its settle time its task is open to nobody."""
+    court = Court(cast, frames=200)
+    for _ in range(5):
+        for at in range(0, 200, 50):
+            claims = tuple(cast.claim(court.ann, court.head, task) for task in range(at, at + 50))
+            court.rig.hear(court.ann, ClaimSent(claims=claims))
+            occupied = [task for task in range(200) if court.rig.peer.leases.taken(court.job, task)]
+            assert len(occupied) <= 2 * (1 + RUN_MOST)
+            assert not court.verdicts()[claims[-1].id], "it is told at once"
+        court.rig.wait(SETTLE_LEAST_MS // 2)
+    free = next(task for task in range(200) if not court.rig.peer.leases.taken(court.job, task))
+    court.granted(court.bob, free)
+
+
 def test_a_claim_in_anothers_name_is_not_heard(court: Court) -> None:
     claim = court.cast.claim(court.ann, court.head, 0)
     court.rig.hear(court.bob, ClaimSent(claims=(claim,)))

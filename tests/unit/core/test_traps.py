@@ -88,7 +88,7 @@ def test_1_an_earlier_attempt_that_comes_late_changes_no_delivered_file(mesh: Sm
 
 @pytest.mark.slow
 def test_2_two_sides_of_a_long_split_that_sealed_different_pictures_agree_when_they_meet(mesh: SmallMesh) -> None:
-    """It takes seconds: the split outlasts the life of heads and marks, and all that while peers probe each other."""
+    """It takes seconds: five peers live for two and a half hours, more than the life of a head and of its marks."""
     hosts = five(mesh, 4)
     ann = hosts[0]
     for host in hosts:

@@ -25,6 +25,11 @@ class Cable:
     def __init__(self) -> None:
         self.takers: list[Callable[[bytes, str], None]] = []
         self.carried: list[bytes] = []
+        self.port = 47_877
+        self.broken: list[str] = []
+
+    def faults(self) -> list[str]:
+        return self.broken
 
     def send(self, datagram: bytes) -> None:
         self.carried.append(datagram)
@@ -64,6 +69,30 @@ async def test_a_beacon_reaches_the_own_mesh_and_nobody_else() -> None:
     cable.send(b"x" * SIZE)
     cable.send(b"")
     assert len(bob) == 1
+
+
+@virtual
+async def test_it_tells_when_another_of_this_mesh_was_heard() -> None:
+    cable = Cable()
+    ann, bob, stranger = (
+        post(cable, who, key, [], at("192.168.1.5")) for who, key in ((ANN, MESH), (BOB, MESH), (BOB, OTHER))
+    )
+    for one in (ann, bob, stranger):
+        await one.run()
+    ann.send(SendBeacon(wall=WallTime(5)))
+    assert (ann.row()["heard_at_ms"], stranger.row()["heard_at_ms"]) == (None, None), "nobody else of their meshes"
+    assert bob.row()["heard_at_ms"] is not None
+    cable.broken = ["no way out"]
+    assert ann.row()["faults"] == ["no way out"]
+    assert (ann.row()["on"], ann.row()["port"]) == (True, cable.port)
+
+
+@virtual
+async def test_where_there_is_no_lan_nothing_is_heard_or_sent() -> None:
+    off = BeaconPost(lan=None, me=ANN, key=MESH, world=VirtualWorld(), addresses=tuple, hint=lambda _: True)
+    await off.run()
+    off.send(SendBeacon(wall=WallTime(5)))
+    assert (off.row()["on"], off.row()["port"], off.row()["heard_at_ms"]) == (False, 0, None)
 
 
 @virtual

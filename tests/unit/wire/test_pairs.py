@@ -410,3 +410,19 @@ def test_one_peer_is_heard_so_often_a_second() -> None:
     ether.say(ann, bob, b"later")
     ether.settle()
     assert bob.payloads[-1] == b"later"
+
+
+def test_what_is_said_beyond_that_is_not_even_opened_and_a_forger_spends_nobodys_part() -> None:
+    ether, ann, bob = two()
+    answer(ether, ann, bob)
+    ether.now = Instant(ether.now + 1_000)
+    sealed = [ann.pairs.send(ether.now, bob.id, (bob.address,), b"flood")[0].data for _ in range(PAYLOADS_PER_PEER + 2)]
+    for number in range(2 * PAYLOADS_PER_PEER):
+        forged = sealed[0][:-1] + bytes([sealed[0][-1] ^ 1 + number % 200])
+        assert not bob.pairs.hear(ether.now, ann.address, forged).surplus
+    reactions = [bob.pairs.hear(ether.now, ann.address, data) for data in sealed]
+    assert [reaction.surplus for reaction in reactions] == [False] * PAYLOADS_PER_PEER + [True] * 2
+    assert [reaction.heard is not None for reaction in reactions] == [True] * PAYLOADS_PER_PEER + [False] * 2
+    ether.now = Instant(ether.now + 1_000)
+    again = bob.pairs.hear(ether.now, ann.address, sealed[-1])
+    assert again.heard is not None, "it was not opened, so that its counter is fresh"
