@@ -149,13 +149,15 @@ class Seals:
 
     def _consider(self, turn: Turn, job: JobId) -> None:
         ledger = self._ledger.jobs[job]
+        if not ledger.all_count and ledger.submitter != self._me:
+            return  # most of a mesh's jobs, each second
         if ledger.cancel is not None or job in self._written or self._has_mine(ledger):
             return
         if ledger.submitter == self._me:
             if self._delivered_whole(ledger) and self._differs(ledger):
                 self._write(turn, ledger, self._delivered_page(ledger))
             return
-        if ledger.ended or not ledger.all_count or not self._keepers.marked(job, turn.now):
+        if ledger.ended or not self._keepers.marked(job, turn.now):
             return
         if self._holding.safe_count(job) < ledger.tasks:
             self._complete_since.pop(job, None)

@@ -290,7 +290,7 @@ class Swarm:
         return [*first, *others][:_SOURCES_ASKED]
 
     def _ask(self, turn: Turn) -> None:
-        if len(self._requests) >= FETCHES:
+        if not self.wants or len(self._requests) >= FETCHES:
             return
         breadth = Counter(peer for want in self.wants.values() for peer in want.sources)
         able = [blob for blob, want in self.wants.items() if any(self._able(turn, peer) for peer in want.sources)]

@@ -8,6 +8,7 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, TypeAlias
 
 from mesh.wire.codec import AtMost, Between
@@ -27,6 +28,9 @@ IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOCALHOST = "localhost"
 _NET_BITS = {4: 24, 6: 64}
 """How much of an address mostly names its network: in offices and homes, and in every IPv6 network of one cable."""
+
+_HOSTS_KEPT = 16_384
+"""Hosts whose address is remembered, some 3 MB: those of the largest mesh, which a simulator has in one process."""
 
 # Names without surprises for a resolver: ASCII labels of 1 to 63 characters. An IPv6 address may name its zone.
 _HOST = re.compile(
@@ -64,6 +68,7 @@ class Endpoint:
             raise ValueError(f"{len(self.ip)} bytes are no IP address in its shortest form")
 
 
+@lru_cache(maxsize=_HOSTS_KEPT)  # each word about a peer's addresses asks again
 def ip_of(host: str) -> IpAddress | None:
     """Return the IP address that `host` is, its zone included; None for a name."""
     try:

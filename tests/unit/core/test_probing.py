@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.core.contacts import Contacting, Directory
+from mesh.core.contacts import Contacting
+from mesh.core.directory import Directory
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard
 from mesh.core.probing import Probing
