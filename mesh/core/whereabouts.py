@@ -98,7 +98,7 @@ class Whereabouts:
         since_ms = turn.now.instant - self._published_at
         if self._told is not None and since_ms < POINTER_CHANGED_MS:
             return
-        due = turn.now.instant >= self._again_at or self._joins != self.dht.joins or not self._kept
+        due = turn.now.instant >= self._again_at or self._joins != self.dht.joins or not self._kept or self.dht.thin
         if due or self._outdone or available != self._told:
             self._publish(turn, available, afresh=due)
 

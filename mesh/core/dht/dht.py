@@ -119,6 +119,8 @@ class Dht:
         """The nearest nodes that were known before the present look-up for oneself."""
         self._holders: dict[PeerId, tuple[Endpoint, ...]] = {}
         """Nodes that are asked to keep this peer's own pointer."""
+        self._spread = 0
+        """How many they were when it was last published."""
 
     # Routes.
 
@@ -156,6 +158,7 @@ class Dht:
     def on_peer_gone(self, _turn: Turn, note: PeerDead | PeerGone) -> None:
         """Forget a node that does not answer anybody, so that no question to it has to time out."""
         self.table.remove(note.peer)
+        self._holders.pop(note.peer, None)
         self._strangers.pop(note.peer, None)
         self._joined = bool(len(self.table))
 
@@ -212,6 +215,11 @@ class Dht:
         self._start(turn, Purpose.JOIN, dht_id(self.me))
 
     # What others of this peer's machines want.
+
+    @property
+    def thin(self) -> bool:
+        """Whether this peer's pointer lies on fewer nodes than it might: there were few, or most of them are gone."""
+        return self._spread < min(len(self.table), DHT_COPIES) or 2 * len(self._holders) < self._spread
 
     def read(self, turn: Turn, peer: PeerId) -> None:
         """Look a peer's pointer up; `PointersRead` follows, within this turn where nobody can be asked."""
@@ -420,6 +428,7 @@ class Dht:
                 turn.tell(PointersRead(key=lookup.target, pointers=tuple(lookup.pointers[one] for one in authors)))
             case Purpose.PUBLISH:
                 self._holders = {node.peer: node.endpoints for node in lookup.nearest()}
+                self._spread = len(self._holders)
                 self._store(turn)
             case Purpose.JOIN:
                 self.joins += 1

@@ -1,5 +1,7 @@
 """One event at a time: bounded, deterministic, and barred from the world until the disk has what must last."""
 
+import pytest
+
 from mesh.core.effects import Append, Effect, Send
 from mesh.ground.instants import SECOND_MS
 from mesh.wire.envelope import statements
@@ -10,7 +12,9 @@ from tests.support.rig import Rig, news
 from tests.support.small_mesh import SmallMesh
 
 
+@pytest.mark.slow
 def test_thousands_of_jobs_at_once_are_no_runaway_turn(cast: Cast) -> None:
+    """It takes seconds: thousands of heads are signed, taken and looked after."""
     ann = cast.actor("ann")
     rig = Rig(cast)
     rig.meet(ann)

@@ -6,9 +6,11 @@ import pytest
 
 from mesh.core.dht.endpoints import believed, endpoint_of, range_of
 from mesh.core.effects import SendDatagram
-from mesh.core.notes import NodeTold, PartFound, PointerKept, PointersRead
+from mesh.core.notes import NodeTold, PartFound, PeerDead, PeerGone, PointerKept, PointersRead
+from mesh.core.timers import RefreshDue
 from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
+    DHT_BUCKET_MS,
     DHT_FAILS,
     DHT_LOOKUPS,
     DHT_OLD_MS,
@@ -362,6 +364,7 @@ def answer_all(rig: DhtRig, actors: list[tuple[Actor, int]]) -> None:
 
 def test_who_meets_a_part_of_the_mesh_that_it_did_not_know_finds_its_neighbours_there(rig: DhtRig, cast: Cast) -> None:
     crowd(rig, cast, 20)
+    rig.directory.crowd = 1_000
     others = near(rig, cast, 40)
     rig.know(*(actor for actor, _ in others))
     rig.met(*others[-1])
@@ -374,6 +377,7 @@ def test_who_meets_a_part_of_the_mesh_that_it_did_not_know_finds_its_neighbours_
 
 def test_a_single_newcomer_is_no_part_of_the_mesh(rig: DhtRig, cast: Cast) -> None:
     crowd(rig, cast, 20)
+    rig.directory.crowd = 1_000
     newcomer = near(rig, cast, 40)[:1]
     rig.know(newcomer[0][0])
     rig.met(*newcomer[0])
@@ -398,3 +402,37 @@ def test_a_node_is_not_asked_where_nobody_can_be(rig: DhtRig, cast: Cast) -> Non
     for addresses in ((), (nowhere,), (named,), (HERE,)):
         note = NodeTold(peer=cast.actor("bob").id, addresses=addresses)
         assert rig.turn(lambda turn, note=note: rig.dht.on_node_told(turn, note)) == []
+
+
+def test_in_a_small_mesh_a_channel_is_proof_enough_and_nothing_is_asked(rig: DhtRig, cast: Cast) -> None:
+    crowd(rig, cast, 3)
+    ann = cast.actor("ann")
+    rig.met(ann, 5)
+    rig.tick()
+    assert rig.dht.table.get(ann.id) is not None
+    assert rig.asked(lk.FindNodes) == rig.asked(lk.NodePing) == []
+
+
+@pytest.mark.parametrize("note", [PeerDead, PeerGone])
+def test_a_peer_that_is_gone_leaves_the_table_at_once(rig: DhtRig, cast: Cast, note: type[PeerDead | PeerGone]) -> None:
+    actors = crowd(rig, cast, 3)
+    rig.turn(lambda turn: rig.dht.on_peer_gone(turn, note(peer=actors[1].id)))
+    assert {near.peer for near in rig.dht.table.neighbours()} == {actors[0].id, actors[2].id}
+
+
+def test_buckets_are_looked_into_one_by_one(rig: DhtRig, cast: Cast) -> None:
+    actors = crowd(rig, cast, 60)
+    numbers = {actor.id: number for number, actor in enumerate(actors)}
+    rig.turn(lambda turn: rig.dht.on_refresh_due(turn, RefreshDue()))
+    begun: dict[bytes, int] = {}
+    while len(begun) < 3:
+        asked = rig.asked(lk.FindNodes)
+        rig.clear()
+        for peer, question in asked:
+            begun.setdefault(question.target, rig.now.instant)
+            number = numbers[peer]
+            rig.hear(actors[number], lk.NodesFound(number=question.number, nodes=()), number)
+        rig.wait(100)
+    joined, *looks = begun.values()
+    assert looks[0] - joined >= SECOND_MS
+    assert looks[1] - joined >= DHT_BUCKET_MS
