@@ -18,6 +18,9 @@ LONG_MS = 3_000
 BUSY_MS = 2_000
 """What a machine that does other things too may take longer; the benches measure without."""
 
+GONE_S = 15.0
+"""All know of a silent peer by then: ten seconds, on a machine that is busy with something else."""
+
 
 @contextmanager
 def nodes(tmp_path: Path, *names: str) -> Iterator[list[NodeProcess]]:
@@ -139,3 +142,22 @@ def test_a_frozen_peer_is_replaced_and_changes_nothing_when_it_wakes(tmp_path: P
         until(lambda: ada.job(job)["state"] == "sealed")
         assert {path.name: path.stat().st_mtime_ns for path in (scene.parent / "out").iterdir()} == delivered
         refuse_wrong_frames(scene, range(1, 3))
+
+
+@pytest.mark.slow
+def test_a_frozen_peer_is_given_up_by_all_and_met_again_when_it_wakes(tmp_path: Path) -> None:
+    """Takes some ten seconds: nothing but its silence tells, and those that work must not give each other up."""
+    with nodes(tmp_path, "ada", "bob", "cy", "dee") as running:
+        frozen, *others = running
+        until(lambda: all(measured(node) == len(others) for node in running))
+        frozen.signal(signal.SIGSTOP)
+        until(lambda: all(connected(node) == len(others) for node in others), GONE_S)
+        assert [node.ask("status")["given_up"] for node in others] == [1] * len(others)
+        frozen.signal(signal.SIGCONT)
+        until(lambda: all(connected(node) == len(running) for node in running))
+        assert frozen.ask("status")["given_up"] == 0, "it slept itself"
+
+
+def measured(node: NodeProcess) -> int:
+    """Return how many others a peer has measured the way to."""
+    return sum(row["round_trip_ms"] is not None for row in node.ask("status")["peers"])
