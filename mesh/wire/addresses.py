@@ -83,6 +83,7 @@ def is_loopback(address: Address) -> bool:
     return ip.is_loopback if ip is not None else address.host.rstrip(".").lower() == _LOCALHOST
 
 
+@lru_cache(maxsize=_HOSTS_KEPT)
 def tellable(address: Address) -> bool:
     """Say whether an address means the same host on every machine: no loopback, no link's own, nobody's."""
     ip = ip_of(address.host)
