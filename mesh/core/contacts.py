@@ -58,6 +58,9 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
+_KNOWS_MANY = 32
+"""A peer with so many channels hears of others by the rounds of probing soon enough."""
+
 CONTACTS_TOLD = 16
 """Peers that one tells a newcomer of: those nearest to it, and others by lot; each of them tells of others again."""
 
@@ -141,7 +144,8 @@ class Contacting:
         self._hearsay.met(event.peer)
         self._heard(turn, known)
         if self.hello is not None:
-            turn.send(event.peer, replace(self.hello, addresses=told(self.hello.addresses, here=event.here)))
+            here = told(self.hello.addresses, here=event.here)
+            turn.send(event.peer, replace(self.hello, addresses=here, knows=len(self._directory.all_connected()) - 1))
         if self.available is not None:
             turn.send(event.peer, self.available)
         turn.tell(PeerReached(peer=event.peer, boot=event.boot, restarted=restarted))
@@ -252,7 +256,8 @@ class Contacting:
         self._keep(turn, peer, known)
         if known.connected and not known.greeted:
             known.greeted = True
-            self._tell_contacts(turn, peer, known)
+            if hello.knows < _KNOWS_MANY:
+                self._tell_contacts(turn, peer, known)
             strange = tuple(at for at in told(known.addresses, here=known.here) if at not in hello.addresses)
             if strange:  # where it was before; or where a copy of its disk runs, which it can find out by dialling
                 turn.send(peer, Contacts(contacts=(Contact(peer=peer, addresses=strange),)))

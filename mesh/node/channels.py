@@ -341,23 +341,27 @@ class Channels:
                     message, read_ns = await self._hearing.weighed(packet)
                     if isinstance(message, Hello):
                         line.listens = told(message.addresses, here=here)
-                    handled_ns = await self._heard(self._event(line, message))
+                    event = self._event(line, message)
+                    handled_ns = 0 if event is None else await self._heard(event)
                     self._spend(channel.peer, read_ns + handled_ns)
         return farewell
 
-    def _event(self, line: Line, message: Message) -> Event:
-        """Return what the core hears of a message; raise `WireError` where what it carries is none, or came too early.
+    def _event(self, line: Line, message: Message) -> Event | None:
+        """Return what the core hears of a message; None where what it carries is nothing, as of a datagram.
 
         What a channel carries counts as heard where its peer listens, on the host that its connection comes from.
         """
         peer = line.channel.peer
         if not isinstance(message, Carried):
             return MessageHeard(peer=peer, message=message)
-        carried, routes = lookups.decode(message.payload), line.routes()
-        self._hearing.check(carried)
+        routes = line.routes()
         if not routes:
-            raise WireError("something carried before the hello")
-        return DatagramHeard(peer=peer, address=routes[0], message=carried)
+            return None  # its hello, which tells them, comes first
+        with suppress(WireError):
+            carried = lookups.decode(message.payload)
+            self._hearing.check(carried)
+            return DatagramHeard(peer=peer, address=routes[0], message=carried)
+        return None
 
     def _spend(self, peer: PeerId, spent_ns: int) -> None:
         self._pacing.spend(self._world.now().instant, peer, spent_ns)

@@ -59,6 +59,8 @@ class Hello:
     addresses: Annotated[tuple[Address, ...], AtMost(MAX_ADDRESSES)]
     wall: WallTime
     chain: Chain
+    knows: Annotated[int, Between(0, 2**16)] = 0
+    """How many peers it has channels with: who knows many need not be told of others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

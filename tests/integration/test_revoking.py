@@ -67,7 +67,7 @@ def test_an_invite_is_taken_back_with_all_who_came_by_it(mesh: list[StagedPeer],
     try:
         dan.start(token=second["token"])
         dan.wait_ready()
-        until("dan is in", lambda: ada.connected() == ["bob", "cy", "dan"])
+        until("dan is in", lambda: ada.connected() == ["bob", "cy", "dan"] and "dan" in bob.connected())
         assert row_of(bob, "dan")["invite"] == second["id"]
         not_admin = typed(bob, "invite", "--revoke", second["id"], "--yes")
         assert not_admin.returncode == 14, not_admin.stderr

@@ -6,15 +6,27 @@ import pytest
 import trio
 
 from mesh.core.effects import AnswerDoor, CloseChannel, Dial, Knock, Send
-from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, MessageHeard, TwinMet
+from mesh.core.events import ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, MessageHeard, TwinMet
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import WallTime
 from mesh.node.bootstraps import Bootstraps
 from mesh.node.channels import LENT_AGAIN_S, LENT_MOST, UNPROVEN_MOST, USED
-from mesh.wire import messages
+from mesh.wire import lookups, messages
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.handshake import Purpose
-from mesh.wire.messages import Address, AdmitAsk, Admitted, ClaimSent, Hello, Message, Ping, RefusalCode, Refused
+from mesh.wire.lookups import NodePing
+from mesh.wire.messages import (
+    Address,
+    AdmitAsk,
+    Admitted,
+    Carried,
+    ClaimSent,
+    Hello,
+    Message,
+    Ping,
+    RefusalCode,
+    Refused,
+)
 from mesh.wire.records import Claim
 from mesh.wire.signing import Ed25519Verifier
 from sim.wires import QUEUE_MAX_BYTES, Wires
@@ -414,3 +426,41 @@ async def test_two_processes_of_one_identity_notice_each_other() -> None:
         await quiet()
         assert len(ann.heard) == 1, "it is no twin of its own"
         assert not ann.channels.connected()
+
+
+# What a channel carries instead of a datagram.
+
+
+def hello_of(party: Party) -> Hello:
+    return Hello(name="ann", program="test", addresses=(party.address,), wall=NOW, chain=party.member.chain)
+
+
+@virtual
+async def test_what_would_go_by_datagram_goes_on_the_channel_and_is_heard_as_one() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        assert not ann.channels.carry(bob.member.id, Carried(payload=lookups.encode(NodePing(number=1))))
+        ann.channels.knock(Knock(address=bob.address))
+        await quiet()
+        ann.channels.send(Send(peer=bob.member.id, message=hello_of(ann)))
+        assert ann.channels.carry(bob.member.id, Carried(payload=lookups.encode(NodePing(number=7))))
+        await quiet()
+        (heard,) = [event for event in bob.heard if isinstance(event, DatagramHeard)]
+        assert (heard.peer, heard.message) == (ann.member.id, NodePing(number=7))
+        assert heard.address.host == ann.address.host, "whatever its hello says, the host is where it came from"
+
+
+@virtual
+async def test_what_is_carried_and_is_nothing_is_dropped_as_a_datagram_is_and_costs_no_channel() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        ann.channels.knock(Knock(address=bob.address))
+        await quiet()
+        early = Carried(payload=lookups.encode(NodePing(number=1)))
+        assert ann.channels.carry(bob.member.id, early), "before its hello nobody knows where it listens"
+        ann.channels.send(Send(peer=bob.member.id, message=hello_of(ann)))
+        assert ann.channels.carry(bob.member.id, Carried(payload=b"\xff" * 40))
+        ann.channels.send(Send(peer=bob.member.id, message=Ping(number=2)))
+        await quiet()
+        assert not [event for event in bob.heard if isinstance(event, DatagramHeard)]
+        assert bob.messages()[-1] == Ping(number=2)
