@@ -292,7 +292,7 @@ class CrowdNet:
             if not self._called(node, target, pair):
                 return
             starts_ms = pair.calling_ms
-        elif pair.unanswered_ms is None:
+        elif pair.unanswered_ms is None and type(effect.message) in lookups.ANSWERS:
             pair.unanswered_ms = now_ms
         self._crowd.count(node, type(effect.message), size)
         if target is None or not self.reaches(node, target):
@@ -330,7 +330,7 @@ class CrowdNet:
         lost = sum(self._draws.below(_PART) < LOSS_PPM for _ in range(2))
         pair.calling_ms = now_ms + 2 * self._one_way_ms(node, target) + lost * CALLED_AGAIN_MS
         pair.born_ms = pair.heard_ms = pair.calling_ms
-        pair.unanswered_ms = pair.calling_ms
+        pair.unanswered_ms = None  # the other side says welcome
         return True
 
     def _deliver_datagram(self, source: "Node", target: "Node", message: Lookup, size: int) -> None:

@@ -16,7 +16,7 @@ from mesh.ground.datagram_limits import CALL_MS, PAIR_FRESH_MS
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.wire import lookups, messages
-from mesh.wire.lookups import NodePing
+from mesh.wire.lookups import NodePing, PointerStored
 from mesh.wire.messages import Ping
 from sim.crowd import Crowd, Node
 from sim.crowd_costs import RECORD_BYTES, SEALED_BYTES, TCP_BYTES, UNANSWERED_CALL_BYTES, flight_bytes
@@ -221,6 +221,18 @@ def test_who_falls_silent_is_doubted_and_called() -> None:
     crowd.run_for(SECOND_MS)
     say(crowd, one, other, 4)
     assert one.sent - before > UNANSWERED_CALL_BYTES
+
+
+def test_who_only_answers_doubts_nobody() -> None:
+    crowd, one, other = two()
+    say(crowd, one, other, 1)
+    crowd.run_for(SECOND_MS)
+    answer = SendDatagram(peer=one.id, addresses=(one.address,), message=PointerStored(number=1, sequence=0))
+    crowd.net.send_datagram(other, answer)
+    crowd.run_for(MINUTE_MS)
+    before = other.sent
+    say(crowd, other, one, 2)
+    assert other.sent - before < 100
 
 
 def test_datagrams_are_lost_now_and_then() -> None:
