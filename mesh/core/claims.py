@@ -32,7 +32,7 @@ from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, later
+from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
@@ -116,6 +116,7 @@ class Claims:
         scene_complete: Callable[[JobId], bool],
         progress: Callable[[RecordId], int],
         in_hand: Callable[[], int],
+        decides: Callable[[JobId, Now], bool],
     ) -> None:
         self._ledger = ledger
         self._keepers = keepers
@@ -127,6 +128,8 @@ class Claims:
         self._scene_complete = scene_complete
         self._progress = progress
         self._in_hand = in_hand
+        self._decides = decides
+        """Whether this peer, as a keeper, decides claims of a job now."""
         self._number = 0
         self._sought = 0
         """Jobs without a keeper that answers, whose keepers were asked for in this turn."""
@@ -358,7 +361,7 @@ class Claims:
             following.asked.clear()
         elif following.keeper is not None:
             self._contacting.probe(turn, following.keeper)
-        wanted = _whom_to_ask(following, keepers, turn.now.instant)
+        wanted = _whom_to_ask(following, self._deciding(turn, ledger.id, keepers), turn.now.instant)
         if wanted is not None or (not keepers and self._sought < _SOUGHT_JOBS):
             self._sought += not keepers
             turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
@@ -366,6 +369,12 @@ class Claims:
             following.asked[wanted] = turn.now.instant
             slots = self._host.slots if self._host.pause is None else 0
             turn.send(wanted, Follow(job=ledger.id, slots=slots))
+
+    def _deciding(self, turn: Turn, job: JobId, keepers: list[PeerId]) -> list[PeerId]:
+        """Leave this peer out of a job's keepers where it knows that it decides nothing yet, as after a restart."""
+        if self._directory.me not in keepers or self._decides(job, turn.now):
+            return keepers
+        return [peer for peer in keepers if peer != self._directory.me]
 
     def _beat(self, turn: Turn) -> None:
         held: dict[JobId, list[Mine]] = {}

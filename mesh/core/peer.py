@@ -153,6 +153,7 @@ class Peer:
             scene_complete=self.scenes.complete,
             progress=self.slots.progress_of,
             in_hand=self.slots.wanting_slots,
+            decides=self.leases.ready,
         )
         self.outcomes = Outcomes(self.slots, self.claims, self.swarm, self.scenes, self.holding)
         self._build_for_people()

@@ -4,9 +4,18 @@ import pytest
 
 from mesh.core.effects import KillRender, StartRender
 from mesh.core.events import ChannelClosed, FrameWritten, RenderFailed, RenderProgressed
+from mesh.core.keepers import distance
 from mesh.ground.ids import JobId
-from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import FAILED_HERE_MS, FIRST_CLAIMS_MS, FOLLOW_PERIOD_MS, UNANSWERED_MS, UNFIT_MS
+from mesh.ground.instants import HOUR_MS, SECOND_MS
+from mesh.ground.limits import (
+    FAILED_HERE_MS,
+    FIRST_CLAIMS_MS,
+    FOLLOW_PERIOD_MS,
+    RESTARTED_KEEPER_MS,
+    UNANSWERED_MS,
+    UNFIT_MS,
+)
+from mesh.wire.kept import KeptHead, KeptMark
 from mesh.wire.members import DEFAULT_ROLES, Role
 from mesh.wire.messages import (
     Available,
@@ -21,7 +30,7 @@ from mesh.wire.messages import (
     Withdraw,
 )
 from mesh.wire.records import MAX_ATTEMPT, Cancel, FailureKind
-from tests.support.cast import Actor, Cast
+from tests.support.cast import NOW, Actor, Cast
 from tests.support.rig import Rig, of, sent
 
 
@@ -68,6 +77,23 @@ class Claimant:
 
     def rendered(self) -> list[int]:
         return [effect.task for effect in of(self.rig.effects, StartRender)]
+
+
+def test_a_keeper_that_came_back_follows_the_next_one_until_it_may_decide(cast: Cast) -> None:
+    """It would wait two seconds for itself to answer."""
+    me, ann = cast.actor("me"), cast.actor("ann")
+    heads = (cast.head(ann, frames=frames) for frames in range(1, 100))
+    head = next(head for head in heads if distance(me.id, head.job.id) < distance(ann.id, head.job.id))
+    job = JobId(head.job.id)
+    marks = (KeptMark(mark=cast.mark(keeper, head, NOW.wall + HOUR_MS)) for keeper in (me, ann))
+    rig = Rig(cast, kept=(KeptHead(head=head), *marks))
+    rig.wait(SECOND_MS // 2)
+    rig.meet(ann)
+    rig.wait(SECOND_MS, ann)
+    assert rig.peer.keepers.of(job, rig.now) == [rig.me.id, ann.id]
+    assert (ann.id, Follow(job=job, slots=1)) in sent(rig.effects, Follow)
+    rig.wait(RESTARTED_KEEPER_MS + FOLLOW_PERIOD_MS, ann)
+    assert rig.peer.claims.following[job].keeper == rig.me.id, "it decides by now, and is the closest"
 
 
 @pytest.fixture
