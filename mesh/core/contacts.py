@@ -144,11 +144,19 @@ class Contacting:
         self._hearsay.met(event.peer)
         self._heard(turn, known)
         if self.hello is not None:
-            here = told(self.hello.addresses, here=event.here)
-            turn.send(event.peer, replace(self.hello, addresses=here, knows=len(self._directory.all_connected()) - 1))
+            turn.send(event.peer, self._greeting(self.hello, event))
         if self.available is not None:
             turn.send(event.peer, self.available)
         turn.tell(PeerReached(peer=event.peer, boot=event.boot, restarted=restarted))
+
+    def _greeting(self, hello: Hello, event: ChannelOpened) -> Hello:
+        """Return the hello for one channel: its handshake has shown the chain already, where there was one."""
+        return replace(
+            hello,
+            addresses=told(hello.addresses, here=event.here),
+            chain=hello.chain if event.shown is None else (),
+            knows=len(self._directory.all_connected()) - 1,
+        )
 
     def on_channel_closed(self, turn: Turn, event: ChannelClosed) -> None:
         """Dial back at once, unless the peer said that it leaves."""

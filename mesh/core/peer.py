@@ -294,7 +294,9 @@ class Peer:
             self.meshset.add_admission(turn, admission)
 
     def on_hello(self, turn: Turn, peer: PeerId, hello: ms.Hello) -> None:
-        self.members.take(turn, hello.chain)
+        chain = hello.chain or self.members.chain(peer)
+        if chain:
+            self.members.take(turn, chain)
         self.contacting.on_hello(turn, peer, hello)
 
     def on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:

@@ -59,6 +59,7 @@ class Hello:
     addresses: Annotated[tuple[Address, ...], AtMost(MAX_ADDRESSES)]
     wall: WallTime
     chain: Chain
+    """Nothing where the handshake has shown it."""
     knows: Annotated[int, Between(0, 2**16)] = 0
     """How many peers it has channels with: who knows many need not be told of others."""
 

@@ -12,7 +12,9 @@ from mesh.core.view import LINKS_NEAREST, distance
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import DIAL_BACK_MS, MAX_CONTACTS, REDIAL_MOST_MS, SETTLE_SAMPLES, SILENT_MS
-from mesh.wire.kept import KeptContact
+from mesh.wire.envelope import sign
+from mesh.wire.kept import KeptChain, KeptContact
+from mesh.wire.members import Credentials, StaticKey
 from mesh.wire.messages import MAX_ADDRESSES, Address, Contact, Contacts, Hello, LeasesHeard, Ping, Pong
 from tests.support.cast import Actor, Cast, blob, boot
 from tests.support.rig import Rig, kept, of, sent
@@ -298,3 +300,29 @@ def test_who_meets_its_twin_claims_nothing_more_and_dials_nobody_back_at_once(me
     assert bob.core.mesh_view(mesh.now).twin == address(9)
     effects = bob.core.handle(mesh.now, ChannelClosed(peer=mesh.hosts["ann"].id, clean=False))
     assert of(effects, Dial) == []
+
+
+def test_a_chain_that_the_handshake_showed_is_not_said_again_and_kept_all_the_same(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    shown = Credentials(
+        chain=ann.chain,
+        static=sign(StaticKey(mesh=cast.mesh, static=b"s" * 32), ann.signer),
+        boot=boot("ann"),
+        renewed=None,
+    )
+    effects = rig.tell(ChannelOpened(peer=ann.id, boot=boot("ann"), address=None, shown=shown))
+    assert [said.chain for _, said in sent(effects, Hello)] == [()]
+    hers = Hello(name="ann", program="meshnode", addresses=(), wall=rig.now.wall, chain=())
+    assert kept(rig.hear(ann, hers), KeptChain) == [KeptChain(chain=ann.chain)]
+
+
+def test_who_has_many_channels_is_told_of_nobody(rig: Rig, cast: Cast) -> None:
+    ann, bob, cid = (cast.actor(name) for name in ("ann", "bob", "cid"))
+    rig.meet(ann)
+    hello(rig, ann, 1)
+    for actor, knows in ((bob, 31), (cid, 32)):
+        rig.clear()
+        rig.tell(ChannelOpened(peer=actor.id, boot=boot(actor.name), address=None))
+        said = Hello(name="x", program="meshnode", addresses=(), wall=rig.now.wall, chain=actor.chain, knows=knows)
+        rig.hear(actor, said)
+        assert bool(sent(rig.effects, Contacts)) == (knows < 32)
