@@ -39,7 +39,7 @@ class Doubt:
     def tiding(self) -> Tiding:
         """Return what this peer says of it."""
         state = State.SUSPECT if self.missed else State.DOUBTED
-        return Tiding(peer=self.peer, incarnation=self.incarnation, state=state)
+        return Tiding(peer=self.peer, incarnation=self.incarnation, state=int(state))
 
     def ripe(self, now: Instant, peers: int) -> bool:
         """Whether the member is to be given up, in a view of so many peers."""

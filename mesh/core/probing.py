@@ -275,7 +275,7 @@ class Probing:
             member.told = NOTHING_TOLD  # what was told of it came from somebody else
         member.incarnation = message.incarnation
         if member.doubt is not None and message.incarnation > member.doubt.incarnation:
-            self._tell(turn, member, Tiding(peer=peer, incarnation=message.incarnation, state=State.ALIVE))
+            self._tell(turn, member, Tiding(peer=peer, incarnation=message.incarnation, state=int(State.ALIVE)))
 
     def _take_probed(self, turn: Turn, helper: PeerId, message: Probed) -> None:
         asked = self.probes.open.get(message.number)
@@ -372,7 +372,7 @@ class Probing:
         now, member = turn.now.instant, self._members[doubt.peer]
         if doubt.ripe(now, self._peers):
             self.given_up += 1
-            self._tell(turn, member, Tiding(peer=doubt.peer, incarnation=doubt.incarnation, state=State.GONE))
+            self._tell(turn, member, Tiding(peer=doubt.peer, incarnation=doubt.incarnation, state=int(State.GONE)))
             self.unwatch(doubt.peer)
             turn.tell(PeerGone(peer=doubt.peer))
             return
@@ -398,7 +398,7 @@ class Probing:
         if self._refuted_at is None or turn.now.instant - self._refuted_at >= REFUTED_MS:
             self._refuted_at = turn.now.instant
             self.probes.feel(1)
-        self._tidings.add(Tiding(peer=self._me, incarnation=self.incarnation, state=State.ALIVE))
+        self._tidings.add(Tiding(peer=self._me, incarnation=self.incarnation, state=int(State.ALIVE)))
         self._stir(turn, 1)
 
     # Telling.
