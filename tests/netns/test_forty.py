@@ -35,9 +35,9 @@ def forty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FarMesh, N
         yield made
 
 
-def scene_of(directory: Path, *, ms: int) -> Path:
-    """Write a scene that gives every peer something to do."""
-    return write_scene(directory / "shot", f"frames 1 {FRAMES}\nms {ms}")
+def scene_of(directory: Path, *, ms: int, frames: int = FRAMES) -> Path:
+    """Write a scene, by default one that gives every peer something to do."""
+    return write_scene(directory / "shot", f"frames 1 {frames}\nms {ms}")
 
 
 def authors(peer: StagedPeer, job: str) -> set[str]:
@@ -45,12 +45,18 @@ def authors(peer: StagedPeer, job: str) -> set[str]:
     return {name for _, name, _ in peer.standing(job)}
 
 
-def refuse_disagreement(mesh: FarMesh, job: str, scene: Path) -> None:
+def refuse_disagreement(mesh: FarMesh, job: str, scene: Path, frames: int = FRAMES) -> None:
     """Wait until a job is over everywhere, and fail unless each frame counts once and all name the same picture."""
-    until("all know of the seal", lambda: all(peer.job(job)["state"] == "sealed" for peer in mesh.peers), JOB_S)
-    until("all agree", lambda: mesh.agree(job))
-    assert [frame for frame, _, _ in mesh.peers[0].standing(job)] == list(range(1, FRAMES + 1))
-    refuse_wrong_frames(scene, range(1, FRAMES + 1))
+    try:
+        until("all know of the seal", lambda: all(peer.job(job)["state"] == "sealed" for peer in mesh.peers), JOB_S)
+        until("all agree", lambda: mesh.agree(job))
+    except AssertionError as error:
+        for peer in mesh.peers:
+            row = peer.job(job)
+            error.add_note(f"{peer.name}: {row['state']}, {row['counting']} counting, {row['safe']} safe")
+        raise
+    assert [frame for frame, _, _ in mesh.peers[0].standing(job)] == list(range(1, frames + 1))
+    refuse_wrong_frames(scene, range(1, frames + 1))
 
 
 def test_all_know_each_other_and_render_whoever_submits(forty: tuple[FarMesh, Network], tmp_path: Path) -> None:
@@ -94,14 +100,14 @@ def test_halves_merge_although_one_knows_no_address_that_is_right(
     mesh.move(wires, near, told=True)
     for side in (near, far):
         until("a side is one", lambda side=side: all_connected(side), JOB_S)
-    scenes = [scene_of(tmp_path / side[0].name, ms=500) for side in (near, far)]
+    scenes = [scene_of(tmp_path / side[0].name, ms=500, frames=PEERS) for side in (near, far)]
     jobs = [side[0].submit(scene) for side, scene in zip((near, far), scenes, strict=True)]
     for side, job in zip((near, far), jobs, strict=True):
         until("a side goes on", lambda side=side, job=job: authors(side[0], job), JOB_S)
     wires.heal()
     until_one(mesh.peers, MERGED_S)
     for job, scene in zip(jobs, scenes, strict=True):
-        refuse_disagreement(mesh, job, scene)
+        refuse_disagreement(mesh, job, scene, PEERS)
 
 
 def test_whoever_starts_again_under_another_address_is_found_by_all(forty: tuple[FarMesh, Network]) -> None:

@@ -10,8 +10,11 @@ from tests.support.staged import StagedPeer, all_connected, stop_all, until
 PORT = 40_001
 """The same on every host, as where one port was opened: a loopback address names another peer on each of them."""
 
-AT_ONCE = 8
-"""Processes that start together: each is a second of one core until it listens."""
+READY_S = 120.0
+"""A process that starts beside forty others, which are at work, is in no hurry."""
+
+AT_ONCE = 4
+"""Processes that start together: each keeps a core busy for one to three seconds, longer in a larger mesh."""
 
 
 def peer_on(
@@ -45,7 +48,7 @@ def start_all(peers: Sequence[StagedPeer], *, token: str = "", at: Sequence[tupl
         for peer in peers[begin : begin + AT_ONCE]:
             peer.start(token=token, peers=at)
         for peer in peers[begin : begin + AT_ONCE]:
-            peer.wait_ready()
+            peer.wait_ready(READY_S)
 
 
 class FarMesh:

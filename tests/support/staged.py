@@ -78,7 +78,7 @@ class StagedPeer:
         with self.process.stdin as stdin:
             stdin.write(token.encode())
 
-    def wait_ready(self) -> Answer:
+    def wait_ready(self, within_s: float = PATIENCE_S) -> Answer:
         """Wait until the peer says that it is ready, and return its status."""
 
         def said() -> Answer | None:
@@ -86,7 +86,7 @@ class StagedPeer:
             line, end, _ = (self.directory / "said").read_text("utf-8").partition("\n")
             return json.loads(line) if end else None
 
-        return wait_for(f"{self.name} is ready", said, PATIENCE_S)
+        return wait_for(f"{self.name} is ready", said, within_s)
 
     @property
     def running(self) -> "subprocess.Popen[bytes]":
