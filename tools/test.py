@@ -313,7 +313,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         description="Run the project's checks and tests.",
         epilog="What stands after -- goes to pytest: tools/test.py unit -- -k fold",
     )
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of: {', '.join(names)} (default: all but forty, a soak)")
+    which = f"of: {', '.join(names)} (default: all but forty, a soak)"
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=which)
     parser.add_argument("--stop", action="store_true", help="stop after the first stage that fails")
     own, rest = list(argv), []
     if "--" in own:

@@ -14,7 +14,10 @@ from typing import Any
 
 from mesh.cli.compose import Plan
 from mesh.cli.compose.peer import run
+from mesh.ground.ids import PeerId
+from mesh.node.channels import Channels
 from mesh.ports.desk import StatusAnswer
+from mesh.wire.messages import Carried
 from sim.stagehand import Stagehand
 from tests.support.garbling import GarbledAnswers
 
@@ -31,6 +34,11 @@ def plan_of(said: dict[str, Any], invite: str) -> Plan:
         beacon=said["beacon"],
         peers=tuple((host, port) for host, port in said["peers"]),
     )
+
+
+def carries_nothing(_channels: Channels, _peer: PeerId, _carried: Carried) -> bool:
+    """Be as a peer that has no channels that would do."""
+    return False
 
 
 def note(notes: int, frame: int) -> None:
@@ -51,6 +59,8 @@ def main() -> None:
 
     stagehand = functools.partial(Stagehand, note=functools.partial(note, notes))
     through = GarbledAnswers if said["garbles"] else lambda datagrams: datagrams
+    if said["garbles"]:  # so that every answer leaves by datagram, and none of them unchanged
+        Channels.carry = carries_nothing
     run(plan_of(said, sys.stdin.read()), ready, say, make_renderer=stagehand, through=through)
 
 
