@@ -15,6 +15,9 @@ DHT_SAME_INVITE = 8
 DHT_SAME_RANGE = 8
 """The same for one address range, an IPv4 /24 or an IPv6 /64: a desk's own network, or one bad neighbour."""
 
+DHT_SAME_NEAR = DHT_COPIES // 2
+"""Where more than so many of the nearest share an invite or a range, the nearest beyond them are taken, too."""
+
 DHT_PARALLEL = 3
 """Questions of one look-up under way at once; those that are late do not count, so that a dead peer holds none up."""
 

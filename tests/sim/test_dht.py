@@ -57,5 +57,6 @@ def test_twenty_identities_of_one_invite_around_a_victim_blind_neither_it_nor_ot
         for bucket in node.dht.table.buckets():
             assert len(bucket) <= DHT_BUCKET
             assert sum(neighbour.peer in mean for neighbour in bucket) <= DHT_SAME_INVITE
+    assert read_all(crowd, [(other, victim) for other in others]) >= 95
     assert read_all(crowd, [(victim, other) for other in others]) >= 95
     assert read_all(crowd, [(one, others[(7 * at + 3) % len(others)]) for at, one in enumerate(others)]) >= 90

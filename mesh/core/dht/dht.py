@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mesh.core.dht.endpoints import addresses_of, believed, endpoint_of, is_loopback
+from mesh.core.dht.kin import Kin
 from mesh.core.dht.lookup import Candidate, Lookup
 from mesh.core.dht.questions import Asked, Questions
 from mesh.core.dht.storage import Shelf, newer, pointer_problem
@@ -204,6 +205,8 @@ class Dht:
         given_up = timer.number not in self.questions.open
         if given_up:
             self._fail(turn, asked)
+        if given_up and asked.lookup is None:
+            self._go_on(turn)
         running = self._running.get(asked.lookup) if asked.lookup is not None else None
         if running is not None and asked.lookup is not None:
             (running.lookup.failed if given_up else running.lookup.late)(asked.peer)
@@ -253,7 +256,7 @@ class Dht:
 
     def _told(self, target: bytes, asker: PeerId, *, loopback: bool) -> tuple[Node, ...]:
         nodes = []
-        for near in self.table.closest(target, but=asker):
+        for near in self.table.unlike(target, but=asker):
             endpoints = [endpoint for endpoint in near.endpoints if loopback or not is_loopback(endpoint)]
             if endpoints:
                 nodes.append(Node(peer=near.peer, endpoints=tuple(endpoints[:MAX_NODE_ENDPOINTS])))
@@ -364,10 +367,10 @@ class Dht:
     def _start(self, turn: Turn, purpose: Purpose, target: bytes, told: Iterable[Candidate] = ()) -> None:
         if any(one.purpose is purpose and one.lookup.target == target for one in self._running.values()):
             return
-        lookup = Lookup(target, self.me, reads=purpose is Purpose.READ)
+        lookup = Lookup(target, self.me, reads=purpose is Purpose.READ, kin=self._kin)
         running = Running(lookup=lookup, purpose=purpose)
         if len(self._running) < DHT_LOOKUPS:
-            nearest = self.table.closest(target) or self.table.neighbours()
+            nearest = self.table.unlike(target) or self.table.neighbours()
             lookup.learn(Candidate(near.peer, near.endpoints, None) for near in nearest)
             lookup.learn(told)
         self._last += 1
@@ -377,7 +380,7 @@ class Dht:
     def _advance(self, turn: Turn, number: int, running: Running) -> None:
         """Ask whom it helps to ask now; end the look-up when there is nobody."""
         lookup = running.lookup
-        if not lookup.over:
+        if not lookup.over or self._introducing(running):
             for candidate in lookup.next():
                 name = self.questions.number()
                 question: FindNodes | FindPointers = (
@@ -390,6 +393,22 @@ class Dht:
         self._running.pop(number, None)
         self._end(turn, running)
 
+    def _introducing(self, running: Running) -> bool:
+        """Whether it is still being asked who some of the nearest are: they may all be one person's."""
+        lookup = running.lookup
+        if running.purpose not in (Purpose.READ, Purpose.PUBLISH) or lookup.agreed:
+            return False
+        return any(self._members.chain(one.peer) is None and self._is_asked(one.peer) for one in lookup.nearest())
+
+    def _go_on(self, turn: Turn) -> None:
+        """Let look-ups go on that waited to hear who somebody is."""
+        for number, running in list(self._running.items()):
+            self._advance(turn, number, running)
+
+    def _kin(self, candidate: Candidate) -> Kin:
+        chain = self._members.chain(candidate.peer)
+        return self.table.kin_by(let_in_by(chain) if chain else None, candidate.endpoints)
+
     def _take(self, turn: Turn, asked: Asked, answer: Answer, *, loopback: bool) -> None:
         if isinstance(answer, PointerStored):
             if answer.sequence:
@@ -397,8 +416,10 @@ class Dht:
             else:
                 self._holders.pop(asked.peer, None)
             return
-        if asked.lookup is None and isinstance(answer, NodesFound):
-            self._look_around(turn, asked.peer, answer.nodes, loopback=loopback)
+        if asked.lookup is None:
+            if isinstance(answer, NodesFound):
+                self._look_around(turn, asked.peer, answer.nodes, loopback=loopback)
+            self._go_on(turn)
         running = self._running.get(asked.lookup) if asked.lookup is not None else None
         if running is None or asked.lookup is None or isinstance(answer, NodePong):
             return

@@ -2,8 +2,9 @@
 
 Theory: the nearest nodes that are known are asked; what they tell is nearer. There are no rounds: whenever fewer than
 `DHT_PARALLEL` questions are under way the next one leaves, and a late one does not count, so that a dead node delays
-nobody. The look-up ends when the nearest `DHT_COPIES` of all that are alive have answered; one that reads also when
-`DHT_AGREEING` of them had the pointer. Reading takes the union of the authors, and of each the highest sequence.
+nobody. The look-up ends when the nearest `DHT_COPIES` of all that are alive have answered, and where many of these are
+kin, some that are nearest beyond them; one that reads also when `DHT_AGREEING` of them had the pointer. Reading takes
+the union of the authors, and of each the highest sequence.
 
 Invariants: a node is asked once. At most `DHT_QUESTIONS` are asked and `DHT_CANDIDATES` considered, whatever is told.
 Nodes by the word of one that told of `DHT_LIES` silent ones and of none that answers are not asked at all.
@@ -11,11 +12,12 @@ Nodes by the word of one that told of `DHT_LIES` silent ones and of none that an
 The heap of nodes by distance is `kademlia`'s. The module must not know how questions travel, nor any clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kademlia.node import Node, NodeHeap
 
+from mesh.core.dht.kin import Kin, spread
 from mesh.core.dht.storage import newer
 from mesh.ground.dht_limits import (
     DHT_AGREEING,
@@ -49,12 +51,18 @@ class Candidate(Node):
         """By whose word it is here; None: this peer's own table."""
 
 
+def _alone(candidate: Candidate) -> Kin:
+    """Say that a node has no kin."""
+    return Kin(invite=None, range=bytes(candidate.id))
+
+
 class Lookup:
     """The state of one look-up."""
 
-    def __init__(self, target: bytes, me: PeerId, *, reads: bool) -> None:
+    def __init__(self, target: bytes, me: PeerId, *, reads: bool, kin: Callable[[Candidate], Kin] = _alone) -> None:
         self.target = target
         self.reads = reads
+        self._kin = kin
         self.asked = 0
         self.pointers: dict[PeerId, Signed[Pointer]] = {}
         self._heap = NodeHeap(Node(target), DHT_COPIES)
@@ -80,7 +88,9 @@ class Lookup:
     def next(self) -> list[Candidate]:
         """Return whom to ask now; they count as asked from here on."""
         found: list[Candidate] = []
-        for candidate in self._heap.get_uncontacted():
+        for candidate in self._wanted():
+            if candidate.id in self._heap.contacted:
+                continue
             if self._under_way() >= DHT_PARALLEL or self.asked >= DHT_QUESTIONS:
                 break
             self._heap.mark_contacted(candidate)
@@ -126,17 +136,30 @@ class Lookup:
         self._heap.remove(gone)
 
     @property
+    def agreed(self) -> bool:
+        """Whether enough nodes had what is read."""
+        return self.reads and self._having >= DHT_AGREEING
+
+    @property
     def over(self) -> bool:
         """Whether nothing is left to ask that would help."""
-        if self.reads and self._having >= DHT_AGREEING:
+        if self.agreed:
             return True
         if self.asked >= DHT_QUESTIONS:
             return not self._under_way()
-        return all(node.peer in self._answered for node in self._heap)
+        return all(node.peer in self._answered for node in self._wanted())
 
     def nearest(self) -> list[Candidate]:
-        """Return the nearest that answered, nearest first: whoever stores, stores there."""
-        return [node for node in self._heap if node.peer in self._answered]
+        """Return the nearest that answered, and those beyond their kin: whoever stores, stores there."""
+        return [node for node in self._wanted() if node.peer in self._answered]
+
+    def _wanted(self) -> list[Candidate]:
+        """Return whose answers end the look-up, those that are alive: the nearest, and the nearest beyond their kin."""
+        nearest: list[Candidate] = list(self._heap)
+        unlike = spread(nearest, self._kin, DHT_COPIES)
+        if len(unlike) < len(nearest):
+            unlike = spread((node for _, node in sorted(self._heap.heap)), self._kin, DHT_COPIES)
+        return list(dict.fromkeys((*nearest, *unlike)))
 
     def _under_way(self) -> int:
         return sum(not late for late in self._waiting.values())

@@ -12,6 +12,7 @@ The module must not know how peers are asked, nor when.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
 
 from mesh.core.dht.endpoints import range_of
+from mesh.core.dht.kin import Kin, spread
 from mesh.ground.dht_limits import (
     DHT_BUCKET,
     DHT_COPIES,
@@ -102,6 +104,13 @@ def _crowded(node: Neighbour, others: Iterable[Neighbour]) -> bool:
     return by_invite >= DHT_SAME_INVITE or by_range >= DHT_SAME_RANGE
 
 
+def _common(marks: Iterable[bytes]) -> bytes | None:
+    """Return what more than half share; None: there is no such mark."""
+    counted = Counter(marks)
+    mark = max(counted, key=lambda one: counted[one], default=None)
+    return mark if mark is not None and 2 * counted[mark] > counted.total() else None
+
+
 class Tree(RoutingTable):
     """The buckets."""
 
@@ -143,6 +152,8 @@ class Table:
         self.me = me
         self._own = Node(dht_id(me))
         self._tree = Tree(self._own)
+        self._common: Kin | None = None
+        """What more than half of the table shares; None: to be counted anew."""
 
     def __len__(self) -> int:
         return sum(map(len, self._tree.buckets))
@@ -156,6 +167,7 @@ class Table:
         """Take a peer that just answered; tell whether it has a place."""
         if neighbour.id == self._own.id:
             return False
+        self._common = None
         there = self._bucket(neighbour.peer)[neighbour.id]
         if there is not None and there.peer != neighbour.peer:
             return False
@@ -166,6 +178,7 @@ class Table:
         before = neighbour.range
         neighbour.endpoints = endpoints
         if neighbour.range != before:
+            self._common = None
             self._tree.remove_contact(neighbour)
             self._tree.add_contact(neighbour)
 
@@ -173,6 +186,7 @@ class Table:
         """Forget a peer."""
         neighbour = self.get(peer)
         if neighbour is not None:
+            self._common = None
             self._tree.remove_contact(neighbour)
 
     def oldest_beside(self, peer: PeerId) -> Neighbour | None:
@@ -189,6 +203,27 @@ class Table:
             if not node.fails and node.peer != but
         )
         return heapq.nsmallest(count, sound, key=lambda node: int(node.long_id) ^ at)
+
+    def unlike(self, target: bytes, but: PeerId | None = None, count: int = DHT_COPIES) -> list[Neighbour]:
+        """Return `count` peers as `closest` does, but few of them kin, as long as there are others."""
+        nearest = self.closest(target, but, count)
+        if len(spread(nearest, self.kin, count)) == len(nearest):
+            return nearest
+        ordered = self.closest(target, but, len(self))
+        return list(dict.fromkeys((*spread(ordered, self.kin, count), *ordered)))[:count]
+
+    def kin(self, neighbour: Neighbour) -> Kin:
+        """Return whose kin a peer is here."""
+        return self.kin_by(neighbour.invite, neighbour.endpoints)
+
+    def kin_by(self, invite: bytes | None, endpoints: tuple[Endpoint, ...]) -> Kin:
+        """Return what counts as kinship here: what most of the table shares says nothing about anybody."""
+        if self._common is None:
+            there = self.neighbours()
+            self._common = Kin(invite=_common(one.invite for one in there), range=_common(one.range for one in there))
+        range_ = range_of(endpoints[0])
+        common = self._common
+        return Kin(invite=None if invite == common.invite else invite, range=None if range_ == common.range else range_)
 
     def neighbours(self) -> list[Neighbour]:
         """Return everybody who has a place."""

@@ -6,6 +6,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.core.dht.kin import Kin
 from mesh.core.dht.lookup import Candidate, Lookup
 from mesh.ground.dht_limits import (
     DHT_AGREEING,
@@ -14,6 +15,7 @@ from mesh.ground.dht_limits import (
     DHT_LIES,
     DHT_PARALLEL,
     DHT_QUESTIONS,
+    DHT_SAME_NEAR,
 )
 from mesh.ground.ids import PeerId
 from mesh.wire.lookups import Endpoint, dht_id
@@ -151,6 +153,40 @@ def test_whatever_is_told_it_ends_and_asks_nobody_twice(data: st.DataObject) -> 
     assert len(everybody) == len(set(everybody)) <= DHT_QUESTIONS
     assert len(lookup._met) <= DHT_CANDIDATES
     assert len(lookup.nearest()) <= DHT_COPIES
+
+
+def test_where_the_nearest_are_kin_the_nearest_beyond_them_are_asked_too() -> None:
+    kin = dict.fromkeys(range(1, 21), b"one invite")
+
+    def kin_of(candidate: Candidate) -> Kin:
+        return Kin(invite=kin.get(int.from_bytes(candidate.peer[:4], "big")), range=None)
+
+    ann = Cast().actor("ann")
+    lookup = Lookup(TARGET, ME, reads=True, kin=kin_of)
+    lookup.learn(known(*range(1, 31)))
+    everybody: list[int] = []
+    while not lookup.over:
+        for one in asked(lookup):
+            everybody.append(one)
+            lookup.answered(peer(one), (), (pointer(ann),) if one > len(kin) else ())
+    beyond = [one for one in everybody if one > len(kin)]
+    assert everybody[:DHT_COPIES] == list(range(1, DHT_COPIES + 1))
+    assert beyond == list(range(len(kin) + 1, len(kin) + 1 + len(beyond)))
+    assert DHT_AGREEING <= len(beyond) <= DHT_COPIES - DHT_SAME_NEAR
+    assert len(everybody) == DHT_COPIES + len(beyond), "of the kin nobody farther off is asked"
+    assert ann.id in lookup.pointers
+
+
+def test_who_stores_stores_with_kin_and_beyond_them() -> None:
+    lookup = Lookup(
+        TARGET, ME, reads=False, kin=lambda one: Kin(invite=b"one" if one.peer < peer(10) else None, range=None)
+    )
+    lookup.learn(known(*range(1, 31)))
+    while not lookup.over:
+        for one in asked(lookup):
+            lookup.answered(peer(one), (), ())
+    stored = [int.from_bytes(one.peer[:4], "big") for one in lookup.nearest()]
+    assert stored == [*range(1, DHT_COPIES + 1), *range(10, 10 + DHT_COPIES - DHT_SAME_NEAR)]
 
 
 def test_it_never_asks_oneself() -> None:

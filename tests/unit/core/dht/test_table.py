@@ -13,6 +13,7 @@ from mesh.ground.dht_limits import (
     DHT_BUCKET,
     DHT_COPIES,
     DHT_SAME_INVITE,
+    DHT_SAME_NEAR,
     DHT_SAME_RANGE,
 )
 from mesh.ground.ids import PeerId
@@ -165,3 +166,28 @@ def test_one_that_did_not_answer_is_not_told_on_and_one_that_waits_takes_its_pla
     assert oldest not in table.closest(oldest.id, count=3)
     table.remove(oldest.peer)
     assert table.get(bucket_mates[-1]) is not None
+
+
+def test_those_that_are_told_are_not_all_kin_as_long_as_there_are_others() -> None:
+    table = full(100)
+    target = dht_id(table.closest(bytes(20))[0].peer)
+    crowd = [
+        neighbour(PeerId(target[:3] + bytes((number,)) + bytes(28)), invite=b"one") for number in range(DHT_SAME_INVITE)
+    ]
+    for one in crowd:
+        assert table.add(one)
+    assert {one.peer for one in table.closest(target)} & {one.peer for one in crowd}
+    told = table.unlike(target)
+    assert sum(one.invite == b"one" for one in told) == DHT_SAME_NEAR
+    assert len(told) == DHT_COPIES
+
+
+@given(target=st.binary(min_size=20, max_size=20))
+def test_where_most_came_by_one_invite_that_says_nothing(target: bytes) -> None:
+    table = Table(ME)
+    for number in range(60):
+        table.add(neighbour(peer(number), invite=b"studio", place=b"\x0a\x00\x01"))
+    table.add(neighbour(peer(60), invite=b"other"))
+    assert table.unlike(target) == table.closest(target)
+    table.remove(peer(60))
+    assert table.unlike(target) == table.closest(target)
