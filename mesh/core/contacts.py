@@ -94,6 +94,7 @@ class Contacting:
         """How often an address that a person gave was tried since there was last anybody."""
         self._tell_at: Instant | None = None
         """When somebody is told again whom we know."""
+        self._write_at = Instant(0)
         self._number = 0
         self._strange: dict[Address, None] = {}
         self.patient = False
@@ -323,9 +324,13 @@ class Contacting:
         self._dial_links(turn)
         self._part(turn)
         self._tell_again(turn)
+        writes = turn.now.instant >= self._write_at
+        if writes:
+            self._write_at = later(turn.now.instant, _MOVED_AGAIN_MS)
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
-            self._keep(turn, peer, known)
+            if writes:
+                self._keep(turn, peer, known)
             if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
             elif known.asked_at is not None or not known.round_trips_ms:

@@ -293,7 +293,7 @@ class Offers:
             others[wanted.asked] = None
         for other in (peer, *others):
             self._ask(turn, other)
-        if gone and not asked:
+        if not asked and not self._waiting[peer]:
             del self._asked[peer], self._waiting[peer]
 
     def _chases(self, turn: Turn, what: bytes) -> bool:

@@ -116,27 +116,32 @@ class Views:
     def job(self, now: Now, job: JobId) -> JobView:
         """Return one job; raises `KeyError` where it is unknown."""
         ledger = self._ledger.jobs[job]
-        told = self._claims.following[job].told if job in self._claims.following else None
         whole = self._sync.takes_part(ledger, now)
+        heard = self._claims.following[job].told if job in self._claims.following else None
+        told = None if whole else heard
         docket = self._leases.dockets.get(job)
         own = self._delivery.own(job)
         sealed = ledger.sealed
-        counting = ledger.counting if whole or told is None else max(ledger.counting, told.counting)
+        counting = ledger.counting if told is None else max(ledger.counting, told.counting)
         if sealed is not None:
             counting = sum(task.result is not None for task in sealed[1].tasks)
-        running = self._rendering(docket, told)
+        running = self._rendering(docket, heard)
         waits = not (running or ledger.ended or counting == ledger.tasks)
-        stopped = ledger.stopped if whole or told is None else max(ledger.stopped, told.stopped)
+        stopped = ledger.stopped if told is None else max(ledger.stopped, told.stopped)
+        safe = self._holding.safe_count(job)
+        state = _state(ledger, counting, running, stopped)
+        if state is JobState.RENDERED and told is not None and told.ended:
+            state = JobState.SEALED
         return JobView(
             job=job,
             record=ledger.job,
             submitter=ledger.submitter,
             mine=ledger.submitter == self._directory.me,
-            state=_state(ledger, counting, running, stopped),
+            state=state,
             tasks=ledger.tasks,
             counting=counting,
             running=0 if ledger.ended else running,
-            safe=self._holding.safe_count(job),
+            safe=safe if told is None else max(safe, told.safe),
             stopped=stopped,
             delivered=self._delivery.delivered(job),
             durable=self._jobs.durable(ledger, now),
@@ -144,7 +149,7 @@ class Views:
             may_go=self._jobs.may_go(ledger, now),
             only_here=not self._directory.heard_within(now.wall, HEARD_MS),
             keeping=self._keepers.marked(job, now),
-            median_ms=ledger.median_ms or (told.median_ms if told else 0),
+            median_ms=ledger.median_ms or (heard.median_ms if heard else 0),
             problems=self._problems(ledger, waits=waits),
             unwritten=self._unwritten(own) if own is not None else (),
             blocked=len(own.in_the_way) if own is not None else 0,

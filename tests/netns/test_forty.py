@@ -45,17 +45,25 @@ def authors(peer: StagedPeer, job: str) -> set[str]:
     return {name for _, name, _ in peer.standing(job)}
 
 
+def standings(mesh: FarMesh, job: str) -> list[tuple[tuple[int, str, int], ...]]:
+    """Return what each peer knows of a job's frames."""
+    return [tuple(peer.standing(job)) for peer in mesh.peers]
+
+
 def refuse_disagreement(mesh: FarMesh, job: str, scene: Path, frames: int = FRAMES) -> None:
-    """Wait until a job is over everywhere, and fail unless each frame counts once and all name the same picture."""
+    """Wait until a job is over everywhere, and fail unless each frame counts once and all name the same picture.
+
+    Who had no part in a job knows that it is over, and is not told who rendered what.
+    """
     try:
         until("all know of the seal", lambda: all(peer.job(job)["state"] == "sealed" for peer in mesh.peers), JOB_S)
-        until("all agree", lambda: mesh.agree(job))
+        until("all agree", lambda: len(told := {*standings(mesh, job)} - {()}) == 1 and len(max(told)) == frames)
     except AssertionError as error:
         for peer in mesh.peers:
             row = peer.job(job)
             error.add_note(f"{peer.name}: {row['state']}, {row['counting']} counting, {row['safe']} safe")
         raise
-    assert [frame for frame, _, _ in mesh.peers[0].standing(job)] == list(range(1, frames + 1))
+    assert [frame for frame, _, _ in max(standings(mesh, job))] == list(range(1, frames + 1))
     refuse_wrong_frames(scene, range(1, frames + 1))
 
 

@@ -67,8 +67,24 @@ def test_a_peer_that_only_follows_sees_its_keepers_numbers(cast: Cast) -> None:
     rig.hear(ann, window)
     view = rig.peer.job_view(rig.now, job)
     assert view is not None
-    assert (view.counting, view.running, view.stopped, view.median_ms) == (20, 3, 1, 70)
+    assert (view.counting, view.running, view.stopped, view.safe, view.median_ms) == (20, 3, 1, 9, 70)
     assert view.state is JobState.RENDERING
+
+
+@pytest.mark.parametrize(("ended", "state"), [(False, JobState.RENDERED), (True, JobState.SEALED)])
+def test_a_peer_that_only_follows_sees_that_the_job_is_over(cast: Cast, *, ended: bool, state: JobState) -> None:
+    ann = cast.actor("ann")
+    rig = Rig(cast)
+    rig.meet(ann)
+    head = cast.head(ann, frames=50)
+    job = rig.learn(head, ann, by=ann)
+    window = Window(
+        job=job, open=(), slots=5, unclaimed=0, running=0, counting=50, stopped=0, safe=50, median_ms=70, ended=ended
+    )
+    rig.hear(ann, window)
+    view = rig.peer.job_view(rig.now, job)
+    assert view is not None
+    assert view.state is state
 
 
 def test_a_jobs_state_follows_its_records(cast: Cast) -> None:
