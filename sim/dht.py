@@ -90,7 +90,8 @@ class Node:
         self.turn(lambda turn: self.whereabouts.on_started(turn, started))
         for _ in range(min(2, len(others))):
             other = others[crowd.draws.below(len(others))]
-            self.directory.peers[other.id] = Known(addresses=(other.address,), connected=True)
+            self.directory.peers[other.id] = Known(addresses=(other.address,))
+            self.directory.connect(other.id)
             met = nt.PeerReached(peer=other.id, boot=Boot(bytes(16)), restarted=False)
             self.turn(partial(self._meet, met))
         crowd.after(crowd.draws.below(HEARTBEAT_MS), self.tick)

@@ -80,7 +80,8 @@ class Node:
 
     def meet(self, other: "Node") -> None:
         """Have a channel with another node, on which nothing is ever said."""
-        self.directory.peers[other.id] = Known(addresses=(other.address,), connected=True)
+        self.directory.peers[other.id] = Known(addresses=(other.address,))
+        self.directory.connect(other.id)
         self.probing.watch(other.id)
 
     def hear(self, event: DatagramHeard) -> None:
@@ -112,7 +113,7 @@ class Node:
         act(turn, *arguments)
         for note in turn.notes:
             assert isinstance(note, PeerGone)
-            self.directory.peers[note.peer].connected = False
+            self.directory.disconnect(note.peer)
             crowd.given_up(self, note.peer)
         for effect in turn.effects:
             if isinstance(effect, SendDatagram):

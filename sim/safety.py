@@ -279,6 +279,8 @@ class Safety:
             views = host.core.task_views(job)
             if seen is None or seen.state is not JobState.SEALED or not views:
                 continue
+            if not host.core.ledger.jobs[job].seals:
+                continue  # it only follows, and was told that the job is over, not what stands
             if first is None:
                 first = (host.name, views)
                 continue

@@ -35,7 +35,7 @@ from mesh.core.notes import (
 )
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
-from mesh.core.view import LINKS_NEAREST, OPENING_MS, View, distance
+from mesh.core.view import OPENING_MS, View, distance, introductions
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
 from mesh.ground.limits import (
@@ -60,9 +60,6 @@ assert QUIET_MS + MUTE_MS < LEASE_MS
 
 _KNOWS_MANY = 32
 """A peer with so many channels hears of others by the rounds of probing soon enough."""
-
-CONTACTS_TOLD = 16
-"""Peers that one tells a newcomer of: those nearest to it, and others by lot; each of them tells of others again."""
 
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
@@ -130,7 +127,7 @@ class Contacting:
         restarted = known.boot is not None and known.boot != event.boot
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
-        known.connected = True
+        self._directory.connect(event.peer)
         known.left = known.dialling = known.greeted = known.parted = False
         known.dialled = event.address is not None
         if known.dialled:
@@ -164,7 +161,7 @@ class Contacting:
         known = self._known(event.peer)
         if not known.connected:
             return
-        known.connected = False
+        self._directory.disconnect(event.peer)
         known.asked_at = None
         known.left = event.clean and not known.parted
         turn.tell(PeerLost(peer=event.peer))
@@ -182,7 +179,7 @@ class Contacting:
         """Close the channels of those who were thrown out; to all others here they are dead."""
         for peer in note.peers:
             known = self._known(peer)
-            known.connected = False
+            self._directory.disconnect(peer)
             known.asked_at = known.boot = known.available = None
             known.left = True
             turn.do(CloseChannel(peer=peer))
@@ -377,7 +374,7 @@ class Contacting:
                 turn.do(Knock(address=address))
 
     def _give_up(self, turn: Turn, peer: PeerId, known: Known) -> None:
-        known.connected = False
+        self._directory.disconnect(peer)
         known.asked_at = None
         known.pings.clear()
         turn.do(CloseChannel(peer=peer))
@@ -440,7 +437,8 @@ class Contacting:
         peer = self._view.surplus(turn.now.instant)
         if peer is not None:
             known = self._directory.peers[peer]
-            known.connected, known.parted, known.asked_at = False, True, None
+            known.parted, known.asked_at = True, None
+            self._directory.disconnect(peer)
             turn.send(peer, Parting())
             turn.do(CloseChannel(peer=peer))
             turn.tell(PeerLost(peer=peer))
@@ -457,12 +455,7 @@ class Contacting:
 
     def _tell_contacts(self, turn: Turn, peer: PeerId, known: Known) -> None:
         others = [contact for contact in self._directory.contacts(here=known.here) if contact.peer != peer]
-        if len(others) > CONTACTS_TOLD:
-            others.sort(key=lambda contact: distance(peer, contact.peer))
-            nearest, rest = others[:LINKS_NEAREST], others[LINKS_NEAREST:]
-            drawn = (rest.pop(turn.dice.below(len(rest))) for _ in range(CONTACTS_TOLD - LINKS_NEAREST))
-            others = [*nearest, *drawn]
-        for portion in portions(Contacts, "contacts", others):
+        for portion in portions(Contacts, "contacts", introductions(peer, others, turn.dice)):
             turn.send(peer, Contacts(contacts=portion))
 
     def _dial_later(self, turn: Turn, peer: PeerId, known: Known, after_ms: int) -> None:

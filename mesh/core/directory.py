@@ -1,5 +1,6 @@
 """What is known of other peers: read by every machine, changed by `Contacting` alone."""
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from mesh.ground.ids import Boot, PeerId
@@ -21,6 +22,7 @@ class Known:
     name: str = ""
     boot: Boot | None = None
     connected: bool = False
+    """Whether there is a channel to it; the directory sets it."""
     greeted: bool = False
     """Whether its hello has come on the present channel."""
     here: bool = False
@@ -53,8 +55,24 @@ class Directory:
     def __init__(self, me: PeerId) -> None:
         self.me = me
         self.peers: dict[PeerId, Known] = {}
+        self._connected: list[PeerId] = []
+        """Those of them with a channel, lowest id first: asked for many times a second, among thousands of others."""
         self.crowd = 0
         """How many peers there may be, in a mesh too large to be connected to all; 0: who is connected is everybody."""
+
+    def connect(self, peer: PeerId) -> None:
+        """Note that there is a channel to a peer."""
+        known = self.peers[peer]
+        if not known.connected:
+            known.connected = True
+            insort(self._connected, peer)
+
+    def disconnect(self, peer: PeerId) -> None:
+        """Note that the channel to a peer is gone."""
+        known = self.peers[peer]
+        if known.connected:
+            known.connected = False
+            del self._connected[bisect_left(self._connected, peer)]
 
     def connected(self, peer: PeerId) -> bool:
         """Whether a channel to `peer` is open; to oneself it always is."""
@@ -79,7 +97,7 @@ class Directory:
 
     def all_connected(self) -> list[PeerId]:
         """Return the others with a channel, lowest id first."""
-        return sorted(peer for peer, known in self.peers.items() if known.connected)
+        return list(self._connected)
 
     def heard_within(self, wall: WallTime, span_ms: int) -> list[PeerId]:
         """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave."""
@@ -91,8 +109,9 @@ class Directory:
 
     def slots_for(self, engine: EngineId) -> int:
         """Return how many slots of connected peers could render with `engine`."""
-        offers = [known.available for known in self.peers.values() if known.connected and known.available is not None]
-        return sum(offer.slots for offer in offers if engine in offer.engines and not (offer.draining or offer.paused))
+        offers = (self.peers[peer].available for peer in self._connected)
+        able = (offer for offer in offers if offer is not None and engine in offer.engines)
+        return sum(offer.slots for offer in able if not (offer.draining or offer.paused))
 
     def slots_of(self, peer: PeerId) -> int:
         """Return how many slots another peer says that it has; 0 before it said so."""
@@ -106,12 +125,12 @@ class Directory:
 
     def probe_ms(self) -> int:
         """Return the pause between tries of what may lead to another part of the mesh, once all goes well."""
-        there = max(self.crowd, 1 + sum(known.connected for known in self.peers.values()))
+        there = max(self.crowd, 1 + len(self._connected))
         return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * there)
 
     def round_trip_p99_ms(self) -> int | None:
         """Return the 99th percentile of recent round trips, or None before enough were measured."""
-        samples = sorted(trip for known in self.peers.values() if known.connected for trip in known.round_trips_ms)
+        samples = sorted(trip for peer in self._connected for trip in self.peers[peer].round_trips_ms)
         if len(samples) < SETTLE_SAMPLES:
             return None
         return samples[(len(samples) * 99) // 100]

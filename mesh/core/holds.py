@@ -229,8 +229,9 @@ class Holding:
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
         """Tell a keeper or submitter what this peer holds."""
         for job, ledger in self._ledger.jobs.items():
-            parties = (*self._keepers.of(job, turn.now), ledger.submitter)
-            if not ledger.seals and note.peer in parties:
+            if ledger.seals or not self._holds.get(job):
+                continue
+            if note.peer == ledger.submitter or note.peer in self._keepers.of(job, turn.now):
                 self._tell(turn, note.peer, job)
 
     def on_job_struck(self, turn: Turn, note: JobStruck) -> None:

@@ -28,6 +28,10 @@ def distance(peer: PeerId, job: JobId) -> int:
     return int.from_bytes(peer, "big") ^ int.from_bytes(job, "big")
 
 
+def _closest(peers: list[PeerId], job: JobId) -> list[PeerId]:
+    return sorted(peers, key=lambda peer: distance(peer, job))[:KEEPERS]
+
+
 class Keepers:
     """Choose keepers for this peer's needs, keep when asked, and find successors."""
 
@@ -53,20 +57,15 @@ class Keepers:
 
     def of(self, job: JobId, now: Now) -> list[PeerId]:
         """Return the peers that claims and records go to, closest first; this peer may be one."""
-        marked = self._meshset.live_marks(job, now.wall)
-        answering = [peer for peer in marked if self._directory.answers(peer, now.instant)]
+        answering = self._answering(job, now)
         if answering:
-            return sorted(answering, key=lambda peer: distance(peer, job))[:KEEPERS]
-        since = self._keeperless_since.get(job)
-        if since is None or now.instant - since < KEEPERLESS_MS:
-            return []
-        return self._closest_live(job, now)[:KEEPERS]
+            return _closest(answering, job)
+        return self._closest_live(job, now)[:KEEPERS] if self._keeperless(job, now) else []
 
     def company(self, ledger: JobLedger, now: Now) -> tuple[PeerId, ...]:
         """Return whom whoever has part in a job needs channels with: its closest marked keepers and its submitter."""
         marked = self._meshset.live_marks(ledger.id, now.wall)
-        closest = sorted(marked, key=lambda peer: distance(peer, ledger.id))[:KEEPERS]
-        return tuple(dict.fromkeys((*closest, ledger.submitter)))
+        return tuple(dict.fromkeys((*_closest(marked, ledger.id), ledger.submitter)))
 
     def closest(self, ledger: JobLedger, now: Now) -> PeerId | None:
         """Return the closest of those that said that they keep the job, whether it answers or not; None: nobody did."""
@@ -75,7 +74,17 @@ class Keepers:
 
     def acting(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among those that arbitrate the job."""
-        return self._directory.me in self.of(job, now)
+        answering = self._answering(job, now)
+        if answering:
+            return self._directory.me in _closest(answering, job)
+        if not self._keeperless(job, now):
+            return False
+        mine, closer = distance(self._directory.me, job), 0
+        for peer in self._directory.all_connected():  # mostly the first few are closer, of many
+            closer += distance(peer, job) < mine and self._directory.answers(peer, now.instant)
+            if closer >= KEEPERS:
+                return False
+        return True
 
     def parties(self, ledger: JobLedger, now: Now) -> list[PeerId]:
         """Return whom records and holds of a job are told: its keepers and its submitter, without this peer."""
@@ -140,9 +149,7 @@ class Keepers:
         mine = marks.get(self._directory.me)
         if mine is not None and mine.body.expires - now.wall < MARK_LIFE_MS - MARK_MS:
             self._mark(turn, job)
-        answering = [
-            peer for peer in self._meshset.live_marks(job, now.wall) if self._directory.answers(peer, now.instant)
-        ]
+        answering = self._answering(job, now)
         if answering:
             self._keeperless_since.pop(job, None)
         else:
@@ -169,6 +176,14 @@ class Keepers:
     def _just_marked(self, peer: PeerId, job: JobId, now: Now) -> bool:
         mark = self._meshset.marks[job][peer]
         return mark.body.expires - now.wall > MARK_LIFE_MS - KEEPERLESS_MS
+
+    def _answering(self, job: JobId, now: Now) -> list[PeerId]:
+        marked = self._meshset.live_marks(job, now.wall)
+        return [peer for peer in marked if self._directory.answers(peer, now.instant)]
+
+    def _keeperless(self, job: JobId, now: Now) -> bool:
+        since = self._keeperless_since.get(job)
+        return since is not None and now.instant - since >= KEEPERLESS_MS
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
         live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]

@@ -17,13 +17,18 @@ Invariants: the choice depends on who is known, never on who told. The module mu
 from collections.abc import Callable, Iterable
 
 from mesh.core.directory import Directory
+from mesh.ground.dice import Dice
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
 from mesh.ground.limits import EVERYBODY
 from mesh.wire.lookups import DHT_ID_BYTES, dht_id
+from mesh.wire.messages import Contact
 
 LINKS_NEAREST = 8
 """In a larger mesh: channels to the nearest peers by id, so that neighbours know each other."""
+
+CONTACTS_TOLD = 16
+"""Peers that one tells a newcomer of; each of them tells of others again."""
 
 EVERYBODY_LEAST = 4
 """With fewer channels a mesh would fall apart when one peer leaves."""
@@ -46,6 +51,7 @@ NEEDED_MS = MINUTE_MS
 SURPLUS_MS = 10 * MINUTE_MS
 """A channel that was of no use to who opened it for so long is closed."""
 
+assert LINKS_NEAREST < CONTACTS_TOLD
 assert LINKS_NEAREST < LINKS_LEAST < OPENINGS <= EVERYBODY
 
 _IDS = 1 << 8 * DHT_ID_BYTES
@@ -87,6 +93,16 @@ def crowd(me: PeerId, known: Iterable[PeerId]) -> int:
     if len(nearest) < _SAMPLE:
         return 1 + len(nearest)
     return 1 + (_SAMPLE - 1) * _IDS // max(1, nearest[_SAMPLE - 1])
+
+
+def introductions(peer: PeerId, contacts: list[Contact], dice: Dice) -> list[Contact]:
+    """Return of whom a peer is told: of all where they are few, else of those nearest to it, and others by lot."""
+    if len(contacts) <= CONTACTS_TOLD:
+        return contacts
+    ordered = sorted(contacts, key=lambda contact: distance(peer, contact.peer))
+    rest = ordered[LINKS_NEAREST:]
+    drawn = (rest.pop(dice.below(len(rest))) for _ in range(CONTACTS_TOLD - LINKS_NEAREST))
+    return [*ordered[:LINKS_NEAREST], *drawn]
 
 
 class View:

@@ -104,7 +104,8 @@ class DhtRig:
     def met(self, actor: Actor, number: int) -> None:
         """Have a channel with a member."""
         self.know(actor)
-        self.directory.peers[actor.id] = Known(addresses=(address(number),), connected=True)
+        self.directory.peers[actor.id] = Known(addresses=(address(number),))
+        self.directory.connect(actor.id)
         note = nt.PeerReached(peer=actor.id, boot=boot(actor.name), restarted=False)
         self.turn(lambda turn: self.whereabouts.on_peer_reached(turn, note))
 

@@ -2,13 +2,12 @@
 
 import pytest
 
-from mesh.core.contacts import CONTACTS_TOLD
 from mesh.core.directory import MUTE_MS, copies_for
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started, TwinMet
 from mesh.core.me import Me
 from mesh.core.peer import Peer
-from mesh.core.view import LINKS_NEAREST, distance
+from mesh.core.view import CONTACTS_TOLD, LINKS_NEAREST, distance
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import DIAL_BACK_MS, MAX_CONTACTS, REDIAL_MOST_MS, SETTLE_SAMPLES, SILENT_MS

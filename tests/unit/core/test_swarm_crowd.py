@@ -53,7 +53,10 @@ class Crowd:
         self._serial = itertools.count()
         self._dice = Dice(b"crowd")
         for host in self.hosts:
-            host.directory.peers = {other.id: Known(connected=True) for other in self.hosts if other is not host}
+            for other in self.hosts:
+                if other is not host:
+                    host.directory.peers[other.id] = Known()
+                    host.directory.connect(other.id)
         source = self.hosts[SOURCE]
         source.swarm.restore(tuple(self.sizes))
         source.pieces = {name: set(range(size)) for name, size in self.sizes.items()}
@@ -119,7 +122,7 @@ class Crowd:
         if number == SOURCE and self.dies_after is not None and self.sent[SOURCE] >= self.dies_after:
             source.alive = False
             for other in self.hosts[1:]:
-                other.directory.peers[source.id].connected = False
+                other.directory.disconnect(source.id)
         if not source.alive:
             failed = FetchFailed(op=effect.op, blob=effect.blob, full=True)
             self._do(host, lambda turn: host.swarm.on_fetch_failed(turn, failed))

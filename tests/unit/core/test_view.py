@@ -43,7 +43,8 @@ def peers(count: int) -> list[PeerId]:
 def view_of(connected: list[PeerId], nodes: Sequence[PeerId] = (), *, everybody: int = EVERYBODY) -> View:
     directory = Directory(ME)
     for peer in connected:
-        directory.peers[peer] = Known(connected=True, dialled=True)
+        directory.peers[peer] = Known(dialled=True)
+        directory.connect(peer)
     view = View(directory, lambda: nodes, everybody)
     view.choose(NOW)
     return view
@@ -116,16 +117,24 @@ def test_few_peers_are_counted() -> None:
     assert crowd(ME, peers(9)) == 10
 
 
+def meet_just(directory: Directory, count: int) -> None:
+    for peer in directory.all_connected():
+        directory.disconnect(peer)
+    directory.peers = {peer: Known() for peer in peers(count)}
+    for peer in directory.peers:
+        directory.connect(peer)
+
+
 def test_a_mesh_that_grows_and_shrinks_a_little_does_not_go_to_and_fro() -> None:
     directory = Directory(ME)
     view = View(directory, tuple, 40)
     seen = []
     for count in (38, 41, 39, 41, 38, 41):
-        directory.peers = {peer: Known(connected=True) for peer in peers(count)}
+        meet_just(directory, count)
         view.choose(NOW)
         seen.append(view.large)
     assert sum(one != other for one, other in pairwise(seen)) == 1
-    directory.peers = {peer: Known(connected=True) for peer in peers(10)}
+    meet_just(directory, 10)
     view.choose(NOW)
     assert not view.large
 
