@@ -43,6 +43,7 @@ from mesh.core.effects import (
     WritePage,
 )
 from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
+from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
 from mesh.ground.ids import BOOT_SIZE, Boot, JobId
@@ -70,6 +71,9 @@ class Core(Protocol):
 
     @property
     def members(self) -> Members: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
 
     def handle(self, now: Now, event: Event) -> list[Effect]: ...
 

@@ -45,25 +45,32 @@ def authors(peer: StagedPeer, job: str) -> set[str]:
     return {name for _, name, _ in peer.standing(job)}
 
 
-def standings(mesh: FarMesh, job: str) -> list[tuple[tuple[int, str, int], ...]]:
-    """Return what each peer knows of a job's frames."""
-    return [tuple(peer.standing(job)) for peer in mesh.peers]
+def named(mesh: FarMesh, job: str) -> dict[int, set[tuple[str, int]]]:
+    """Return for each frame the results that any peer names: who rendered it, and which attempt of it."""
+    found: dict[int, set[tuple[str, int]]] = {}
+    for peer in mesh.peers:
+        for frame, holder, attempt in peer.standing(job):
+            found.setdefault(frame, set()).add((holder, attempt))
+    return found
 
 
 def refuse_disagreement(mesh: FarMesh, job: str, scene: Path, frames: int = FRAMES) -> None:
     """Wait until a job is over everywhere, and fail unless each frame counts once and all name the same picture.
 
-    Who had no part in a job knows that it is over, and is not told who rendered what.
+    Who had no part in a job knows that it is over, and need not be told who rendered what.
     """
     try:
         until("all know of the seal", lambda: all(peer.job(job)["state"] == "sealed" for peer in mesh.peers), JOB_S)
-        until("all agree", lambda: len(told := {*standings(mesh, job)} - {()}) == 1 and len(max(told)) == frames)
+        until("all agree", lambda: all(len(results) == 1 for results in named(mesh, job).values()))
     except AssertionError as error:
         for peer in mesh.peers:
             row = peer.job(job)
             error.add_note(f"{peer.name}: {row['state']}, {row['counting']} counting, {row['safe']} safe")
         raise
-    assert [frame for frame, _, _ in max(standings(mesh, job))] == list(range(1, frames + 1))
+    told = named(mesh, job)
+    assert sorted(told) == list(range(1, frames + 1))
+    whole = {peer.name for peer in mesh.peers if len(peer.standing(job)) == frames}
+    assert whole >= {holder for results in told.values() for holder, _ in results}, "whoever rendered knows all"
     refuse_wrong_frames(scene, range(1, frames + 1))
 
 
