@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender
 from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, PauseAsked, Rendered, StopAsked
-from mesh.core.ledger import JobLedger
+from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
 from mesh.core.status import JobView, MeshView, TaskState, TaskView
@@ -45,6 +45,11 @@ class Cheat:
     def members(self) -> Members:
         """Pass a question on."""
         return self.inner.members
+
+    @property
+    def ledger(self) -> Ledger:
+        """Pass a question on."""
+        return self.inner.ledger
 
     def mesh_view(self, now: Now) -> MeshView:
         """Pass a question on."""
