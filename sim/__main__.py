@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from mesh.ground.errors import MeshError
-from sim.crowd_measures import QUICK, Course, measure
+from sim.crowd_measures import QUICK, course_for, measure
 from sim.crowd_report import as_json, kinds, missed, table
 from sim.named import NAMED
 from sim.probes import Weather
@@ -61,7 +61,7 @@ def _crowd(options: argparse.Namespace) -> int:
     def say(what: str) -> None:
         print(f"{time.process_time() - began_s:8.0f} s  {what}", file=sys.stderr, flush=True)
 
-    measured = measure(options.peers, options.seed, QUICK if options.quick else Course(), say=say)
+    measured = measure(options.peers, options.seed, QUICK if options.quick else course_for(options.peers), say=say)
     print(*table(measured), sep="\n")
     if options.by_kind:
         print("", *kinds(measured), sep="\n")

@@ -36,6 +36,11 @@ class Course:
     """How long two halves are watched at most."""
 
 
+SHORT = Course(settle_ms=2 * MINUTE_MS, idle_ms=MINUTE_MS, rest_ms=MINUTE_MS, cut_ms=MINUTE_MS, heal_ms=5 * MINUTE_MS)
+"""For crowds of thousands, who gather for minutes and of whom each virtual minute takes many real ones."""
+
+LARGE = 2_000
+
 QUICK = Course(jobs=2, settle_ms=MINUTE_MS, idle_ms=MINUTE_MS, reads=100, rest_ms=MINUTE_MS, cut_ms=MINUTE_MS)
 """A short look, whose figures prove nothing."""
 
@@ -177,9 +182,10 @@ class Walk:
             if times > times_before:
                 name_of = kind if isinstance(kind, str) else kind.__name__
                 by_kind[name_of] = ((times - times_before) / seconds / up, (size - size_before) / seconds / up)
-        self._say(name)
+        sent_by_all = sum(sent for sent, _, _ in spent) / seconds / up
+        self._say(f"{name}: {sent_by_all:.0f} B/s sent by each")
         return Traffic(
-            sent=sum(sent for sent, _, _ in spent) / seconds / up,
+            sent=sent_by_all,
             received=sum(received for _, received, _ in spent) / seconds / up,
             sent_by_old=sum(sent for sent, _, was_up in spent if was_up) / seconds / old,
             kinds=by_kind,
@@ -197,7 +203,7 @@ class Walk:
             if asker is not wanted:
                 self._ask(reads, asker, wanted.id)
         crowd.run_to(began_ms + 2 * MINUTE_MS)
-        self._say(f"look-ups, {name}")
+        self._say(f"look-ups, {name}: {reads.found} of {reads.asked}, p50 {reads.percentile(50)} ms")
         return reads
 
     def part_and_heal(self) -> Healing:
@@ -251,8 +257,11 @@ class Walk:
         return sorted(nodes, key=lambda _: self.crowd.draws.below(_PART))[:count]
 
 
-def measure(
-    peers: int, seed: int, course: Course = Course(), say: Callable[[str], None] = lambda _what: None
-) -> Measured:
+def course_for(peers: int) -> Course:
+    """Return how long a crowd of that size is watched."""
+    return SHORT if peers > LARGE else Course()
+
+
+def measure(peers: int, seed: int, course: Course, say: Callable[[str], None] = lambda _what: None) -> Measured:
     """Run one crowd of `peers`, and as many more as vanish; `say` hears of each part that is done."""
     return Walk(peers, seed, course, say).measure()

@@ -316,10 +316,10 @@ class Contacting:
 
     def on_tick(self, turn: Turn) -> None:
         """Ask again who did not answer; give up channels that stay silent; try what others tell."""
-        self._view.choose(turn.now.instant)
+        if self._view.choose(turn.now.instant):
+            self._part(turn)
         self._dial_rumours(turn)
         self._dial_links(turn)
-        self._part(turn)
         self._tell_again(turn)
         writes = turn.now.instant >= self._write_at
         if writes:

@@ -20,7 +20,7 @@ from mesh.core.membership import Members
 from mesh.core.purse import Purse
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant
+from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
 from mesh.wire.envelope import Signed
 from mesh.wire.gossip import SHORT_BYTES, Chains, Offer, Want
 from mesh.wire.members import Admission
@@ -70,6 +70,9 @@ SET_PURSE_BYTES = 8 * 1024 * 1024
 SET_BYTES_PER_SECOND = 64 * 1024
 """And in the long run: an honest peer asks for each item once."""
 
+_PURSES_MS = 10 * SECOND_MS
+"""The purses of those that are gone are looked for that often."""
+
 assert WANTS_UNDER_WAY < MAX_WANTED_EACH < MAX_WANTED
 
 _MANY = 64
@@ -118,6 +121,8 @@ class Offers:
         self._refused: dict[bytes, Instant] = {}
         self._chased: dict[bytes, Instant] = {}
         self._purses: dict[PeerId, Purse] = {}
+        self._purses_due: Instant | None = None
+        """When they are looked through again."""
         self.crowded = False
         """Whether there was more to take than there is room to remember; whoever compares sees to it."""
 
@@ -225,6 +230,9 @@ class Offers:
         self._round(turn, list(self._fresh))
         for peer in list(self._asked):
             self._look_after(turn, peer)
+        if self._purses_due is not None and turn.now.instant < self._purses_due:
+            return
+        self._purses_due = later(turn.now.instant, _PURSES_MS)
         for peer, purse in list(self._purses.items()):
             if not self._directory.connected(peer) and purse.full(turn.now.instant):
                 del self._purses[peer]

@@ -48,6 +48,9 @@ OPENING_MS = 2 * SECOND_MS
 NEEDED_MS = MINUTE_MS
 """A peer that a job needed counts as needed for so long; while it is, that is said again every few seconds."""
 
+CHOOSE_MS = 3 * SECOND_MS
+"""A view of a large mesh is looked over that often."""
+
 SURPLUS_MS = 10 * MINUTE_MS
 """A channel that was of no use to who opened it for so long is closed."""
 
@@ -128,6 +131,7 @@ class View:
         """In a large mesh: whom this peer keeps channels with for the mesh's own sake."""
         self._chosen_among: tuple[list[PeerId], list[PeerId]] = ([], [])
         """Who was connected, and in the table, when the links were last chosen: mostly nothing has changed."""
+        self._choose_at = Instant(0)
         self._needed: dict[PeerId, Instant] = {}
         self._unwanted: dict[PeerId, Instant] = {}
         """Since when nobody here wants a channel that was opened from here."""
@@ -135,8 +139,15 @@ class View:
         self._purse_ms = self._purse_most_ms
         self._filled_at: Instant | None = None
 
-    def choose(self, now: Instant) -> None:
-        """Look at who is known, and choose again."""
+    def choose(self, now: Instant) -> bool:
+        """Look at who is known, and choose again; tell whether it was time: in a large mesh there is no hurry."""
+        if self.large and now < self._choose_at:
+            return False
+        self._choose_at = later(now, CHOOSE_MS)
+        self._choose(now)
+        return True
+
+    def _choose(self, now: Instant) -> None:
         if self._needed:
             self._needed = {peer: until for peer, until in self._needed.items() if until >= now}
         there, nodes = self._directory.all_connected(), list(self._nodes())

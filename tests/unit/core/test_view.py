@@ -11,6 +11,7 @@ from mesh.core.events import ChannelClosed, ChannelOpened
 from mesh.core.notes import PeersNeeded
 from mesh.core.turn import Turn
 from mesh.core.view import (
+    CHOOSE_MS,
     LINKS_LEAST,
     LINKS_NEAREST,
     LINKS_PER_DISTANCE,
@@ -129,13 +130,13 @@ def test_a_mesh_that_grows_and_shrinks_a_little_does_not_go_to_and_fro() -> None
     directory = Directory(ME)
     view = View(directory, tuple, 40)
     seen = []
-    for count in (38, 41, 39, 41, 38, 41):
+    for step, count in enumerate((38, 41, 39, 41, 38, 41)):
         meet_just(directory, count)
-        view.choose(NOW)
+        view.choose(Instant(NOW + step * CHOOSE_MS))
         seen.append(view.large)
     assert sum(one != other for one, other in pairwise(seen)) == 1
     meet_just(directory, 10)
-    view.choose(NOW)
+    view.choose(Instant(NOW + 6 * CHOOSE_MS))
     assert not view.large
 
 
@@ -155,7 +156,7 @@ def test_whom_a_job_needs_is_wanted_for_a_while() -> None:
     assert not view.need(NOW, somebody)
     view.choose(Instant(NOW + NEEDED_MS))
     assert view.wants(somebody)
-    view.choose(Instant(NOW + NEEDED_MS + 1))
+    view.choose(Instant(NOW + NEEDED_MS + CHOOSE_MS))
     assert not view.wants(somebody)
 
 
