@@ -58,7 +58,7 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
-_KNOWS_MANY = 32
+_KNOWS_MANY = 16
 """A peer with so many channels hears of others by the rounds of probing soon enough."""
 
 _STRANGE_MOST = 64

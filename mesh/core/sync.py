@@ -51,7 +51,6 @@ class Sync:
         self._me = members.mine.peer
         self._number: dict[JobId, int] = {}
         self._next: dict[JobId, Instant] = {}
-        self._authored: dict[JobId, None] = {}
         self._watched: dict[JobId, None] = {}
 
     def restore(self, entries: Iterable[Signed[Entry]]) -> None:
@@ -60,8 +59,6 @@ class Sync:
             ledger = self._ledger.get(entry.body.job)
             if ledger is not None and acts(entry, ledger, self._members):
                 ledger.add(entry)
-                if entry.author == self._me:
-                    self._authored[entry.body.job] = None
 
     def watch(self, turn: Turn, job: JobId) -> None:
         """Have a job's records compared although this peer has no part in it: a person here wants its files."""
@@ -71,9 +68,11 @@ class Sync:
             self._compare(turn, ledger, peer)
 
     def takes_part(self, ledger: JobLedger, now: Now) -> bool:
-        """Whether this peer wants all records of the job. Whoever knows a seal does: another may stand above it."""
+        """Whether this peer wants all records of the job. Whoever has one does: what it shows must not be half of them,
+        and above a seal that it knows another may stand.
+        """
         job = ledger.id
-        if ledger.submitter == self._me or job in self._authored or job in self._watched or ledger.seals:
+        if ledger.submitter == self._me or job in self._watched or ledger.entries:
             return True
         return self._keepers.marked(job, now) or self._keepers.acting(job, now)
 
@@ -87,7 +86,6 @@ class Sync:
         entry = sign(Entry(job=note.job, boot=self._boot, number=number, what=note.what), self._signer)
         if not acts(entry, ledger, self._members):
             return
-        self._authored[note.job] = None
         self._add(turn, ledger, [entry], own=True)
         message = self._message(ledger.id, [entry])
         for peer in self._keepers.parties(ledger, turn.now):

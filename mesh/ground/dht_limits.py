@@ -97,7 +97,7 @@ SEEK_PEER_MS = 20 * SECOND_MS
 SEEK_PEER_MOST_MS = POINTER_AGAIN_MS
 """By then it has published again, if it is anywhere."""
 
-SEEK_EACH_MS = 10 * SECOND_MS
+SEEK_EACH_MS = 30 * SECOND_MS
 """Lost peers that no job waits for are looked up one each so long: where many vanish at once, most are just off."""
 
 SEEKS = 4

@@ -45,12 +45,12 @@ def authors(peer: StagedPeer, job: str) -> set[str]:
     return {name for _, name, _ in peer.standing(job)}
 
 
-def named(mesh: FarMesh, job: str) -> dict[int, set[tuple[str, int]]]:
-    """Return for each frame the results that any peer names: who rendered it, and which attempt of it."""
-    found: dict[int, set[tuple[str, int]]] = {}
+def named(mesh: FarMesh, job: str) -> dict[int, dict[str, list[str]]]:
+    """Return for each frame the results that peers name, as who rendered it and which attempt of it, and who does."""
+    found: dict[int, dict[str, list[str]]] = {}
     for peer in mesh.peers:
         for frame, holder, attempt in peer.standing(job):
-            found.setdefault(frame, set()).add((holder, attempt))
+            found.setdefault(frame, {}).setdefault(f"{holder}, attempt {attempt}", []).append(peer.name)
     return found
 
 
@@ -66,11 +66,14 @@ def refuse_disagreement(mesh: FarMesh, job: str, scene: Path, frames: int = FRAM
         for peer in mesh.peers:
             row = peer.job(job)
             error.add_note(f"{peer.name}: {row['state']}, {row['counting']} counting, {row['safe']} safe")
+        for frame, results in named(mesh, job).items():
+            if len(results) > 1:
+                error.add_note(f"frame {frame}: {results}")
         raise
     told = named(mesh, job)
     assert sorted(told) == list(range(1, frames + 1))
     whole = {peer.name for peer in mesh.peers if len(peer.standing(job)) == frames}
-    assert whole >= {holder for results in told.values() for holder, _ in results}, "whoever rendered knows all"
+    assert whole >= {result.partition(",")[0] for results in told.values() for result in results}, "they rendered it"
     refuse_wrong_frames(scene, range(1, frames + 1))
 
 

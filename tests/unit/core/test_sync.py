@@ -169,3 +169,19 @@ def test_whoever_knows_a_seal_goes_on_comparing_since_another_may_stand_above_it
     rig.clear()
     rig.wait(60 * SYNC_PERIOD_MS, ann, bob)
     assert {peer for peer, _ in sent(rig.effects, LedgerDigest)} & {ann.id, bob.id}
+
+
+def test_whoever_has_a_record_goes_on_comparing_for_half_of_them_may_mislead(cast: Cast) -> None:
+    """Found by forty peers: some kept a job for a while, and then named a result for ever that no longer counted."""
+    rig = Rig(cast, slots=0)
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann, bob)
+    head = cast.head(ann)
+    rig.learn(head, bob, by=ann)
+    rig.clear()
+    rig.wait(20 * SYNC_PERIOD_MS, ann, bob)
+    assert sent(rig.effects, LedgerDigest) == []
+    rig.take(head, cast.result(bob, head, 0), by=bob)
+    rig.clear()
+    rig.wait(20 * SYNC_PERIOD_MS, ann, bob)
+    assert {peer for peer, _ in sent(rig.effects, LedgerDigest)} & {ann.id, bob.id}
