@@ -58,7 +58,7 @@ the leases that only it hears would end elsewhere."""
 
 assert QUIET_MS + MUTE_MS < LEASE_MS
 
-_KNOWS_MANY = 16
+KNOWS_MANY = 16
 """A peer with so many channels hears of others by the rounds of probing soon enough."""
 
 _STRANGE_MOST = 64
@@ -262,7 +262,7 @@ class Contacting:
         self._keep(turn, peer, known)
         if known.connected and not known.greeted:
             known.greeted = True
-            if hello.knows < _KNOWS_MANY:
+            if hello.knows < KNOWS_MANY:
                 self._tell_contacts(turn, peer, known)
             strange = tuple(at for at in told(known.addresses, here=known.here) if at not in hello.addresses)
             if strange:  # where it was before; or where a copy of its disk runs, which it can find out by dialling

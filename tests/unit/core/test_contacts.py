@@ -2,6 +2,7 @@
 
 import pytest
 
+from mesh.core.contacts import KNOWS_MANY
 from mesh.core.directory import MUTE_MS, copies_for
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started, TwinMet
@@ -319,9 +320,9 @@ def test_who_has_many_channels_is_told_of_nobody(rig: Rig, cast: Cast) -> None:
     ann, bob, cid = (cast.actor(name) for name in ("ann", "bob", "cid"))
     rig.meet(ann)
     hello(rig, ann, 1)
-    for actor, knows in ((bob, 31), (cid, 32)):
+    for actor, knows in ((bob, KNOWS_MANY - 1), (cid, KNOWS_MANY)):
         rig.clear()
         rig.tell(ChannelOpened(peer=actor.id, boot=boot(actor.name), address=None))
         said = Hello(name="x", program="meshnode", addresses=(), wall=rig.now.wall, chain=actor.chain, knows=knows)
         rig.hear(actor, said)
-        assert bool(sent(rig.effects, Contacts)) == (knows < 32)
+        assert bool(sent(rig.effects, Contacts)) == (knows < KNOWS_MANY)
