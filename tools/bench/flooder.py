@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -25,7 +26,7 @@ from mesh.net.machine import Machine
 from mesh.net.streams import TcpTransport, open_transport, refuse
 from mesh.node.channels import USED
 from mesh.node.joining import join_mesh, join_papers
-from mesh.ports.transport import Channel, ChannelClosed
+from mesh.ports.transport import Channel, ChannelClosed, TransportError
 from mesh.wire import invites, lookups, messages
 from mesh.wire.envelope import sign
 from mesh.wire.greeting import Company
@@ -43,6 +44,7 @@ PER_SECOND = 1_000
 """Of each kind, to all victims together."""
 
 STEP_S = 0.02
+REDIAL_S = 0.2
 
 BACKLOG_BYTES = 64 * 1024
 """What a victim does not take is not kept for it: it would be said when the flood is over."""
@@ -61,6 +63,7 @@ class Flooder:
     signer: Ed25519Signer
     chain: Chain
     boot: Boot
+    addresses: list[Address]
     channels: list[Channel]
     datagrams: UdpDatagrams
     victim: JobId
@@ -96,20 +99,30 @@ class Flooder:
         for message in (hello, able, news, KeepAsk(job=self.own, fresh=True)):
             await channel.send(messages.encode(message))
 
-    async def listen(self, channel: Channel) -> None:
-        """Answer pings, as one that is alive; end when the channel does."""
-        try:
-            while True:
-                packet = await channel.receive()
-                message = messages.decode(packet) if len(packet) > 1 else None
-                if isinstance(message, Ping):
-                    channel.offer(messages.encode(Pong(number=message.number)))
-        except ChannelClosed as closed:
-            print(f"a channel was lost: {closed}", file=sys.stderr, flush=True)
+    async def stay(self, transport: TcpTransport, number: int) -> None:
+        """Answer a victim's pings, as one that is alive; dial it again where it ends the channel."""
+        while True:
+            with suppress(ChannelClosed):
+                await self._listen(self.channels[number])
             self.said["channels lost"] += 1
+            while True:
+                await trio.sleep(REDIAL_S)
+                with suppress(TransportError):
+                    channel = await transport.dial(self.addresses[number])
+                    await self.greet(channel)
+                    self.channels[number] = channel
+                    break
 
-    async def record(self, channel: Channel, _address: Address) -> None:
+    async def _listen(self, channel: Channel) -> None:
+        while True:
+            packet = await channel.receive()
+            message = messages.decode(packet) if len(packet) > 1 else None
+            if isinstance(message, Ping):
+                channel.offer(messages.encode(Pong(number=message.number)))
+
+    async def record(self, number: int) -> None:
         """Say that a frame of its own job is rendered."""
+        channel = self.channels[number]
         if channel.backlog_bytes > BACKLOG_BYTES:
             self.said["records held back"] += 1
             return
@@ -120,18 +133,19 @@ class Flooder:
         await channel.send(messages.encode(Entries(job=self.own, entries=(entry,), chains=())))
         self.said["records"] += 1
 
-    async def claim(self, channel: Channel, _address: Address) -> None:
+    async def claim(self, number: int) -> None:
         """Claim a frame of the honest job."""
+        channel = self.channels[number]
         if channel.backlog_bytes > BACKLOG_BYTES:
             self.said["claims held back"] += 1
             return
         await channel.send(messages.encode(ClaimSent(claims=(self._claim(self.victim, self.tasks),))))
         self.said["claims"] += 1
 
-    async def look_up(self, channel: Channel, address: Address) -> None:
+    async def look_up(self, number: int) -> None:
         """Ask where somebody is who never was."""
         question = FindPointers(number=next(self.numbers) % 2**31, key=WORLD.entropy(DHT_ID_BYTES))
-        self.datagrams.send(channel.peer, (address,), lookups.encode(question))
+        self.datagrams.send(self.channels[number].peer, (self.addresses[number],), lookups.encode(question))
         self.said["look-ups"] += 1
         await trio.lowlevel.checkpoint()
 
@@ -142,36 +156,31 @@ class Flooder:
 
 async def steadily(once: Callable[[], Awaitable[None]], per_second: float) -> None:
     """Do something so often, until cancelled; what was missed is not made up for."""
-    with suppress(ChannelClosed):
-        while True:
-            due_s = trio.current_time() + STEP_S
+    while True:
+        due_s = trio.current_time() + STEP_S
+        with suppress(ChannelClosed):
             for _ in range(round(per_second * STEP_S)):
                 await once()
-            await trio.lowlevel.checkpoint()
-            await trio.sleep_until(due_s)
+        await trio.lowlevel.checkpoint()
+        await trio.sleep_until(due_s)
 
 
-async def flood(flooder: Flooder, addresses: list[Address], victims: list[int]) -> None:
+async def flood(flooder: Flooder, victims: list[int]) -> None:
     """Flood these victims until cancelled."""
     async with trio.open_nursery() as nursery:
         for number in victims:
-            channel, address = flooder.channels[number], addresses[number]
             for kind in (flooder.record, flooder.claim, flooder.look_up):
-                nursery.start_soon(
-                    steadily,
-                    lambda kind=kind, channel=channel, at=address: kind(channel, at),
-                    PER_SECOND / len(victims),
-                )
+                nursery.start_soon(steadily, partial(kind, number), PER_SECOND / len(victims))
 
 
-async def obey(flooder: Flooder, addresses: list[Address]) -> None:
+async def obey(flooder: Flooder) -> None:
     """Flood whom standard input names, until it ends."""
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
 
         async def scoped(victims: list[int], within: trio.CancelScope) -> None:
             with within:
-                await flood(flooder, addresses, victims)
+                await flood(flooder, victims)
 
         while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
             scope.cancel()
@@ -218,15 +227,16 @@ async def main() -> None:
             signer=signer,
             chain=chain,
             boot=papers.shown.boot,
+            addresses=addresses,
             channels=await dialled(transport, addresses),
             datagrams=datagrams,
             victim=JobId(RecordId(bytes.fromhex(said["job"]))),
             tasks=said["tasks"],
         )
-        for channel in flooder.channels:
+        for number, channel in enumerate(flooder.channels):
             await flooder.greet(channel)
-            nursery.start_soon(flooder.listen, channel)
-        await obey(flooder, addresses)
+            nursery.start_soon(flooder.stay, transport, number)
+        await obey(flooder)
         nursery.cancel_scope.cancel()
 
 
