@@ -5,6 +5,9 @@ five closest to the job id among the marked that answer it; if none has for a wh
 may see different keepers: what a keeper decides bounds waste, it never decides which picture stands.
 """
 
+from collections.abc import Callable, Iterable
+from itertools import chain
+
 from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
@@ -35,11 +38,20 @@ def _closest(peers: list[PeerId], job: JobId) -> list[PeerId]:
 class Keepers:
     """Choose keepers for this peer's needs, keep when asked, and find successors."""
 
-    def __init__(self, ledger: Ledger, meshset: MeshSet, directory: Directory, signer: Signer) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        meshset: MeshSet,
+        directory: Directory,
+        signer: Signer,
+        nodes: Callable[[], Iterable[PeerId]] = tuple,
+    ) -> None:
         self._ledger = ledger
         self._meshset = meshset
         self._directory = directory
         self._signer = signer
+        self._nodes = nodes
+        """The DHT's table: who answered lately."""
         self._keeperless_since: dict[JobId, Instant] = {}
         self._looked_at: dict[JobId, Instant] = {}
         self._submitted_at: dict[JobId, Instant] = {}
@@ -77,14 +89,7 @@ class Keepers:
         answering = self._answering(job, now)
         if answering:
             return self._directory.me in _closest(answering, job)
-        if not self._keeperless(job, now):
-            return False
-        mine, closer = distance(self._directory.me, job), 0
-        for peer in self._directory.all_connected():  # mostly the first few are closer, of many
-            closer += distance(peer, job) < mine and self._directory.answers(peer, now.instant)
-            if closer >= KEEPERS:
-                return False
-        return True
+        return self._keeperless(job, now) and self._near(job, now)
 
     def parties(self, ledger: JobLedger, now: Now) -> list[PeerId]:
         """Return whom records and holds of a job are told: its keepers and its submitter, without this peer."""
@@ -153,12 +158,26 @@ class Keepers:
         if answering:
             self._keeperless_since.pop(job, None)
         else:
-            self._keeperless_since.setdefault(job, now.instant)
-            if self.acting(job, now):
-                self._mark(turn, job)
+            self._miss(turn, ledger)
         if self._directory.me in (ledger.submitter, *answering):
             turn.tell(PeersNeeded(peers=self.company(ledger, now)))
             self._recruit(turn, ledger)
+
+    def _miss(self, turn: Turn, ledger: JobLedger) -> None:
+        """Take over a job whose keepers have not answered for long.
+
+        In a large mesh a peer has no channel with most jobs' keepers, which says nothing of them. There it is for those
+        near the job to look for them, and to miss them; all others hear of whoever takes over.
+        """
+        job, now = ledger.id, turn.now
+        if self._directory.crowd and not self._near(job, now):
+            self._keeperless_since.pop(job, None)
+            return
+        self._keeperless_since.setdefault(job, now.instant)
+        if self.acting(job, now):
+            self._mark(turn, job)
+        elif self._directory.crowd:
+            turn.tell(PeersNeeded(peers=self.company(ledger, now)))
 
     def _recruit(self, turn: Turn, ledger: JobLedger) -> None:
         job = ledger.id
@@ -184,6 +203,22 @@ class Keepers:
     def _keeperless(self, job: JobId, now: Now) -> bool:
         since = self._keeperless_since.get(job)
         return since is not None and now.instant - since >= KEEPERLESS_MS
+
+    def _near(self, job: JobId, now: Now) -> bool:
+        """Whether this peer is among the closest to the job of those that it has channels with.
+
+        In a large mesh: of the DHT's nodes, too. Everybody's table has some near any job, so that few think themselves
+        near it, and not one in ten.
+        """
+        mine = distance(self._directory.me, job)
+        live = (peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant))
+        closer: dict[PeerId, None] = {}
+        for peer in chain(live, self._nodes() if self._directory.crowd else ()):
+            if distance(peer, job) < mine:
+                closer[peer] = None
+                if len(closer) >= KEEPERS:
+                    return False
+        return True
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
         live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]

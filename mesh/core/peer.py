@@ -129,7 +129,7 @@ class Peer:
         self.whereabouts = Whereabouts(self.dht, self.directory, self.contacting, signer, self._me.name)
         self.door = Door(self.members, signer, catalogue, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory, catalogue, in_use=self._in_use)
-        self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer)
+        self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer, self.dht.table.answering)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
         self.windows = Windows(self.ledger, self.keepers, self.leases)

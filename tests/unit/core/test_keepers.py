@@ -4,10 +4,11 @@ import pytest
 
 from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.keepers import distance
+from mesh.ground.ids import JobId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from mesh.ground.limits import KEEPERLESS_MS, KEEPERS, MARK_MS
 from mesh.wire.kept import KeptMark
-from mesh.wire.messages import KeepAsk, News
+from mesh.wire.messages import Head, KeepAsk, News
 from tests.support.cast import Actor, Cast
 from tests.support.rig import Rig, kept, sent
 
@@ -124,3 +125,26 @@ def test_a_mark_in_somebody_elses_mesh_makes_no_keeper(cast: Cast, people: list[
     stranger = Cast("another").actor("stranger")
     rig.hear(ann, News(heads=(), marks=(cast.mark(stranger, head, rig.now.wall + HOUR_MS),), cancels=(), admissions=()))
     assert rig.peer.keepers.of(job, rig.now) == []
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_in_a_large_mesh_only_who_is_near_a_job_looks_for_its_keepers_and_misses_them(cast: Cast, near: bool) -> None:
+    """Found by a crowd of a thousand: all who had no channel with a job's keepers said that they kept it."""
+    people = [cast.actor(f"p{number}") for number in range(12)]
+    ann = cast.actor("ann")
+    rig = Rig(cast, slots=0, everybody=4)
+    rig.meet(*people)
+
+    def is_near(head: Head) -> bool:
+        job = JobId(head.job.id)
+        return sum(distance(actor.id, job) < distance(rig.me.id, job) for actor in people) < KEEPERS
+
+    head = next(head for head in (cast.head(ann, frames=count) for count in range(1, 99)) if is_near(head) is near)
+    job = rig.learn(head, ann, by=people[0])
+    rig.wait(KEEPERLESS_MS - 10 * SECOND_MS, *people)
+    assert rig.peer.directory.crowd
+    assert rig.peer.view.wants(ann.id) is near
+    assert marks_of(rig) == 0
+    rig.wait(2 * KEEPERLESS_MS, *people)
+    assert marks_of(rig) == near
+    assert rig.peer.keepers.acting(job, rig.now) is near
