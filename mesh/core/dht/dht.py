@@ -205,8 +205,8 @@ class Dht:
         given_up = timer.number not in self.questions.open
         if given_up:
             self._fail(turn, asked)
-        if given_up and asked.lookup is None:
-            self._go_on(turn)
+            if asked.lookup is None:
+                self._go_on(turn)
         running = self._running.get(asked.lookup) if asked.lookup is not None else None
         if running is not None and asked.lookup is not None:
             (running.lookup.failed if given_up else running.lookup.late)(asked.peer)
@@ -410,23 +410,29 @@ class Dht:
         return self.table.kin_by(let_in_by(chain) if chain else None, candidate.endpoints)
 
     def _take(self, turn: Turn, asked: Asked, answer: Answer, *, loopback: bool) -> None:
-        if isinstance(answer, PointerStored):
-            if answer.sequence:
-                turn.tell(PointerKept(sequence=answer.sequence))
-            else:
-                self._holders.pop(asked.peer, None)
-            return
         if asked.lookup is None:
-            if isinstance(answer, NodesFound):
-                self._look_around(turn, asked.peer, answer.nodes, loopback=loopback)
-            self._go_on(turn)
-        running = self._running.get(asked.lookup) if asked.lookup is not None else None
-        if running is None or asked.lookup is None or isinstance(answer, NodePong):
+            self._take_beside(turn, asked, answer, loopback=loopback)
+            return
+        running = self._running.get(asked.lookup)
+        if running is None or isinstance(answer, NodePong | PointerStored):
             return
         found = answer.pointers if isinstance(answer, PointersFound) else ()
         pointers = [one for one in found if not pointer_problem(one, running.lookup.target, turn.now.wall)]
         running.lookup.answered(asked.peer, self._candidates(answer.nodes, asked.peer, loopback=loopback), pointers)
         self._advance(turn, asked.lookup, running)
+
+    def _take_beside(self, turn: Turn, asked: Asked, answer: Answer, *, loopback: bool) -> None:
+        """Take an answer to what no look-up asked."""
+        match answer:
+            case PointerStored(sequence=sequence) if sequence:
+                turn.tell(PointerKept(sequence=sequence))
+            case PointerStored():
+                self._holders.pop(asked.peer, None)
+            case NodesFound():
+                self._look_around(turn, asked.peer, answer.nodes, loopback=loopback)
+            case _:
+                pass
+        self._go_on(turn)
 
     def _candidates(self, nodes: Iterable[Node], teller: PeerId, *, loopback: bool) -> list[Candidate]:
         """Return what is believed of the nodes that somebody told; of one in the table its own word counts."""

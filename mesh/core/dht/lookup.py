@@ -51,15 +51,10 @@ class Candidate(Node):
         """By whose word it is here; None: this peer's own table."""
 
 
-def _alone(candidate: Candidate) -> Kin:
-    """Say that a node has no kin."""
-    return Kin(invite=None, range=bytes(candidate.id))
-
-
 class Lookup:
     """The state of one look-up."""
 
-    def __init__(self, target: bytes, me: PeerId, *, reads: bool, kin: Callable[[Candidate], Kin] = _alone) -> None:
+    def __init__(self, target: bytes, me: PeerId, *, reads: bool, kin: Callable[[Candidate], Kin]) -> None:
         self.target = target
         self.reads = reads
         self._kin = kin

@@ -200,6 +200,28 @@ def test_publishing_stores_with_the_nearest_that_answer(rig: DhtRig, cast: Cast)
     assert rig.notes == [PointerKept(sequence=1)]
 
 
+@pytest.mark.parametrize("says", [True, False])
+def test_whoever_publishes_waits_to_hear_who_the_nearest_are_and_not_for_ever(
+    rig: DhtRig, cast: Cast, says: bool
+) -> None:
+    (ann,) = crowd(rig, cast, 1)
+    stranger = cast.actor("stranger")
+    rig.turn(lambda turn: rig.dht.publish(turn, pointer(rig.me, 1), afresh=True))
+    ((_, asked),) = rig.asked(lk.FindNodes)
+    node = lk.Node(peer=stranger.id, endpoints=(endpoint(7),))
+    rig.hear(ann, lk.NodesFound(number=asked.number, nodes=(node,)), 0)
+    asked = dict(rig.asked(lk.FindNodes))[stranger.id]
+    rig.hear(stranger, lk.NodesFound(number=asked.number, nodes=()), 7)
+    ((peer, ping),) = rig.asked(lk.NodePing)
+    assert peer == stranger.id
+    assert rig.asked(lk.StorePointer) == []
+    if says:
+        rig.hear(stranger, lk.NodePong(number=ping.number, chain=stranger.chain), 7)
+    else:
+        rig.wait(4 * DHT_PATIENCE_MOST_MS)
+    assert {peer for peer, _ in rig.asked(lk.StorePointer)} == {ann.id, stranger.id}
+
+
 def test_a_flood_of_questions_is_answered_up_to_a_bound_and_others_are_heard(rig: DhtRig, cast: Cast) -> None:
     ann, bob = crowd(rig, cast, 2)
     rig.tick()

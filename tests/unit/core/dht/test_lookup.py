@@ -36,12 +36,16 @@ def known(*distances: int, teller: PeerId | None = None) -> list[Candidate]:
     return [Candidate(peer(distance), WHERE, teller) for distance in distances]
 
 
+def alone(_candidate: Candidate) -> Kin:
+    return Kin(invite=None, range=None)
+
+
 def asked(lookup: Lookup) -> list[int]:
     return [int.from_bytes(one.peer[:4], "big") for one in lookup.next()]
 
 
 def test_the_nearest_are_asked_first_and_no_more_than_some_at_once() -> None:
-    lookup = Lookup(TARGET, ME, reads=False)
+    lookup = Lookup(TARGET, ME, reads=False, kin=alone)
     lookup.learn(known(50, 10, 40, 20, 30))
     assert asked(lookup) == [10, 20, 30][:DHT_PARALLEL]
     assert asked(lookup) == []
@@ -50,7 +54,7 @@ def test_the_nearest_are_asked_first_and_no_more_than_some_at_once() -> None:
 
 
 def test_a_late_one_holds_nobody_up() -> None:
-    lookup = Lookup(TARGET, ME, reads=False)
+    lookup = Lookup(TARGET, ME, reads=False, kin=alone)
     lookup.learn(known(*range(1, 9)))
     assert asked(lookup) == [1, 2, 3]
     for late in (1, 2, 3):
@@ -71,7 +75,7 @@ def test_a_late_one_holds_nobody_up() -> None:
 
 
 def test_with_everybody_dead_it_ends_and_has_found_nobody() -> None:
-    lookup = Lookup(TARGET, ME, reads=True)
+    lookup = Lookup(TARGET, ME, reads=True, kin=alone)
     lookup.learn(known(*range(1, 20)))
     for _ in range(100):
         for dead in asked(lookup):
@@ -79,12 +83,12 @@ def test_with_everybody_dead_it_ends_and_has_found_nobody() -> None:
     assert lookup.over
     assert lookup.nearest() == []
     assert lookup.pointers == {}
-    assert Lookup(TARGET, ME, reads=True).over, "and so does one that knows nobody at all"
+    assert Lookup(TARGET, ME, reads=True, kin=alone).over, "and so does one that knows nobody at all"
 
 
 def test_readers_take_the_union_of_authors_and_of_each_the_highest_sequence() -> None:
     ann, bob = Cast().actor("ann"), Cast().actor("bob")
-    lookup = Lookup(TARGET, ME, reads=True)
+    lookup = Lookup(TARGET, ME, reads=True, kin=alone)
     lookup.learn(known(1, 2, 3))
     assert asked(lookup) == [1, 2, 3]
     lookup.answered(peer(1), (), (pointer(ann, 4),))
@@ -95,7 +99,7 @@ def test_readers_take_the_union_of_authors_and_of_each_the_highest_sequence() ->
 
 def test_one_answer_with_a_pointer_is_not_enough_for_there_may_be_a_newer_one() -> None:
     ann = Cast().actor("ann")
-    lookup = Lookup(TARGET, ME, reads=True)
+    lookup = Lookup(TARGET, ME, reads=True, kin=alone)
     lookup.learn(known(*range(1, 9)))
     for number in range(1, DHT_AGREEING + 1):
         assert not lookup.over
@@ -105,7 +109,7 @@ def test_one_answer_with_a_pointer_is_not_enough_for_there_may_be_a_newer_one() 
 
 
 def test_a_liars_other_nodes_are_dropped_and_an_honest_tellers_are_not() -> None:
-    lookup = Lookup(TARGET, ME, reads=False)
+    lookup = Lookup(TARGET, ME, reads=False, kin=alone)
     lookup.learn(known(1000, 1001))
     assert asked(lookup) == [1000, 1001]
     lookup.answered(peer(1000), known(*range(1, 9), teller=peer(1000)), ())
@@ -125,7 +129,7 @@ def test_a_liars_other_nodes_are_dropped_and_an_honest_tellers_are_not() -> None
 @settings(max_examples=60)
 @given(data=st.data())
 def test_whatever_is_told_it_ends_and_asks_nobody_twice(data: st.DataObject) -> None:
-    lookup = Lookup(TARGET, ME, reads=data.draw(st.booleans()))
+    lookup = Lookup(TARGET, ME, reads=data.draw(st.booleans()), kin=alone)
     lookup.learn(known(*data.draw(st.lists(st.integers(1, 10_000), max_size=20))))
     waiting: list[PeerId] = []
     everybody: list[PeerId] = []
@@ -190,6 +194,6 @@ def test_who_stores_stores_with_kin_and_beyond_them() -> None:
 
 
 def test_it_never_asks_oneself() -> None:
-    lookup = Lookup(dht_id(ME), ME, reads=False)
+    lookup = Lookup(dht_id(ME), ME, reads=False, kin=alone)
     lookup.learn([Candidate(ME, WHERE, None), *known(1)])
     assert [one.peer for one in lookup.next()] == [peer(1)]
