@@ -129,15 +129,13 @@ class Views:
         waits = not (running or ledger.ended or counting == ledger.tasks)
         stopped = ledger.stopped if told is None else max(ledger.stopped, told.stopped)
         safe = self._holding.safe_count(job)
-        state = _state(ledger, counting, running, stopped)
-        if state is JobState.RENDERED and told is not None and told.ended:
-            state = JobState.SEALED
+        over = told is not None and told.ended
         return JobView(
             job=job,
             record=ledger.job,
             submitter=ledger.submitter,
             mine=ledger.submitter == self._directory.me,
-            state=state,
+            state=_state(ledger, counting, running, stopped, over=over),
             tasks=ledger.tasks,
             counting=counting,
             running=0 if ledger.ended else running,
@@ -293,13 +291,14 @@ class Views:
         )
 
 
-def _state(ledger: JobLedger, counting: int, running: int, stopped: int) -> JobState:
+def _state(ledger: JobLedger, counting: int, running: int, stopped: int, *, over: bool) -> JobState:
+    """Return a job's state; `over`: a keeper says so to this peer, which only follows."""
     if ledger.cancel is not None or ledger.struck_out:
         return JobState.CANCELLED
     if ledger.seals:
         return JobState.SEALED
     if counting == ledger.tasks:
-        return JobState.RENDERED
+        return JobState.SEALED if over else JobState.RENDERED
     if stopped and counting + stopped == ledger.tasks:
         return JobState.STOPPED
     return JobState.RENDERING if running else JobState.WAITING
