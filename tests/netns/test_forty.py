@@ -45,35 +45,28 @@ def authors(peer: StagedPeer, job: str) -> set[str]:
     return {name for _, name, _ in peer.standing(job)}
 
 
-def named(mesh: FarMesh, job: str) -> dict[int, dict[str, list[str]]]:
-    """Return for each frame the results that peers name, as who rendered it and which attempt of it, and who does."""
-    found: dict[int, dict[str, list[str]]] = {}
-    for peer in mesh.peers:
-        for frame, holder, attempt in peer.standing(job):
-            found.setdefault(frame, {}).setdefault(f"{holder}, attempt {attempt}", []).append(peer.name)
-    return found
-
-
-def refuse_disagreement(mesh: FarMesh, job: str, scene: Path, frames: int = FRAMES) -> None:
+def refuse_disagreement(mesh: FarMesh, job: str, scene: Path, frames: int = FRAMES, *, by_all: bool = True) -> None:
     """Wait until a job is over everywhere, and fail unless each frame counts once and all name the same picture.
 
-    Who had no part in a job knows that it is over, and need not be told who rendered what.
+    Who had no part in a job, as some may unless it was rendered `by_all`, knows that it is over, and not who rendered
+    what.
     """
+
+    def agree() -> bool:
+        told = {tuple(peer.standing(job)) for peer in mesh.peers}
+        return len(told if by_all else told - {()}) == 1
+
     try:
         until("all know of the seal", lambda: all(peer.job(job)["state"] == "sealed" for peer in mesh.peers), JOB_S)
-        until("all agree", lambda: all(len(results) == 1 for results in named(mesh, job).values()))
+        until("all agree", agree)
     except AssertionError as error:
         for peer in mesh.peers:
             row = peer.job(job)
             error.add_note(f"{peer.name}: {row['state']}, {row['counting']} counting, {row['safe']} safe")
-        for frame, results in named(mesh, job).items():
-            if len(results) > 1:
-                error.add_note(f"frame {frame}: {results}")
+            error.add_note(f"    names {len(peer.standing(job))} frames: {peer.standing(job)[:3]}")
         raise
-    told = named(mesh, job)
-    assert sorted(told) == list(range(1, frames + 1))
-    whole = {peer.name for peer in mesh.peers if len(peer.standing(job)) == frames}
-    assert whole >= {result.partition(",")[0] for results in told.values() for result in results}, "they rendered it"
+    told = max((peer.standing(job) for peer in mesh.peers), key=len)
+    assert [frame for frame, _, _ in told] == list(range(1, frames + 1))
     refuse_wrong_frames(scene, range(1, frames + 1))
 
 
@@ -125,7 +118,7 @@ def test_halves_merge_although_one_knows_no_address_that_is_right(
     wires.heal()
     until_one(mesh.peers, MERGED_S)
     for job, scene in zip(jobs, scenes, strict=True):
-        refuse_disagreement(mesh, job, scene, PEERS)
+        refuse_disagreement(mesh, job, scene, PEERS, by_all=False)
 
 
 def test_whoever_starts_again_under_another_address_is_found_by_all(forty: tuple[FarMesh, Network]) -> None:
