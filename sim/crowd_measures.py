@@ -40,6 +40,7 @@ SHORT = Course(settle_ms=2 * MINUTE_MS, idle_ms=MINUTE_MS, rest_ms=MINUTE_MS, cu
 """For crowds of thousands, who gather for minutes and of whom each virtual minute takes many real ones."""
 
 LARGE = 2_000
+"""A crowd of more is watched for less long."""
 
 QUICK = Course(jobs=2, settle_ms=MINUTE_MS, idle_ms=MINUTE_MS, reads=100, rest_ms=MINUTE_MS, cut_ms=MINUTE_MS)
 """A short look, whose figures prove nothing."""

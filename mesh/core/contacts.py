@@ -92,6 +92,7 @@ class Contacting:
         self._tell_at: Instant | None = None
         """When somebody is told again whom we know."""
         self._write_at = Instant(0)
+        """When it is looked for what the journal does not say yet."""
         self._number = 0
         self._strange: dict[Address, None] = {}
         self.patient = False

@@ -121,7 +121,7 @@ class Offers:
         self._refused: dict[bytes, Instant] = {}
         self._chased: dict[bytes, Instant] = {}
         self._purses: dict[PeerId, Purse] = {}
-        self._purses_due: Instant | None = None
+        self._purses_due = Instant(0)
         """When they are looked through again."""
         self.crowded = False
         """Whether there was more to take than there is room to remember; whoever compares sees to it."""
@@ -230,7 +230,7 @@ class Offers:
         self._round(turn, list(self._fresh))
         for peer in list(self._asked):
             self._look_after(turn, peer)
-        if self._purses_due is not None and turn.now.instant < self._purses_due:
+        if turn.now.instant < self._purses_due:
             return
         self._purses_due = later(turn.now.instant, _PURSES_MS)
         for peer, purse in list(self._purses.items()):

@@ -132,6 +132,7 @@ class View:
         self._chosen_among: tuple[list[PeerId], list[PeerId]] = ([], [])
         """Who was connected, and in the table, when the links were last chosen: mostly nothing has changed."""
         self._choose_at = Instant(0)
+        """When a large mesh's view is looked over again."""
         self._needed: dict[PeerId, Instant] = {}
         self._unwanted: dict[PeerId, Instant] = {}
         """Since when nobody here wants a channel that was opened from here."""

@@ -2,12 +2,14 @@
 
 import pytest
 
+from mesh.core.dht.table import Neighbour
 from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.keepers import distance
 from mesh.ground.ids import JobId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
 from mesh.ground.limits import KEEPERLESS_MS, KEEPERS, MARK_MS
 from mesh.wire.kept import KeptMark
+from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import Head, KeepAsk, News
 from tests.support.cast import Actor, Cast
 from tests.support.rig import Rig, kept, sent
@@ -148,3 +150,29 @@ def test_in_a_large_mesh_only_who_is_near_a_job_looks_for_its_keepers_and_misses
     rig.wait(2 * KEEPERLESS_MS, *people)
     assert marks_of(rig) == near
     assert rig.peer.keepers.acting(job, rig.now) is near
+
+
+def test_in_a_large_mesh_who_knows_of_nodes_nearer_to_a_job_leaves_it_to_them(cast: Cast) -> None:
+    people, nodes = ([cast.actor(f"{kind}{number}") for number in range(12)] for kind in "pn")
+    ann = cast.actor("ann")
+    rig = Rig(cast, slots=0, everybody=4)
+    rig.meet(*people)
+
+    def nearer(head: Head, actors: list[Actor]) -> int:
+        job = JobId(head.job.id)
+        return sum(distance(actor.id, job) < distance(rig.me.id, job) for actor in actors)
+
+    heads = (cast.head(ann, frames=count) for count in range(1, 999))
+    head = next(head for head in heads if nearer(head, people) < KEEPERS <= nearer(head, nodes))
+    for number, actor in enumerate(nodes):
+        where = Endpoint(ip=bytes((10, 9, number, 1)), port=7_000)
+        node = Neighbour(actor.id, (where,), invite=actor.id, heard_at=rig.now.instant)
+        assert rig.peer.dht.table.add(node)
+    job = rig.learn(head, ann, by=people[0])
+    rig.wait(2 * KEEPERLESS_MS, *people)
+    assert marks_of(rig) == 0
+    assert not rig.peer.keepers.acting(job, rig.now)
+    for actor in nodes:
+        rig.peer.dht.table.remove(actor.id)
+    rig.wait(2 * KEEPERLESS_MS, *people)
+    assert marks_of(rig) == 1
