@@ -1,8 +1,9 @@
 """Who keeps a job's records and arbitrates its claims: a hint that nobody must agree on.
 
 A peer that was asked signs a mark, and the mesh set spreads it. Whoever has something to say to the keepers takes the
-five closest to the job id among the marked that answer it; if none has for a while, the closest live peers. Two peers
-may see different keepers: what a keeper decides bounds waste, it never decides which picture stands.
+five closest to the job id among the marked that answer it; if none has for a while, the closest live peers. In a large
+mesh, where most have no channel with a job's keepers, only those near the job miss them. Two peers may see different
+keepers: what a keeper decides bounds waste, it never decides which picture stands.
 """
 
 from collections.abc import Callable, Iterable
