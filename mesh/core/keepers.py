@@ -208,8 +208,8 @@ class Keepers:
     def _near(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among the closest to the job of those that it has channels with.
 
-        In a large mesh: of the DHT's nodes, too. Everybody's table has some near any job, so that few think themselves
-        near it, and not one in ten.
+        In a large mesh: of the DHT's nodes, too. Of those near any job everybody's table has more than there are channels
+        with.
         """
         mine = distance(self._directory.me, job)
         live = (peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant))
