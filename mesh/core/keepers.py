@@ -208,7 +208,7 @@ class Keepers:
     def _near(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among the closest to the job of those that it has channels with.
 
-        In a large mesh: of the DHT's nodes, too. Of those near any job everybody's table has more than there are channels
+        In a large mesh: of the DHT's nodes, too. Everybody's table has more of those near any job than it has channels
         with.
         """
         mine = distance(self._directory.me, job)

@@ -131,7 +131,7 @@ def test_a_mark_in_somebody_elses_mesh_makes_no_keeper(cast: Cast, people: list[
 
 @pytest.mark.parametrize("near", [True, False])
 def test_in_a_large_mesh_only_who_is_near_a_job_looks_for_its_keepers_and_misses_them(cast: Cast, near: bool) -> None:
-    """Who has no channel with a job's keepers, as most in a large mesh, cannot tell by its own ears that they are gone."""
+    """Who has no channel with a job's keepers, as most in a large mesh, cannot tell that they are gone."""
     people = [cast.actor(f"p{number}") for number in range(12)]
     ann = cast.actor("ann")
     rig = Rig(cast, slots=0, everybody=4)
