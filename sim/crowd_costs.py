@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from mesh.ground.datagram_limits import CALL_AGAIN_MS, CALL_MS
 from mesh.ground.dice import Dice
 from mesh.ground.ids import Boot, MeshId
 from mesh.ground.instants import Instant, WallTime
@@ -36,8 +37,10 @@ FIRST_BYTES: Final = UDP_BYTES + DATAGRAM_MAX_BYTES
 UNANSWERED_DIAL_BYTES: Final = 3 * TCP_BYTES
 """A connection to nobody: asked for at once, after one second and after three."""
 
-UNANSWERED_CALL_BYTES: Final = 5 * FIRST_BYTES
-"""A call of nobody by datagrams: the first one at once and after 250, 750, 1,750 and 3,750 ms."""
+UNANSWERED_CALL_BYTES: Final = 2 * FIRST_BYTES
+"""A call of nobody by datagrams: the first one at once and after a second."""
+
+assert CALL_AGAIN_MS < CALL_MS <= 3 * CALL_AGAIN_MS
 
 HANG_UP_BYTES: Final = 2 * TCP_BYTES
 """What each side says to end a connection."""

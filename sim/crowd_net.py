@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final, cast
 from mesh.core.effects import Dial, Knock, Send, SendDatagram
 from mesh.core.events import ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, MessageHeard
 from mesh.ground.datagram_limits import (
+    CALL_AGAIN_MS,
     CALL_MS,
     CALL_PAYLOADS,
+    FLIGHT_AGAIN_MS,
     MAX_CALLS,
     PAIR_DOUBT_MS,
     PAIR_DOUBT_QUIET_MS,
@@ -56,9 +58,6 @@ CARRIED_BYTES = 6
 """What wraps a look-up that a channel carries."""
 RESENT_MS = 200
 """What a connection's lost segment costs."""
-
-CALLED_AGAIN_MS = 250
-"""What a lost datagram of a handshake costs."""
 
 IN_ONE_RANGE = 100
 _LOOKUPS: Final = lookups.LOOKUPS
@@ -300,7 +299,7 @@ class CrowdNet:
         if self._draws.below(_PART) < LOSS_PPM:
             if starts_ms == now_ms:
                 return
-            starts_ms += CALLED_AGAIN_MS  # what flies with a handshake is sent until it has landed
+            starts_ms += FLIGHT_AGAIN_MS  # what flies with a handshake is sent until it has landed
         self._crowd.at(
             starts_ms + self._one_way_ms(node, target), self._deliver_datagram, node, target, effect.message, size
         )
@@ -328,7 +327,7 @@ class CrowdNet:
         node.received += self._crowd.costs.called
         target.received += self._crowd.costs.caller
         lost = sum(self._draws.below(_PART) < LOSS_PPM for _ in range(2))
-        pair.calling_ms = now_ms + 2 * self._one_way_ms(node, target) + lost * CALLED_AGAIN_MS
+        pair.calling_ms = now_ms + 2 * self._one_way_ms(node, target) + lost * CALL_AGAIN_MS
         pair.born_ms = pair.heard_ms = pair.calling_ms
         pair.unanswered_ms = None  # the other side says welcome
         return True

@@ -171,13 +171,14 @@ class Keepers:
         near the job to look for them, and to miss them; all others hear of whoever takes over.
         """
         job, now = ledger.id, turn.now
-        if self._directory.crowd and not self._near(job, now):
+        near = self._near(job, now)
+        if self._directory.crowd and not near:
             self._keeperless_since.pop(job, None)
             return
         self._keeperless_since.setdefault(job, now.instant)
         if self.acting(job, now):
             self._mark(turn, job)
-        elif self._directory.crowd:
+        elif near:  # who came lately may not have met them, and not know yet how large the mesh is
             turn.tell(PeersNeeded(peers=self.company(ledger, now)))
 
     def _recruit(self, turn: Turn, ledger: JobLedger) -> None:

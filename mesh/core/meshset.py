@@ -13,15 +13,16 @@ That a contact is everybody is assumed nowhere: a mark may come from a keeper th
 job that it is about. It waits until the one who told it has sent what is missing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-from mesh.core.catalogue import Catalogue, Item, cancel_key, mark_key
+from mesh.core.catalogue import Catalogue, cancel_key, mark_key
 from mesh.core.digests import Digests
 from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Door, Members
 from mesh.core.notes import EntryAdded, HeadHeard, JobEnded, JobForgotten, MarkHeard, PeerReached
-from mesh.core.offers import Offers, send_items
+from mesh.core.offers import EARLY_MS, Offers, send_items
 from mesh.core.shares import Shares
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
@@ -59,10 +60,16 @@ _COMPARE_MS = 10 * SECOND_MS
 _COMPARE_SOON_MS = SECOND_MS
 """The same after a comparison in which there was too much to take at once."""
 
+_NEW_HERE_MS = MINUTE_MS
+"""Who has come no longer ago tells nothing on that was said before: those that it came to know it."""
+
 _SWEEP_MS = 2 * SECOND_MS
 """What has ended leaves the set at most so much later than a comparison needs it."""
 
 assert _SWEEP_MS < _COMPARE_MS
+
+Dated: TypeAlias = Head | Signed[Mark] | Signed[Admission]
+"""What says when it was made."""
 
 Place = tuple[int, JobId]
 """What orders a submitter's jobs: the number that it signed, then the id."""
@@ -97,6 +104,8 @@ class MeshSet:
         """Jobs that the others are just told to let go of."""
         self._early: dict[bytes, Signed[Mark]] = {}
         """Marks whose job, or whose author's chain, is not known yet."""
+        self._came = WallTime(0)
+        """When this peer began."""
         self._swept_at: Instant | None = None
         self._compare_at: Instant | None = None
 
@@ -112,7 +121,8 @@ class MeshSet:
         }
 
     def restore(self, heads: Iterable[KeptHead], marks: Iterable[KeptMark], wall: WallTime) -> None:
-        """Take what the journal holds, where it is still of use."""
+        """Begin, with what the journal holds, where it is still of use."""
+        self._came = wall
         for entry in heads:
             if self._members.learn(entry.head.chain) is not None and entry.head.job.body.last_day >= wall:
                 self._ledger.open(entry.head)
@@ -153,7 +163,7 @@ class MeshSet:
 
     def on_news(self, turn: Turn, peer: PeerId, news: News) -> None:
         """Take what is new, and offer it to others."""
-        fresh: list[Item] = [head for head in news.heads if self._take_head(turn, head)]
+        fresh: list[Dated] = [head for head in news.heads if self._take_head(turn, head)]
         waited = [mark for mark in self._early_ones(news.heads) if self._take_mark(turn, mark)]
         known = dict.fromkeys(self._marked(news.marks))
         marks = [mark for mark in news.marks if self._take_mark(turn, mark, by=peer)]
@@ -161,24 +171,25 @@ class MeshSet:
         for cancel in news.cancels:
             self._take_cancel(turn, cancel)
         fresh += [admission for admission in news.admissions if self._door.heard(turn, admission)]
-        early = dict.fromkeys(self._early)
+        early = dict.fromkeys(self._early, EARLY_MS)
         for admission in news.admissions:
             if not self._members.is_member(admission.author):
-                early[admission.id[: gs.SHORT_BYTES]] = None  # it comes again with a comparison
+                early[admission.id[: gs.SHORT_BYTES]] = 0  # nobody keeps it here: it comes again with a comparison
                 self.offers.chase_author(turn, peer, admission.author)
         self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), early)
         if not self.offers.catching_up:
-            self.offers.spread(turn, fresh, but=peer)
-            self.offers.spread(turn, waited)
+            self.offers.spread(turn, self._news(fresh, turn.now.wall), but=peer)
+            self.offers.spread(turn, self._news(waited, turn.now.wall))
             renewed = [mark for mark in marks if (mark.body.job, mark.author) in known]
-            self.offers.spread(turn, renewed, but=peer, at_once=False)
+            self.offers.spread(turn, self._news(renewed, turn.now.wall), but=peer, at_once=False)
         self._tell_cancels(turn, peer, news.marks)
 
     def on_chains(self, turn: Turn, _peer: PeerId, message: gs.Chains) -> None:
         """Learn who others are, and take what waited for it."""
         for chain in message.chains:
             self._members.take(turn, chain)
-        self.offers.spread(turn, [mark for mark in list(self._early.values()) if self._take_mark(turn, mark)])
+        taken = [mark for mark in list(self._early.values()) if self._take_mark(turn, mark)]
+        self.offers.spread(turn, self._news(taken, turn.now.wall))
 
     def add_head(self, turn: Turn, head: Head) -> None:
         """Add this peer's own job."""
@@ -317,6 +328,12 @@ class MeshSet:
             turn.send(peer, gs.Chains(chains=(chain,)))
         send_items(turn, peer, [cancel])
 
+    def _news(self, items: Sequence[Dated], wall: WallTime) -> Sequence[Dated]:
+        """Return the items of which others may not have heard yet."""
+        if wall - self._came >= _NEW_HERE_MS:
+            return items
+        return [item for item in items if _said(item) >= self._came]
+
     def _marked(self, marks: Iterable[Signed[Mark]]) -> list[tuple[JobId, PeerId]]:
         """Return of which keepers a mark of the same job is known."""
         return [(one.body.job, one.author) for one in marks if one.author in self.marks.get(one.body.job, {})]
@@ -422,3 +439,11 @@ class MeshSet:
 def may_cancel(submitter: PeerId, cancel: Signed[Entry], meshset: MeshSet) -> bool:
     """Whether the cancel acts: the submitter's own, or an admin's."""
     return cancel.author == submitter or meshset.may_cancel(cancel.author)
+
+
+def _said(item: Dated) -> WallTime:
+    """Return when an item was made, by its author's calendar."""
+    if isinstance(item, Head):
+        return item.job.body.submitted
+    body = item.body
+    return body.issued if isinstance(body, Admission) else WallTime(body.expires - MARK_LIFE_MS)

@@ -7,10 +7,10 @@ it is asked when that one does not answer.
 
 Invariants: what a peer draws, in items, in ids or in comparing, comes out of a purse of its own. What it invents costs
 one question for each eight bytes of it, of which a bounded number is remembered. An item that came and was not taken is
-not asked for again for a minute. What an item says, and whether it is to be believed, is not known here.
+not asked for again for a while. What an item says, and whether it is to be believed, is not known here.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -55,7 +55,10 @@ MAX_WANTED_EACH = 8_192
 _REFUSED_MS = MINUTE_MS
 """An item that came and was not taken is not asked for again so soon."""
 
-_REFUSED_MOST = 8_192
+EARLY_MS = 10 * SECOND_MS
+"""Nor is one that waits here for its author's chain, unless that does not come: then both are asked for again."""
+
+_PUT_OFF_MOST = 8_192
 """Such items that are remembered."""
 
 _CHASE_MS = 10 * SECOND_MS
@@ -118,7 +121,8 @@ class Offers:
         """What each teller is to be asked for."""
         self._asked: dict[PeerId, dict[bytes, None]] = {}
         """What each was asked for, the oldest question first."""
-        self._refused: dict[bytes, Instant] = {}
+        self._put_off: dict[bytes, Instant] = {}
+        """Until when what came and could not be taken is not asked for again."""
         self._chased: dict[bytes, Instant] = {}
         self._purses: dict[PeerId, Purse] = {}
         self._purses_due = Instant(0)
@@ -153,7 +157,7 @@ class Offers:
         for short in ids:
             if short in self._fresh:
                 self._fresh[short].aware[peer] = None
-            if self._catalogue.find(short) is not None or self._was_refused(turn.now.instant, short):
+            if self._catalogue.find(short) is not None or self._is_put_off(turn.now.instant, short):
                 continue
             wanted = self._wanted.get(short)
             if wanted is not None:
@@ -193,23 +197,24 @@ class Offers:
                 items[key_of(cancel)] = cancel
         send_items(turn, peer, list(items.values()))
 
-    def heard(self, turn: Turn, peer: PeerId, items: Iterable[Item], early: Container[bytes]) -> None:
-        """Note that items came, and ask for the next ones; refused are those not taken and not `early`."""
+    def heard(self, turn: Turn, peer: PeerId, items: Iterable[Item], early: Mapping[bytes, int]) -> None:
+        """Note that items came, and ask for the next ones; what was not taken is put off, an `early` one so many ms."""
         for item in items:
+            put_off_ms = early.get(id_of(item), _REFUSED_MS)
             for short in (id_of(item), key_of(item)):
                 wanted = self._wanted.pop(short, None)
                 if wanted is not None:
                     self._asked.get(wanted.asked, {}).pop(short, None)
                     self._waiting.get(wanted.asked, {}).pop(short, None)
-                if self._catalogue.find(short) is None and id_of(item) not in early:
-                    self._refused[short] = turn.now.instant
-        while len(self._refused) > _REFUSED_MOST:
-            self._refused.pop(next(iter(self._refused)))
+                if self._catalogue.find(short) is None:
+                    self._put_off[short] = later(turn.now.instant, put_off_ms)
+        while len(self._put_off) > _PUT_OFF_MOST:
+            self._put_off.pop(next(iter(self._put_off)))
         self._ask(turn, peer)
 
     def chase_job(self, turn: Turn, peer: PeerId, job: JobId) -> None:
         """Ask whoever sent a mark for its job, which is not known here."""
-        if self._chases(turn, job) and not self._was_refused(turn.now.instant, job[:SHORT_BYTES]):
+        if self._chases(turn, job) and not self._is_put_off(turn.now.instant, job[:SHORT_BYTES]):
             turn.send(peer, Want(ids=(job[:SHORT_BYTES],), authors=()))
 
     def chase_author(self, turn: Turn, peer: PeerId, author: PeerId) -> None:
@@ -314,11 +319,11 @@ class Offers:
             self._chased.pop(next(iter(self._chased)))
         return True
 
-    def _was_refused(self, now: Instant, short: bytes) -> bool:
-        at = self._refused.get(short)
-        if at is None or now - at < _REFUSED_MS:
-            return at is not None
-        del self._refused[short]
+    def _is_put_off(self, now: Instant, short: bytes) -> bool:
+        until = self._put_off.get(short)
+        if until is None or now < until:
+            return until is not None
+        del self._put_off[short]
         return False
 
 

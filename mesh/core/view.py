@@ -6,8 +6,9 @@ the mesh in few steps. These are taken from the DHT's table, whose nodes have an
 range of addresses has many. Among those at one distance the nearest come first: two peers then mostly choose each
 other, and one channel serves both. Beside them, whoever a job needs, for as long as it does.
 
-Whether a mesh is large is told by counting, and whether it is small again by how near its nearest peers are: half of
-`everybody` lies between the two, so that nobody goes to and fro.
+Whether a mesh is large is told by how near its nearest peers are, or by counting, and whether it is small again by how
+near they are: between half and twice `everybody` nobody goes to and fro. So a newcomer knows it once it has found its
+place, and not only once it has met more than `everybody`.
 
 Channels that nothing waits for are opened out of a purse: a crowd that comes at once spreads its handshakes over time.
 
@@ -162,7 +163,7 @@ class View:
         if self.large:
             self.large = 2 * estimate >= self._everybody
         else:
-            self.large = len(known) > self._everybody
+            self.large = len(known) > self._everybody or estimate > 2 * self._everybody
         self._directory.crowd = max(estimate, len(known)) if self.large else 0
         self.links = {}
         if self.large:

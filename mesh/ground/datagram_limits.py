@@ -8,11 +8,15 @@ MAX_PAIRS = 4_096
 MAX_CALLS = 256
 """Peers whose answer to a first datagram is waited for; beyond them what was to be sent is lost, as datagrams are."""
 
-CALL_MS = 5 * SECOND_MS
-"""All of a handshake by datagrams: as long as one on a connection."""
+CALL_MS = 3 * SECOND_MS
+"""All of a handshake by datagrams: what waits for it is a question that is given up by then."""
 
-CALL_AGAIN_MS = 250
-"""A handshake's datagram is sent again after that, then at doubling intervals: longer than most round trips."""
+CALL_AGAIN_MS = 1_000
+"""A first datagram is sent again after that, where the round trip is not known (RFC 9002, section 6.2.2, has the same);
+so a peer that is gone costs two of them, of 1.2 KB each."""
+
+FLIGHT_AGAIN_MS = 250
+"""What ends a handshake is sent again after that, then at doubling intervals: longer than most round trips."""
 
 CALL_NEXT_MS = 250
 """A peer's next address is tried so long after the one before, as when channels are dialled."""
@@ -78,7 +82,7 @@ PAIR_DOUBT_QUIET_MS = 100
 """And that much sooner: before a question that nobody answered is asked once more."""
 
 assert HALF_OPEN_PER_SOURCE * 2 <= HALF_OPEN_CALM < MAX_HALF_OPEN
-assert CALL_AGAIN_MS * 4 < CALL_MS <= HALF_OPEN_MS
+assert FLIGHT_AGAIN_MS < CALL_AGAIN_MS < CALL_MS <= HALF_OPEN_MS
 assert PAYLOADS_PER_PEER < PAYLOADS_PER_SECOND
 assert CHECKS_PER_SOURCE < CHECKS_PER_SECOND and ANSWERS_PER_SOURCE < ANSWERS_PER_SECOND
 assert PAIR_DOUBT_QUIET_MS < PAIR_DOUBT_MS < PAIR_QUIET_MS < PAIR_FRESH_MS < PAIR_IDLE_MS < PAIR_MS

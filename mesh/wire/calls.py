@@ -19,6 +19,7 @@ from mesh.ground.datagram_limits import (
     CALL_MS,
     CALL_NEXT_MS,
     CALL_PAYLOADS,
+    FLIGHT_AGAIN_MS,
     MAX_CALLS,
 )
 from mesh.ground.errors import WireError
@@ -54,7 +55,7 @@ class _Again:
     """When something is said again."""
 
     at: Instant
-    wait_ms: int = CALL_AGAIN_MS
+    wait_ms: int
 
     def due(self, now: Instant) -> bool:
         """Whether that is now; the next time is twice as far."""
@@ -169,7 +170,7 @@ class Calls:
             until=later(now, CALL_MS),
             address=reached.address,
             third=reached.third,
-            again=_Again(at=later(now, CALL_AGAIN_MS)),
+            again=_Again(at=later(now, FLIGHT_AGAIN_MS), wait_ms=FLIGHT_AGAIN_MS),
         )
         flight.sealed.extend(sealed)
         self._flights[reached.index] = flight
@@ -224,7 +225,8 @@ class Calls:
         address = call.addresses.popleft()
         call.next_at = later(now, CALL_NEXT_MS)
         caller = Caller(company, peer, index=self._entropy(INDEX_SIZE), seed=self._entropy(KEY_SIZE))
-        begun = _Try(caller=caller, address=address, again=_Again(at=later(now, CALL_AGAIN_MS)))
+        again = _Again(at=later(now, CALL_AGAIN_MS), wait_ms=CALL_AGAIN_MS)
+        begun = _Try(caller=caller, address=address, again=again)
         call.tries.append(begun)
         self._tries[caller.index] = begun
         return [Outgoing(address=address, data=question) for question in caller.questions()]

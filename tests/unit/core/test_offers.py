@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.core.catalogue import WHOLE
+from mesh.core.catalogue import WHOLE, mark_key
 from mesh.core.effects import Effect
 from mesh.core.events import ChannelClosed
 from mesh.core.offers import (
+    EARLY_MS,
     MAX_WANTED,
     MAX_WANTED_EACH,
     OFFER_FANOUT,
@@ -17,8 +18,9 @@ from mesh.core.offers import (
     WANT_MS,
     WANTS_UNDER_WAY,
 )
-from mesh.ground.ids import RecordId
-from mesh.ground.instants import HOUR_MS, SECOND_MS, WallTime
+from mesh.ground.ids import JobId, RecordId
+from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
+from mesh.ground.limits import MARK_LIFE_MS
 from mesh.wire import gossip as gs
 from mesh.wire import messages as ms
 from mesh.wire.envelope import sign
@@ -151,9 +153,46 @@ def test_a_mark_of_a_keeper_that_was_never_met_is_taken_once_its_chain_came(cast
     assert rig.peer.meshset.live_marks(head.job.id, rig.now.wall) == []  # type: ignore[arg-type]
     again = sent(rig.hear(teller, news(marks=(mark,))), gs.Want)
     assert again == [], "it was asked for a moment ago"
+    other = crowd[1]
+    rig.meet(other)
+    offer = gs.Offer(ids=(mark.id[: gs.SHORT_BYTES], mark_key(JobId(head.job.id), keeper.id)))
+    assert wants(rig.hear(other, offer)) == [], "it is here, and waits"
     chains: tuple[Chain, ...] = (keeper.chain,)
     rig.hear(teller, gs.Chains(chains=chains))
     assert rig.peer.meshset.live_marks(head.job.id, rig.now.wall) == [keeper.id]  # type: ignore[arg-type]
+
+
+def test_a_mark_whose_authors_chain_does_not_come_is_asked_for_again_with_the_chain(
+    cast: Cast, crowd: list[Actor]
+) -> None:
+    rig = Rig(cast, slots=0)
+    teller, other, keeper = crowd[0], crowd[1], cast.actor("far away")
+    rig.meet(teller, other)
+    head = cast.head(teller)
+    mark = cast.mark(keeper, head)
+    rig.hear(teller, news(heads=(head,), marks=(mark,)))
+    rig.wait(EARLY_MS + SECOND_MS, teller, other)
+    named = mark.id[: gs.SHORT_BYTES]
+    assert wants(rig.hear(other, gs.Offer(ids=(named,)))) == [(other.id, named)]
+    asked = sent(rig.hear(other, news(marks=(mark,))), gs.Want)
+    assert [(peer, want.authors) for peer, want in asked] == [(other.id, (keeper.id,))]
+
+
+def test_who_has_just_come_tells_nothing_on_that_is_older(cast: Cast, crowd: list[Actor]) -> None:
+    rig = Rig(cast, slots=0)
+    rig.meet(*crowd)
+    head = cast.head(crowd[0])
+    rig.hear(crowd[0], news(heads=(head,)))
+
+    def told(keeper: Actor, made: int) -> int:
+        mark = cast.mark(keeper, head, made + MARK_LIFE_MS)
+        effects = [*rig.hear(crowd[0], news(marks=(mark,))), *rig.wait(5 * SECOND_MS, *crowd)]
+        return len(offered(effects, mark.id[: gs.SHORT_BYTES]))
+
+    assert told(crowd[1], WALL - SECOND_MS) == 0, "those that it came to know it"
+    assert told(crowd[2], WALL + SECOND_MS) == OFFER_FANOUT * OFFER_ROUNDS
+    rig.wait(MINUTE_MS, *crowd)
+    assert told(crowd[3], WALL - SECOND_MS) == OFFER_FANOUT * OFFER_ROUNDS, "it came late, and not with this peer"
 
 
 def test_an_admission_by_somebody_unknown_is_taken_once_its_chain_came(cast: Cast, crowd: list[Actor]) -> None:
