@@ -152,6 +152,20 @@ def test_in_a_large_mesh_only_who_is_near_a_job_looks_for_its_keepers_and_misses
     assert rig.peer.keepers.acting(job, rig.now) is near
 
 
+def test_who_has_met_none_of_a_jobs_keepers_looks_for_them_before_it_takes_over(
+    cast: Cast, people: list[Actor]
+) -> None:
+    """Whoever came a moment ago may have met few, and take a large mesh for a small one."""
+    ann, bob = people[:2]
+    rig = Rig(cast, slots=0)
+    rig.meet(bob)
+    rig.learn(cast.head(ann), ann, by=bob)
+    rig.wait(10 * SECOND_MS, bob)
+    assert not rig.peer.directory.crowd
+    assert ann.id in rig.peer.view._needed
+    assert marks_of(rig) == 0
+
+
 def test_in_a_large_mesh_who_knows_of_nodes_nearer_to_a_job_leaves_it_to_them(cast: Cast) -> None:
     people, nodes = ([cast.actor(f"{kind}{number}") for number in range(12)] for kind in "pn")
     ann = cast.actor("ann")

@@ -114,6 +114,18 @@ def test_the_size_of_a_mesh_is_estimated_by_its_nearest_peers(size: int) -> None
     assert guesses[-2] <= 2.5 * size
 
 
+def test_who_has_found_its_place_in_a_large_mesh_knows_it_before_it_has_met_many() -> None:
+    ordered = sorted(peers(6 * EVERYBODY), key=lambda peer: distance(ME, peer))
+    assert view_of(ordered[LINKS_LEAST : 2 * LINKS_LEAST], ordered[:LINKS_LEAST]).large
+    assert not view_of(ordered[:: len(ordered) // LINKS_LEAST]).large, "a few from anywhere may be all there are"
+
+
+@pytest.mark.parametrize("size", [50, EVERYBODY])
+def test_in_a_mesh_that_is_not_large_hardly_anybody_thinks_that_it_is(size: int) -> None:
+    guesses = [crowd(PeerId(blob(f"viewer {number}")), peers(size)) for number in range(200)]
+    assert sum(guess > 2 * EVERYBODY for guess in guesses) <= len(guesses) // 50
+
+
 def test_few_peers_are_counted() -> None:
     assert crowd(ME, peers(9)) == 10
 
