@@ -61,6 +61,12 @@ assert QUIET_MS + MUTE_MS < LEASE_MS
 KNOWS_MANY = 16
 """A peer with so many channels hears of others by the rounds of probing soon enough."""
 
+_PING_AGAIN_MS = 3_000
+"""A channel loses nothing: who has not answered is asked again only so that a busy host's round trip is measured."""
+
+_UNWANTED_MS = 10 * SECOND_MS
+"""In a large mesh others have taken the place of most who do not answer: they are dialled again no sooner."""
+
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
 
@@ -213,6 +219,8 @@ class Contacting:
         if known.boot is None and not known.heard_wall and not self._view.wants(event.peer):
             del self._directory.peers[event.peer]  # it was only looked for, by somebody who looks no more
             return
+        if not self._view.wants(event.peer):
+            known.redial_ms = max(known.redial_ms, _UNWANTED_MS)
         self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, self._directory.probe_ms())
 
@@ -336,15 +344,17 @@ class Contacting:
 
     def ask(self, turn: Turn, peer: PeerId) -> None:
         """Ping one peer, so that it is soon known whether it answers."""
-        known = self._directory.peers.get(peer)
+        known, now = self._directory.peers.get(peer), turn.now.instant
         if known is None or not known.connected:
+            return
+        if known.asked_at is not None and any(now - asked < _PING_AGAIN_MS for asked in known.pings.values()):
             return
         self._number += 1
         if len(known.pings) > SETTLE_SAMPLES:
             known.pings.clear()
-        known.pings[self._number] = turn.now.instant
+        known.pings[self._number] = now
         if known.asked_at is None:
-            known.asked_at = turn.now.instant
+            known.asked_at = now
         turn.send(peer, Ping(number=self._number))
 
     def probe(self, turn: Turn, peer: PeerId) -> None:
