@@ -141,7 +141,7 @@ class Probing:
             # Each begins at its own place and goes on with the calendar: together they are everywhere.
             place = bisect(self._order, self._me) + turn.now.wall // PROBE_MS
             peer = self._order[place % len(self._order)]
-            # Whoever asks for others mostly has to call first. Of a doubted peer its own words and other witnesses tell.
+            # Who asks for others mostly has to call first. Of a doubted peer its own words and other witnesses tell.
             self._probe(turn, peer, helped=self._members[peer].doubt is None)
 
     def on_probe_late(self, turn: Turn, timer: ProbeLate) -> None:
