@@ -128,6 +128,30 @@ def test_a_question_without_an_answer_makes_a_peer_mute_and_any_word_makes_it_an
     assert rig.peer.directory.answers(ann.id, rig.now.instant)
 
 
+def test_who_has_been_asked_and_has_not_answered_is_not_asked_each_second(rig: Rig, cast: Cast) -> None:
+    """A channel loses nothing: more questions reach nobody whom the first did not."""
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    rig.wait(2 * SILENT_MS - SECOND_MS)
+    assert 3 <= len(sent(rig.effects, Ping)) <= 5
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_in_a_large_mesh_who_is_not_wanted_and_does_not_answer_is_dialled_seldom(cast: Cast, wanted: bool) -> None:
+    rig = Rig(cast, everybody=4)
+    actors = [cast.actor(f"peer {number}") for number in range(40)]
+    rig.meet(*actors)
+    rig.wait(5 * SECOND_MS, *actors)
+    lost = next(actor for actor in actors if rig.peer.view.wants(actor.id) is wanted)
+    hello(rig, lost, 1)
+    rig.tell(ChannelClosed(peer=lost.id, clean=False))
+    rig.tell(DialFailed(peer=lost.id, refused=False))
+    rig.clear()
+    assert bool(of(rig.wait(SECOND_MS), Dial)) is wanted
+    rig.wait(15 * SECOND_MS)
+    assert of(rig.effects, Dial)
+
+
 def test_a_channel_that_stays_silent_is_given_up_and_dialled_anew(rig: Rig, cast: Cast) -> None:
     ann = cast.actor("ann")
     rig.meet(ann)

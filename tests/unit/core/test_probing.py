@@ -98,6 +98,19 @@ def test_who_does_not_answer_is_asked_by_three_others_and_on_its_channel(cast: C
     assert {peer for peer, _ in sent(view.rig.effects, Ping)} == {silent.id}
 
 
+def test_nobody_is_asked_to_probe_who_is_doubted_already(cast: Cast) -> None:
+    """Each of three would call a peer that is mostly gone, and what it then hears the doubted one tells itself."""
+    view = View(cast, 6)
+    view.turns()
+    silent = view.actors[0]
+    view.silence(silent)
+    view.clear()
+    view.hear(view.actors[1], Gossip(tidings=(tiding(silent, State.DOUBTED),)))
+    view.turns()
+    assert silent.id in [peer for peer, _ in view.sent(Probe)]
+    assert not view.sent(ProbeFor)
+
+
 def test_who_answers_another_is_not_doubted(cast: Cast) -> None:
     view = View(cast, 4)
     view.turns()
