@@ -17,6 +17,7 @@ The module must not know what a peer's silence means for jobs, nor how channels 
 
 from bisect import bisect, insort
 from collections.abc import Callable
+from heapq import nsmallest
 
 from mesh.core.contacts import Contacting
 from mesh.core.dht.endpoints import addresses_of, believed, endpoint_of, is_loopback
@@ -30,6 +31,7 @@ from mesh.core.probes import Allowance, Asked, Asker, Probes
 from mesh.core.tidings import Tidings, rank
 from mesh.core.timers import ProbeDue, ProbeLate, TidingsDue
 from mesh.core.turn import Turn
+from mesh.core.view import distance
 from mesh.ground.dice import Dice
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant, later
@@ -140,9 +142,7 @@ class Probing:
         if self._order:
             # Each begins at its own place and goes on with the calendar: together they are everywhere.
             place = bisect(self._order, self._me) + turn.now.wall // PROBE_MS
-            peer = self._order[place % len(self._order)]
-            # Who asks for others mostly has to call first. Of a doubted peer its own words and other witnesses tell.
-            self._probe(turn, peer, helped=self._members[peer].doubt is None)
+            self._probe(turn, self._order[place % len(self._order)], helped=True)
 
     def on_probe_late(self, turn: Turn, timer: ProbeLate) -> None:
         """Have others ask, and the channel; then doubt who answered nobody."""
@@ -251,7 +251,7 @@ class Probing:
         self._contacting.ask(turn, asked.peer)
         if asked.helped:
             addresses = self._addresses(asked.peer, self._members[asked.peer])
-            for helper in self._drawn(turn, PROBE_HELPERS, but=asked.peer):
+            for helper in self._helpers(turn, asked.peer):
                 asked.helpers[helper] = False
                 there = told(addresses, here=self._directory.peers[helper].here)
                 endpoints = [one for one in map(endpoint_of, there) if one is not None][:MAX_PROBED_ENDPOINTS]
@@ -433,17 +433,27 @@ class Probing:
 
     # What is known of members.
 
-    def _drawn(self, turn: Turn, many: int, but: PeerId | None = None) -> list[PeerId]:
-        """Draw some that may hear datagrams and are not doubted.
+    def _able(self, turn: Turn) -> list[PeerId]:
+        """Return those that may hear datagrams and are not doubted.
 
         Also such as nothing was heard from yet: young views would else tell tidings to their neighbours' ids alone.
         """
         now = turn.now.instant
-        able = [
-            peer
-            for peer, member in self._members.items()
-            if member.doubt is None and now >= member.deaf_until and peer != but
-        ]
+        return [peer for peer, member in self._members.items() if member.doubt is None and now >= member.deaf_until]
+
+    def _helpers(self, turn: Turn, peer: PeerId) -> list[PeerId]:
+        """Return who is asked to probe a peer: any, and in a large mesh those nearest to it.
+
+        These have a channel with it; any other would have to call it first, and mostly in vain.
+        """
+        if not self._directory.crowd:
+            return [helper for helper in self._drawn(turn, 1 + PROBE_HELPERS) if helper != peer][:PROBE_HELPERS]
+        able = (helper for helper in self._able(turn) if helper != peer)
+        return nsmallest(PROBE_HELPERS, able, key=lambda helper: distance(peer, helper))
+
+    def _drawn(self, turn: Turn, many: int) -> list[PeerId]:
+        """Draw some that may hear datagrams and are not doubted."""
+        able = self._able(turn)
         drawn = []
         for _ in range(min(many, len(able))):
             place = self.dice.below(len(able))

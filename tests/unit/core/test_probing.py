@@ -12,6 +12,7 @@ from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard
 from mesh.core.probing import Probing
 from mesh.core.turn import Turn
+from mesh.core.view import distance
 from mesh.ground.dice import Dice
 from mesh.ground.instants import HOUR_MS, SECOND_MS
 from mesh.ground.limits import (
@@ -98,17 +99,17 @@ def test_who_does_not_answer_is_asked_by_three_others_and_on_its_channel(cast: C
     assert {peer for peer, _ in sent(view.rig.effects, Ping)} == {silent.id}
 
 
-def test_nobody_is_asked_to_probe_who_is_doubted_already(cast: Cast) -> None:
-    """Each of three would call a peer that is mostly gone, and what it then hears the doubted one tells itself."""
-    view = View(cast, 6)
+def test_in_a_large_mesh_those_nearest_to_a_silent_peer_are_asked_to_probe_it(cast: Cast) -> None:
+    """They have a channel with it, and need not call it."""
+    view = View(cast, 12)
     view.turns()
+    view.rig.peer.directory.crowd = 1_000
     silent = view.actors[0]
     view.silence(silent)
     view.clear()
-    view.hear(view.actors[1], Gossip(tidings=(tiding(silent, State.DOUBTED),)))
     view.turns()
-    assert silent.id in [peer for peer, _ in view.sent(Probe)]
-    assert not view.sent(ProbeFor)
+    nearest = sorted(view.actors[1:], key=lambda actor: distance(silent.id, actor.id))
+    assert [peer for peer, _ in view.sent(ProbeFor)] == [actor.id for actor in nearest[:PROBE_HELPERS]]
 
 
 def test_who_answers_another_is_not_doubted(cast: Cast) -> None:
