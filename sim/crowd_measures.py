@@ -17,7 +17,6 @@ from sim.crowd import Crowd, Node
 from sim.crowd_reach import Reach
 
 GONE_PERCENT = 30
-JOINS_PER_SECOND = 50
 _PART = 1_000_000
 
 
@@ -27,17 +26,29 @@ class Course:
 
     jobs: int = 16
     """Live jobs in the mesh set."""
+    joins_per_second: int = 50
+    """While it gathers."""
     settle_ms: int = 5 * MINUTE_MS
     idle_ms: int = 5 * MINUTE_MS
     reads: int = 1_000
+    reads_ms: int = MINUTE_MS
+    """Over which these are spread; as long again the last ones have to end."""
     rest_ms: int = 3 * MINUTE_MS
     cut_ms: int = 3 * MINUTE_MS
     heal_ms: int = 10 * MINUTE_MS
     """How long two halves are watched at most."""
 
 
-SHORT = Course(settle_ms=2 * MINUTE_MS, idle_ms=MINUTE_MS, rest_ms=MINUTE_MS, cut_ms=MINUTE_MS, heal_ms=5 * MINUTE_MS)
-"""For crowds of thousands, who gather for minutes and of whom each virtual minute takes many real ones."""
+SHORT = Course(
+    joins_per_second=200,
+    settle_ms=2 * MINUTE_MS,
+    idle_ms=MINUTE_MS,
+    reads_ms=MINUTE_MS // 2,
+    rest_ms=MINUTE_MS // 2,
+    cut_ms=MINUTE_MS,
+    heal_ms=5 * MINUTE_MS,
+)
+"""For crowds of thousands, of whom each virtual minute takes five real ones and more."""
 
 LARGE = 2_000
 """A crowd of more is watched for less long."""
@@ -154,7 +165,7 @@ class Walk:
     def gather(self) -> None:
         """Let everybody join, and some submit."""
         crowd, course = self.crowd, self.course
-        join_ms = max(MINUTE_MS, SECOND_MS * self.peers // JOINS_PER_SECOND)
+        join_ms = max(MINUTE_MS, SECOND_MS * self.peers // course.joins_per_second)
         for number, node in enumerate(crowd.nodes[: self.peers]):
             crowd.after(join_ms * number // self.peers, crowd.start, node)
         crowd.run_for(join_ms + course.settle_ms // 2)
@@ -193,17 +204,17 @@ class Walk:
         )
 
     def read(self, name: str) -> Reads:
-        """Let random peers that are up read the pointers of others that are, over a minute, and wait for the last."""
-        crowd, count = self.crowd, self.course.reads
+        """Let random peers that are up read the pointers of others that are, and wait for the last."""
+        crowd, count, reads_ms = self.crowd, self.course.reads, self.course.reads_ms
         reads = Reads()
         up = crowd.up()
         began_ms = crowd.now_ms
         for number in range(count):
-            crowd.run_to(began_ms + MINUTE_MS * number // count)
+            crowd.run_to(began_ms + reads_ms * number // count)
             asker, wanted = (up[crowd.draws.below(len(up))] for _ in range(2))
             if asker is not wanted:
                 self._ask(reads, asker, wanted.id)
-        crowd.run_to(began_ms + 2 * MINUTE_MS)
+        crowd.run_to(began_ms + 2 * reads_ms)
         self._say(f"look-ups, {name}: {reads.found} of {reads.asked}, p50 {reads.percentile(50)} ms")
         return reads
 
