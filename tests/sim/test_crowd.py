@@ -200,7 +200,7 @@ def test_the_dead_are_called_once_for_all_that_waits_for_them() -> None:
     other.up = False
     for number in range(4):
         say(crowd, one, other, number)
-        crowd.run_for(SECOND_MS)
+        crowd.run_for(SECOND_MS // 2)
     assert one.sent == UNANSWERED_CALL_BYTES
     crowd.run_for(CALL_MS)
     say(crowd, one, other, 9)
