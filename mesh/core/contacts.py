@@ -46,6 +46,7 @@ from mesh.ground.limits import (
     REDIAL_MS,
     SETTLE_SAMPLES,
     SILENT_MS,
+    UNWANTED_MS,
 )
 from mesh.wire.addresses import told
 from mesh.wire.dials import Parting
@@ -60,12 +61,6 @@ assert QUIET_MS + MUTE_MS < LEASE_MS
 
 KNOWS_MANY = 16
 """A peer with so many channels hears of others by the rounds of probing soon enough."""
-
-_PING_AGAIN_MS = 3_000
-"""A channel loses nothing: who has not answered is asked again only so that a busy host's round trip is measured."""
-
-_UNWANTED_MS = 10 * SECOND_MS
-"""In a large mesh others have taken the place of most who do not answer: they are dialled again no sooner."""
 
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
@@ -113,7 +108,7 @@ class Contacting:
             known = self._known(entry.contact.peer)
             known.addresses = known.kept = entry.contact.addresses
             known.heard_wall = known.kept_wall = entry.heard
-        at_once = self._view.openings(turn.now.instant)
+        at_once = self._view.remember(turn.now.instant, len(self._directory.peers))
         nearest = sorted(self._directory.peers, key=lambda peer: distance(self._directory.me, peer))
         for place, peer in enumerate(nearest):
             if place < at_once:
@@ -220,7 +215,7 @@ class Contacting:
             del self._directory.peers[event.peer]  # it was only looked for, by somebody who looks no more
             return
         if not self._view.wants(event.peer):
-            known.redial_ms = max(known.redial_ms, _UNWANTED_MS)
+            known.redial_ms = max(known.redial_ms, UNWANTED_MS)
         self._dial_later(turn, event.peer, known, turn.dice.jitter(known.redial_ms))
         known.redial_ms = min(2 * known.redial_ms, self._directory.probe_ms())
 
@@ -345,9 +340,7 @@ class Contacting:
     def ask(self, turn: Turn, peer: PeerId) -> None:
         """Ping one peer, so that it is soon known whether it answers."""
         known, now = self._directory.peers.get(peer), turn.now.instant
-        if known is None or not known.connected:
-            return
-        if known.asked_at is not None and any(now - asked < _PING_AGAIN_MS for asked in known.pings.values()):
+        if known is None or not known.connected or known.is_asked(now):
             return
         self._number += 1
         if len(known.pings) > SETTLE_SAMPLES:

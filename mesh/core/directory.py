@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 
 from mesh.ground.ids import Boot, PeerId
 from mesh.ground.instants import Instant, WallTime
-from mesh.ground.limits import HEARD_MS, PROBE_PER_PEER_MS, REDIAL_MOST_MS, REDIAL_MS, SETTLE_SAMPLES
+from mesh.ground.limits import (
+    HEARD_MS,
+    PING_AGAIN_MS,
+    PROBE_PER_PEER_MS,
+    REDIAL_MOST_MS,
+    REDIAL_MS,
+    SETTLE_SAMPLES,
+)
 from mesh.wire.addresses import told
 from mesh.wire.messages import Address, Available, Contact
 from mesh.wire.records import EngineId
@@ -47,6 +54,10 @@ class Known:
     """Where the journal says that it is, and since when."""
     kept_wall: WallTime = WallTime(0)
     available: Available | None = None
+
+    def is_asked(self, now: Instant) -> bool:
+        """Whether an answer is waited for, and it is too early to ask again."""
+        return self.asked_at is not None and any(now - at < PING_AGAIN_MS for at in self.pings.values())
 
 
 class Directory:

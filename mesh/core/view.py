@@ -43,8 +43,17 @@ LINKS_LEAST = 16
 OPENINGS = 32
 """Channels that nothing waits for, opened at once: a newcomer meets a studio's mesh as fast as that answers."""
 
+OPENINGS_FIRST = 16
+"""Of these before it is known whether the mesh is large: there a newcomer needs no more to find its place."""
+
+SIZED_MS = 3 * SECOND_MS
+"""By then it is known: the newcomer has looked for itself in the DHT."""
+
 OPENING_MS = 2 * SECOND_MS
 """And in the long run one each so long: some 8 KB each, so that a crowd of newcomers is no storm."""
+
+OPENING_LARGE_MS = 6 * SECOND_MS
+"""In a large mesh one each so long: there each newcomer of a crowd meets strangers alone, and all of them at once."""
 
 NEEDED_MS = MINUTE_MS
 """A peer that a job needed counts as needed for so long; while it is, that is said again every few seconds."""
@@ -137,9 +146,19 @@ class View:
         self._needed: dict[PeerId, Instant] = {}
         self._unwanted: dict[PeerId, Instant] = {}
         """Since when nobody here wants a channel that was opened from here."""
-        self._purse_most_ms = min(OPENINGS, everybody) * OPENING_MS
-        self._purse_ms = self._purse_most_ms
+        self._purse_most = min(OPENINGS, everybody)
+        self._purse = min(OPENINGS_FIRST, everybody)
+        """Channels that may be opened."""
         self._filled_at: Instant | None = None
+        self._sized_at: Instant | None = None
+        """When this peer will have learned whether the mesh is large."""
+        self._sized = False
+
+    def remember(self, now: Instant, peers: int) -> int:
+        """Take from the journal how many peers there were; return how many channels may be opened now."""
+        if 0 < peers <= self._everybody:
+            self._purse, self._sized = self._purse_most, True
+        return self.openings(now)
 
     def choose(self, now: Instant) -> bool:
         """Look at who is known, and choose again; tell whether it was time: in a large mesh there is no hurry."""
@@ -185,16 +204,24 @@ class View:
 
     def openings(self, now: Instant) -> int:
         """Return how many channels that nothing waits for may be opened now, those under way included."""
-        if self._filled_at is not None:
-            self._purse_ms = min(self._purse_most_ms, self._purse_ms + (now - self._filled_at))
-        self._filled_at = now
+        if self._filled_at is None or self._sized_at is None:
+            self._filled_at, self._sized_at = now, later(now, SIZED_MS)
+        fills_ms = OPENING_LARGE_MS if self.large else OPENING_MS
+        filled = (now - self._filled_at) // fills_ms
+        self._filled_at = later(self._filled_at, filled * fills_ms)
+        self._purse += filled
+        if now >= self._sized_at and not self._sized:
+            self._sized = True
+            if not self.large:
+                self._purse += max(0, self._purse_most - OPENINGS_FIRST)
+        self._purse = min(self._purse_most, self._purse)
         dialled = sum(known.dialling for known in self._directory.peers.values())
-        return max(0, self._purse_ms // OPENING_MS - dialled)
+        return max(0, self._purse - dialled)
 
     def opened(self, peer: PeerId) -> None:
         """Pay for a channel that was opened from here; a dial that led nowhere costs nothing here."""
         if peer not in self._needed:
-            self._purse_ms = max(0, self._purse_ms - OPENING_MS)
+            self._purse = max(0, self._purse - 1)
 
     def surplus(self, now: Instant) -> PeerId | None:
         """Return a peer whose channel was opened from here and has long been of no use; None: there is no such one.

@@ -219,11 +219,17 @@ REDIAL_MOST_MS = 20 * SECOND_MS
 """A known peer without a channel is dialled again, at doubling intervals up to this, or up to `PROBE_PER_PEER_MS` for
 each connected peer where that is longer. So are the addresses that a person gave, and contacts told again."""
 
+UNWANTED_MS = 10 * SECOND_MS
+"""In a large mesh others have taken the place of most who do not answer: they are dialled again no sooner."""
+
 PROBE_PER_PEER_MS = SECOND_MS
 """However large a mesh, an address that all its peers were given hears from one of them a second."""
 
 EVERYBODY = 128
 """Peers up to which each keeps a channel with every other: an idle channel costs a probe now and then."""
+
+PING_AGAIN_MS = 3 * SECOND_MS
+"""A channel loses nothing: who has not answered is asked again only so that a busy host's round trip is measured."""
 
 SILENT_MS = LEASE_MS
 """A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""

@@ -16,8 +16,11 @@ from mesh.core.view import (
     LINKS_NEAREST,
     LINKS_PER_DISTANCE,
     NEEDED_MS,
+    OPENING_LARGE_MS,
     OPENING_MS,
     OPENINGS,
+    OPENINGS_FIRST,
+    SIZED_MS,
     SURPLUS_MS,
     View,
     crowd,
@@ -174,7 +177,7 @@ def test_whom_a_job_needs_is_wanted_for_a_while() -> None:
 
 def test_channels_are_paid_for_when_they_open_save_those_that_a_job_needs() -> None:
     view = view_of([])
-    assert view.openings(NOW) == OPENINGS
+    assert view.remember(NOW, 2) == OPENINGS
     for peer in peers(OPENINGS):
         view.opened(peer)
     assert view.openings(NOW) == 0
@@ -183,6 +186,24 @@ def test_channels_are_paid_for_when_they_open_save_those_that_a_job_needs() -> N
     view.need(NOW, keeper)
     view.opened(keeper)
     assert view.openings(Instant(NOW + 3 * OPENING_MS)) == 3
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_newcomer_opens_few_channels_before_it_knows_how_large_the_mesh_is_and_in_a_large_one_after(
+    large: bool,
+) -> None:
+    view = view_of(peers(EVERYBODY + 1 if large else 2))
+    assert view.openings(NOW) == OPENINGS_FIRST
+    for peer in peers(OPENINGS_FIRST):
+        view.opened(peer)
+    assert view.openings(Instant(NOW + SIZED_MS - 1)) <= 1
+    later = [view.openings(Instant(NOW + after_ms)) for after_ms in (OPENING_LARGE_MS, 3 * OPENING_LARGE_MS)]
+    assert later == ([1, 3] if large else [OPENINGS - OPENINGS_FIRST + 3, OPENINGS - OPENINGS_FIRST + 9])
+
+
+def test_whose_journal_names_more_than_everybody_waits_like_a_newcomer() -> None:
+    assert view_of([]).remember(NOW, EVERYBODY + 1) == OPENINGS_FIRST
+    assert view_of([]).remember(NOW, 0) == OPENINGS_FIRST
 
 
 # Through the whole core.
