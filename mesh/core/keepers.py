@@ -13,6 +13,7 @@ from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
 from mesh.core.notes import HeadHeard, JobForgotten, MarkHeard, PeerDead, PeersNeeded
+from mesh.core.offers import send_items
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, Now, wall_later
@@ -25,6 +26,10 @@ _FRESH_MS = 1_000
 """How long after submission its submitter vouches that no task was claimed: nobody has been told of a keeper before."""
 
 _LOOK_EACH_MS = 3_000
+
+_SEEK_MS = KEEPERLESS_MS // 3
+"""Keepers that do not answer are looked for after that: a newcomer has mostly met those by then that are nearer to the
+job, and leaves it to them."""
 
 
 def distance(peer: PeerId, job: JobId) -> int:
@@ -140,9 +145,20 @@ class Keepers:
             if not ledger.ended and note.peer in self._meshset.marks.get(job, {}):
                 self._look_after(turn, ledger)
 
-    def on_mark_heard(self, note: MarkHeard) -> None:
-        """A keeper is known again."""
-        self._keeperless_since.pop(note.mark.body.job, None)
+    def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
+        """A keeper is known again; in a large mesh this peer's own job's other keepers hear of it from here.
+
+        The mesh set takes seconds there, in which each of five would miss the other four, and ask others to keep.
+        """
+        job, author = note.mark.body.job, note.mark.author
+        self._keeperless_since.pop(job, None)
+        if not self._directory.crowd or self._ledger.jobs[job].submitter != self._directory.me:
+            return
+        marks = self._meshset.marks[job]
+        others = [peer for peer in self._meshset.live_marks(job, turn.now.wall) if peer != author]
+        send_items(turn, author, [marks[peer] for peer in others])
+        for peer in others:
+            send_items(turn, peer, [note.mark])
 
     def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
         """Forget when a job was looked at."""
@@ -175,10 +191,12 @@ class Keepers:
         if self._directory.crowd and not near:
             self._keeperless_since.pop(job, None)
             return
-        self._keeperless_since.setdefault(job, now.instant)
+        since = self._keeperless_since.setdefault(job, now.instant)
         if self.acting(job, now):
             self._mark(turn, job)
-        elif near:  # who came lately may not have met them, and not know yet how large the mesh is
+        elif (
+            near and now.instant - since >= _SEEK_MS
+        ):  # who came lately may not have met them, nor know the mesh's size
             turn.tell(PeersNeeded(peers=self.company(ledger, now)))
 
     def _recruit(self, turn: Turn, ledger: JobLedger) -> None:

@@ -172,10 +172,13 @@ class MeshSet:
             self._take_cancel(turn, cancel)
         fresh += [admission for admission in news.admissions if self._door.heard(turn, admission)]
         early = dict.fromkeys(self._early, EARLY_MS)
+        waiting = [mark.author for mark in news.marks if mark.id[: gs.SHORT_BYTES] in early]
+        strangers = [author for author in waiting if not self._members.is_member(author)]
         for admission in news.admissions:
             if not self._members.is_member(admission.author):
                 early[admission.id[: gs.SHORT_BYTES]] = 0  # nobody keeps it here: it comes again with a comparison
-                self.offers.chase_author(turn, peer, admission.author)
+                strangers.append(admission.author)
+        self.offers.chase_authors(turn, peer, strangers)
         self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), early)
         if not self.offers.catching_up:
             self.offers.spread(turn, self._news(fresh, turn.now.wall), but=peer)
@@ -270,9 +273,7 @@ class MeshSet:
                 self._early[mark.id[: gs.SHORT_BYTES]] = mark
                 while len(self._early) > _EARLY_MOST:
                     self._early.pop(next(iter(self._early)))
-                if known:
-                    self.offers.chase_author(turn, by, mark.author)
-                else:
+                if not known:
                     self.offers.chase_job(turn, by, job)
             return False
         self._early.pop(mark.id[: gs.SHORT_BYTES], None)

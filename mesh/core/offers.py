@@ -217,10 +217,11 @@ class Offers:
         if self._chases(turn, job) and not self._is_put_off(turn.now.instant, job[:SHORT_BYTES]):
             turn.send(peer, Want(ids=(job[:SHORT_BYTES],), authors=()))
 
-    def chase_author(self, turn: Turn, peer: PeerId, author: PeerId) -> None:
-        """Ask whoever sent an item for its author's chain, without which it cannot be judged."""
-        if self._chases(turn, author):
-            turn.send(peer, Want(ids=(), authors=(author,)))
+    def chase_authors(self, turn: Turn, peer: PeerId, authors: Iterable[PeerId]) -> None:
+        """Ask whoever sent items for their authors' chains, without which they cannot be judged."""
+        chased = [author for author in dict.fromkeys(authors) if self._chases(turn, author)]
+        for portion in portions(Want, "authors", chased):
+            turn.send(peer, Want(ids=(), authors=portion))
 
     def pay(self, turn: Turn, peer: PeerId, cost_bytes: int) -> bool:
         """Take from a peer's purse what it draws; tell whether it was there."""

@@ -143,7 +143,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     return {
         nt.HeadHeard: (peer.keepers.on_head_heard, peer.scenes.on_head_heard, peer.claims.on_head_heard),
         nt.MarkHeard: (
-            lambda _turn, note: peer.keepers.on_mark_heard(note),
+            peer.keepers.on_mark_heard,
             peer.leases.on_mark_heard,
             peer.scenes.on_mark_heard,
             peer.sync.on_mark_heard,

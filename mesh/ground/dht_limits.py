@@ -67,7 +67,7 @@ PART_TOLD_MS = 30 * SECOND_MS
 DHT_OLD_MS = 15 * MINUTE_MS
 """A peer not heard of for so long is asked whether it is there before a full bucket turns a newcomer away."""
 
-DHT_BUCKET_MS = 30 * SECOND_MS
+DHT_BUCKET_MS = MINUTE_MS
 """Between looks into two buckets: some twenty questions each, of them many to strangers, who cost a handshake."""
 
 DHT_REFRESH_MS = HOUR_MS

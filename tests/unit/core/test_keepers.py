@@ -160,7 +160,7 @@ def test_who_has_met_none_of_a_jobs_keepers_looks_for_them_before_it_takes_over(
     rig = Rig(cast, slots=0)
     rig.meet(bob)
     rig.learn(cast.head(ann), ann, by=bob)
-    rig.wait(10 * SECOND_MS, bob)
+    rig.wait(15 * SECOND_MS, bob)
     assert not rig.peer.directory.crowd
     assert ann.id in rig.peer.view._needed
     assert marks_of(rig) == 0
