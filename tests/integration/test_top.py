@@ -218,6 +218,19 @@ def test_nothing_that_others_wrote_is_obeyed() -> None:
         play(server, scenario, (120, 40))
 
 
+def test_news_that_come_while_a_screen_is_coming_are_shown_by_it() -> None:
+    desk = FakeDesk()
+    row = desk.add(job_row(1, "long", 5_000))
+
+    async def scenario(pilot: Pilot[None], app: Top) -> None:
+        app.push_screen(JobScreen(row["id"]))
+        app.show()
+        await until(pilot, app, "rows 1–8 of 84")
+
+    with running_desk(desk) as server:
+        play(server, scenario)
+
+
 def test_thousands_of_frames_are_paged() -> None:
     desk = FakeDesk()
     row = desk.add(job_row(1, "long", 5_000))

@@ -80,8 +80,8 @@ class Top(App[None]):
         self.show()
 
     def show(self) -> None:
-        """Let the screen that is seen show the board."""
-        if isinstance(self.screen, BoardScreen):
+        """Let the screen that is seen show the board; one that is just coming does so by itself."""
+        if isinstance(self.screen, BoardScreen) and self.screen.is_mounted:
             self.screen.show()
 
     def follow(self) -> None:
