@@ -12,7 +12,8 @@ from mesh.wire.kept import KeptMark
 from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import Head, KeepAsk, News
 from tests.support.cast import Actor, Cast
-from tests.support.rig import Rig, kept, sent
+from tests.support.rig import Rig, kept, news, sent
+from tests.unit.core.test_jobs import planned
 
 
 @pytest.fixture
@@ -190,3 +191,21 @@ def test_in_a_large_mesh_who_knows_of_nodes_nearer_to_a_job_leaves_it_to_them(ca
         rig.peer.dht.table.remove(actor.id)
     rig.wait(2 * KEEPERLESS_MS, *people)
     assert marks_of(rig) == 1
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_in_a_large_mesh_a_new_jobs_keepers_hear_of_each_other_from_its_submitter(cast: Cast, large: bool) -> None:
+    """Whoever of them does not would ask others to keep it, before the mesh set has told."""
+    people = [cast.actor(f"p{number}") for number in range(12)]
+    rig = Rig(cast, slots=0, everybody=4 if large else 128)
+    rig.meet(*people)
+    rig.wait(5 * SECOND_MS, *people)
+    rig.tell(planned(1))
+    (job,) = rig.peer.ledger.jobs
+    head = rig.peer.ledger.jobs[job].head
+    one, two = (actor for actor in people if actor.id in [peer for peer, _ in sent(rig.effects, KeepAsk)][:2])
+    first, second = (cast.mark(actor, head, rig.now.wall + HOUR_MS) for actor in (one, two))
+    rig.hear(one, news(marks=(first,)))
+    told = sent(rig.hear(two, news(marks=(second,))), News)
+    expected = {(one.id, second.id), (two.id, first.id)} if large else set()
+    assert {(peer, mark.id) for peer, message in told for mark in message.marks} == expected

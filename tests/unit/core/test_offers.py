@@ -162,6 +162,16 @@ def test_a_mark_of_a_keeper_that_was_never_met_is_taken_once_its_chain_came(cast
     assert rig.peer.meshset.live_marks(head.job.id, rig.now.wall) == [keeper.id]  # type: ignore[arg-type]
 
 
+def test_chains_of_many_are_asked_for_in_one_message(cast: Cast, crowd: list[Actor]) -> None:
+    rig = Rig(cast, slots=0)
+    teller, keepers = crowd[0], [cast.actor(f"far away {number}") for number in range(20)]
+    rig.meet(teller)
+    head = cast.head(teller)
+    marks = tuple(cast.mark(keeper, head) for keeper in keepers)
+    asked = sent(rig.hear(teller, news(heads=(head,), marks=marks)), gs.Want)
+    assert [set(want.authors) for _, want in asked] == [{keeper.id for keeper in keepers}]
+
+
 def test_a_mark_whose_authors_chain_does_not_come_is_asked_for_again_with_the_chain(
     cast: Cast, crowd: list[Actor]
 ) -> None:
