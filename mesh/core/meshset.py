@@ -167,7 +167,8 @@ class MeshSet:
         waited = [mark for mark in self._early_ones(news.heads) if self._take_mark(turn, mark)]
         known = dict.fromkeys(self._marked(news.marks))
         marks = [mark for mark in news.marks if self._take_mark(turn, mark, by=peer)]
-        fresh += [mark for mark in marks if (mark.body.job, mark.author) not in known]
+        urgent = [mark for mark in marks if (mark.body.job, mark.author) not in known and self._is_urgent(mark)]
+        fresh += urgent
         for cancel in news.cancels:
             self._take_cancel(turn, cancel)
         fresh += [admission for admission in news.admissions if self._door.heard(turn, admission)]
@@ -183,8 +184,8 @@ class MeshSet:
         if not self.offers.catching_up:
             self.offers.spread(turn, self._news(fresh, turn.now.wall), but=peer)
             self.offers.spread(turn, self._news(waited, turn.now.wall))
-            renewed = [mark for mark in marks if (mark.body.job, mark.author) in known]
-            self.offers.spread(turn, self._news(renewed, turn.now.wall), but=peer, at_once=False)
+            others = [mark for mark in marks if mark not in urgent]
+            self.offers.spread(turn, self._news(others, turn.now.wall), but=peer, at_once=False)
         self._tell_cancels(turn, peer, news.marks)
 
     def on_chains(self, turn: Turn, _peer: PeerId, message: gs.Chains) -> None:
@@ -192,7 +193,7 @@ class MeshSet:
         for chain in message.chains:
             self._members.take(turn, chain)
         taken = [mark for mark in list(self._early.values()) if self._take_mark(turn, mark)]
-        self.offers.spread(turn, self._news(taken, turn.now.wall))
+        self.offers.spread(turn, self._news(taken, turn.now.wall), at_once=any(map(self._is_urgent, taken)))
 
     def add_head(self, turn: Turn, head: Head) -> None:
         """Add this peer's own job."""
@@ -334,6 +335,10 @@ class MeshSet:
         if wall - self._came >= _NEW_HERE_MS:
             return items
         return [item for item in items if _said(item) >= self._came]
+
+    def _is_urgent(self, mark: Signed[Mark]) -> bool:
+        """Whether a keeper's first mark must be told at once: in a large mesh not that of one more of a job."""
+        return not self._directory.crowd or len(self.marks[mark.body.job]) == 1
 
     def _marked(self, marks: Iterable[Signed[Mark]]) -> list[tuple[JobId, PeerId]]:
         """Return of which keepers a mark of the same job is known."""

@@ -51,6 +51,7 @@ from mesh.ground.limits import (
     PROBES_ANSWERED_PER_SECOND,
     PROBES_HELPED_PER_SECOND,
     REFUTED_MS,
+    TIDINGS_LARGE_MS,
     TIDINGS_MS,
     TIDINGS_PEERS,
 )
@@ -170,7 +171,7 @@ class Probing:
         if self._tidings:
             self._gossip(turn)
         if self._tidings or self.doubts:
-            self._stir(turn, TIDINGS_MS)
+            self._stir(turn, TIDINGS_LARGE_MS if self._directory.crowd else TIDINGS_MS)
 
     def on_datagram_heard(self, turn: Turn, event: DatagramHeard, message: ProbeMessage) -> None:
         """Take what a peer says of itself and of others, and answer it."""

@@ -52,7 +52,7 @@ SIZED_MS = 3 * SECOND_MS
 OPENING_MS = 2 * SECOND_MS
 """And in the long run one each so long: some 8 KB each, so that a crowd of newcomers is no storm."""
 
-OPENING_LARGE_MS = 6 * SECOND_MS
+OPENING_LARGE_MS = 10 * SECOND_MS
 """In a large mesh one each so long: there each newcomer of a crowd meets strangers alone, and all of them at once."""
 
 NEEDED_MS = MINUTE_MS

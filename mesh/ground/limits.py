@@ -329,6 +329,9 @@ REFUTED_MS = 10 * SECOND_MS
 TIDINGS_MS = 250
 """While there are fresh tidings they are told so often, and doubts are looked at."""
 
+TIDINGS_LARGE_MS = 2 * TIDINGS_MS
+"""In a large mesh half as often, twice as many at a time: where hundreds vanish, half of what is told is headers."""
+
 TIDINGS_PEERS = 3
 """To so many peers at a time, drawn anew: all of a hundred know after four or five times."""
 
