@@ -162,6 +162,25 @@ def test_a_mark_of_a_keeper_that_was_never_met_is_taken_once_its_chain_came(cast
     assert rig.peer.meshset.live_marks(head.job.id, rig.now.wall) == [keeper.id]  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("large", [True, False])
+def test_in_a_large_mesh_one_more_keeper_of_a_job_is_no_urgent_news(
+    cast: Cast, crowd: list[Actor], large: bool
+) -> None:
+    rig = Rig(cast, slots=0, everybody=4 if large else 128)
+    rig.meet(*crowd)
+    rig.wait(5 * SECOND_MS, *crowd)
+    head = cast.head(crowd[0])
+    rig.hear(crowd[0], news(heads=(head,)))
+    rig.wait(5 * SECOND_MS, *crowd)
+    told = []
+    for keeper in crowd[1:3]:
+        mark = cast.mark(keeper, head, rig.now.wall + HOUR_MS)
+        named = mark.id[: gs.SHORT_BYTES]
+        at_once = offered(rig.hear(keeper, news(marks=(mark,))), named)
+        told.append((len(at_once) > 0, len(at_once) + len(offered(rig.wait(5 * SECOND_MS, *crowd), named))))
+    assert told == [(True, OFFER_FANOUT * OFFER_ROUNDS), (not large, OFFER_FANOUT * OFFER_ROUNDS)]
+
+
 def test_chains_of_many_are_asked_for_in_one_message(cast: Cast, crowd: list[Actor]) -> None:
     rig = Rig(cast, slots=0)
     teller, keepers = crowd[0], [cast.actor(f"far away {number}") for number in range(20)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,8 @@ from mesh.ground.limits import (
     PROBE_PATIENCE_MS,
     PROBES_ANSWERED_PER_SECOND,
     PROBES_HELPED_PER_SECOND,
+    TIDINGS_LARGE_MS,
+    TIDINGS_MS,
 )
 from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import Ping
@@ -110,6 +113,22 @@ def test_in_a_large_mesh_those_nearest_to_a_silent_peer_are_asked_to_probe_it(ca
     view.turns()
     nearest = sorted(view.actors[1:], key=lambda actor: distance(silent.id, actor.id))
     assert [peer for peer, _ in view.sent(ProbeFor)] == [actor.id for actor in nearest[:PROBE_HELPERS]]
+
+
+@pytest.mark.parametrize(("crowd", "apart_ms"), [(0, TIDINGS_MS), (1_000, TIDINGS_LARGE_MS)])
+def test_tidings_leave_less_often_in_a_large_mesh(cast: Cast, crowd: int, apart_ms: int) -> None:
+    view = View(cast, 12)
+    view.turns()
+    view.rig.peer.directory.crowd = crowd
+    view.silence(view.actors[0])
+    times = []
+    for _ in range(600):
+        view.clear()
+        view.wait(25)
+        if view.sent(Gossip):
+            times.append(view.now_ms)
+    assert len(times) > 1
+    assert min(later - sooner for sooner, later in pairwise(times)) == apart_ms
 
 
 def test_who_answers_another_is_not_doubted(cast: Cast) -> None:
