@@ -61,6 +61,8 @@ class Keepers:
         self._keeperless_since: dict[JobId, Instant] = {}
         self._looked_at: dict[JobId, Instant] = {}
         self._submitted_at: dict[JobId, Instant] = {}
+        self._introduced: dict[JobId, dict[PeerId, None]] = {}
+        """Keepers of this peer's own jobs of whom the others have heard from here."""
         self.fresh: dict[JobId, None] = {}
         """Jobs that this boot was asked to keep before anybody could claim from them."""
 
@@ -154,8 +156,12 @@ class Keepers:
         self._keeperless_since.pop(job, None)
         if not self._directory.crowd or self._ledger.jobs[job].submitter != self._directory.me:
             return
-        marks = self._meshset.marks[job]
-        others = [peer for peer in self._meshset.live_marks(job, turn.now.wall) if peer != author]
+        introduced = self._introduced.setdefault(job, {})
+        if author in introduced or author == self._directory.me:
+            return  # once each: whoever renews its mark every moment must not have the others hear of it from here
+        introduced[author] = None
+        marks, live = self._meshset.marks[job], self._meshset.live_marks(job, turn.now.wall)
+        others = [peer for peer in live if peer not in (author, self._directory.me)]
         send_items(turn, author, [marks[peer] for peer in others])
         for peer in others:
             send_items(turn, peer, [note.mark])
@@ -164,6 +170,7 @@ class Keepers:
         """Forget when a job was looked at."""
         for times in (self._keeperless_since, self._looked_at, self._submitted_at):
             times.pop(note.job, None)
+        self._introduced.pop(note.job, None)
 
     def _look_after(self, turn: Turn, ledger: JobLedger) -> None:
         job, now = ledger.id, turn.now
@@ -194,9 +201,8 @@ class Keepers:
         since = self._keeperless_since.setdefault(job, now.instant)
         if self.acting(job, now):
             self._mark(turn, job)
-        elif (
-            near and now.instant - since >= _SEEK_MS
-        ):  # who came lately may not have met them, nor know the mesh's size
+        elif near and now.instant - since >= _SEEK_MS:
+            # Not in large meshes alone: who came lately may not have met its keepers, nor know how large the mesh is.
             turn.tell(PeersNeeded(peers=self.company(ledger, now)))
 
     def _recruit(self, turn: Turn, ledger: JobLedger) -> None:

@@ -209,3 +209,5 @@ def test_in_a_large_mesh_a_new_jobs_keepers_hear_of_each_other_from_its_submitte
     told = sent(rig.hear(two, news(marks=(second,))), News)
     expected = {(one.id, second.id), (two.id, first.id)} if large else set()
     assert {(peer, mark.id) for peer, message in told for mark in message.marks} == expected
+    renewed = cast.mark(two, head, rig.now.wall + HOUR_MS + SECOND_MS)
+    assert sent(rig.hear(two, news(marks=(renewed,))), News) == [], "each is introduced once"
