@@ -196,6 +196,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earned:
+    """The peer rendered what counts and is safe now: what it costs this host is worth it."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """A command that is about no job was obeyed."""
 
@@ -289,6 +296,7 @@ Effect: TypeAlias = (
     | KillRender
     | CheckOutput
     | Export
+    | Earned
     | Reply
     | AnswerDoor
     | TryDials

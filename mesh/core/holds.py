@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from mesh.core.directory import Directory
-from mesh.core.effects import CheckOutput
+from mesh.core.effects import CheckOutput, Earned
 from mesh.core.events import BlobDamaged, OutputChecked
 from mesh.core.fold import result_of
 from mesh.core.keepers import Keepers
@@ -371,9 +371,20 @@ class Holding:
     def _judge(self, turn: Turn, ledger: JobLedger, tasks: Iterable[int]) -> None:
         before = self.safe_count(ledger.id)
         for task in tasks:
+            was_safe = self.is_safe(ledger.id, task)
             self._sort(ledger, task)
+            if self.is_safe(ledger.id, task) and not was_safe:
+                self._reward(turn, ledger, task)
         if self.safe_count(ledger.id) > before:
             turn.tell(TasksSafe(job=ledger.id))
+
+    def _reward(self, turn: Turn, ledger: JobLedger, task: int) -> None:
+        """Say that a task's author has earned what it cost: somebody else has looked at its output and holds it."""
+        counting = ledger.task(task).counting
+        assert counting is not None
+        held = (peer for output in result_of(counting).outputs for peer in self.holders(ledger.id, output.blob))
+        if counting.author != self._directory.me and any(peer != counting.author for peer in held):
+            turn.do(Earned(peer=counting.author))
 
     def _sort(self, ledger: JobLedger, task: int) -> None:
         counting = ledger.task(task).counting

@@ -201,6 +201,9 @@ CHANNEL_SHARE = 128
 """One part in so many of a processor is what a member may cost a host in the long run, some thirty records a second,
 since each is paid for by all keepers: many times what an honest one says, and nobody who renders beside it notices."""
 
+EARNED_SHARE = 32
+"""One part in so many besides is what a member may cost whose outputs others keep: a dozen short frames a second."""
+
 CHANNEL_PURSE_MS = SECOND_MS
 """And so much processor time at once, after a quiet while: thousands of records that a new keeper lacks."""
 

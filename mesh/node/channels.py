@@ -22,7 +22,7 @@ from typing import Final
 
 import trio
 
-from mesh.core.effects import CloseChannel, Dial, Knock, Send
+from mesh.core.effects import CloseChannel, Dial, Earned, Knock, Send
 from mesh.core.events import (
     ChannelClosed,
     ChannelOpened,
@@ -167,6 +167,10 @@ class Channels:
         line = self._lines.get(peer)
         if line is not None:
             line.channel.offer(BECKON)
+
+    def earned(self, effect: Earned) -> None:
+        """Give a peer that works back what that costs here."""
+        self._pacing.earn(self._world.now().instant, effect.peer)
 
     def close(self, effect: CloseChannel) -> None:
         """End a channel without another word to the core."""

@@ -295,6 +295,7 @@ class Node:
             ef.KillRender: renders.kill,
             ef.CheckOutput: outputs.check,
             ef.Export: outputs.export,
+            ef.Earned: channels.earned,
             **self._routes_of_answers(),
             ef.Stopped: self._on_stopped,
         }

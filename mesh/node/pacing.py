@@ -3,7 +3,9 @@
 Theory: what a message costs cannot be told from its size: one of fifty bytes can draw a thousand records. So processor
 time is measured, of reading a message, of the turn that it caused and of writing what is sent back, and taken from the
 purse of whoever sent it. A purse fills by `CHANNEL_SHARE` of a processor, up to `CHANNEL_PURSE_MS`. Who has spent it is
-not read until it is filled again: his own system holds back what he says, and nothing of it is lost.
+not read until it is filled again: his own system holds back what he says, and nothing of it is lost. Who works must
+say more than who does not, the more the shorter the frames; so each output of his that others keep gives something
+back, `EARNED_NS` at most, and never more than `EARNED_SHARE` of a processor in the long run.
 
 Invariants: nobody's channel is cut for what it costs. A purse belongs to a peer and outlives its channels, so that
 connecting again fills none; of too many that one is forgotten which was touched by nobody for longest, and is full most
@@ -15,10 +17,14 @@ from typing import Final
 
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE, MAX_CHANNELS
+from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE, EARNED_SHARE, MAX_CHANNELS
 
 PACKET_NS: Final = 50_000
 """Taken for each packet besides what is measured: the kernel's part, the cipher's, the loop's and the disk's."""
+
+EARNED_NS: Final = 10_000_000
+"""Given back for an output that others keep: three times what a frame was seen to cost a keeper, with its claim, its
+heartbeats, result and holds, since there are slower machines. What was not spent is not given back."""
 
 PURSES_MOST: Final = 2 * MAX_CHANNELS
 """Twice as many as may be in use: whoever has a channel keeps his."""
@@ -32,6 +38,8 @@ class _Purse:
     """What is left of one peer's; below zero: what it owes."""
 
     left_ns: int
+    earnable_ns: int
+    """So much may be given back now."""
     at: Instant
 
 
@@ -50,6 +58,15 @@ class Pacing:
         purse = self._filled(now, peer)
         purse.left_ns -= spent_ns
 
+    def earn(self, now: Instant, peer: PeerId) -> None:
+        """Give back for one output of the peer's that others keep."""
+        if peer not in self._purses:
+            return
+        purse = self._filled(now, peer)
+        given_ns = min(EARNED_NS, _FULL_NS - purse.left_ns, purse.earnable_ns)
+        purse.left_ns += given_ns
+        purse.earnable_ns -= given_ns
+
     def pause_ms(self, now: Instant, peer: PeerId) -> int:
         """Return for how long the peer is not read now; it must be asked again then."""
         if peer not in self._purses:
@@ -59,10 +76,12 @@ class Pacing:
 
     def _filled(self, now: Instant, peer: PeerId) -> _Purse:
         """Return a peer's purse with what has come into it since it was looked at."""
-        purse = self._purses.pop(peer, None) or _Purse(_FULL_NS, now)
+        purse = self._purses.pop(peer, None) or _Purse(_FULL_NS, _FULL_NS, now)
         self._purses[peer] = purse
         if len(self._purses) > PURSES_MOST:
             del self._purses[next(iter(self._purses))]
-        purse.left_ns = min(_FULL_NS, purse.left_ns + (now - purse.at) * _MS_NS // CHANNEL_SHARE)
+        passed_ns = (now - purse.at) * _MS_NS
+        purse.left_ns = min(_FULL_NS, purse.left_ns + passed_ns // CHANNEL_SHARE)
+        purse.earnable_ns = min(_FULL_NS, purse.earnable_ns + passed_ns // EARNED_SHARE)
         purse.at = now
         return purse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.core.effects import Append, CheckOutput, FetchManifest, FetchPieces, ReadPage, Send
+from mesh.core.effects import Append, CheckOutput, Earned, FetchManifest, FetchPieces, ReadPage, Send
 from mesh.core.events import (
     BlobDamaged,
     BlobStarted,
@@ -73,6 +73,25 @@ def test_a_task_is_safe_with_holds_of_as_many_peers_as_the_job_asks(keeper: Keep
     assert keeper.safe() == 0
     keeper.holds(keeper.cid, picture)
     assert keeper.safe() == 1
+
+
+def test_who_rendered_what_others_hold_has_earned_what_it_cost_once(keeper: Keeper) -> None:
+    _, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    assert not of(keeper.rig.effects, Earned)
+    keeper.holds(keeper.cid, picture)
+    assert of(keeper.rig.effects, Earned) == [Earned(peer=keeper.bob.id)]
+    keeper.rig.effects.clear()
+    keeper.holds(keeper.ann, picture)
+    assert not of(keeper.rig.effects, Earned)
+
+
+def test_what_only_its_author_vouches_for_has_earned_nothing(cast: Cast) -> None:
+    keeper = Keeper(cast, copies=1)
+    _, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    assert keeper.safe() == 1
+    assert not of(keeper.rig.effects, Earned)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import trio
 
-from mesh.core.effects import Send
+from mesh.core.effects import Earned, Send
 from mesh.core.events import MessageHeard
 from mesh.ground.ids import BlobId, Boot, JobId
-from mesh.ground.limits import CHANNEL_BACKLOG_BYTES, CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE
+from mesh.ground.limits import CHANNEL_BACKLOG_BYTES, CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE, EARNED_SHARE
+from mesh.node.pacing import EARNED_NS
 from mesh.wire.messages import MAX_BITS_BYTES, Entries, Have, Ping
 from sim.wires import Wires
 from tests.support.meshes import TestMesh, seed
@@ -84,6 +85,21 @@ async def test_what_a_member_has_answered_is_on_its_bill_too() -> None:
         assert ann.messages() == [Ping(number=1)], "it was being read when the bill came"
         await trio.sleep(2 * CHANNEL_PURSE_MS * CHANNEL_SHARE / 1000)
         assert len(ann.messages()) == 2
+
+
+@virtual
+async def test_a_member_whose_outputs_others_keep_is_not_held_back_by_what_its_frames_cost() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
+        ann.turn_ns = EARNED_NS
+        bob.dial(ann)
+        await quiet()
+        for number in range(200):
+            bob.say(ann, number)
+            await quiet()
+            ann.channels.earned(Earned(peer=bob.member.id))
+            await trio.sleep(EARNED_SHARE * EARNED_NS / 1e9)
+        assert len(ann.messages()) == 200, "each was read when it came"
 
 
 @virtual

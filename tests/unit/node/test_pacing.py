@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE
-from mesh.node.pacing import PURSES_MOST, Pacing
+from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE, EARNED_SHARE
+from mesh.node.pacing import EARNED_NS, PURSES_MOST, Pacing
 
 MS_NS = 1_000_000
 ANN, BOB = PeerId(b"a" * 32), PeerId(b"b" * 32)
@@ -44,6 +44,43 @@ def test_a_purse_holds_no_more_after_an_hour_than_after_a_minute() -> None:
     later = Instant(now + 3_600_000)
     pacing.spend(later, ANN, CHANNEL_PURSE_MS * MS_NS + MS_NS)
     assert pacing.pause_ms(later, ANN) == CHANNEL_SHARE
+
+
+def test_who_renders_many_short_frames_is_not_held_back_by_what_they_cost() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    for _ in range(10 * 600):  # ten frames a second for ten minutes, at three milliseconds each
+        now = Instant(now + 100)
+        pacing.spend(now, ANN, 3 * MS_NS)
+        pacing.earn(now, ANN)
+        assert pacing.pause_ms(now, ANN) == 0
+
+
+def test_an_output_gives_back_no_more_than_its_part_nor_than_was_spent() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    pacing.earn(now, ANN)
+    assert len(pacing) == 0, "of whom nothing came nothing is kept"
+    pacing.spend(now, ANN, EARNED_NS // 2)
+    for _ in range(3):
+        pacing.earn(now, ANN)
+    pacing.spend(now, ANN, CHANNEL_PURSE_MS * MS_NS)
+    assert pacing.pause_ms(now, ANN) == 0, "it had back what it had spent"
+    pacing.spend(now, ANN, EARNED_NS + MS_NS)
+    assert pacing.pause_ms(now, ANN) == (EARNED_NS // MS_NS + 1) * CHANNEL_SHARE
+    pacing.earn(now, ANN)
+    assert pacing.pause_ms(now, ANN) == CHANNEL_SHARE
+
+
+def test_whatever_is_rendered_a_peer_costs_no_more_than_both_its_parts() -> None:
+    pacing, now, spent_ns = Pacing(), Instant(0), 0
+    for _ in range(20_000):
+        pause_ms = pacing.pause_ms(now, ANN)
+        now = Instant(now + pause_ms)
+        pacing.spend(now, ANN, MS_NS)
+        pacing.earn(now, ANN)
+        spent_ns += MS_NS
+    # Both purses were full at first.
+    most_ns = 2 * CHANNEL_PURSE_MS * MS_NS + now * MS_NS / CHANNEL_SHARE + now * MS_NS / EARNED_SHARE + MS_NS
+    assert 0.99 * most_ns < spent_ns <= most_ns
 
 
 def test_purses_are_bounded_and_those_in_use_stay() -> None:
