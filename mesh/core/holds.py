@@ -383,7 +383,7 @@ class Holding:
         counting = ledger.task(task).counting
         assert counting is not None
         held = (peer for output in result_of(counting).outputs for peer in self.holders(ledger.id, output.blob))
-        if counting.author != self._directory.me and any(peer != counting.author for peer in held):
+        if any(peer != counting.author for peer in held):
             turn.do(Earned(peer=counting.author))
 
     def _sort(self, ledger: JobLedger, task: int) -> None:

@@ -70,6 +70,17 @@ def test_an_output_gives_back_no_more_than_its_part_nor_than_was_spent() -> None
     assert pacing.pause_ms(now, ANN) == CHANNEL_SHARE
 
 
+def test_what_can_be_earned_is_no_more_after_an_hour_than_after_a_minute() -> None:
+    pacing, now = Pacing(), Instant(1_000)
+    pacing.spend(now, ANN, 1)
+    later = Instant(now + 3_600_000)
+    pacing.spend(later, ANN, 3 * CHANNEL_PURSE_MS * MS_NS)
+    for _ in range(3 * CHANNEL_PURSE_MS * MS_NS // EARNED_NS):
+        pacing.earn(later, ANN)
+    pacing.spend(later, ANN, 0)
+    assert pacing.pause_ms(later, ANN) == CHANNEL_PAUSE_MS, "a second is earned, and another one owed"
+
+
 def test_whatever_is_rendered_a_peer_costs_no_more_than_both_its_parts() -> None:
     pacing, now, spent_ns = Pacing(), Instant(0), 0
     for _ in range(20_000):
