@@ -55,7 +55,8 @@ def _add_deaths(deaths: argparse.ArgumentParser) -> None:
 
 def _crowd(options: argparse.Namespace) -> int:
     """Measure one crowd; return 1 where a figure is missed."""
-    gc.disable()  # there is next to no garbage in cycles, and looking for it among millions of objects takes minutes
+    if sys.implementation.name == "cpython":
+        gc.disable()  # there is next to no garbage in cycles, and looking for it among millions of objects takes minutes
     began_s = time.process_time()
 
     def say(what: str) -> None:
