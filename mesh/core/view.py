@@ -215,6 +215,8 @@ class View:
             if not self.large:
                 self._purse += max(0, self._purse_most - OPENINGS_FIRST)
         self._purse = min(self._purse_most, self._purse)
+        if not self._purse:
+            return 0
         dialled = sum(known.dialling for known in self._directory.peers.values())
         return max(0, self._purse - dialled)
 

@@ -7,7 +7,6 @@ also some that are nearest beyond those kin. In a mesh where all came by one inv
 The module must not know what is stored, nor who asks.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
@@ -28,12 +27,15 @@ class Kin(NamedTuple):
 def spread(nearest: Iterable[T], kin: Callable[[T], Kin], count: int, most: int = DHT_SAME_NEAR) -> list[T]:
     """Return the first `count` of `nearest` of which no invite and no range has more than `most`."""
     chosen: list[T] = []
-    shared: Counter[tuple[int, bytes]] = Counter()
+    invites: dict[bytes | None, int] = {}
+    ranges: dict[bytes | None, int] = {}
     for node in nearest:
         if len(chosen) >= count:
             break
-        marks = [(place, mark) for place, mark in enumerate(kin(node)) if mark is not None]
-        if all(shared[mark] < most for mark in marks):
+        invite, range_ = kin(node)
+        by_invite, by_range = invites.get(invite, 0), ranges.get(range_, 0)
+        if by_invite < most and by_range < most:
             chosen.append(node)
-            shared.update(marks)
+            invites[invite] = by_invite + 1 if invite is not None else 0
+            ranges[range_] = by_range + 1 if range_ is not None else 0
     return chosen

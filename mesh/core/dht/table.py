@@ -11,10 +11,10 @@ splits. A peer is in the table once, under its full id; one whose first 20 bytes
 The module must not know how peers are asked, nor when.
 """
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 
 from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
@@ -32,6 +32,7 @@ from mesh.ground.instants import Instant
 from mesh.wire.lookups import DHT_ID_BYTES, Endpoint, dht_id
 
 _BITS = 8 * DHT_ID_BYTES
+_FAR = itemgetter(0)
 
 
 class Neighbour(Node):
@@ -40,17 +41,17 @@ class Neighbour(Node):
     def __init__(self, peer: PeerId, endpoints: tuple[Endpoint, ...], *, invite: bytes, heard_at: Instant) -> None:
         super().__init__(dht_id(peer))
         self.peer = peer
-        self.endpoints = endpoints
+        self.settle(endpoints)
         self.invite = invite
         """What let it in; peers that share it may be one person's."""
         self.heard_at = heard_at
         self.fails = 0
         """Questions in a row that it did not answer."""
 
-    @property
-    def range(self) -> bytes:
-        """The neighbourhood of its first address."""
-        return range_of(self.endpoints[0])
+    def settle(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Take where it is, best first; `range` is the neighbourhood of the first."""
+        self.endpoints = endpoints
+        self.range = range_of(endpoints[0])
 
 
 class Bucket(KBucket):
@@ -167,16 +168,19 @@ class Table:
         """Take a peer that just answered; tell whether it has a place."""
         if neighbour.id == self._own.id:
             return False
-        self._common = None
         there = self._bucket(neighbour.peer)[neighbour.id]
         if there is not None and there.peer != neighbour.peer:
             return False
-        return self._tree.add_contact(neighbour)
+        buckets = len(self._tree.buckets)
+        placed = self._tree.add_contact(neighbour)
+        if placed or len(self._tree.buckets) > buckets:  # a bucket that splits may leave some without a place
+            self._common = None
+        return placed
 
     def move(self, neighbour: Neighbour, endpoints: tuple[Endpoint, ...]) -> None:
         """Take a peer's new addresses; where they crowd its bucket it gives up its place."""
         before = neighbour.range
-        neighbour.endpoints = endpoints
+        neighbour.settle(endpoints)
         if neighbour.range != before:
             self._common = None
             self._tree.remove_contact(neighbour)
@@ -196,13 +200,14 @@ class Table:
     def closest(self, target: bytes, but: PeerId | None = None, count: int = DHT_COPIES) -> list[Neighbour]:
         """Return the `count` peers that are nearest to `target` and answered when last asked, nearest first."""
         at = int.from_bytes(target, "big")
-        sound = (
-            node
+        sound = [
+            (node.long_id ^ at, node)
             for bucket in self._tree.buckets
             for node in bucket.nodes.values()
             if not node.fails and node.peer != but
-        )
-        return heapq.nsmallest(count, sound, key=lambda node: int(node.long_id) ^ at)
+        ]
+        sound.sort(key=_FAR)
+        return [node for _, node in sound[:count]]
 
     def unlike(self, target: bytes, but: PeerId | None = None, count: int = DHT_COPIES) -> list[Neighbour]:
         """Return `count` peers as `closest` does, but few of them kin, as long as there are others."""
@@ -246,6 +251,5 @@ class Table:
         ]
 
     def _bucket(self, peer: PeerId) -> Bucket:
-        bucket = self._tree.buckets[self._tree.get_bucket_for(Node(dht_id(peer)))]
-        assert isinstance(bucket, Bucket)
-        return bucket
+        place = int.from_bytes(dht_id(peer), "big")
+        return next(bucket for bucket in self._tree.buckets if place <= bucket.range[1])
