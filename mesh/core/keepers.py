@@ -6,8 +6,7 @@ mesh, where most have no channel with a job's keepers, only those near the job m
 keepers: what a keeper decides bounds waste, it never decides which picture stands.
 """
 
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 
 from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
@@ -237,14 +236,21 @@ class Keepers:
         with.
         """
         mine = distance(self._directory.me, job)
-        live = (peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant))
         closer: dict[PeerId, None] = {}
-        for peer in chain(live, self._nodes() if self._directory.crowd else ()):
+        for peer in self._heard_of(now):
             if distance(peer, job) < mine:
                 closer[peer] = None
                 if len(closer) >= KEEPERS:
                     return False
         return True
+
+    def _heard_of(self, now: Now) -> Iterator[PeerId]:
+        """Yield who is there, as far as this peer knows: those of the table last: it is seldom needed."""
+        for peer in self._directory.all_connected():
+            if self._directory.answers(peer, now.instant):
+                yield peer
+        if self._directory.crowd:
+            yield from self._nodes()
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
         live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]

@@ -236,7 +236,7 @@ class Table:
 
     def answering(self) -> list[PeerId]:
         """Return who has a place and answered when last asked."""
-        return [node.peer for node in self.neighbours() if not node.fails]
+        return [node.peer for bucket in self._tree.buckets for node in bucket.nodes.values() if not node.fails]
 
     def buckets(self) -> list[list[Neighbour]]:
         """Return who has a place, bucket by bucket."""
