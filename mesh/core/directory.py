@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from statistics import median_low
 
 from mesh.ground.ids import Boot, PeerId
 from mesh.ground.instants import Instant, WallTime
@@ -54,6 +55,12 @@ class Known:
     """Where the journal says that it is, and since when."""
     kept_wall: WallTime = WallTime(0)
     available: Available | None = None
+
+    @property
+    def round_trip_ms(self) -> int | None:
+        """The median of recent round trips; None: none was measured."""
+        trips = sorted(self.round_trips_ms)
+        return trips[len(trips) // 2] if trips else None
 
     def is_asked(self, now: Instant) -> bool:
         """Whether an answer is waited for, and it is too early to ask again."""
@@ -139,12 +146,15 @@ class Directory:
         there = max(self.crowd, 1 + len(self._connected))
         return max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * there)
 
-    def round_trip_p99_ms(self) -> int | None:
-        """Return the 99th percentile of recent round trips, or None before enough were measured."""
-        samples = sorted(trip for peer in self._connected for trip in self.peers[peer].round_trips_ms)
-        if len(samples) < SETTLE_SAMPLES:
+    def usual_round_trip_ms(self) -> int | None:
+        """Return the round trip of the middle one of the connected peers, or None before enough were measured.
+
+        The slowest is no measure: whoever answers late, on purpose or not, would have all others wait.
+        """
+        there = [self.peers[peer] for peer in self._connected]
+        if sum(len(known.round_trips_ms) for known in there) < SETTLE_SAMPLES:
             return None
-        return samples[(len(samples) * 99) // 100]
+        return median_low(trip for known in there if (trip := known.round_trip_ms) is not None)
 
 
 def copies_for(directory: Directory, wall: WallTime, most: int) -> int:

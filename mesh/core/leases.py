@@ -318,7 +318,7 @@ class Leases:
         return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
 
     def _settle_ms(self) -> int:
-        measured = self._directory.round_trip_p99_ms()
+        measured = self._directory.usual_round_trip_ms()
         if measured is None:
             return SETTLE_LEAST_MS
         return min(SETTLE_MOST_MS, max(SETTLE_LEAST_MS, 2 * measured))

@@ -4,7 +4,7 @@ from collections import Counter
 
 from mesh.core.claims import Claims
 from mesh.core.delivery import Delivery, Order
-from mesh.core.directory import Directory, Known
+from mesh.core.directory import Directory
 from mesh.core.fold import TaskFold, result_of
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
@@ -223,7 +223,7 @@ class Views:
             busy=offer.busy if offer else 0,
             draining=offer.draining if offer else False,
             paused=offer.paused if offer else False,
-            round_trip_ms=_median(known),
+            round_trip_ms=known.round_trip_ms,
         )
 
     def _all_paused(self, engine: EngineId) -> str:
@@ -330,8 +330,3 @@ def _lacks(engine: EngineId, engines: tuple[EngineId, ...], slots: int) -> str:
 
 def _paused(paused: bool) -> str:
     return _PAUSED if paused else ""
-
-
-def _median(known: Known) -> int | None:
-    trips = sorted(known.round_trips_ms)
-    return trips[len(trips) // 2] if trips else None

@@ -13,6 +13,8 @@ from mesh.ground.limits import (
     RESTARTED_KEEPER_MS,
     RUN_MOST,
     SETTLE_LEAST_MS,
+    SETTLE_MOST_MS,
+    SETTLE_SAMPLES,
     STALLED_LEAST_MS,
     STALLED_UNKNOWN_MS,
 )
@@ -83,6 +85,21 @@ def test_nothing_is_decided_before_the_settle_time_and_then_one_claim_wins(court
     court.rig.wait(1)
     best = min(claims, key=lambda claim: (rank(court.job, 0, claim.author), claim.id))
     assert court.verdicts() == {claim.id: claim == best for claim in claims}
+
+
+@pytest.mark.parametrize(("slow", "waits_ms"), [(0, 2 * 90), (1, 2 * 90), (3, SETTLE_MOST_MS)])
+def test_the_settle_time_is_twice_the_way_to_the_middle_one_whatever_the_slowest_takes(
+    court: Court, slow: int, waits_ms: int
+) -> None:
+    """Who answers late, on purpose or not, made every claim in the mesh wait a second once."""
+    for number, actor in enumerate((court.stranger, court.other, court.bob, court.ann)):
+        for _ in range(SETTLE_SAMPLES):
+            court.rig.peer.contacting.measured(actor.id, 5_000 if number < slow else 90)
+    claim = court.claim(court.ann)
+    court.rig.wait(waits_ms - 1)
+    assert court.verdicts() == {}
+    court.rig.wait(1)
+    assert court.verdicts() == {claim.id: True}
 
 
 def test_a_keepers_word_does_not_change_while_the_lease_lives(court: Court) -> None:
