@@ -56,7 +56,7 @@ def _add_deaths(deaths: argparse.ArgumentParser) -> None:
 def _crowd(options: argparse.Namespace) -> int:
     """Measure one crowd; return 1 where a figure is missed."""
     if sys.implementation.name == "cpython":
-        gc.disable()  # there is next to no garbage in cycles, and looking for it among millions of objects takes minutes
+        gc.disable()  # hardly any garbage is in cycles, and looking for it among millions of objects takes minutes
     began_s = time.process_time()
 
     def say(what: str) -> None:
