@@ -250,6 +250,6 @@ class Table:
             if not bucket.has_in_range(self._own)
         ]
 
-    def _bucket(self, peer: PeerId) -> Bucket:
+    def _bucket(self, peer: PeerId) -> KBucket:
         place = int.from_bytes(dht_id(peer), "big")
         return next(bucket for bucket in self._tree.buckets if place <= bucket.range[1])
