@@ -379,7 +379,7 @@ class Holding:
             turn.tell(TasksSafe(job=ledger.id))
 
     def _reward(self, turn: Turn, ledger: JobLedger, task: int) -> None:
-        """Say that a task's author has earned what it cost: somebody else has looked at its output and holds it."""
+        """Say that a task's author has earned what it cost, if somebody else says that it holds the output."""
         counting = ledger.task(task).counting
         assert counting is not None
         held = (peer for output in result_of(counting).outputs for peer in self.holders(ledger.id, output.blob))

@@ -245,16 +245,17 @@ class Keepers:
         return True
 
     def _heard_of(self, now: Now) -> Iterator[PeerId]:
-        """Yield who is there, as far as this peer knows: those of the table last: it is seldom needed."""
-        for peer in self._directory.all_connected():
-            if self._directory.answers(peer, now.instant):
-                yield peer
+        """Yield who is there, as far as this peer knows; those of the table last, which is seldom asked for them."""
+        yield from self._live(now)
         if self._directory.crowd:
             yield from self._nodes()
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
-        live = [peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant)]
-        return sorted([self._directory.me, *live], key=lambda peer: distance(peer, job))
+        return sorted([self._directory.me, *self._live(now)], key=lambda peer: distance(peer, job))
+
+    def _live(self, now: Now) -> Iterator[PeerId]:
+        """Yield the others that have a channel and answer on it."""
+        return (peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant))
 
     def _mark(self, turn: Turn, job: JobId) -> None:
         mark = sign(Mark(job=job, expires=wall_later(turn.now.wall, MARK_LIFE_MS)), self._signer)

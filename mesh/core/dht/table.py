@@ -32,7 +32,7 @@ from mesh.ground.instants import Instant
 from mesh.wire.lookups import DHT_ID_BYTES, Endpoint, dht_id
 
 _BITS = 8 * DHT_ID_BYTES
-_FAR = itemgetter(0)
+_by_distance = itemgetter(0)
 
 
 class Neighbour(Node):
@@ -124,7 +124,11 @@ class Tree(RoutingTable):
 
     def get_bucket_for(self, node: Node) -> int:
         """Return the index of the bucket that an id belongs into."""
-        return next(index for index, bucket in enumerate(self.buckets) if node.long_id <= bucket.range[1])
+        return self.index_of(node.long_id)
+
+    def index_of(self, place: int) -> int:
+        """Return the same of an id that is a number already."""
+        return next(index for index, bucket in enumerate(self.buckets) if place <= bucket.range[1])
 
     def add_contact(self, node: Neighbour) -> bool:
         """Add a peer, splitting this peer's own bucket as far as it takes; tell whether it has a place."""
@@ -173,7 +177,7 @@ class Table:
             return False
         buckets = len(self._tree.buckets)
         placed = self._tree.add_contact(neighbour)
-        if placed or len(self._tree.buckets) > buckets:  # a bucket that splits may leave some without a place
+        if placed or len(self._tree.buckets) > buckets:  # a split may have given a place to some that waited
             self._common = None
         return placed
 
@@ -206,7 +210,7 @@ class Table:
             for node in bucket.nodes.values()
             if not node.fails and node.peer != but
         ]
-        sound.sort(key=_FAR)
+        sound.sort(key=_by_distance)
         return [node for _, node in sound[:count]]
 
     def unlike(self, target: bytes, but: PeerId | None = None, count: int = DHT_COPIES) -> list[Neighbour]:
@@ -252,4 +256,4 @@ class Table:
 
     def _bucket(self, peer: PeerId) -> KBucket:
         place = int.from_bytes(dht_id(peer), "big")
-        return next(bucket for bucket in self._tree.buckets if place <= bucket.range[1])
+        return self._tree.buckets[self._tree.index_of(place)]

@@ -54,6 +54,19 @@ def test_the_nearest_of_all_are_found_not_the_first_that_are_walked_past(many: i
     assert found == heapq.nsmallest(count, everybody)
 
 
+def test_what_most_share_is_always_that_of_those_who_have_a_place_now() -> None:
+    """It is counted where the table has changed, and remembered else."""
+    table = Table(ME)
+    for number in range(1_500):
+        table.add(neighbour(peer(number), invite=bytes([min(number % 4, 1)])))
+        if number % 7 == 3:
+            table.remove(peer(number // 2))
+        there = [one.invite for one in table.neighbours()]
+        for invite in (bytes([0]), bytes([1])):
+            seen = table.kin_by(invite, (Endpoint(ip=bytes(4), port=7_000),)).invite
+            assert seen == (None if 2 * there.count(invite) > len(there) else invite)
+
+
 @settings(max_examples=30)
 @given(numbers=st.lists(st.integers(0, 2_000), max_size=300))
 def test_whatever_comes_no_bucket_has_more_than_its_places(numbers: list[int]) -> None:
