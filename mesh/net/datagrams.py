@@ -34,10 +34,10 @@ HEARD_MAX: Final = 256
 WAITING_MAX: Final = 1_024
 """Datagrams that wait for the kernel: a megabyte."""
 
-TAKEN_MOST: Final = 64
+TAKEN_MOST: Final = 128
 """Datagrams that are taken in one go, some milliseconds of work, before others have their turn."""
 
-REST_S: Final = 0.01
+REST_S: Final = 0.02
 """A flooded socket is not looked at for so long: the kernel keeps some hundred datagrams meanwhile."""
 
 TICK_S: Final = 0.05
@@ -155,7 +155,7 @@ class UdpDatagrams:
 
     def _take(self, sock: socket.socket) -> bool:
         """Take some of what is there; return whether a peer says more than is heard of it."""
-        surplus = False
+        surplus, now = False, self._clock()
         for _ in range(TAKEN_MOST):
             try:
                 # One byte more than any honest one has, so that a longer one is not taken for its beginning.
@@ -166,16 +166,18 @@ class UdpDatagrams:
                 continue  # some systems report here that an earlier datagram met a closed port
             address = _address(source)
             if address is not None:
-                surplus |= self._react(address, data)
+                surplus |= self._react(now, address, data)
         return surplus
 
-    def _react(self, source: Address, data: bytes) -> bool:
-        reaction = self._pairs.hear(self._clock(), source, data)
+    def _react(self, now: Instant, source: Address, data: bytes) -> bool:
+        reaction = self._pairs.hear(now, source, data)
+        if reaction.surplus:
+            return True
         self._queue(reaction.send)
         if reaction.heard is not None:
             with suppress(trio.WouldBlock):
                 self._heard.send_nowait(reaction.heard)
-        return reaction.surplus
+        return False
 
     async def _keep_waking(self) -> None:
         while True:

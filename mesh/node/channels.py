@@ -109,6 +109,7 @@ class Channels:
         world: World,
         tell: Callable[[Event], Awaitable[None]],
         heard: Callable[[Event], Awaitable[int]],
+        pacing: Pacing,
         bootstraps: Bootstraps | None = None,
     ) -> None:
         self._me = me
@@ -119,7 +120,7 @@ class Channels:
         self._world = world
         self._tell = tell
         self._heard = heard
-        self._pacing = Pacing()
+        self._pacing = pacing
         self._bootstraps = bootstraps or Bootstraps()
         self._lines: dict[PeerId, Line] = {}
         self._worked: dict[PeerId, Address] = {}
@@ -345,9 +346,11 @@ class Channels:
                     message, read_ns = await self._hearing.weighed(packet)
                     if isinstance(message, Hello):
                         line.listens = told(message.addresses, here=here)
+                    begun_ns = self._world.spent_ns()
                     event = self._event(line, message)
-                    handled_ns = 0 if event is None else await self._heard(event)
-                    self._spend(channel.peer, read_ns + handled_ns)
+                    self._spend(channel.peer, read_ns + self._world.spent_ns() - begun_ns)
+                    if event is not None:
+                        self._spend(channel.peer, await self._heard(event))
         return farewell
 
     def _event(self, line: Line, message: Message) -> Event | None:

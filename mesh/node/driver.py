@@ -19,7 +19,6 @@ import math
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 import trio
@@ -46,13 +45,8 @@ Tape: TypeAlias = Callable[[Now, Event], None]
 """Takes every (now, event) before it is handled."""
 
 
-@dataclass(slots=True, eq=False)
-class _Heard:
-    """An event that somebody waits for the end of."""
-
-    event: Event
-    done: trio.Event = field(default_factory=trio.Event)
-    spent_ns: int = 0
+Over: TypeAlias = Callable[[int], None]
+"""Told when an event's turn is over: how many nanoseconds of a processor it took."""
 
 
 class Core(Protocol):
@@ -78,26 +72,32 @@ class Driver:
         self._world = world
         self._perform = perform
         self._tape = tape
-        self._inbox, self._events = trio.open_memory_channel[Event | _Heard](EVENTS_MAX)
+        self._inbox, self._events = trio.open_memory_channel[tuple[Event, Over | None]](EVENTS_MAX)
         self._recent: deque[tuple[Now, Event]] = deque(maxlen=STORY_EVENTS)
         self._watchers: list[Callable[[], None]] = []
         self._stopped = False
 
-    async def tell(self, event: Event) -> None:
-        """Queue `event`, waiting while the queue is full."""
-        await self._inbox.send(event)
+    async def tell(self, event: Event, over: Over | None = None) -> None:
+        """Queue `event`, waiting while the queue is full; tell `over`, which must be quick, when its turn has ended."""
+        await self._inbox.send((event, over))
 
     async def heard(self, event: Event) -> int:
         """Do the same, wait until its turn is over, and return how many nanoseconds of a processor that took."""
-        heard = _Heard(event)
-        await self._inbox.send(heard)
-        await heard.done.wait()
-        return heard.spent_ns
+        spent: list[int] = []
+        done = trio.Event()
+
+        def over(spent_ns: int) -> None:
+            spent.append(spent_ns)
+            done.set()
+
+        await self.tell(event, over)
+        await done.wait()
+        return spent[0]
 
     def hint(self, event: Event) -> bool:
         """Queue an event that may as well be lost, without waiting; return whether it was queued."""
         try:
-            self._inbox.send_nowait(event)
+            self._inbox.send_nowait((event, None))
         except trio.WouldBlock:
             return False
         return True
@@ -112,14 +112,13 @@ class Driver:
 
     async def run(self) -> None:
         """Handle events until stopped; raise `BugError` when the core breaks a rule of its own."""
-        async for queued in self._events:
+        async for event, over in self._events:
             if self._stopped:
                 return
             begun_ns = self._world.spent_ns()
-            effects = self._turn(queued.event if isinstance(queued, _Heard) else queued)
-            if isinstance(queued, _Heard):
-                queued.spent_ns = self._world.spent_ns() - begun_ns
-                queued.done.set()
+            effects = self._turn(event)
+            if over is not None:
+                over(self._world.spent_ns() - begun_ns)
             await self._perform(effects)
             for changed in self._watchers:
                 changed()

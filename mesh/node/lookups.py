@@ -3,23 +3,30 @@
 A peer that has a channel is told on it, since it needs no handshake there; any other one by datagram.
 
 Theory: a datagram that is lost costs its asker a time-out and nobody anything else, so nothing here waits, repeats or
-reports. The driver's queue being full makes the port's fill up, which then loses what comes: a flood slows nobody.
+reports. The driver's queue being full makes the port's fill up, which then loses what comes: a flood slows nobody. What
+a datagram costs is taken from its peer's purse, the same as for what its channel says; who has nothing left is not
+heard.
 
 Invariants: the core hears a look-up only from the member that sealed it, its signatures checked. The module must not
 know what look-ups mean.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from functools import partial
 
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Event
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
+from mesh.node.driver import Over
 from mesh.node.hearing import Hearing
+from mesh.node.pacing import PACKET_NS, Pacing
 from mesh.ports.datagrams import Datagrams
+from mesh.ports.world import World
 from mesh.wire import lookups
+from mesh.wire.lookups import Lookup
 from mesh.wire.messages import Carried
+from mesh.wire.pairs import Heard
 
 
 class Lookups:
@@ -31,13 +38,17 @@ class Lookups:
         datagrams: Datagrams,
         carry: Callable[[PeerId, Carried], bool],
         hearing: Hearing,
-        tell: Callable[[Event], Awaitable[None]],
+        world: World,
+        tell: Callable[[Event, Over], Awaitable[None]],
+        pacing: Pacing,
     ) -> None:
         self._datagrams = datagrams
         self._carry = carry
         """Says something on a peer's channel; tells whether there is one."""
         self._hearing = hearing
+        self._world = world
         self._tell = tell
+        self._pacing = pacing
 
     def send(self, effect: SendDatagram) -> None:
         """Send a question, an answer or tidings, or lose them."""
@@ -50,7 +61,23 @@ class Lookups:
         """Tell the core what comes, for ever."""
         while True:
             heard = await self._datagrams.receive()
-            with suppress(WireError):
-                message = lookups.decode(heard.payload)
-                self._hearing.check(message)
-                await self._tell(DatagramHeard(peer=heard.peer, address=heard.address, message=message))
+            if self._pacing.pause_ms(self._world.now().instant, heard.peer):
+                continue
+            message = self._read(heard)
+            if message is not None:
+                event = DatagramHeard(peer=heard.peer, address=heard.address, message=message)
+                await self._tell(event, partial(self._spend, heard.peer))
+
+    def _read(self, heard: Heard) -> Lookup | None:
+        """Return what a payload says, if anything; to be told nothing costs its sender as much."""
+        begun_ns = self._world.spent_ns()
+        try:
+            message = lookups.decode(heard.payload)
+            self._hearing.check(message)
+        except WireError:
+            message = None
+        self._spend(heard.peer, PACKET_NS + self._world.spent_ns() - begun_ns)
+        return message
+
+    def _spend(self, peer: PeerId, spent_ns: int) -> None:
+        self._pacing.spend(self._world.now().instant, peer, spent_ns)

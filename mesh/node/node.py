@@ -36,6 +36,7 @@ from mesh.node.identity import Identity
 from mesh.node.intake import Intake
 from mesh.node.logs import Logs
 from mesh.node.lookups import Lookups
+from mesh.node.pacing import Pacing
 from mesh.node.outputs import Outputs
 from mesh.node.pages import Pages
 from mesh.node.plain import plain_errors
@@ -216,6 +217,7 @@ class Node:
         self._doors = Doors(
             hearing=self._hearing, shown=lambda: self._shown, expired=self._expired, tell=self._driver.tell
         )
+        pacing = Pacing()
         channels = Channels(
             me=self._who.peer,
             nursery=nursery,
@@ -225,10 +227,16 @@ class Node:
             world=self._parts.world,
             tell=self._driver.tell,
             heard=self._driver.heard,
+            pacing=pacing,
             bootstraps=self._beginning.bootstraps,
         )
         self._lookups = Lookups(
-            datagrams=self._parts.datagrams, carry=channels.carry, hearing=self._hearing, tell=self._driver.tell
+            datagrams=self._parts.datagrams,
+            carry=channels.carry,
+            hearing=self._hearing,
+            world=self._parts.world,
+            tell=self._driver.tell,
+            pacing=pacing,
         )
         self._trials = Trials(
             nursery=nursery, transport=self._parts.transport, routes=channels.routes, tell=self._driver.tell

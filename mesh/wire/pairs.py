@@ -71,6 +71,10 @@ class Reaction:
     """It came from a peer that has said as much in this second as is heard of it: more of the kind may follow."""
 
 
+_SURPLUS: Final = Reaction(surplus=True)
+"""Of a flood there are thousands."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Most:
     """How much is held at once; a test may set it low."""
@@ -231,7 +235,7 @@ class Pairs:
             return Reaction()
         if self._payloads.spent(now, pair.proven.peer):
             # Unopened, since opening is what costs. Who forges has spent nobody's budget: only payloads count.
-            return Reaction(surplus=True)
+            return _SURPLUS
         payload = pair.proven.opener.open(sealed)
         if not self._admitted(pair):
             return Reaction()

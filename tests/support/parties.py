@@ -13,6 +13,7 @@ from mesh.node.bootstraps import Bootstraps
 from mesh.node.channels import Channels
 from mesh.node.doors import Doors
 from mesh.node.hearing import Hearing
+from mesh.node.pacing import Pacing
 from mesh.wire.handshake import DatedDoor
 from mesh.wire.messages import Address, Message, Ping
 from mesh.wire.signing import Ed25519Verifier
@@ -108,6 +109,7 @@ async def _started(
         world=world,
         tell=note,
         heard=note_and_weigh,
+        pacing=Pacing(),
         bootstraps=bootstraps,
     )
     port = await transport.listen("", 0)

@@ -9,10 +9,13 @@ import trio.testing
 from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Event
 from mesh.ground.ids import PeerId
+from mesh.ground.limits import CHANNEL_PURSE_MS, CHANNEL_SHARE
+from mesh.node.driver import Over
 from mesh.node.hearing import Hearing
 from mesh.node.lookups import Lookups
+from mesh.node.pacing import Pacing
 from mesh.wire import lookups
-from mesh.wire.lookups import StorePointer
+from mesh.wire.lookups import FindPointers, StorePointer
 from mesh.wire.members import Credentials
 from mesh.wire.messages import Address
 from mesh.wire.pairs import Heard
@@ -20,7 +23,7 @@ from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import sample
 from tests.support.meshes import TestMesh
 from tests.support.timed import timed
-from tests.support.worlds import VirtualWorld
+from tests.support.worlds import VirtualWorld, virtual
 
 ADDRESS = Address(host="192.0.2.1", port=4_000)
 
@@ -48,16 +51,22 @@ class Port:
         pass
 
 
-def between(port: Port, heard: list[Event]) -> Lookups:
-    async def tell(event: Event) -> None:
+def between(port: Port, heard: list[Event], *, turn_ns: int = 0, read_ns: int = 0) -> Lookups:
+    world = VirtualWorld()
+    world.work_ns = read_ns
+
+    async def tell(event: Event, over: Over) -> None:
         await trio.lowlevel.checkpoint()
         heard.append(event)
+        over(turn_ns)
 
     return Lookups(
         datagrams=port,
         carry=lambda _peer, _carried: False,
         hearing=Hearing(Ed25519Verifier(), VirtualWorld()),
+        world=world,
         tell=tell,
+        pacing=Pacing(),
     )
 
 
@@ -85,3 +94,44 @@ async def test_payloads_become_events_unless_they_are_none_or_forged() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert heard == [DatagramHeard(peer=peer, address=ADDRESS, message=good)]
+
+
+@virtual
+async def test_who_asks_more_than_its_part_of_a_processor_is_not_heard_until_that_is_there_again() -> None:
+    port, mesh = Port(), TestMesh()
+    flooder, bob = mesh.member().id, mesh.member().id
+    heard: list[Event] = []
+    turn_ns = CHANNEL_PURSE_MS * 1_000_000 // 10
+    asked = sample(FindPointers)
+
+    def said(peer: PeerId) -> DatagramHeard:
+        return DatagramHeard(peer=peer, address=ADDRESS, message=asked)
+
+    async def say(peer: PeerId, times: int) -> None:
+        for _ in range(times):
+            port.arrive.send_nowait(Heard(peer=peer, address=ADDRESS, payload=lookups.encode(asked)))
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(between(port, heard, turn_ns=turn_ns).hear)
+        await say(flooder, 50)
+        assert heard == [said(flooder)] * 10
+        await say(bob, 1)
+        assert heard[-1] == said(bob), "others are heard at once"
+        await trio.sleep(turn_ns * CHANNEL_SHARE / 1e9 + 1)
+        await say(flooder, 50)
+        assert 12 <= len(heard) <= 13, "nothing of the flood was kept for later"
+        nursery.cancel_scope.cancel()
+
+
+@virtual
+async def test_what_says_nothing_costs_its_sender_too() -> None:
+    port, peer = Port(), TestMesh().member().id
+    heard: list[Event] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(between(port, heard, read_ns=CHANNEL_PURSE_MS * 1_000_000 // 5).hear)
+        for payload in (*[b"\x00"] * 5, lookups.encode(sample(FindPointers))):
+            port.arrive.send_nowait(Heard(peer=peer, address=ADDRESS, payload=payload))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert heard == []
