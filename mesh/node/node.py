@@ -36,8 +36,8 @@ from mesh.node.identity import Identity
 from mesh.node.intake import Intake
 from mesh.node.logs import Logs
 from mesh.node.lookups import Lookups
-from mesh.node.pacing import Pacing
 from mesh.node.outputs import Outputs
+from mesh.node.pacing import Pacing
 from mesh.node.pages import Pages
 from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
