@@ -17,7 +17,7 @@ from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
 from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, Instant, WallTime, wall_later
-from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
+from mesh.ground.limits import ADMISSION_MS, INVITE_MOST_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
 from mesh.wire.codec import most_items
 from mesh.wire.envelope import Signed, Signer, peer_id, sign
 from mesh.wire.kept import KeptAdmission, KeptChain, KeptRenewal
@@ -171,8 +171,8 @@ class Members:
 
 
 def _told_until(admission: Signed[Admission]) -> WallTime:
-    """Return how long the mesh set holds an admission: it does not say when its invite ends."""
-    return wall_later(admission.body.issued, 2 * ADMISSION_MS)
+    """Return how long the mesh set holds an admission: it does not say when its invite ends, which is no later."""
+    return wall_later(admission.body.issued, INVITE_MOST_MS)
 
 
 def _better(new: Membership, old: Membership) -> bool:
@@ -213,7 +213,7 @@ class Door:
             refusal = RefusalCode.INVITE_REVOKED
         elif bans.peer(peer_id(event.subject)):
             refusal = RefusalCode.PEER_REVOKED
-        elif invite.body.expires < turn.now.wall:
+        elif not turn.now.wall <= invite.body.expires <= turn.now.wall + INVITE_MOST_MS + DAY_MS:
             refusal = RefusalCode.EXPIRED
         elif not again and len({admission.body.subject for admission in used}) >= invite.body.uses:
             refusal = RefusalCode.USED_UP

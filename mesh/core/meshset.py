@@ -310,6 +310,8 @@ class MeshSet:
 
     def _take_cancel(self, turn: Turn, cancel: Signed[Entry]) -> None:
         ledger = self._ledger.get(cancel.body.job)
+        if cancel.body.job in self._forgetting:
+            return  # nothing but its head is known, and that goes at the end of this turn
         if ledger is None or not isinstance(cancel.body.what, Cancel) or not may_cancel(ledger.submitter, cancel, self):
             return
         if ledger.add(cancel) is not None:

@@ -19,17 +19,13 @@ from mesh.ground.instants import SECOND_MS, Instant, Now, later
 from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptEntries
-from mesh.wire.messages import Entries, LedgerDigest, StreamDigest, StreamDigests, StreamIds
+from mesh.wire.messages import MAX_IDS, Entries, LedgerDigest, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Entry
 
-_SHORT_ID = 8
+_SHORT_ID = 16
 _ENTRIES_PER_MESSAGE = 16
 _CHAINS_PER_MESSAGE = 16
 _STREAMS_PER_MESSAGE = 512
-_IDS_PER_MESSAGE = 2_048
-"""On average: half of what a message may hold, since the parts of a stream are not quite equal."""
-
-_PARTS_MOST = 256
 _STREAMS_PER_ANSWER = 32
 """Streams compared further in answer to one message, so that a false one draws little; the next goes on from there."""
 _ENDED_FACTOR = 18
@@ -181,27 +177,25 @@ class Sync:
         lacking = [
             ledger.entries[identifier]
             for identifier in stream.ids
-            if identifier[1] % message.parts == message.part and identifier[:_SHORT_ID] not in theirs
+            if message.low <= identifier[:_SHORT_ID] <= message.high and identifier[:_SHORT_ID] not in theirs
         ]
         for at in range(0, min(len(lacking), _SENT_PER_ANSWER), _ENTRIES_PER_MESSAGE):
             turn.send(peer, self._message(ledger.id, lacking[at : at + _ENTRIES_PER_MESSAGE]))
 
     def _tell_ids(self, turn: Turn, peer: PeerId, job: JobId, stream: StreamDigest) -> None:
+        """Tell all ids of a stream, in parts by their order: authors choose their ids, and no part may be too long."""
         mine = self._ledger.jobs[job].streams.get((stream.author, stream.boot), Stream())
-        parts = min(_PARTS_MOST, 1 + len(mine.ids) // _IDS_PER_MESSAGE)
-        for part in range(parts):
-            ids = tuple(identifier[:_SHORT_ID] for identifier in mine.ids if identifier[1] % parts == part)
+        ids = sorted(dict.fromkeys(identifier[:_SHORT_ID] for identifier in mine.ids))
+        low = bytes(_SHORT_ID)
+        for at in range(0, max(1, len(ids)), MAX_IDS):
+            after = ids[at + MAX_IDS] if at + MAX_IDS < len(ids) else None
+            high = _before(after) if after is not None else b"\xff" * _SHORT_ID
+            part = tuple(ids[at : at + MAX_IDS])
             turn.send(
                 peer,
-                StreamIds(
-                    job=job,
-                    author=stream.author,
-                    boot=stream.boot,
-                    ids=ids,
-                    part=part,
-                    parts=parts,
-                ),
+                StreamIds(job=job, author=stream.author, boot=stream.boot, ids=part, low=low, high=high),
             )
+            low = after if after is not None else low
 
     def _compare(self, turn: Turn, ledger: JobLedger, peer: PeerId) -> None:
         turn.send(peer, LedgerDigest(job=ledger.id, count=len(ledger.entries), digest=ledger.digest()))
@@ -226,6 +220,10 @@ class Sync:
         authors = dict.fromkeys(entry.author for entry in entries)
         chains = [chain for author in authors if (chain := self._members.chain(author)) is not None]
         return Entries(job=job, entries=tuple(entries), chains=tuple(chains[:_CHAINS_PER_MESSAGE]))
+
+
+def _before(short: bytes) -> bytes:
+    return (int.from_bytes(short, "big") - 1).to_bytes(_SHORT_ID, "big")
 
 
 def _tell_streams(turn: Turn, peer: PeerId, ledger: JobLedger, *, asked: bool) -> None:

@@ -162,6 +162,9 @@ RENEW_BEFORE_MS = 10 * DAY_MS
 INVITE_MS = DAY_MS
 """An invite's life."""
 
+INVITE_MOST_MS = 366 * DAY_MS
+"""The longest life of an invite: for so long the mesh set holds whom it let in, so that its uses are counted."""
+
 MAX_ADMISSIONS_KEPT = 4_096
 """Admissions by invites that the mesh set holds; beyond them whoever admitted most loses its oldest."""
 

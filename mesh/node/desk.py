@@ -21,6 +21,7 @@ from mesh.core.status import HelperView, JobState, JobView, MemberView, MeshView
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import ID_SIZE, JobId, PeerId
 from mesh.ground.instants import Now, WallTime, wall_later
+from mesh.ground.limits import INVITE_MOST_MS
 from mesh.node import roster, rows
 from mesh.node.asking import Asking, Changes, pause_s
 from mesh.node.bootstraps import Bootstraps
@@ -66,7 +67,6 @@ WATCH_S: Final = 0.5
 _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
 """Beyond it JSON's numbers are no longer exact; some 285,000 years."""
-_LIFE_MOST_MS: Final = 366 * 24 * 3_600_000
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
 _DECLINED: Final[dict[str, type[DeskError]]] = {
     "may-not-submit": NotAllowed,
@@ -258,7 +258,7 @@ class NodeDesk:
         wanted = _roles(roles, view)
         if not 1 <= uses <= MAX_USES:
             raise UsageError(f"an invite has 1 to {MAX_USES} uses, not {uses}")
-        if not 0 < life_ms <= _LIFE_MOST_MS:
+        if not 0 < life_ms <= INVITE_MOST_MS:
             raise UsageError("an invite lives for up to a year")
         seed = self._world.entropy(_SEED_BYTES)
         expires = wall_later(view.wall, life_ms)

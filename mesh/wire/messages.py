@@ -272,11 +272,17 @@ class StreamDigests:
     asked: bool
 
 
+ShortRecord: TypeAlias = Annotated[bytes, Size(16)]
+"""The beginning of a record's id; of eight bytes an author could make two that are equal, and hide one by the other."""
+
+MAX_IDS = 2_048
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamIds:
-    """The first eight bytes of each record's id that the sender has of one stream; answered with what is missing.
+    """The first bytes of each record's id that the sender has of one stream; answered with what is missing.
 
-    A long stream is told in parts: part p of n has the records whose id's second byte gives p when divided by n.
+    A long stream is told in parts: one has all from `low` to `high`, themselves included, in the order of the ids.
     """
 
     NUMBER: ClassVar[int] = 16
@@ -284,9 +290,9 @@ class StreamIds:
     job: JobId
     author: PeerId
     boot: Boot
-    ids: Annotated[tuple[Annotated[bytes, Size(8)], ...], AtMost(4096)]
-    part: Annotated[int, Between(0, 255)]
-    parts: Annotated[int, Between(1, 256)]
+    ids: Annotated[tuple[ShortRecord, ...], AtMost(MAX_IDS)]
+    low: ShortRecord
+    high: ShortRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

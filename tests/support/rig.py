@@ -14,9 +14,11 @@ from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import HOUR_MS, Instant, Now, WallTime
 from mesh.ground.limits import EVERYBODY
 from mesh.wire import gossip as gs
+from mesh.wire import lookups
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept
+from mesh.wire.kept import encode as kept_bytes
 from mesh.wire.members import DEFAULT_ROLES, Role
 from mesh.wire.records import EngineId, Entry, Mark
 from tests.support.cast import ENGINE, NOW, Actor, Cast, boot
@@ -66,6 +68,7 @@ class Rig:
         """Let the peer handle an event; return what it asks for."""
         effects = self.peer.handle(self.now, event)
         for effect in effects:
+            _write(effect)
             if isinstance(effect, ef.SetTimer):
                 self._planned += 1
                 heapq.heappush(self._timers, (effect.at, self._planned, effect.timer))
@@ -136,6 +139,18 @@ class Rig:
         passed_ms = instant - self.now.instant
         if passed_ms > 0:
             self.now = Now(instant=Instant(instant), wall=WallTime(self.now.wall + passed_ms))
+
+
+def _write(effect: ef.Effect) -> None:
+    """Make the bytes of what a peer says and keeps, whatever others led it to: a bound that breaks ends a real peer."""
+    match effect:
+        case ef.Send():
+            ms.encode(effect.message)
+        case ef.SendDatagram():
+            lookups.encode(effect.message)
+        case ef.Append():
+            for entry in effect.entries:
+                kept_bytes(entry)
 
 
 def news(

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from mesh.core.effects import AnswerDoor
-from mesh.core.events import AdmissionAsked, RenewalAsked
+from mesh.core.events import AdmissionAsked, RenewalAsked, TimerFired
+from mesh.core.timers import Tick
 from mesh.ground.ids import RecordId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, WallTime
-from mesh.ground.limits import ADMISSION_MS, MAX_ADMISSIONS_KEPT, RENEW_BEFORE_MS
+from mesh.ground.limits import ADMISSION_MS, INVITE_MOST_MS, MAX_ADMISSIONS_KEPT, RENEW_BEFORE_MS
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.gossip import Offer
 from mesh.wire.kept import KeptAdmission, KeptChain, KeptEntries, KeptRenewal
@@ -71,6 +74,34 @@ def test_who_asks_again_and_again_fills_nobodys_journal(cast: Cast) -> None:
     assert len(chains) == 1
     assert len(kept(rig.effects, KeptAdmission)) == 1
     assert len(sent(rig.effects, Offer)) == 1
+
+
+def test_uses_are_counted_for_as_long_as_the_longest_invite_lives(cast: Cast) -> None:
+    rig = Rig(cast)
+    other = cast.actor("other", expires=WALL + 400 * DAY_MS)
+    rig.meet(other)
+    given = invite(cast, rig.me, expires=WALL + INVITE_MOST_MS)
+    body = Admission(
+        mesh=cast.mesh,
+        subject=cast.signer("one").key,
+        roles=int(RENDER_ONLY),
+        issued=WALL,
+        expires=WallTime(WALL + ADMISSION_MS),
+        invite=RecordId(given.id),
+    )
+    rig.hear(other, News(heads=(), marks=(), cancels=(), admissions=(sign(body, other.signer),)))
+    for days in (0, 61, 300):
+        rig.jump(days * DAY_MS)
+        rig.tell(TimerFired(timer=Tick()))
+        assert ask(rig, given, "two") == Refused(code=RefusalCode.USED_UP), f"{days} days later"
+
+
+@pytest.mark.parametrize("too_late", [INVITE_MOST_MS + 2 * DAY_MS, 2**62 - WALL])
+def test_an_invite_that_nobody_could_count_the_uses_of_is_refused(cast: Cast, too_late: int) -> None:
+    rig = Rig(cast)
+    rig.clear()
+    assert ask(rig, invite(cast, rig.me, expires=WALL + too_late), "joiner") == Refused(code=RefusalCode.EXPIRED)
+    assert kept(rig.effects, KeptAdmission) == []
 
 
 def test_the_uses_that_others_granted_count_too(cast: Cast) -> None:

@@ -180,6 +180,20 @@ def test_a_side_of_a_split_that_still_keeps_a_cancelled_job_hears_of_the_cancel(
     assert [(peer, message.cancels) for peer, message in sent(effects, ms.News)] == [(bob.id, (cancel,))]
 
 
+def test_a_job_may_lose_its_place_and_be_cancelled_in_one_message(cast: Cast) -> None:
+    rig = Rig(cast, slots=0)
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    heads = [cast.head(ann, number=number) for number in range(1, MAX_JOBS_EACH + 2)]
+    for head in heads[1:]:
+        rig.hear(ann, news(heads=(head,)))
+    last = JobId(heads[-1].job.id)
+    assert last in rig.peer.ledger.jobs
+    rig.hear(ann, news(heads=(heads[0],), cancels=(cast.cancel(ann, heads[-1]),)))
+    assert last not in rig.peer.ledger.jobs
+    assert JobId(heads[0].job.id) in rig.peer.ledger.jobs
+
+
 @pytest.mark.parametrize("seed", [b"1", b"2", b"3"])
 def test_of_too_many_marks_those_of_the_closest_stay(cast: Cast, seed: bytes) -> None:
     rig = Rig(cast, slots=0)

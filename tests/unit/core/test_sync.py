@@ -1,7 +1,10 @@
 """Records find their way, and only those that act."""
 
+from itertools import pairwise
+
 import pytest
 
+from mesh.core import sync
 from mesh.core.effects import Append, Send
 from mesh.core.judge import acts
 from mesh.core.notes import Publish
@@ -11,7 +14,7 @@ from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries
 from mesh.wire.members import ALL_ROLES, Role
-from mesh.wire.messages import Entries, Head, LedgerDigest, StreamDigests, StreamIds
+from mesh.wire.messages import Entries, Head, LedgerDigest, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Lost, Output, Result, Seal, SealPage
 from tests.support.cast import Actor, Cast, blob
 from tests.support.rig import Rig, kept, sent
@@ -38,6 +41,7 @@ class Archive:
         return acts(entry, self.rig.peer.ledger.jobs[self.job], self.rig.peer.members)
 
 
+LOWEST, HIGHEST = bytes(16), b"\xff" * 16
 FAILURE = Failed(task=0, attempt=1, kind=FailureKind.HUNG, reason="", log=None)
 
 
@@ -103,12 +107,58 @@ def test_three_steps_lead_from_a_digest_to_the_records_that_lack(archive: Archiv
     assert streams.asked
     (stream,) = streams.streams
     assert (stream.author, stream.count) == (archive.bob.id, 1)
-    asked = StreamIds(job=archive.job, author=stream.author, boot=stream.boot, ids=(), part=0, parts=1)
+    asked = StreamIds(job=archive.job, author=stream.author, boot=stream.boot, ids=(), low=LOWEST, high=HIGHEST)
     ((_, entries),) = sent(archive.rig.hear(archive.bob, asked), Entries)
     assert entries.entries == (entry,)
     assert archive.bob.chain in entries.chains
-    has_it = StreamIds(job=archive.job, author=stream.author, boot=stream.boot, ids=(entry.id[:8],), part=0, parts=1)
+    has_it = StreamIds(
+        job=archive.job, author=stream.author, boot=stream.boot, ids=(entry.id[:16],), low=LOWEST, high=HIGHEST
+    )
     assert sent(archive.rig.hear(archive.bob, has_it), Entries) == []
+
+
+def test_a_long_stream_is_told_in_parts_that_fit_however_its_author_chose_the_ids(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 64
+    monkeypatch.setattr(sync, "MAX_IDS", most)
+    cast = archive.cast
+    head = cast.head(archive.ann, frames=3 * most, number=2)
+    job = archive.rig.keep(head, archive.bob, by=archive.ann)
+    entries: list[Signed[Entry]] = []
+    for task in range(2 * most + 2):
+        what = Failed(task=task, attempt=1, kind=FailureKind.HUNG, reason="", log=None)
+        while (entry := cast.entry(archive.bob, head, what)).id[0] != 7 and task % 8:  # most of them are alike
+            continue
+        entries.append(entry)
+    for at in range(0, len(entries), 32):
+        archive.rig.take(head, *entries[at : at + 32], by=archive.bob)
+    differs = StreamDigest(author=archive.bob.id, boot=entries[0].body.boot, count=0, digest=bytes(16))
+    effects = archive.rig.hear(archive.ann, StreamDigests(job=job, streams=(differs,), asked=False))
+    parts = [part for _, part in sent(effects, StreamIds)]
+    assert [len(part.ids) for part in parts] == [most, most, 2]
+    assert (parts[0].low, parts[-1].high) == (LOWEST, HIGHEST)
+    for before, after in pairwise(parts):
+        assert int.from_bytes(after.low, "big") == int.from_bytes(before.high, "big") + 1
+    assert all(part.low <= short <= part.high for part in parts for short in part.ids)
+    assert [short for part in parts for short in part.ids] == sorted(entry.id[:16] for entry in entries)
+
+
+def test_what_lacks_of_one_part_is_sent_and_of_no_other(archive: Archive) -> None:
+    entries = sorted(
+        (archive.cast.result(archive.bob, archive.head, task) for task in range(4)), key=lambda one: one.id
+    )
+    archive.rig.take(archive.head, *entries, by=archive.bob)
+    part = StreamIds(
+        job=archive.job,
+        author=archive.bob.id,
+        boot=entries[0].body.boot,
+        ids=(entries[1].id[:16],),
+        low=entries[1].id[:16],
+        high=entries[2].id[:16],
+    )
+    ((_, sent_back),) = sent(archive.rig.hear(archive.bob, part), Entries)
+    assert sent_back.entries == (entries[2],)
 
 
 def test_after_a_gap_all_is_compared_at_once(archive: Archive) -> None:
