@@ -111,7 +111,10 @@ def remote_address(stream: trio.SocketStream) -> Address:
     name = stream.socket.getpeername()
     host, port = name[:2]
     if len(name) > 2 and name[3]:
-        host = socket.getnameinfo(name, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]  # with its zone
+        with suppress(ValueError):  # interfaces may be called what no host may, such as `br+lan`
+            named = socket.getnameinfo(name, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]  # with its zone
+            return Address(host=named, port=port)
+        host = f"{host.partition('%')[0]}%{name[3]}"
     return Address(host=host, port=port)
 
 

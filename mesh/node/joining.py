@@ -23,6 +23,7 @@ from mesh.ground.limits import FOUNDING_MS
 from mesh.node.racing import first_of
 from mesh.ports.transport import Channel, Transport, TransportError
 from mesh.wire import cbor, messages
+from mesh.wire.addresses import is_loopback, told
 from mesh.wire.codec import AtMost, from_value, to_value
 from mesh.wire.envelope import Signer, Verifier, check, mesh_id, peer_id, sign
 from mesh.wire.handshake import Papers, Purpose
@@ -203,8 +204,8 @@ def _standing(answer: Admitted, token: InviteToken, joiner: Signer, address: Add
     membership = judge_chain(answer.chain, token.mesh)
     if membership.peer != peer_id(joiner.key):
         raise WireError("it admitted somebody else")
-    told = [at for contact in answer.contacts for at in contact.addresses]
-    contacts = tuple(dict.fromkeys((address, *token.addresses, *told)))
+    others = [at for contact in answer.contacts for at in told(contact.addresses, here=is_loopback(address))]
+    contacts = tuple(dict.fromkeys((address, *token.addresses, *others)))
     return Standing(chain=answer.chain, contacts=contacts[:CONTACTS_MAX], mesh_name=token.mesh_name)
 
 

@@ -70,11 +70,13 @@ class Endpoint:
 
 @lru_cache(maxsize=_HOSTS_KEPT)  # each word about a peer's addresses asks again
 def ip_of(host: str) -> IpAddress | None:
-    """Return the IP address that `host` is, its zone included; None for a name."""
+    """Return the IP address that `host` is, its zone included, one of IPv4 as such; None for a name."""
     try:
-        return ipaddress.ip_address(host)
+        ip = ipaddress.ip_address(host)
     except ValueError:
         return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return mapped or ip
 
 
 def is_loopback(address: Address) -> bool:
@@ -85,10 +87,14 @@ def is_loopback(address: Address) -> bool:
 
 @lru_cache(maxsize=_HOSTS_KEPT)
 def tellable(address: Address) -> bool:
-    """Say whether an address means the same host on every machine: no loopback, no link's own, nobody's."""
+    """Say whether an address means the same host on every machine: no loopback, no link's own, nobody's, and no name.
+
+    A name means what each machine's resolver makes of it: `127.1` and `0x7f000001` are loopback to some, and whoever
+    owns a domain can make any name of it so. Peers know their own addresses and need no names to tell them.
+    """
     ip = ip_of(address.host)
     if ip is None:
-        return not is_loopback(address)
+        return False
     return not (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast)
 
 

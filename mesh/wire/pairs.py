@@ -242,7 +242,7 @@ class Pairs:
         self._calls.landed(pair.index)
         pair.heard, pair.unanswered = now, None
         self._use(now, pair)
-        if payload == WELCOME or not self._payloads.spend(now, pair.proven.peer):
+        if not self._payloads.spend(now, pair.proven.peer) or payload == WELCOME:
             return Reaction()
         return Reaction(heard=Heard(peer=pair.proven.peer, address=pair.address, payload=payload))
 

@@ -119,7 +119,7 @@ class SmallMesh:
 
     def add(self, name: str, *, roles: Role = DEFAULT_ROLES, slots: int = 1, start: bool = True) -> Host:
         """Add a member with a machine."""
-        address = ms.Address(host=name, port=7_000 + len(self.hosts))
+        address = ms.Address(host=f"10.0.0.{1 + len(self.hosts)}", port=7_000 + len(self.hosts))
         host = Host(mesh=self, actor=self.cast.actor(name, roles), slots=slots, address=address)
         self.hosts[name] = host
         if start:

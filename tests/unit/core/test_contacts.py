@@ -22,7 +22,7 @@ from tests.support.small_mesh import SmallMesh
 
 
 def address(number: int) -> Address:
-    return Address(host=f"host-{number}", port=7_000)
+    return Address(host=f"10.{number // 62_500}.{number // 250 % 250}.{number % 250}", port=7_000)
 
 
 def contact(actor: Actor, *numbers: int) -> Contact:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from mesh.net.interfaces import addresses
-from mesh.net.sockets import _dial_error
+from mesh.net.sockets import _dial_error, remote_address
 from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, TransportError
 from mesh.wire.messages import MAX_ADDRESSES, Address
 
@@ -53,3 +53,20 @@ def test_this_host_has_addresses_and_loopback_is_the_last_resort() -> None:
     loopback = [address.host in ("127.0.0.1", "::1") for address in found]
     assert any(loopback)
     assert loopback == sorted(loopback)
+
+
+@pytest.mark.parametrize(
+    ("interface", "host"), [("eth0", "fe80::1%eth0"), ("br+lan", "fe80::1%7"), ("wl an", "fe80::1%7")]
+)
+def test_the_other_end_has_an_address_however_the_interface_is_called(
+    interface: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Socket:
+        def getpeername(self) -> tuple[str, int, int, int]:
+            return "fe80::1", 4_000, 0, 7
+
+    class Stream:
+        socket = Socket()
+
+    monkeypatch.setattr(socket, "getnameinfo", lambda _name, _flags: (f"fe80::1%{interface}", "4000"))
+    assert remote_address(Stream()) == Address(host=host, port=4_000)  # type: ignore[arg-type]

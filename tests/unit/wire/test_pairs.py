@@ -24,7 +24,7 @@ from mesh.wire.envelope import sign
 from mesh.wire.handshake import ChannelKind, Papers
 from mesh.wire.members import Credentials, JoinRequest, Membership, Renewal, Renewed
 from mesh.wire.messages import Address
-from mesh.wire.pairs import Most
+from mesh.wire.pairs import WELCOME, Most
 from tests.support.ether import Ether, Flying, Station
 from tests.support.meshes import LONG_AFTER, NOW, Member, TestMesh
 
@@ -410,6 +410,17 @@ def test_one_peer_is_heard_so_often_a_second() -> None:
     ether.say(ann, bob, b"later")
     ether.settle()
     assert bob.payloads[-1] == b"later"
+
+
+def test_to_say_nothing_counts_as_saying_something() -> None:
+    ether, ann, bob = two()
+    answer(ether, ann, bob)
+    ether.now = Instant(ether.now + 1_000)
+    (pair,) = ann.pairs._by_peer[bob.id]
+    empty = [pair.proven.sealer.seal(WELCOME) for _ in range(PAYLOADS_PER_PEER + 2)]
+    reactions = [bob.pairs.hear(ether.now, ann.address, data) for data in empty]
+    assert [reaction.surplus for reaction in reactions] == [False] * PAYLOADS_PER_PEER + [True] * 2
+    assert not any(reaction.heard for reaction in reactions)
 
 
 def test_what_is_said_beyond_that_is_not_even_opened_and_a_forger_spends_nobodys_part() -> None:
