@@ -26,7 +26,18 @@ from mesh.net.channel import TcpChannel
 from mesh.net.link import EndedEarly, Link, shake
 from mesh.ports.transport import DialledSelf, HandshakeFailed, TooManyChannels
 from mesh.wire.envelope import Verifier
-from mesh.wire.handshake import HANDSHAKE_MS, Door, Exchange, MetSelf, Opened, Papers, Purpose, initiate, respond
+from mesh.wire.handshake import (
+    HANDSHAKE_MS,
+    ChannelKind,
+    Door,
+    Exchange,
+    MetSelf,
+    Opened,
+    Papers,
+    Purpose,
+    initiate,
+    respond,
+)
 from mesh.wire.members import Credentials
 from mesh.wire.messages import Address
 from mesh.wire.noise import KEY_SIZE
@@ -45,6 +56,10 @@ class Bounds:
     """Handshakes under way; an honest one lasts a few round trips, so this serves thousands of peers a minute."""
     half_open_per_source: int = 64
     """Of these from one address, behind which there may be a whole office, or many peers of one test."""
+    door: int = 64
+    """Channels of those who may only ask to be let in or renewed, beside the members': for that an old invite is enough."""
+    door_per_source: int = 16
+    """Of these from one address."""
     handshake_s: float = HANDSHAKE_MS / 1000
     stall_s: float = 60.0
     """A peer that takes nothing for so long loses its channel. One that paces this one reads some kilobytes a second,
@@ -110,6 +125,8 @@ class TcpTransport:
         self._links: WeakSet[Link] = WeakSet()
         """Links for pieces, of either direction, that somebody still has."""
         self._opening = 0
+        self._at_door: Counter[str] = Counter()
+        """Channels of those who are no members, or no longer: how many from each address."""
         self._listening: list[Address] = []
         self._accepted, self._to_accept = trio.open_memory_channel[TcpChannel](ACCEPTED_MAX)
 
@@ -198,10 +215,17 @@ class TcpTransport:
             await self._serve_bulk(self._noted(link))
         elif link.opened.purpose is Purpose.LEND:
             await self._take_lent(self._noted(link))
+        elif link.opened.kind is not ChannelKind.MEMBER:
+            with self._place_at_door(link.remote.host) as free:
+                if free:
+                    await self._accept(link)
         elif not self._full:
-            channel = self._channel(link)
-            await self._accepted.send(channel)
-            await channel.released.wait()
+            await self._accept(link)
+
+    async def _accept(self, link: Link) -> None:
+        channel = self._channel(link)
+        await self._accepted.send(channel)
+        await channel.released.wait()
 
     async def _answer(self, stream: trio.SocketStream) -> Link | None:
         """Shake hands with whoever connected; None when it is to be let go."""
@@ -238,7 +262,7 @@ class TcpTransport:
 
     @property
     def _full(self) -> bool:
-        return len(self._channels) + self._opening >= self._bounds.channels
+        return len(self._channels) - self._at_door.total() + self._opening >= self._bounds.channels
 
     def _channel(self, link: Link) -> TcpChannel:
         sockets.bound_buffers(link.stream)
@@ -246,6 +270,21 @@ class TcpTransport:
         self._channels.add(channel)
         self._nursery.start_soon(channel.run)
         return channel
+
+    @contextmanager
+    def _place_at_door(self, source: str) -> Iterator[bool]:
+        """Keep a place for one more who is no member; yield whether there is one."""
+        bounds = self._bounds
+        if self._at_door.total() >= bounds.door or self._at_door[source] >= bounds.door_per_source:
+            yield False
+            return
+        self._at_door[source] += 1
+        try:
+            yield True
+        finally:
+            self._at_door[source] -= 1
+            if not self._at_door[source]:
+                del self._at_door[source]
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ CONVERSATIONS: Final = 32
 """At a time: people who join or renew; the next ones wait a moment."""
 
 CONVERSATION_S: Final = 10.0
-"""All of one: a question, an fsync and an answer."""
+"""All of one: the wait for a place, a question, an fsync and an answer."""
 
 
 class Doors:
@@ -58,8 +58,8 @@ class Doors:
     async def serve(self, channel: Channel) -> None:
         """Hold one conversation and close its channel."""
         with suppress(ChannelClosed, WireError):
-            async with self._places:
-                with trio.move_on_after(CONVERSATION_S):
+            with trio.move_on_after(CONVERSATION_S):
+                async with self._places:
                     if channel.kind is ChannelKind.ADMIT:
                         await self._admit(channel)
                     elif channel.kind is ChannelKind.RENEW:

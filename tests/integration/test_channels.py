@@ -10,6 +10,7 @@ from mesh.net.channel import TcpChannel
 from mesh.net.streams import Bounds
 from mesh.ports.transport import Channel, ChannelClosed, HandshakeFailed, TooManyChannels
 from mesh.wire.cipher import CONTROL_PACKET_MAX_BYTES
+from mesh.wire.handshake import ChannelKind, Purpose
 from mesh.wire.messages import Address
 from tests.support.meshes import TestMesh
 from tests.support.network import listening, over_tcp
@@ -228,6 +229,30 @@ async def test_channels_are_bounded_on_both_sides_and_places_come_back() -> None
         await dialler.dial(address)
         with pytest.raises(TooManyChannels):
             await dialler.dial(address)
+
+
+@pytest.mark.parametrize("bounds", [Bounds(channels=2, door=2), Bounds(channels=2, door_per_source=2)])
+@timed
+async def test_those_at_the_door_are_bounded_by_themselves_and_keep_no_member_out(bounds: Bounds) -> None:
+    mesh = TestMesh()
+    member = mesh.member()
+    async with (
+        listening(mesh.member().papers, bounds=bounds) as (listener, address),
+        over_tcp(member.invites()) as joiner,
+        over_tcp(member.papers) as dialler,
+    ):
+        waiting = [await joiner.dial(address, Purpose.JOIN) for _ in range(2)]
+        at_door = [await listener.accept() for _ in range(2)]
+        third = await joiner.dial(address, Purpose.JOIN)
+        with pytest.raises(ChannelClosed):
+            await third.receive()
+        await dialler.dial(address)
+        assert (await listener.accept()).kind is ChannelKind.MEMBER
+        for channel in (waiting[0], at_door[0]):
+            await channel.aclose()
+        await until(lambda: listener._at_door.total() == 1)
+        await joiner.dial(address, Purpose.JOIN)
+        assert (await listener.accept()).kind is ChannelKind.ADMIT
 
 
 @timed
