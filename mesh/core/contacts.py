@@ -23,16 +23,7 @@ from mesh.core.directory import MUTE_MS, Directory, Known
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
 from mesh.core.hearsay import Hearsay
-from mesh.core.notes import (
-    Barred,
-    NodeTold,
-    PeerDead,
-    PeerGone,
-    PeerLost,
-    PeerReached,
-    PeersNeeded,
-    PeerUnreachable,
-)
+from mesh.core.notes import Barred, NodeTold, PeerDead, PeerGone, PeerLost, PeerReached, PeersNeeded, PeerUnreachable
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.core.view import OPENING_MS, View, distance, introductions
@@ -139,8 +130,10 @@ class Contacting:
         known.redial_ms = REDIAL_MS
         known.pings.clear()
         known.available = None
+        if event.peer in self._hearsay:
+            known.addresses = ()  # others' word
         if event.address is not None:
-            self._remember(known, (event.address,))
+            known.learn(self._but_own((event.address,)))
         self._hearsay.met(event.peer)
         self._heard(turn, known)
         if self.hello is not None:
@@ -223,7 +216,7 @@ class Contacting:
         """Dial a lost peer where it itself says that it is, if that is news."""
         known = self._known(peer)
         if not known.connected and any(address not in known.addresses for address in addresses):
-            self._remember(known, addresses)
+            known.learn(self._but_own(addresses))
             known.redial_ms = REDIAL_MS
             self._dial(turn, peer)
 
@@ -262,7 +255,7 @@ class Contacting:
         """
         known = self._known(peer)
         known.name = hello.name
-        self._remember(known, told(hello.addresses, here=known.here))
+        known.learn(self._but_own(told(hello.addresses, here=known.here)))
         self._keep(turn, peer, known)
         if known.connected and not known.greeted:
             known.greeted = True
@@ -273,7 +266,7 @@ class Contacting:
                 turn.send(peer, Contacts(contacts=(Contact(peer=peer, addresses=strange),)))
 
     def on_contacts(self, turn: Turn, peer: PeerId, contacts: Contacts) -> None:
-        """Try whomever we did not know. What others say of addresses leaves room for what the peer said itself."""
+        """Try whomever we did not know; what others say of the addresses of one that was met is tried once."""
         here, taken_up = self._known(peer).here, False
         for contact in contacts.contacts:
             addresses = told(contact.addresses, here=here)
@@ -285,11 +278,14 @@ class Contacting:
             if new and not self._takes_up(turn, peer, contact.peer):
                 turn.tell(NodeTold(peer=contact.peer, addresses=addresses))
                 continue
-            known = self._known(contact.peer)
-            first_hand = known.addresses[: MAX_ADDRESSES // 2]
-            self._remember(known, (*first_hand, *addresses))
+            known, addresses = self._known(contact.peer), self._but_own(addresses)
+            if contact.peer in self._hearsay:
+                known.learn((*known.addresses[: MAX_ADDRESSES // 2], *addresses))
+            elif not known.connected:
+                known.told = tuple(one for one in addresses if one not in known.addresses)[: MAX_ADDRESSES // 2]
             taken_up |= new
-            if known.left and (known.tried_at is None or turn.now.instant - known.tried_at >= REDIAL_MS):
+            idle = known.tried_at is None or turn.now.instant - known.tried_at >= REDIAL_MS
+            if known.left and idle and self._hearsay.affords(turn.now.instant, len(known.addresses)):
                 self._dial(turn, contact.peer)
         if taken_up:
             self._dial_rumours(turn)
@@ -470,11 +466,15 @@ class Contacting:
 
     def _dial(self, turn: Turn, peer: PeerId) -> None:
         known = self._known(peer)
-        if known.connected or known.dialling or not known.addresses or self._barred(peer):
+        if known.connected or known.dialling or self._barred(peer):
             return
-        known.dialling = True
-        known.tried_at = turn.now.instant
-        turn.do(Dial(peer=peer, addresses=known.addresses))
+        others, known.told = known.told, ()
+        if others and not self._hearsay.affords(turn.now.instant, len(others)):
+            others = ()
+        if known.addresses or others:
+            known.dialling = True
+            known.tried_at = turn.now.instant
+            turn.do(Dial(peer=peer, addresses=(*known.addresses, *others), others=len(others)))
 
     def _known(self, peer: PeerId) -> Known:
         return self._directory.peers.setdefault(peer, Known())
@@ -486,9 +486,8 @@ class Contacting:
         known.heard_wall = turn.now.wall
         known.asked_at = None
 
-    def _remember(self, known: Known, addresses: tuple[Address, ...]) -> None:
-        merged = dict.fromkeys((*addresses, *known.addresses))
-        known.addresses = tuple(address for address in merged if address not in self._own)[:MAX_ADDRESSES]
+    def _but_own(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+        return tuple(address for address in addresses if address not in self._own)
 
     def _keep(self, turn: Turn, peer: PeerId, known: Known) -> None:
         moved = any(address not in known.kept for address in known.addresses)

@@ -15,7 +15,7 @@ from mesh.ground.limits import (
     SETTLE_SAMPLES,
 )
 from mesh.wire.addresses import told
-from mesh.wire.messages import Address, Available, Contact
+from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact
 from mesh.wire.records import EngineId
 
 MUTE_MS = 2_500
@@ -27,6 +27,9 @@ class Known:
     """One other peer."""
 
     addresses: tuple[Address, ...] = ()
+    """Where it was reached, and where it says that it is."""
+    told: tuple[Address, ...] = ()
+    """Where others say that it is: tried once, beside its own."""
     name: str = ""
     boot: Boot | None = None
     connected: bool = False
@@ -55,6 +58,10 @@ class Known:
     """Where the journal says that it is, and since when."""
     kept_wall: WallTime = WallTime(0)
     available: Available | None = None
+
+    def learn(self, addresses: tuple[Address, ...]) -> None:
+        """Take first-hand addresses, the newest first."""
+        self.addresses = tuple(dict.fromkeys((*addresses, *self.addresses)))[:MAX_ADDRESSES]
 
     @property
     def round_trip_ms(self) -> int | None:

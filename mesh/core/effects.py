@@ -47,6 +47,8 @@ class Dial:
 
     peer: PeerId
     addresses: tuple[Address, ...]
+    others: int = 0
+    """So many of the last ones only others tell of: that nothing listens there says nothing of the peer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

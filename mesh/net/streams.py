@@ -57,7 +57,7 @@ class Bounds:
     half_open_per_source: int = 64
     """Of these from one address, behind which there may be a whole office, or many peers of one test."""
     door: int = 64
-    """Channels of those who may only ask to be let in or renewed, beside the members': for that an old invite is enough."""
+    """Channels of those who may only ask to be let in or renewed, beside members: any old invite is enough for that."""
     door_per_source: int = 16
     """Of these from one address."""
     handshake_s: float = HANDSHAKE_MS / 1000

@@ -223,7 +223,7 @@ class Channels:
 
     async def _dial(self, effect: Dial) -> None:
         attempt = _Attempt(self._transport, effect.peer, self._worked.get(effect.peer), self._hosts())
-        channel = await attempt.run(effect.addresses)
+        channel = await attempt.run(effect.addresses, effect.others)
         if channel is None:
             await self._tell(DialFailed(peer=effect.peer, refused=attempt.refused))
             return
@@ -417,12 +417,14 @@ class _Attempt:
         self.refused = False
         """Whether a host said that no such process listens, where that proves something."""
 
-    async def run(self, addresses: tuple[Address, ...]) -> Channel | None:
-        """Return a channel to the peer, or None."""
+    async def run(self, addresses: tuple[Address, ...], others: int = 0) -> Channel | None:
+        """Return a channel to the peer, or None; so many of the last addresses only others tell of."""
         with self._scope:
             await first_of(sorted(dict.fromkeys(addresses), key=self._worse), self._try, _let_go)
-        telling = [at for at in self._refused_at if at == self._worked or not is_loopback(at)]
-        self.refused = bool(telling) or len(self._refused_at) == len(addresses)
+        its_own = addresses[: len(addresses) - others]
+        refused_at = [at for at in self._refused_at if at in its_own]
+        telling = [at for at in refused_at if at == self._worked or not is_loopback(at)]
+        self.refused = bool(telling) or 0 < len(refused_at) == len(its_own)
         return self._found
 
     def _worse(self, address: Address) -> tuple[bool, bool]:

@@ -11,7 +11,15 @@ from mesh.core.peer import Peer
 from mesh.core.view import CONTACTS_TOLD, LINKS_NEAREST, distance
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
-from mesh.ground.limits import DIAL_BACK_MS, MAX_CONTACTS, REDIAL_MOST_MS, SETTLE_SAMPLES, SILENT_MS
+from mesh.ground.limits import (
+    DIAL_BACK_MS,
+    MAX_CONTACTS,
+    REDIAL_MOST_MS,
+    RUMOUR_PURSE,
+    RUMOURS_PER_SECOND,
+    SETTLE_SAMPLES,
+    SILENT_MS,
+)
 from mesh.wire.envelope import sign
 from mesh.wire.kept import KeptChain, KeptContact
 from mesh.wire.members import Credentials, StaticKey
@@ -94,6 +102,41 @@ def test_the_addresses_that_a_peer_gave_itself_are_not_pushed_out_by_others(rig:
     dial = of(rig.tell(ChannelClosed(peer=bob.id, clean=False)), Dial)[0]
     assert address(1) in dial.addresses
     assert len(dial.addresses) <= MAX_ADDRESSES
+
+
+def test_where_others_say_that_a_peer_is_is_tried_once_and_told_apart(rig: Rig, cast: Cast) -> None:
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann, bob)
+    hello(rig, bob, 1)
+    first = of(rig.tell(ChannelClosed(peer=bob.id, clean=False)), Dial)
+    rig.hear(ann, Contacts(contacts=(contact(bob, 1, 2),)))
+    rig.tell(DialFailed(peer=bob.id, refused=False))
+    second = of(rig.wait(20 * SECOND_MS, ann), Dial)
+    rig.tell(DialFailed(peer=bob.id, refused=False))
+    third = of(rig.wait(MINUTE_MS, ann), Dial)
+    told = [[(dial.addresses, dial.others) for dial in dials] for dials in (first, second, third)]
+    assert told == [[((address(1),), 0)], [((address(1), address(2)), 1)], [((address(1),), 0)]]
+
+
+def test_what_others_say_of_those_who_left_is_dialled_out_of_one_purse(rig: Rig, cast: Cast) -> None:
+    liar = cast.actor("liar")
+    rig.meet(liar)
+    gone = [cast.actor(f"gone {number}") for number in range(40)]
+    for number, actor in enumerate(gone):
+        rig.meet(actor)
+        hello(rig, actor, number)
+        rig.tell(ChannelClosed(peer=actor.id, clean=True))
+    rig.clear()
+    for _ in range(30):
+        rig.hear(liar, Contacts(contacts=tuple(contact(actor, *range(1_000, 1_008)) for actor in gone)))
+        for dial in of(rig.effects, Dial):
+            rig.tell(DialFailed(peer=dial.peer, refused=False))
+        rig.wait(2 * SECOND_MS, liar)
+    tried = sum(dial.others for dial in of(rig.effects, Dial))
+    assert RUMOUR_PURSE < tried <= RUMOUR_PURSE + 61 * RUMOURS_PER_SECOND
+    rig.clear()
+    rig.wait(5 * MINUTE_MS, liar)
+    assert sum(dial.others for dial in of(rig.effects, Dial)) <= len(gone) * MAX_ADDRESSES, "each word is tried once"
 
 
 def test_a_flood_of_contacts_is_bounded(rig: Rig, cast: Cast) -> None:

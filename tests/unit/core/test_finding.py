@@ -143,6 +143,7 @@ def test_who_was_met_is_dialled_for_ever(cast: Cast) -> None:
     rig.meet(ann)
     tell(rig, ann, [contact(bob.id)])
     rig.meet(bob)
+    hello(rig, bob, Address(host="10.0.0.2", port=7_000))
     rig.tell(ChannelClosed(peer=bob.id, clean=False))
     dials_in_vain(rig, 30 * MINUTE_MS, ann)
     assert 10 <= dials_in_vain(rig, 10 * MINUTE_MS, ann).count(bob.id) <= 45

@@ -219,6 +219,22 @@ async def test_a_dial_that_fails_says_whether_it_was_refused() -> None:
 
 
 @virtual
+async def test_a_refusal_where_only_others_say_that_a_peer_is_proves_nothing() -> None:
+    mesh, wires = TestMesh(), Wires()
+    async with party(wires, mesh.member()) as ann:
+        gone = mesh.member().id
+        silent, refusing = Address(host="far.invalid", port=1), Address(host="127.0.0.1", port=1)
+        ann.channels.dial(Dial(peer=gone, addresses=(silent, refusing), others=1))
+        await trio.sleep(5)
+        ann.channels.dial(Dial(peer=gone, addresses=(refusing,), others=1))
+        await trio.sleep(5)
+        assert ann.heard == [DialFailed(peer=gone, refused=False)] * 2
+        ann.channels.dial(Dial(peer=gone, addresses=(refusing, silent), others=1))
+        await trio.sleep(5)
+        assert ann.heard[2:] == [DialFailed(peer=gone, refused=True)]
+
+
+@virtual
 async def test_whoever_answers_at_an_address_is_no_other_peer() -> None:
     mesh, wires = TestMesh(), Wires()
     async with party(wires, mesh.member()) as ann, party(wires, mesh.member()) as bob:
