@@ -204,10 +204,10 @@ class Leases:
                 _hear(lease, turn, lease.progress, direct=True)
 
     def on_leases_heard(self, turn: Turn, peer: PeerId, message: LeasesHeard) -> None:
-        """Take another keeper's word for what it hears."""
+        """Take another keeper's word for what it hears, as far as who may render could have so much in hand."""
         ledger = self._ledger.get(message.job)
         docket = self.dockets.get(message.job)
-        if ledger is None or docket is None or not self._keepers.keeps(peer, message.job, turn.now):
+        if ledger is None or docket is None or peer not in self._keepers.of(message.job, turn.now):
             return
         changed = False
         for heard in message.leases:
@@ -216,7 +216,7 @@ class Leases:
             lease = docket.leases.get(heard.task)
             if lease is not None and lease.claim == heard.claim:
                 _hear(lease, turn, heard.progress, direct=False)
-            elif lease is None and ledger.is_open(heard.task):
+            elif lease is None and ledger.is_open(heard.task) and self._explains(docket, heard.holder):
                 docket.leases[heard.task] = Lease(
                     claim=heard.claim,
                     holder=heard.holder,
@@ -311,11 +311,14 @@ class Leases:
 
     def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
         """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain."""
-        if peer == self._directory.me:
-            return True
+        return peer == self._directory.me or (self._directory.connected(peer) and self._explains(docket, peer))
+
+    def _explains(self, docket: Docket, peer: PeerId) -> bool:
+        """Whether a member's slots, one where they are not known, explain one lease more than it has."""
         held = sum(lease.holder == peer for lease in docket.leases.values())
         held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
-        return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
+        most = max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
+        return held < most and self._members.may(peer, Role.RENDER)
 
     def _settle_ms(self) -> int:
         measured = self._directory.usual_round_trip_ms()

@@ -3,11 +3,13 @@
 import pytest
 
 from mesh.core.events import ChannelClosed, DialFailed
-from mesh.core.leases import Docket
+from mesh.core.keepers import distance
+from mesh.core.leases import _LEASES_PER_SLOT, Docket
 from mesh.core.placement import rank
-from mesh.ground.ids import JobId
+from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import (
+    KEEPERS,
     LEASE_MS,
     NOTES_PER_TURN,
     RESTARTED_KEEPER_MS,
@@ -36,7 +38,7 @@ from mesh.wire.messages import (
 )
 from mesh.wire.records import Cancel, Claim
 from tests.support.cast import ENGINE, Actor, Cast
-from tests.support.rig import Rig, sent
+from tests.support.rig import Rig, news, sent
 
 
 class Court:
@@ -194,6 +196,31 @@ def test_another_keepers_word_keeps_a_lease_but_no_strangers(court: Court) -> No
 def test_who_keeps_no_job_cannot_occupy_its_tasks(court: Court) -> None:
     heard = LeaseHeard(claim=court.job, holder=court.stranger.id, task=3, attempt=1, progress=0)  # type: ignore[arg-type]
     court.rig.hear(court.stranger, LeasesHeard(job=court.job, leases=(heard,)))
+    assert court.docket.leases == {}
+
+
+def test_another_keeper_cannot_fill_a_job_with_leases_that_nobody_could_have(cast: Cast) -> None:
+    court = Court(cast, frames=200)
+    for number, holder in enumerate((court.bob.id, PeerId(bytes(32)))):
+        told = tuple(
+            LeaseHeard(claim=RecordId(bytes([number, task]) * 16), holder=holder, task=task, attempt=1, progress=0)
+            for task in range(200)
+        )
+        court.rig.hear(court.other, LeasesHeard(job=court.job, leases=told))
+    assert {lease.holder for lease in court.docket.leases.values()} == {court.bob.id}
+    assert len(court.docket.leases) == _LEASES_PER_SLOT
+
+
+def test_only_the_closest_keepers_are_believed_of_leases(cast: Cast) -> None:
+    court = Court(cast)
+    keepers = [court.other, *(cast.actor(f"keeper {number}") for number in range(2 * KEEPERS))]
+    court.rig.meet(*keepers[1:])
+    court.rig.hear(court.ann, news(marks=tuple(cast.mark(keeper, court.head) for keeper in keepers)))
+    here = court.rig.me.id
+    farthest = max((keeper for keeper in keepers), key=lambda keeper: distance(keeper.id, court.job))
+    assert farthest.id != here
+    heard = LeaseHeard(claim=RecordId(bytes(32)), holder=court.bob.id, task=3, attempt=1, progress=0)
+    court.rig.hear(farthest, LeasesHeard(job=court.job, leases=(heard,)))
     assert court.docket.leases == {}
 
 
