@@ -336,22 +336,29 @@ class Channels:
                 while True:
                     await self._pause(channel.peer)
                     packet = await channel.receive()
-                    self._spend(channel.peer, PACKET_NS)
-                    if packet == FAREWELL:
-                        farewell = True
-                        continue
-                    if packet == BECKON:
-                        self._nursery.start_soon(self._lend, line)
-                        continue
-                    message, read_ns = await self._hearing.weighed(packet)
-                    if isinstance(message, Hello):
-                        line.listens = told(message.addresses, here=here)
-                    begun_ns = self._world.spent_ns()
-                    event = self._event(line, message)
-                    self._spend(channel.peer, read_ns + self._world.spent_ns() - begun_ns)
-                    if event is not None:
-                        self._spend(channel.peer, await self._heard(event))
+                    if packet in (FAREWELL, BECKON):
+                        self._spend(channel.peer, PACKET_NS)
+                        farewell |= packet == FAREWELL
+                        if packet == BECKON:
+                            self._nursery.start_soon(self._lend, line)
+                    else:
+                        await self._take(line, packet, here=here)
         return farewell
+
+    async def _take(self, line: Line, packet: bytes, *, here: bool) -> None:
+        """Have the core hear a message; what it costs is its sender's, unless this peer asked for it."""
+        peer = line.channel.peer
+        message, read_ns = await self._hearing.weighed(packet)
+        if isinstance(message, Hello):
+            line.listens = told(message.addresses, here=here)
+        begun_ns = self._world.spent_ns()
+        event = self._event(line, message)
+        read_ns += PACKET_NS + self._world.spent_ns() - begun_ns
+        answers = isinstance(event, DatagramHeard) and type(event.message) in lookups.ANSWERING
+        free = answers and self._pacing.answered(peer)
+        handled_ns = 0 if event is None else await self._heard(event)
+        if not free:
+            self._spend(peer, read_ns + handled_ns)
 
     def _event(self, line: Line, message: Message) -> Event | None:
         """Return what the core hears of a message; None where what it carries is nothing, as of a datagram.

@@ -4,8 +4,8 @@ A peer that has a channel is told on it, since it needs no handshake there; any 
 
 Theory: a datagram that is lost costs its asker a time-out and nobody anything else, so nothing here waits, repeats or
 reports. The driver's queue being full makes the port's fill up, which then loses what comes: a flood slows nobody. What
-a datagram costs is taken from its peer's purse, the same as for what its channel says; who has nothing left is not
-heard.
+a datagram costs is taken from its peer's purse, the same as for what its channel says, but for answers; who has nothing
+left is not heard.
 
 Invariants: the core hears a look-up only from the member that sealed it, its signatures checked. The module must not
 know what look-ups mean.
@@ -39,7 +39,7 @@ class Lookups:
         carry: Callable[[PeerId, Carried], bool],
         hearing: Hearing,
         world: World,
-        tell: Callable[[Event, Over], Awaitable[None]],
+        tell: Callable[[Event, Over | None], Awaitable[None]],
         pacing: Pacing,
     ) -> None:
         self._datagrams = datagrams
@@ -53,30 +53,36 @@ class Lookups:
     def send(self, effect: SendDatagram) -> None:
         """Send a question, an answer or tidings, or lose them."""
         payload = lookups.encode(effect.message)
+        asks = type(effect.message) in lookups.ANSWERS
+        if asks:
+            self._pacing.asked(effect.peer)
         if not self._carry(effect.peer, Carried(payload=payload)):
-            asks = type(effect.message) in lookups.ANSWERS
             self._datagrams.send(effect.peer, effect.addresses, payload, awaited=asks)
 
     async def hear(self) -> None:
         """Tell the core what comes, for ever."""
         while True:
             heard = await self._datagrams.receive()
-            if self._pacing.pause_ms(self._world.now().instant, heard.peer):
+            owes = self._pacing.pause_ms(self._world.now().instant, heard.peer) > 0
+            if owes and not self._pacing.awaits(heard.peer):
                 continue
+            begun_ns = self._world.spent_ns()
             message = self._read(heard)
+            read_ns = PACKET_NS + self._world.spent_ns() - begun_ns
+            free = type(message) in lookups.ANSWERING and self._pacing.answered(heard.peer)
+            if not free:
+                self._spend(heard.peer, read_ns)
             if message is not None:
                 event = DatagramHeard(peer=heard.peer, address=heard.address, message=message)
-                await self._tell(event, partial(self._spend, heard.peer))
+                await self._tell(event, None if free else partial(self._spend, heard.peer))
 
     def _read(self, heard: Heard) -> Lookup | None:
-        """Return what a payload says, if anything; to be told nothing costs its sender as much."""
-        begun_ns = self._world.spent_ns()
+        """Return what a payload says, if anything."""
         try:
             message = lookups.decode(heard.payload)
             self._hearing.check(message)
         except WireError:
-            message = None
-        self._spend(heard.peer, PACKET_NS + self._world.spent_ns() - begun_ns)
+            return None
         return message
 
     def _spend(self, peer: PeerId, spent_ns: int) -> None:

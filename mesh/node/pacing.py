@@ -5,7 +5,8 @@ time is measured, of reading a message, of the turn that it caused and of writin
 purse of whoever sent it. A purse fills by `CHANNEL_SHARE` of a processor, up to `CHANNEL_PURSE_MS`. Who has spent it is
 not read until it is filled again: his own system holds back what he says, and nothing of it is lost. Who works must
 say more than who does not, the more the shorter the frames; so each output of his that others keep gives something
-back, `EARNED_NS` at most, and never more than `EARNED_SHARE` of a processor in the long run.
+back, `EARNED_NS` at most, and never more than `EARNED_SHARE` of a processor in the long run. What this peer asked for
+is free: else whoever makes it ask, and others can, would empty the purse of who answers.
 
 Invariants: nobody's channel is cut for what it costs. A purse belongs to a peer and outlives its channels, so that
 connecting again fills none; of too many that one is forgotten which was touched by nobody for longest, and is full most
@@ -25,6 +26,9 @@ PACKET_NS: Final = 50_000
 EARNED_NS: Final = 10_000_000
 """Given back for an output that others keep: three times what a frame was seen to cost a keeper, with its claim, its
 heartbeats, result and holds, since there are slower machines. What was not spent is not given back."""
+
+ASKED_MOST: Final = 64
+"""Answers that a peer may owe: what was asked of one that is away is not added up for ever."""
 
 PURSES_MOST: Final = 2 * MAX_CHANNELS
 """Twice as many as may be in use: whoever has a channel keeps his."""
@@ -49,6 +53,8 @@ class Pacing:
     def __init__(self) -> None:
         self._purses: dict[PeerId, _Purse] = {}
         """The one that was not looked at for longest comes first."""
+        self._asked: dict[PeerId, int] = {}
+        """How many answers each may still give; who was not asked for longest comes first."""
 
     def __len__(self) -> int:
         return len(self._purses)
@@ -57,6 +63,23 @@ class Pacing:
         """Take processor time from a peer's purse."""
         purse = self._filled(now, peer)
         purse.left_ns -= spent_ns
+
+    def asked(self, peer: PeerId) -> None:
+        """Note that this peer asked another one something."""
+        self._asked[peer] = min(ASKED_MOST, self._asked.pop(peer, 0) + 1)
+        if len(self._asked) > PURSES_MOST:
+            del self._asked[next(iter(self._asked))]
+
+    def awaits(self, peer: PeerId) -> bool:
+        """Whether the peer may still give answers."""
+        return peer in self._asked
+
+    def answered(self, peer: PeerId) -> bool:
+        """Note that a peer gave an answer; return whether it was asked, so that the answer is free."""
+        left = self._asked.pop(peer, 0)
+        if left > 1:
+            self._asked[peer] = left - 1
+        return left > 0
 
     def earn(self, now: Instant, peer: PeerId) -> None:
         """Give back for one output of the peer's that others keep."""

@@ -186,6 +186,7 @@ ANSWERS: dict[type, type] = {
     ProbeFor: Probed,
 }
 """What answers what; nothing answers the rest."""
+ANSWERING: frozenset[type] = frozenset(ANSWERS.values())
 
 assert len(BY_NUMBER) == len(LOOKUPS), "a number is used twice"
 assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_LOOKUP_BYTES for kind in LOOKUPS), "more than a datagram"

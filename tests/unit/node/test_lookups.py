@@ -15,7 +15,7 @@ from mesh.node.hearing import Hearing
 from mesh.node.lookups import Lookups
 from mesh.node.pacing import Pacing
 from mesh.wire import lookups
-from mesh.wire.lookups import FindPointers, StorePointer
+from mesh.wire.lookups import Alive, FindNodes, FindPointers, Probe, StorePointer
 from mesh.wire.members import Credentials
 from mesh.wire.messages import Address
 from mesh.wire.pairs import Heard
@@ -55,10 +55,11 @@ def between(port: Port, heard: list[Event], *, turn_ns: int = 0, read_ns: int = 
     world = VirtualWorld()
     world.work_ns = read_ns
 
-    async def tell(event: Event, over: Over) -> None:
+    async def tell(event: Event, over: Over | None) -> None:
         await trio.lowlevel.checkpoint()
         heard.append(event)
-        over(turn_ns)
+        if over is not None:
+            over(turn_ns)
 
     return Lookups(
         datagrams=port,
@@ -135,3 +136,28 @@ async def test_what_says_nothing_costs_its_sender_too() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert heard == []
+
+
+@virtual
+async def test_answers_that_were_asked_for_are_free_and_heard_whatever_their_sender_owes() -> None:
+    port, peer = Port(), TestMesh().member().id
+    heard: list[Event] = []
+    between_them = between(port, heard, turn_ns=2 * CHANNEL_PURSE_MS * 1_000_000)
+    question, answered = sample(Probe), sample(Alive)
+
+    async def say(message: lookups.Lookup) -> int:
+        before = len(heard)
+        port.arrive.send_nowait(Heard(peer=peer, address=ADDRESS, payload=lookups.encode(message)))
+        await trio.testing.wait_all_tasks_blocked()
+        return len(heard) - before
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(between_them.hear)
+        for _ in range(3):
+            between_them.send(SendDatagram(peer=peer, addresses=(ADDRESS,), message=question))
+        assert [await say(answered) for _ in range(2)] == [1, 1], "two were free"
+        assert await say(sample(FindNodes)) == 1, "its purse was full"
+        assert await say(answered) == 1, "the third is awaited"
+        assert await say(answered) == 0, "nobody asked, and it owes"
+        assert await say(sample(FindNodes)) == 0
+        nursery.cancel_scope.cancel()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
 from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE, EARNED_SHARE
-from mesh.node.pacing import EARNED_NS, PURSES_MOST, Pacing
+from mesh.node.pacing import ASKED_MOST, EARNED_NS, PURSES_MOST, Pacing
 
 MS_NS = 1_000_000
 ANN, BOB = PeerId(b"a" * 32), PeerId(b"b" * 32)
@@ -117,3 +117,22 @@ def test_however_it_is_spent_no_peer_costs_more_than_purse_and_share_and_one_mes
         pacing.spend(now, ANN, cost_ns)
         all_ns, dearest = all_ns + cost_ns, max(dearest, cost_ns)
         assert all_ns <= (CHANNEL_PURSE_MS + now / CHANNEL_SHARE) * MS_NS + dearest
+
+
+def other(number: int) -> PeerId:
+    return PeerId(number.to_bytes(32, "big"))
+
+
+def test_as_many_answers_are_free_as_were_asked_for_and_not_without_end() -> None:
+    pacing = Pacing()
+    assert not pacing.answered(other(1))
+    for _ in range(2):
+        pacing.asked(other(1))
+    assert [pacing.answered(other(1)) for _ in range(3)] == [True, True, False]
+    for _ in range(2 * ASKED_MOST):
+        pacing.asked(other(1))
+    assert sum(pacing.answered(other(1)) for _ in range(2 * ASKED_MOST)) == ASKED_MOST
+    for number in range(PURSES_MOST + 1):
+        pacing.asked(other(number))
+    assert not pacing.awaits(other(0))
+    assert pacing.awaits(other(PURSES_MOST))
