@@ -38,7 +38,7 @@ from mesh.ground.limits import CHANNEL_BACKLOG_BYTES
 from mesh.node.bootstraps import VERDICT_S, Bootstraps
 from mesh.node.doors import Doors
 from mesh.node.hearing import Hearing
-from mesh.node.pacing import PACKET_NS, Pacing
+from mesh.node.pacing import OPENING_NS, PACKET_NS, Pacing
 from mesh.node.racing import first_of
 from mesh.ports import transport as ports
 from mesh.ports.transport import Channel, DialRefused, DialTimedOut, HandshakeFailed, Transport, TransportError
@@ -281,6 +281,8 @@ class Channels:
         try:
             with trio.move_on_after(PROVED_S), suppress(ports.ChannelClosed):
                 used = await channel.receive() == USED
+            self._spend(channel.peer, OPENING_NS)
+            await self._pause(channel.peer)
         finally:
             self._unproven[channel.peer] -= 1
             self._unproven += Counter()  # forgets those that have none

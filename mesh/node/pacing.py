@@ -23,6 +23,10 @@ from mesh.ground.limits import CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE
 PACKET_NS: Final = 50_000
 """Taken for each packet besides what is measured: the kernel's part, the cipher's, the loop's and the disk's."""
 
+OPENING_NS: Final = 5_000_000
+"""Taken for each channel that a peer opens: a handshake, 1.2 ms before anybody knows who it is, and what is said and
+compared with whoever comes, 1.5 ms where 200 jobs are kept."""
+
 EARNED_NS: Final = 10_000_000
 """Given back for an output that others keep: three times what a frame was seen to cost a keeper, with its claim, its
 heartbeats, result and holds, since there are slower machines. What was not spent is not given back."""

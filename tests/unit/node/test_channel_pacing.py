@@ -8,7 +8,7 @@ from mesh.core.effects import Earned, Send
 from mesh.core.events import MessageHeard
 from mesh.ground.ids import BlobId, Boot, JobId
 from mesh.ground.limits import CHANNEL_BACKLOG_BYTES, CHANNEL_PAUSE_MS, CHANNEL_PURSE_MS, CHANNEL_SHARE, EARNED_SHARE
-from mesh.node.pacing import EARNED_NS
+from mesh.node.pacing import EARNED_NS, OPENING_NS
 from mesh.wire.messages import MAX_BITS_BYTES, Entries, Have, Ping
 from sim.wires import Wires
 from tests.support.meshes import TestMesh, seed
@@ -64,7 +64,7 @@ async def test_whoever_comes_again_finds_its_purse_as_it_left_it() -> None:
             again.say(ann, 9)
             await quiet()
             assert len(ann.messages()) == 1
-            await trio.sleep(2 * CHANNEL_PAUSE_MS / 1000)
+            await trio.sleep(3 * CHANNEL_PAUSE_MS / 1000)
             assert ann.messages()[1:] == [Ping(number=9)], "late, and not never"
 
 
@@ -145,3 +145,20 @@ async def test_records_for_whoever_has_much_to_read_are_left_for_later_and_all_e
         ann.channels.send(Send(peer=slow.member.id, message=records))
         await quiet()
         assert slow.messages()[-1] == records
+
+
+@virtual
+async def test_who_comes_again_and_again_waits_for_its_turn() -> None:
+    mesh, wires = TestMesh(), Wires()
+    member, at_once = mesh.member(), CHANNEL_PURSE_MS * 1_000_000 // OPENING_NS
+    async with party(wires, mesh.member()) as ann:
+        begun_s = trio.current_time()
+        for life in range(at_once + 20):
+            async with party(wires, replace(member, boot=Boot(seed()[:16]))) as again:
+                again.dial(ann)
+                while len(ann.openings()) < 2 * life + 1:  # noqa: ASYNC110 (of virtual time)
+                    await trio.sleep(0.01)
+            if life < at_once:
+                assert trio.current_time() - begun_s < at_once
+        spent_s = 20 * OPENING_NS / 1e9
+        assert trio.current_time() - begun_s > spent_s * CHANNEL_SHARE * 0.9
