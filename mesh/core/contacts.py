@@ -115,7 +115,7 @@ class Contacting:
         if self._barred(event.peer):  # it was let in a moment before the news came
             known.dialling = False
             self._hearsay.met(event.peer)
-            turn.do(CloseChannel(peer=event.peer))
+            turn.do(CloseChannel(peer=event.peer, channel=event.channel))
             return
         restarted = known.boot is not None and known.boot != event.boot
         if restarted:
@@ -126,7 +126,7 @@ class Contacting:
         if known.dialled:
             self._view.opened(event.peer)
         known.here = event.here
-        known.boot = event.boot
+        known.boot, known.channel = event.boot, event.channel
         known.redial_ms = REDIAL_MS
         known.pings.clear()
         known.available = None
@@ -177,7 +177,7 @@ class Contacting:
             self._directory.disconnect(peer)
             known.asked_at = known.boot = known.available = None
             known.left = True
-            turn.do(CloseChannel(peer=peer))
+            turn.do(CloseChannel(peer=peer, channel=known.channel))
             turn.tell(PeerLost(peer=peer))
             turn.tell(PeerDead(peer=peer))
 
@@ -377,7 +377,7 @@ class Contacting:
         self._directory.disconnect(peer)
         known.asked_at = None
         known.pings.clear()
-        turn.do(CloseChannel(peer=peer))
+        turn.do(CloseChannel(peer=peer, channel=known.channel))
         turn.tell(PeerLost(peer=peer))
         self._dial_later(turn, peer, known, REDIAL_MS)
 
@@ -440,7 +440,7 @@ class Contacting:
             known.parted, known.asked_at = True, None
             self._directory.disconnect(peer)
             turn.send(peer, Parting())
-            turn.do(CloseChannel(peer=peer))
+            turn.do(CloseChannel(peer=peer, channel=known.channel))
             turn.tell(PeerLost(peer=peer))
 
     def _tell_again(self, turn: Turn) -> None:

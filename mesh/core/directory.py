@@ -34,6 +34,8 @@ class Known:
     boot: Boot | None = None
     connected: bool = False
     """Whether there is a channel to it; the directory sets it."""
+    channel: int = 0
+    """The present channel's number, or that of the last one."""
     greeted: bool = False
     """Whether its hello has come on the present channel."""
     here: bool = False

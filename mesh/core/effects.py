@@ -67,9 +67,10 @@ class SendBeacon:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseChannel:
-    """Close the peer's channel, cleanly; no `ChannelClosed` follows."""
+    """Close this channel of the peer's, cleanly; no `ChannelClosed` follows. A newer one stays, still unheard of."""
 
     peer: PeerId
+    channel: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,8 @@ class ChannelOpened:
     shown: Credentials | None = field(default=None, compare=False)
     here: bool = False
     """Both peers are on this machine."""
+    channel: int = field(default=0, compare=False)
+    """Tells it from others with the same peer, before and after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

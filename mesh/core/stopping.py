@@ -52,6 +52,6 @@ class Stopping:
         connected = self._directory.all_connected()
         if not connected or turn.now.instant >= self._drain_until or not self._unsafe():
             for peer in connected:
-                turn.do(CloseChannel(peer=peer))
+                turn.do(CloseChannel(peer=peer, channel=self._directory.peers[peer].channel))
             turn.do(Stopped())
             self.over = True

@@ -15,6 +15,7 @@ The module must not know what messages mean, but for where a peer says that it l
 not sent are compared again.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -77,10 +78,11 @@ FAREWELL_S: Final = 3.0
 class Line:
     """A channel in use."""
 
-    __slots__ = ("channel", "lent", "listens", "scope", "told")
+    __slots__ = ("channel", "lent", "listens", "number", "scope", "told")
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, number: int) -> None:
         self.channel = channel
+        self.number = number
         self.scope = trio.CancelScope()
         self.told = False
         """Whether the core knows of it."""
@@ -123,6 +125,7 @@ class Channels:
         self._pacing = pacing
         self._bootstraps = bootstraps or Bootstraps()
         self._lines: dict[PeerId, Line] = {}
+        self._numbers = itertools.count(1)
         self._worked: dict[PeerId, Address] = {}
         self._unproven: Counter[PeerId] = Counter()
         """Accepted channels of each peer that it has not used yet."""
@@ -174,9 +177,10 @@ class Channels:
         self._pacing.earn(self._world.now().instant, effect.peer)
 
     def close(self, effect: CloseChannel) -> None:
-        """End a channel without another word to the core."""
-        line = self._lines.pop(effect.peer, None)
-        if line is not None:
+        """End a channel without another word to the core, unless another has come that it is about to hear of."""
+        line = self._lines.get(effect.peer)
+        if line is not None and line.number == effect.channel:
+            del self._lines[effect.peer]
             line.scope.cancel()
 
     def dial(self, effect: Dial) -> None:
@@ -306,7 +310,7 @@ class Channels:
             self._fewer.set()
 
     async def _use_alone(self, channel: Channel, rival: Line | None) -> None:
-        line = self._lines[channel.peer] = Line(channel)
+        line = self._lines[channel.peer] = Line(channel, next(self._numbers))
         if channel.dialled:
             channel.offer(USED)
         if rival is not None:
@@ -331,7 +335,14 @@ class Channels:
             shown = channel.shown if isinstance(channel.shown, Credentials) else None
             here = is_loopback(channel.remote) or channel.remote.host in self._hosts()
             await self._tell(
-                ChannelOpened(peer=channel.peer, boot=channel.boot, address=address, shown=shown, here=here)
+                ChannelOpened(
+                    peer=channel.peer,
+                    boot=channel.boot,
+                    address=address,
+                    shown=shown,
+                    here=here,
+                    channel=line.number,
+                )
             )
             line.told = True
             with suppress(ports.ChannelClosed, WireError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import trio
 import trio.testing
 
-from mesh.core.effects import Dial, Send
+from mesh.core.effects import CloseChannel, Dial, Send
 from mesh.core.events import AdmissionAsked, ChannelClosed, ChannelOpened, Event, MessageHeard, RenewalAsked
 from mesh.node.bootstraps import Bootstraps
 from mesh.node.channels import Channels
@@ -55,6 +55,11 @@ class Party:
     def messages(self) -> list[Message]:
         """Return the messages heard so far."""
         return [event.message for event in self.heard if isinstance(event, MessageHeard)]
+
+    def close(self, other: "Party") -> None:
+        """End the channel with `other` that the core knows of."""
+        known = [event for event in self.heard if isinstance(event, ChannelOpened) and event.peer == other.member.id]
+        self.channels.close(CloseChannel(peer=other.member.id, channel=known[-1].channel))
 
     def openings(self) -> list[ChannelOpened | ChannelClosed]:
         """Return what was heard of channels so far."""

@@ -201,7 +201,7 @@ def test_a_channel_that_stays_silent_is_given_up_and_dialled_anew(rig: Rig, cast
     hello(rig, ann, 1)
     rig.clear()
     rig.wait(2 * SILENT_MS + 8 * SECOND_MS)
-    assert of(rig.effects, CloseChannel) == [CloseChannel(peer=ann.id)]
+    assert of(rig.effects, CloseChannel) == [CloseChannel(peer=ann.id, channel=0)]
     assert of(rig.effects, Dial)
     assert not rig.peer.directory.connected(ann.id)
 

@@ -117,20 +117,44 @@ async def test_one_member_keeps_only_few_channels_waiting_and_no_place_from_othe
 
 
 @virtual
+async def test_a_channel_that_the_core_gave_up_is_ended_and_not_the_one_that_came_meanwhile() -> None:
+    """Effects wait for the disk: what the core closes may have been replaced when the shell comes to it."""
+    mesh, wires = TestMesh(), Wires()
+    member = mesh.member()
+    async with party(wires, mesh.member()) as ann, party(wires, member) as bob:
+        bob.dial(ann)
+        await quiet()
+        (first,) = ann.openings()
+        assert isinstance(first, ChannelOpened)
+        async with party(wires, replace(member, boot=Boot(seed()[:16]))) as again:
+            again.dial(ann)
+            await quiet()
+            ann.channels.close(CloseChannel(peer=member.id, channel=first.channel))
+            await quiet()
+            assert ann.channels.connected() == (member.id,)
+            kinds = [type(event) for event in ann.openings()]
+            assert kinds == [ChannelOpened, ChannelClosed, ChannelOpened]
+            ann.close(again)
+            await quiet()
+            assert ann.channels.connected() == ()
+            assert len(ann.openings()) == 3
+
+
+@virtual
 async def test_a_farewell_is_clean_and_any_other_end_is_not() -> None:
     mesh, wires = TestMesh(), Wires()
     async with party(wires, mesh.member()) as ann:
         async with party(wires, mesh.member()) as bob:
             ann.dial(bob)
             await quiet()
-            bob.channels.close(CloseChannel(peer=ann.member.id))
+            bob.close(ann)
             await quiet()
             assert ann.openings()[-1] == ChannelClosed(peer=bob.member.id, clean=False)
             assert bob.openings() == bob.openings()[:1]
             ann.dial(bob)
             await quiet()
             # As the core stops: it closes every channel, and the farewell follows in the same turn.
-            bob.channels.close(CloseChannel(peer=ann.member.id))
+            bob.close(ann)
             await bob.channels.farewell()
             await quiet()
             assert ann.openings()[-1] == ChannelClosed(peer=bob.member.id, clean=True)
