@@ -23,10 +23,11 @@ from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Door, Members
 from mesh.core.notes import EntryAdded, HeadHeard, JobEnded, JobForgotten, MarkHeard, PeerReached
 from mesh.core.offers import EARLY_MS, Offers, send_items
+from mesh.core.purse import Purses
 from mesh.core.shares import Shares
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import DAY_MS, MINUTE_MS, SECOND_MS, Instant, WallTime, later
+from mesh.ground.instants import DAY_MS, MINUTE_MS, SECOND_MS, Instant, Now, WallTime, later
 from mesh.ground.limits import (
     JOB_DAYS_MS,
     MARK_LIFE_MS,
@@ -50,6 +51,9 @@ _HEAD_SKEW_MS = DAY_MS
 
 _FORGOTTEN_AT_ONCE = 256
 """Jobs that are forgotten in one go where there are as many as a peer may know."""
+
+_TOLD_AT_ONCE, _TOLD_PER_SECOND, _VOICES = 256, 2, 4_096
+"""Items of one author that are told on: more than a studio's jobs and admissions of an hour; of so many authors."""
 
 _EARLY_MOST = 256
 """Marks that came before their job, or their author's chain; they wait for it."""
@@ -106,6 +110,7 @@ class MeshSet:
         """Marks whose job, or whose author's chain, is not known yet."""
         self._came = WallTime(0)
         """When this peer began."""
+        self._voices = Purses(most=_TOLD_AT_ONCE, per_second=_TOLD_PER_SECOND, kept=_VOICES)
         self._swept_at: Instant | None = None
         self._compare_at: Instant | None = None
 
@@ -182,10 +187,10 @@ class MeshSet:
         self.offers.chase_authors(turn, peer, strangers)
         self.offers.heard(turn, peer, (*news.heads, *news.marks, *news.cancels, *news.admissions), early)
         if not self.offers.catching_up:
-            self.offers.spread(turn, self._news(fresh, turn.now.wall), but=peer)
-            self.offers.spread(turn, self._news(waited, turn.now.wall))
+            self.offers.spread(turn, self._news(fresh, turn.now), but=peer)
+            self.offers.spread(turn, self._news(waited, turn.now))
             others = [mark for mark in marks if mark not in urgent]
-            self.offers.spread(turn, self._news(others, turn.now.wall), but=peer, at_once=False)
+            self.offers.spread(turn, self._news(others, turn.now), but=peer, at_once=False)
         self._tell_cancels(turn, peer, news.marks)
 
     def on_chains(self, turn: Turn, _peer: PeerId, message: gs.Chains) -> None:
@@ -193,7 +198,7 @@ class MeshSet:
         for chain in message.chains:
             self._members.take(turn, chain)
         taken = [mark for mark in list(self._early.values()) if self._take_mark(turn, mark)]
-        self.offers.spread(turn, self._news(taken, turn.now.wall), at_once=any(map(self._is_urgent, taken)))
+        self.offers.spread(turn, self._news(taken, turn.now), at_once=any(map(self._is_urgent, taken)))
 
     def add_head(self, turn: Turn, head: Head) -> None:
         """Add this peer's own job."""
@@ -332,11 +337,14 @@ class MeshSet:
             turn.send(peer, gs.Chains(chains=(chain,)))
         send_items(turn, peer, [cancel])
 
-    def _news(self, items: Sequence[Dated], wall: WallTime) -> Sequence[Dated]:
-        """Return the items of which others may not have heard yet."""
-        if wall - self._came >= _NEW_HERE_MS:
-            return items
-        return [item for item in items if _said(item) >= self._came]
+    def _news(self, items: Sequence[Dated], now: Now) -> Sequence[Dated]:
+        """Return the items of which others may not have heard yet, no more of one author than are worth telling on.
+
+        Who tells on is charged for it by everybody; what is not told on is found by comparing.
+        """
+        if now.wall - self._came < _NEW_HERE_MS:
+            items = [item for item in items if _said(item) >= self._came]
+        return [item for item in items if self._voices.pay(now.instant, _author(item))]
 
     def _is_urgent(self, mark: Signed[Mark]) -> bool:
         """Whether a keeper's first mark must be told at once: in a large mesh not that of one more of a job."""
@@ -447,6 +455,10 @@ class MeshSet:
 def may_cancel(submitter: PeerId, cancel: Signed[Entry], meshset: MeshSet) -> bool:
     """Whether the cancel acts: the submitter's own, or an admin's."""
     return cancel.author == submitter or meshset.may_cancel(cancel.author)
+
+
+def _author(item: Dated) -> PeerId:
+    return item.job.author if isinstance(item, Head) else item.author
 
 
 def _said(item: Dated) -> WallTime:

@@ -1,5 +1,6 @@
 """What somebody may still spend: filled at once, then evenly over time, and never fuller than it began."""
 
+from mesh.ground.ids import PeerId
 from mesh.ground.instants import SECOND_MS, Instant
 
 
@@ -29,3 +30,21 @@ class Purse:
     def _fill(self, now: Instant) -> None:
         self._left_milli = min(self._most_milli, self._left_milli + (now - self._at) * self._per_second)
         self._at = now
+
+
+class Purses:
+    """One purse for each of many; of too many that one is forgotten which was used by nobody for longest."""
+
+    __slots__ = ("_kept", "_most", "_per_second", "_purses")
+
+    def __init__(self, *, most: int, per_second: int, kept: int) -> None:
+        self._most, self._per_second, self._kept = most, per_second, kept
+        self._purses: dict[PeerId, Purse] = {}
+
+    def pay(self, now: Instant, who: PeerId, coins: int = 1) -> bool:
+        """Have somebody spend `coins` if there are as many; tell whether there were."""
+        purse = self._purses.pop(who, None) or Purse(now, most=self._most, per_second=self._per_second)
+        self._purses[who] = purse
+        if len(self._purses) > self._kept:
+            del self._purses[next(iter(self._purses))]
+        return purse.pay(now, coins)

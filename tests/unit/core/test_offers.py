@@ -7,6 +7,7 @@ import pytest
 from mesh.core.catalogue import WHOLE, mark_key
 from mesh.core.effects import Effect
 from mesh.core.events import ChannelClosed
+from mesh.core.meshset import _TOLD_AT_ONCE, _TOLD_PER_SECOND
 from mesh.core.offers import (
     EARLY_MS,
     MAX_WANTED,
@@ -295,6 +296,31 @@ def drawn(effects: list[Effect], liar: Actor) -> int:
     """Return how many bytes of the mesh set a peer was sent."""
     kinds = (gs.Offer, gs.SetDigests, gs.SetKeys, gs.Chains, ms.News, ms.Revocations)
     return sum(len(ms.encode(message)) for kind in kinds for peer, message in sent(effects, kind) if peer == liar.id)
+
+
+@pytest.mark.parametrize("kind", ["admissions", "marks"])
+def test_of_one_who_says_new_things_without_end_little_is_told_on_and_others_are(
+    cast: Cast, crowd: list[Actor], kind: str
+) -> None:
+    rig = Rig(cast, slots=0)
+    flooder, honest, *others = crowd[:6]
+    rig.meet(flooder, honest, *others)
+    head = cast.head(flooder)
+    rig.hear(flooder, news(heads=(head,)))
+    rig.jump(2 * MINUTE_MS)
+    rig.clear()
+    for at in range(0, 4 * _TOLD_AT_ONCE, 64):
+        if kind == "marks":
+            marks = tuple(cast.mark(flooder, head, rig.now.wall + HOUR_MS + at + one) for one in range(64))
+            rig.hear(flooder, *(news(marks=(mark,)) for mark in marks))
+        else:
+            rig.hear(flooder, admissions(cast, flooder, 64, first=at))
+    rig.wait(SECOND_MS, *crowd)
+    told = {short for peer, offer in sent(rig.effects, gs.Offer) if peer == others[0].id for short in offer.ids}
+    assert 0 < len(told) <= _TOLD_AT_ONCE + 2 * _TOLD_PER_SECOND
+    (one,) = admissions(cast, honest, 1, first=9_999).admissions
+    effects = rig.hear(honest, ms.News(heads=(), marks=(), cancels=(), admissions=(one,)))
+    assert offered(effects, one.id[: gs.SHORT_BYTES])
 
 
 @pytest.mark.parametrize(
