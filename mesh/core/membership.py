@@ -16,7 +16,7 @@ from mesh.core.shares import Shares
 from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
 from mesh.ground.ids import MeshId, PeerId, PublicKey, RecordId
-from mesh.ground.instants import DAY_MS, MINUTE_MS, Instant, WallTime, wall_later
+from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS, Instant, WallTime, later, wall_later
 from mesh.ground.limits import ADMISSION_MS, INVITE_MOST_MS, MAX_ADMISSIONS_KEPT, MAX_MEMBERS, RENEW_BEFORE_MS
 from mesh.wire.codec import most_items
 from mesh.wire.envelope import Signed, Signer, peer_id, sign
@@ -37,6 +37,10 @@ from mesh.wire.revocations import Bans, Revocation
 
 _CONTACTS_TOLD = most_items(Admitted, "contacts")
 
+_KEPT_AGAIN_MS = HOUR_MS
+"""Who shows another chain every time has it written down so often, and once more. One that comes by another way in, the
+first having been shut, is not held up: that takes a revocation each time."""
+
 Chain = tuple[Signed[Admission], ...]
 
 
@@ -52,15 +56,20 @@ class Members:
         self.bans = Bans()
         """Set by `Revoking`: what the revocations that are known come to."""
         self._known: dict[PeerId, tuple[Chain, Membership]] = {self.mine.peer: (chain, self.mine)}
-        self._kept: dict[PeerId, None] = {self.mine.peer: None}
-        """Whose chains the journal has, or the home."""
+        self._kept: dict[PeerId, Chain] = {self.mine.peer: chain}
+        """Of each peer the chain that the journal has last, or the home."""
         self._shown: dict[PeerId, tuple[Chain, WallTime]] = {}
         """What peers showed when they last opened a channel, and until when it lets them in."""
+        self._kept_again: dict[PeerId, None] = {}
+        """Whose chain was kept again since there was last time for all."""
+        self._keep_at = Instant(0)
+        """When that is the next time."""
 
     def learn(self, chain: Chain) -> Membership | None:
         """Take a chain whose signatures were checked; None where it proves nothing here."""
         known = self._known.get(peer_id(chain[-1].body.subject)) if chain else None
         if known is not None and known[0] == chain:
+            self._see_way_in(chain, known[1])
             return known[1]  # most chains come again and again, with all that their peer says
         try:
             membership = judge_chain(chain, self.mesh)
@@ -71,25 +80,43 @@ class Members:
             return None
         if before is None or _better(membership, before[1]):
             self._known[membership.peer] = (chain, membership)
+        self._see_way_in(chain, membership)
         return membership
 
     def take(self, turn: Turn, chain: Chain) -> Membership | None:
-        """Take a chain like `learn`, and keep one of each peer: that peer's records in the journal must still act.
+        """Take a chain like `learn`, and keep the first of each peer, whose records in the journal must still act, and
+        what it shows later.
 
         However a peer was met, its chain comes again with its records.
         """
         membership = self.learn(chain)
-        if membership is not None and membership.peer in self._known and membership.peer not in self._kept:
-            self._kept[membership.peer] = None
-            turn.keep(KeptChain(chain=chain))
+        if membership is None:
+            return None
+        peer = membership.peer
+        if peer not in self._kept:
+            self._keep(turn, peer, chain)
+        if peer in self._shown and self._may_keep_again(peer, self._shown[peer][0]):
+            self._kept_again[peer] = None
+            self._keep(turn, peer, self._shown[peer][0])
         return membership
 
+    def keep_shown(self, turn: Turn) -> None:
+        """Once in a while, keep what was shown too soon after another chain was kept."""
+        if turn.now.instant < self._keep_at:
+            return
+        self._keep_at = later(turn.now.instant, _KEPT_AGAIN_MS)
+        self._kept_again.clear()
+        for peer, (chain, _) in self._shown.items():
+            if peer in self._kept and self._kept[peer] != chain:
+                self._keep(turn, peer, chain)
+
     def restore(self, chains: Iterable[KeptChain], renewals: Iterable[KeptRenewal]) -> None:
-        """Take chains, and this peer's own renewals, from the journal."""
+        """Take chains, of each peer the newest as the one that it showed, and this peer's own renewals."""
         for entry in chains:
             membership = self.learn(entry.chain)
-            if membership is not None:
-                self._kept[membership.peer] = None
+            if membership is not None and membership.peer != self.mine.peer:
+                self._kept[membership.peer] = entry.chain
+                self._shown[membership.peer] = (entry.chain, membership.expires)
         for renewal in renewals:
             self.renew(renewal.renewed)
 
@@ -168,6 +195,24 @@ class Members:
             if peer != self.mine.peer and membership.roles & Role.INVITE
         ]
         return [peer for _, peer in sorted(able)]
+
+    def _see_way_in(self, chain: Chain, membership: Membership) -> None:
+        """Hear of a newer way in of somebody whom revocations shut out as it last showed itself."""
+        shown = self._shown.get(membership.peer) if self.bans else None
+        if shown is None or chain[-1].body.issued <= shown[0][-1].body.issued:
+            return
+        if self.bans.chain(shown[0]) is not None and self.bans.chain(chain) is None:
+            self._shown[membership.peer] = (chain, membership.expires)
+
+    def _may_keep_again(self, peer: PeerId, chain: Chain) -> bool:
+        if self._kept[peer] == chain:
+            return False
+        comes_back = self.bans.chain(self._kept[peer]) is not None and self.bans.chain(chain) is None
+        return comes_back or peer not in self._kept_again
+
+    def _keep(self, turn: Turn, peer: PeerId, chain: Chain) -> None:
+        self._kept[peer] = chain
+        turn.keep(KeptChain(chain=chain))
 
 
 def _told_until(admission: Signed[Admission]) -> WallTime:
@@ -252,6 +297,7 @@ class Door:
 
     def on_tick(self, turn: Turn) -> None:
         """Ask one connected member for a renewal when it is time; forget admissions by invites that have ended."""
+        self._members.keep_shown(turn)
         for admission, until in list(self.admissions.values()):
             if _told_until(admission) < turn.now.wall or self._is_void(admission):
                 self._delist(admission)

@@ -136,7 +136,8 @@ def _replaced_by(entry: Kept) -> object:
         case kp.KeptContact(contact=contact):
             return kp.KeptContact, contact.peer
         case kp.KeptChain(chain=chain):
-            return kp.KeptChain, tuple(admission.id for admission in chain)
+            # Roles say what a peer's records may do; of its chains with the same ones the newest tells how it came.
+            return kp.KeptChain, *((last.body.subject, last.body.roles) for last in chain[-1:])
         case kp.KeptHead(head=head):
             return kp.KeptHead, head.job.id
         case kp.KeptHold(hold=hold):

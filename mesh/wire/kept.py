@@ -43,7 +43,7 @@ class KeptEntries:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KeptChain:
-    """The chain of an author of records."""
+    """A chain of a peer whose records may come; of several the last is the one that it showed last."""
 
     NUMBER: ClassVar[int] = 3
 

@@ -80,27 +80,40 @@ class Cast:
         return self.keyring.signer(blake3(f"{self.label}/{name}".encode()).digest())
 
     def admit(
-        self, issuer: Signer, subject: Signer, roles: Role = DEFAULT_ROLES, *, expires: int = WALL + 30 * DAY_MS
+        self,
+        issuer: Signer,
+        subject: Signer,
+        roles: Role = DEFAULT_ROLES,
+        *,
+        expires: int = WALL + 30 * DAY_MS,
+        issued: int = WALL - HOUR_MS,
     ) -> Signed[Admission]:
         """Admit one key in another's name."""
         body = Admission(
             mesh=self.mesh,
             subject=subject.key,
             roles=int(roles),
-            issued=WallTime(WALL - HOUR_MS),
+            issued=WallTime(issued),
             expires=WallTime(expires),
             invite=None,
         )
         return sign(body, issuer)
 
     def actor(
-        self, name: str, roles: Role = DEFAULT_ROLES, *, by: Actor | None = None, expires: int = WALL + 30 * DAY_MS
+        self,
+        name: str,
+        roles: Role = DEFAULT_ROLES,
+        *,
+        by: Actor | None = None,
+        expires: int = WALL + 30 * DAY_MS,
+        issued: int = WALL - HOUR_MS,
     ) -> Actor:
         """Return a member admitted by the root, or by another member."""
         signer = self.signer(name)
         issuer = self.root if by is None else by.signer
         before = () if by is None else by.chain
-        return Actor(name=name, signer=signer, chain=(*before, self.admit(issuer, signer, roles, expires=expires)))
+        admission = self.admit(issuer, signer, roles, expires=expires, issued=issued)
+        return Actor(name=name, signer=signer, chain=(*before, admission))
 
     def founder(self) -> Actor:
         """Return the member that may do everything."""

@@ -16,10 +16,10 @@ from mesh.ground.limits import EVERYBODY
 from mesh.wire import gossip as gs
 from mesh.wire import lookups
 from mesh.wire import messages as ms
-from mesh.wire.envelope import Signed
+from mesh.wire.envelope import Signed, sign
 from mesh.wire.kept import Kept
 from mesh.wire.kept import encode as kept_bytes
-from mesh.wire.members import DEFAULT_ROLES, Role
+from mesh.wire.members import DEFAULT_ROLES, Credentials, Role, StaticKey
 from mesh.wire.records import EngineId, Entry, Mark
 from tests.support.cast import ENGINE, NOW, Actor, Cast, boot
 
@@ -88,6 +88,15 @@ class Rig:
                 ms.Hello(name=actor.name, program="meshnode", addresses=(), wall=self.now.wall, chain=actor.chain),
                 ms.Available(engines=(ENGINE,), slots=1, busy=0, cores=4, memory_mb=8_000, draining=False),
             )
+
+    def let_in(self, actor: Actor) -> list[ef.Effect]:
+        """Open a channel to a member that shows its chain in the handshake; return what the peer asks for."""
+        static = sign(StaticKey(mesh=self.cast.mesh, static=bytes(32)), actor.signer)
+        shown = Credentials(chain=actor.chain, static=static, boot=boot(actor.name))
+        effects = self.tell(ev.ChannelOpened(peer=actor.id, boot=boot(actor.name), address=None, shown=shown))
+        at = (ms.Address(host=f"10.1.{actor.id[0]}.{actor.id[1]}", port=7_000),)
+        hello = ms.Hello(name=actor.name, program="meshnode", addresses=at, wall=self.now.wall, chain=())
+        return effects + self.hear(actor, hello)
 
     def wait(self, for_ms: int, *alive: Actor) -> list[ef.Effect]:
         """Let time pass: timers fire in their order, and those `alive` answer pings."""
@@ -177,12 +186,11 @@ def sent(effects: Iterable[ef.Effect], kind: type[T]) -> list[tuple[PeerId, T]]:
     ]
 
 
+def journal(effects: Iterable[ef.Effect]) -> tuple[Kept, ...]:
+    """Return all journal entries that are written, with which the peer may start again."""
+    return tuple(entry for effect in effects if isinstance(effect, ef.Append) for entry in effect.entries)
+
+
 def kept(effects: Iterable[ef.Effect], kind: type[T]) -> list[T]:
     """Return the journal entries of one kind that are written."""
-    return [
-        entry
-        for effect in effects
-        if isinstance(effect, ef.Append)
-        for entry in effect.entries
-        if isinstance(entry, kind)
-    ]
+    return [entry for entry in journal(effects) if isinstance(entry, kind)]

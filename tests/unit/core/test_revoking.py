@@ -6,15 +6,16 @@ from mesh.core.effects import AnswerDoor, CloseChannel, Declined, Dial, Effect, 
 from mesh.core.events import AdmissionAsked, ChannelOpened, Exported, FetchAsked, RenewalAsked, RevokeAsked
 from mesh.core.status import JobState, TaskState
 from mesh.ground.ids import RecordId
-from mesh.ground.instants import SECOND_MS, WallTime
+from mesh.ground.instants import HOUR_MS, SECOND_MS, WallTime
 from mesh.wire.envelope import Signed, sign
-from mesh.wire.kept import KeptRevocation
-from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Credentials, Invite, StaticKey
+from mesh.wire.kept import KeptChain, KeptRevocation
+from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Invite
 from mesh.wire.messages import (
     Address,
     ClaimSent,
     Contact,
     Contacts,
+    Entries,
     Ping,
     Pong,
     RefusalCode,
@@ -26,7 +27,7 @@ from mesh.wire.messages import (
 from mesh.wire.records import Cancel, Entry, Result
 from mesh.wire.revocations import InviteRevoked, Notice, Ousted, PeerRevoked, Revocation
 from tests.support.cast import WALL, Actor, Cast, boot
-from tests.support.rig import Rig, kept, of, sent
+from tests.support.rig import Rig, journal, kept, of, sent
 from tests.support.small_mesh import SmallMesh
 
 
@@ -129,11 +130,83 @@ def test_who_comes_again_by_another_way_in_is_let_in(cast: Cast) -> None:
     guest = cast.actor("guest", by=thief)
     rig.meet(admin, guest)
     assert [one.peer for one in of(rig.hear(admin, told(cast, admin, revoked(thief))), CloseChannel)] == [guest.id]
-    anew = cast.actor("guest", by=admin)
-    static = sign(StaticKey(mesh=cast.mesh, static=bytes(32)), anew.signer)
-    shown = Credentials(chain=anew.chain, static=static, boot=boot("guest"))
-    effects = rig.tell(ChannelOpened(peer=anew.id, boot=boot("guest"), address=None, shown=shown))
-    assert of(effects, CloseChannel) == []
+    assert of(rig.let_in(cast.actor("guest", by=admin)), CloseChannel) == []
+
+
+def came_again(cast: Cast) -> tuple[Rig, Actor, Actor]:
+    """Return a founder who revoked the inviter of a guest, the guest as it came, and as it came again."""
+    rig = Rig(cast, actor=cast.founder())
+    inviter = cast.actor("inviter", by=rig.me)
+    guest = cast.actor("guest", by=inviter)
+    rig.let_in(inviter)
+    rig.let_in(guest)
+    assert len(of(rig.tell(RevokeAsked(op=7, what=revoked(inviter))), CloseChannel)) == 2
+    return rig, guest, cast.actor("guest", by=rig.me, issued=WALL)
+
+
+def chain_seen(rig: Rig, actor: Actor) -> object:
+    """Return by which chain people see a member, or what revokes it."""
+    (view,) = [view for view in rig.peer.views.members() if view.peer == actor.id]
+    return view.revoked or view.chain
+
+
+def test_who_came_again_by_another_way_in_is_let_in_and_dialled_after_a_restart(cast: Cast) -> None:
+    rig, guest, anew = came_again(cast)
+    rig.let_in(anew)
+    again = Rig(cast, actor=rig.me, kept=journal(rig.effects))
+    assert chain_seen(again, guest) == anew.chain
+    assert guest.id in [dial.peer for dial in of(again.effects, Dial)]
+
+
+def test_who_shows_its_old_way_in_is_out_whatever_it_showed_since(cast: Cast) -> None:
+    rig, guest, anew = came_again(cast)
+    rig.let_in(anew)
+    again = Rig(cast, actor=rig.me, kept=journal(rig.effects))
+    assert of(again.let_in(guest), CloseChannel)
+    assert isinstance(chain_seen(again, guest), Signed)
+
+
+def test_news_of_a_newer_way_in_are_believed_and_kept_and_of_an_older_one_not(cast: Cast) -> None:
+    rig, guest, anew = came_again(cast)
+    older = cast.actor("guest", by=rig.me, issued=WALL - 2 * HOUR_MS)
+    teller = cast.actor("teller")
+    rig.let_in(teller)
+    job = rig.keep(cast.head(rig.me), rig.me, by=rig.me)
+
+    def told_of(way_in: Actor) -> None:
+        rig.hear(teller, Entries(job=job, entries=(), chains=(way_in.chain,)))
+
+    told_of(older)
+    assert isinstance(chain_seen(rig, guest), Signed)
+    told_of(anew)
+    assert chain_seen(rig, guest) == anew.chain
+    told_of(guest)
+    assert chain_seen(rig, guest) == anew.chain
+    assert chain_seen(Rig(cast, actor=rig.me, kept=journal(rig.effects)), guest) == anew.chain
+
+
+def test_who_shows_ever_other_chains_fills_nobodys_journal(cast: Cast) -> None:
+    rig = Rig(cast, actor=cast.founder())
+    for round_ in range(3):
+        rig.clear()
+        chains = [cast.actor("fickle", expires=WALL + 100 * round_ + number) for number in range(1, 50)]
+        for fickle in chains:
+            rig.let_in(fickle)
+        assert len(kept(rig.effects, KeptChain)) <= 2
+        rig.wait(HOUR_MS + SECOND_MS, fickle)
+        entries = kept(rig.effects, KeptChain)
+        assert len(entries) <= 3
+        assert entries[-1].chain == fickle.chain, "the newest is kept in the end"
+
+
+def test_who_comes_again_is_not_held_up_by_another_chain_that_was_just_kept(cast: Cast) -> None:
+    rig, guest, anew = came_again(cast)
+    second = cast.actor("second", by=rig.me)
+    rig.let_in(second)
+    rig.let_in(cast.actor("guest", by=second, issued=WALL - 1))
+    rig.tell(RevokeAsked(op=8, what=revoked(second)))
+    rig.let_in(anew)
+    assert chain_seen(Rig(cast, actor=rig.me, kept=journal(rig.effects)), guest) == anew.chain
 
 
 def test_its_invites_let_nobody_in_and_it_is_admitted_and_renewed_by_nobody(cast: Cast) -> None:

@@ -21,11 +21,12 @@ from mesh.wire.kept import (
     KeptPause,
     KeptRenewal,
 )
-from mesh.wire.members import Renewal, Renewed
+from mesh.wire.members import ALL_ROLES, Renewal, Renewed
 from mesh.wire.messages import Address, Contact
 from mesh.wire.records import Mark
 from mesh.wire.signing import Ed25519Signer
 from sim.fakes import MemoryJournal
+from tests.support.cast import WALL, Cast
 from tests.support.meshes import LONG_AFTER, Member, TestMesh, seed
 
 
@@ -63,6 +64,15 @@ def test_a_later_entry_about_the_same_thing_replaces_the_earlier() -> None:
     done = KeptDone(job=job, directory="/d")
     story: list[Kept] = [marks[0], order, contacts[0], done, marks[1], order, contacts[1]]
     assert without_outdated(story) == [order, contacts[0], done, marks[1], order, contacts[1]]
+
+
+def test_of_a_peers_chains_with_the_same_roles_the_newest_is_kept() -> None:
+    cast = Cast()
+    many = [KeptChain(chain=cast.actor("ann", expires=WALL + number).chain) for number in range(40)]
+    able = KeptChain(chain=cast.actor("ann", ALL_ROLES).chain)
+    other = KeptChain(chain=cast.actor("bob").chain)
+    story = [many[0], able, *many[1:20], other, *many[20:]]
+    assert without_outdated(story) == [able, other, many[-1]]
 
 
 def test_of_all_pauses_only_the_last_one_counts() -> None:
