@@ -228,7 +228,7 @@ def beacon(facts: HostFacts, status: StatusAnswer) -> Finding:
     heard_ms = row["heard_at_ms"]
     silent_ms = max(0, now_ms - (row["since_at_ms"] if heard_ms is None else heard_ms))
     text = f"nobody else's was heard on this network in {words.span(silent_ms)}"
-    near = sorted(one["name"] for one in others if _is_near(status, one))
+    near = sorted(words.called(one["name"], one["id"]) for one in others if _is_near(status, one))
     if near and silent_ms > 2 * max(REDIAL_MOST_MS, PROBE_PER_PEER_MS * len(status["peers"])):
         remedy = f"unless theirs is off: here, and there, {let_in}"
         return warn("beacon", f"{text}, where {', '.join(near)} should be heard", remedy)
@@ -278,13 +278,14 @@ _SET_CLOCK: Final = {"Linux": "sudo timedatectl set-ntp true", "Windows": "w32tm
 
 def there(row: PeerRow) -> Finding:
     """Judge how another peer stands as seen from here."""
+    name = words.called(row["name"], row["id"])
     if not row["connected"]:
-        return bad(row["name"], "no connection", f"on that host: meshnode status; where no peer runs, {_JOIN}")
+        return bad(name, "no connection", f"on that host: meshnode status; where no peer runs, {_JOIN}")
     if row["draining"] or row["paused"]:
         state = "about to stop" if row["draining"] else "paused by its owner"
-        return warn(row["name"], f"connected, {state}", "on that host: meshnode resume, or join once it has stopped")
+        return warn(name, f"connected, {state}", "on that host: meshnode resume, or join once it has stopped")
     ping = "" if row["round_trip_ms"] is None else f", {row['round_trip_ms']} ms away"
-    return ok(row["name"], f"connected{ping}, {words.count(row['slots'], 'slot')}")
+    return ok(name, f"connected{ping}, {words.count(row['slots'], 'slot')}")
 
 
 _JOIN: Final = "meshnode join --background"

@@ -14,6 +14,11 @@ def short(identifier: str) -> str:
     return identifier[:SHORT_DIGITS]
 
 
+def called(name: str, identifier: str) -> str:
+    """Return what people call something that may have no name, or the beginning of its id."""
+    return name or short(identifier)
+
+
 def size(count: int) -> str:
     """Return a size, such as `84.2 MiB`."""
     value = float(count)

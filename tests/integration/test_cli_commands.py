@@ -8,7 +8,7 @@ import pytest
 
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
-from sim.desk import EXAMPLE_INVITE, job_row
+from sim.desk import EXAMPLE_INVITE, job_row, peer_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
 
@@ -374,6 +374,12 @@ def test_status_of_one_peer_tells_what_is_seen_and_what_the_dht_has(typist: Typi
     assert "8 cores, 16.0 GiB of memory" in printed or "8 cores, 16 GiB of memory" in printed
     assert server.desk.calls[-1] == ("peer", "studio")
     assert typist.type("status", "nobody").code != 0
+
+
+def test_status_calls_a_peer_without_a_name_by_its_id(typist: Typist, server: DeskServer) -> None:
+    server.let(server.desk.peers.append, peer_row("d4" * 32, "", me=False))
+    (line,) = [line for line in typist.type("status").out.splitlines() if "d4d4" in line]
+    assert line.split()[:2] == ["d4d4d4d4", "d4d4d4d4"]
 
 
 EVIL = "\x1b[2J\x9b1m\x1b]0;owned\x07ev\u202eil\n✓ forged"

@@ -73,7 +73,7 @@ def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
     if caller.as_json:
         output.say_json(answer)
         return
-    along = [one["name"] or words.short(one["id"]) for one in answer["along"]]
+    along = [words.called(one["name"], one["id"]) for one in answer["along"]]
     output.say(
         f"revoked the invite {words.short(answer['invite'])}" + (f", and with it {', '.join(along)}" if along else "")
     )

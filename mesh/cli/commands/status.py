@@ -64,7 +64,7 @@ def _one(answer: PeerAnswer) -> list[str]:
             ("slots", f"{told['busy']} of {told['slots']} busy{stopping}"),
             ("host", f"{words.count(told['cores'], 'core')}, {words.size(told['memory_mb'] << 20)} of memory"),
         ]
-    return [output.bold(name or words.short(answer["id"])), *output.facts(facts)]
+    return [output.bold(words.called(name, answer["id"])), *output.facts(facts)]
 
 
 def _head(status: StatusAnswer) -> list[str]:
@@ -124,7 +124,7 @@ def _peers(status: StatusAnswer) -> list[str]:
         ping = peer["round_trip_ms"]
         rows.append(
             (
-                peer["name"],
+                words.called(peer["name"], peer["id"]),
                 words.short(peer["id"]),
                 _state(peer),
                 f"{peer['busy']}/{peer['slots']}" if peer["slots"] else "–",

@@ -127,7 +127,7 @@ def _peer_row(peer: PeerRow, renders: list[tuple[str, int]]) -> Row:
     state, tone = peer_state(peer)
     here = peer["me"] or peer["connected"]
     ping = peer["round_trip_ms"] if here else None
-    name = peer["name"] or words.short(peer["id"])
+    name = words.called(peer["name"], peer["id"])
     engine = _engine(peer["engines"])
     busy = f"{peer['busy']}/{peer['slots']}" if peer["slots"] and here else "–"
     doing = renders_text(renders, peer["busy"]) or ("rendering" if peer["busy"] else "–") if here else ""

@@ -266,6 +266,12 @@ def test_how_another_peer_stands() -> None:
     judged(checks.there({**row, "connected": False}), BAD, "meshnode join")
 
 
+@pytest.mark.parametrize("state", [{}, {"paused": True}, {"connected": False}])
+def test_a_peer_whose_name_nobody_here_knows_is_called_by_its_id(state: dict[str, Any]) -> None:
+    row = {**peer_row(OTHER, "", me=False), **state}
+    assert checks.there(row).check == OTHER[:8]  # type: ignore[typeddict-item]
+
+
 def test_the_way_to_another_peer() -> None:
     judged(checks.way_there(reach(tried=[tried("silent"), tried("reached", "10.0.0.7:1")])), OK, "10.0.0.7:1")
     away = {"connected": False}
