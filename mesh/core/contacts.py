@@ -19,6 +19,7 @@ alone.
 from collections.abc import Callable
 from dataclasses import replace
 
+from mesh.core.addressbook import AddressBook
 from mesh.core.directory import MUTE_MS, Directory, Known
 from mesh.core.effects import CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started
@@ -28,7 +29,7 @@ from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
 from mesh.core.view import OPENING_MS, View, distance, introductions
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import MINUTE_MS, SECOND_MS, Instant, later
+from mesh.ground.instants import Instant, later
 from mesh.ground.limits import (
     DIAL_BACK_MS,
     LEASE_MS,
@@ -56,13 +57,6 @@ KNOWS_MANY = 16
 _STRANGE_MOST = 64
 """Addresses, said to be this peer's own, that it knocks at in one life: each costs one dial."""
 
-_KEPT_AGAIN_MS = 20 * MINUTE_MS
-"""A third of the time for which a peer counts as heard of: so much of it a restart may forget."""
-
-_MOVED_AGAIN_MS = 10 * SECOND_MS
-"""A peer that is elsewhere is written down at once, since by what is remembered alone a restart finds it; but not more
-often than this, however often it moves: each time is a write to the disk."""
-
 
 class Contacting:
     """Keep a channel with every peer of the view."""
@@ -78,13 +72,12 @@ class Contacting:
         self._barred = barred
         """Whether no channel may be had with a peer: it, or this one, was thrown out."""
         self._own: tuple[Address, ...] = ()
+        self._book = AddressBook(directory)
         self._hearsay = Hearsay()
         self._knocks: dict[Address, int] = {}
         """How often an address that a person gave was tried since there was last anybody."""
         self._tell_at: Instant | None = None
         """When somebody is told again whom we know."""
-        self._write_at = Instant(0)
-        """When it is looked for what the journal does not say yet."""
         self._number = 0
         self._strange: dict[Address, None] = {}
         self.patient = False
@@ -95,10 +88,7 @@ class Contacting:
     def on_started(self, turn: Turn, event: Started, kept: list[KeptContact]) -> None:
         """Dial whom the journal names, the nearest first, and no more at once than a crowd's start can bear."""
         self._own = event.addresses
-        for entry in kept:
-            known = self._known(entry.contact.peer)
-            known.addresses = known.kept = entry.contact.addresses
-            known.heard_wall = known.kept_wall = entry.heard
+        self._book.restore(kept)
         at_once = self._view.remember(turn.now.instant, len(self._directory.peers))
         nearest = sorted(self._directory.peers, key=lambda peer: distance(self._directory.me, peer))
         for place, peer in enumerate(nearest):
@@ -256,7 +246,7 @@ class Contacting:
         known = self._known(peer)
         known.name = hello.name
         known.learn(self._but_own(told(hello.addresses, here=known.here)))
-        self._keep(turn, peer, known)
+        self._book.keep(turn, peer, known)
         if known.connected and not known.greeted:
             known.greeted = True
             if hello.knows < KNOWS_MANY:
@@ -321,13 +311,9 @@ class Contacting:
         self._dial_rumours(turn)
         self._dial_links(turn)
         self._tell_again(turn)
-        writes = turn.now.instant >= self._write_at
-        if writes:
-            self._write_at = later(turn.now.instant, _MOVED_AGAIN_MS)
+        self._book.on_tick(turn)
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
-            if writes:
-                self._keep(turn, peer, known)
             if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
             elif known.asked_at is not None or not known.round_trips_ms:
@@ -488,9 +474,3 @@ class Contacting:
 
     def _but_own(self, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
         return tuple(address for address in addresses if address not in self._own)
-
-    def _keep(self, turn: Turn, peer: PeerId, known: Known) -> None:
-        moved = any(address not in known.kept for address in known.addresses)
-        if known.addresses and turn.now.wall - known.kept_wall > (_MOVED_AGAIN_MS if moved else _KEPT_AGAIN_MS):
-            known.kept, known.kept_wall = known.addresses, turn.now.wall
-            turn.keep(KeptContact(contact=Contact(peer=peer, addresses=known.addresses), heard=known.heard_wall))

@@ -31,6 +31,7 @@ class Known:
     told: tuple[Address, ...] = ()
     """Where others say that it is: tried once, beside its own."""
     name: str = ""
+    """What it called itself last, in this life of ours or before."""
     boot: Boot | None = None
     connected: bool = False
     """Whether there is a channel to it; the directory sets it."""
@@ -57,8 +58,11 @@ class Known:
     """When it is dialled again; one timer acts, however many were set."""
     heard_wall: WallTime = WallTime(0)
     kept: tuple[Address, ...] = ()
-    """Where the journal says that it is, and since when."""
+    """Where the journal says that it is, how it is called, and since when."""
+    kept_name: str = ""
     kept_wall: WallTime = WallTime(0)
+    renamed_wall: WallTime = WallTime(0)
+    """When it was last written down for nothing but a new name."""
     available: Available | None = None
 
     def learn(self, addresses: tuple[Address, ...]) -> None:

@@ -14,7 +14,7 @@ from mesh.wire.codec import AtMost, from_value, most_bytes, to_value
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.messages import Contact, Head
-from mesh.wire.records import Entry, Hold, Mark, Task
+from mesh.wire.records import Entry, Hold, Mark, Name, Task
 from mesh.wire.revocations import Notice
 
 MAX_KEPT_BYTES = 128 * 1024
@@ -93,12 +93,13 @@ class KeptDelivery:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KeptContact:
-    """A peer that this one had a channel with, and when."""
+    """A peer that this one had a channel with, when, and what it called itself last."""
 
     NUMBER: ClassVar[int] = 8
 
     contact: Contact
     heard: WallTime
+    name: Name = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

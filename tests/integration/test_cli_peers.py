@@ -107,6 +107,20 @@ def test_found_invite_join_stop_come_back_and_leave(shell: Shell) -> None:
     connected(shell, "a", {"ada", "bob"})
 
 
+def test_a_peer_that_is_off_is_called_by_its_name_when_others_have_restarted(shell: Shell) -> None:
+    shell.join("a", "--new", "films", "--name", "ada")
+    bob = shell.join("b", "-", "--name", "bob", given=shell.type("a", "invite").stdout)
+    connected(shell, "a", {"ada", "bob"})
+    for home in ("b", "a"):
+        assert shell.type(home, "stop").returncode == 0
+    shell.join("a")
+    named = {row["id"]: (row["name"], row["state"]) for row in shell.ask("a", "members")["members"]}
+    assert named[bob["id"]] == ("bob", "member")
+    assert "bob" in shell.type("a", "status").stdout
+    assert "bob" in shell.type("a", "doctor", "bob").stdout
+    assert shell.type("a", "revoke", "bob", "--yes").returncode == 0
+
+
 def test_a_killed_peer_comes_back(shell: Shell) -> None:
     ada = shell.join("a", "--new", "films")
     os.kill(ada["process"], signal.SIGKILL)

@@ -84,6 +84,33 @@ def test_an_invite_is_taken_back_with_all_who_came_by_it(mesh: list[StagedPeer],
     assert refused.returncode == 55, refused.stderr
 
 
+def test_who_came_back_by_another_invite_is_a_member_after_a_restart(mesh: list[StagedPeer], tmp_path: Path) -> None:
+    ada = mesh[0]
+    first, second = (ada.post("/invites", {"uses": 1}) for _ in range(2))
+    dan = StagedPeer(directory=tmp_path / "dan", name="dan again", slots=0)
+    try:
+        dan.start(token=first["token"])
+        dan.wait_ready()
+        until("dan is in", lambda: dan.name in ada.connected())
+        assert typed(ada, "invite", "--revoke", first["id"], "--yes").returncode == 0
+        until("dan is out", lambda: dan.name not in ada.connected())
+        assert typed(dan, "leave").returncode == 0
+        dan.running.wait()
+        dan.start(token=second["token"])
+        identity = dan.wait_ready()["id"]
+        until("dan is in again", lambda: dan.name in ada.connected())
+    finally:
+        dan.end()
+    ada.stop()
+    ada.start()
+    ada.wait_ready()
+    (row,) = [row for row in ada.ask("/members")["members"] if row["id"] == identity]
+    assert (row["state"], row["invite"], row["name"]) == ("member", second["id"], dan.name)
+    done = typed(ada, "invite", "--revoke", second["id"], "--yes")
+    assert dan.name in done.stdout, done.stderr
+    until("all see each other", lambda: all_connected(mesh))
+
+
 def test_every_bad_invite_is_refused_by_name(mesh: list[StagedPeer], tmp_path: Path) -> None:
     ada = mesh[0]
     late = StagedPeer(directory=tmp_path / "late", name="late", slots=0)

@@ -4,7 +4,7 @@ import pytest
 
 from mesh.core.contacts import KNOWS_MANY
 from mesh.core.directory import MUTE_MS, copies_for
-from mesh.core.effects import CloseChannel, Dial, Knock
+from mesh.core.effects import Append, CloseChannel, Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed, Started, TwinMet
 from mesh.core.me import Me
 from mesh.core.peer import Peer
@@ -24,8 +24,8 @@ from mesh.wire.envelope import sign
 from mesh.wire.kept import KeptChain, KeptContact
 from mesh.wire.members import Credentials, StaticKey
 from mesh.wire.messages import MAX_ADDRESSES, Address, Contact, Contacts, Hello, LeasesHeard, Ping, Pong
-from tests.support.cast import Actor, Cast, blob, boot
-from tests.support.rig import Rig, kept, of, sent
+from tests.support.cast import WALL, Actor, Cast, blob, boot
+from tests.support.rig import Rig, journal, kept, of, sent
 from tests.support.small_mesh import SmallMesh
 
 
@@ -280,6 +280,51 @@ def test_where_a_peer_moved_to_is_remembered_at_once_but_not_every_move(rig: Rig
     rig.effects.clear()
     rig.wait(MINUTE_MS, ann)
     assert not kept(rig.effects, KeptContact)
+
+
+def names_seen(rig: Rig, actor: Actor) -> set[str]:
+    """Return how people see a peer called, wherever they look."""
+    members = [view.name for view in rig.peer.views.members() if view.peer == actor.id]
+    peers = [view.name for view in rig.peer.mesh_view(rig.now).peers if view.peer == actor.id]
+    assert members
+    assert peers
+    return {*members, *peers}
+
+
+def hello_of(actor: Actor, name: str, *numbers: int) -> Hello:
+    addresses = tuple(address(number) for number in numbers)
+    return Hello(name=name, program="meshnode", addresses=addresses, wall=WALL, chain=actor.chain)
+
+
+@pytest.mark.parametrize("addresses", [(1,), ()], ids=["reachable", "nowhere"])
+def test_the_name_of_a_peer_that_is_off_is_known_after_restarts(
+    rig: Rig, cast: Cast, addresses: tuple[int, ...]
+) -> None:
+    ann = cast.actor("ann")
+    rig.tell(ChannelOpened(peer=ann.id, boot=boot("ann"), address=address(1) if addresses else None))
+    rig.wait(SECOND_MS)  # its hello comes late
+    rig.hear(ann, hello_of(ann, "ann", *addresses))
+    rig.tell(ChannelClosed(peer=ann.id, clean=True))
+    for _ in range(2):
+        written = journal(rig.effects)
+        rig = Rig(cast, actor=rig.me, kept=written)
+        assert names_seen(rig, ann) == {"ann"}
+        rig.effects.insert(0, Append(entries=written))
+
+
+def test_a_new_name_is_kept_at_once_but_not_every_one(rig: Rig, cast: Cast) -> None:
+    ann = cast.actor("ann")
+    rig.let_in(ann)
+    rig.wait(SECOND_MS, ann)
+    rig.hear(ann, hello_of(ann, "anna", 1))
+    assert kept(rig.effects, KeptContact)[-1].name == "anna"
+    rig.clear()
+    for number in range(HOUR_MS // SECOND_MS):
+        rig.wait(SECOND_MS, ann)
+        rig.hear(ann, hello_of(ann, f"ann {number}", 1))
+    assert len(kept(rig.effects, KeptContact)) <= 3
+    rig.wait(20 * MINUTE_MS + 11 * SECOND_MS, ann)
+    assert kept(rig.effects, KeptContact)[-1].name == f"ann {number}", "with all that is written now and then"
 
 
 def test_who_the_journal_names_is_dialled_at_the_start(cast: Cast) -> None:
