@@ -28,7 +28,7 @@ def command(caller: Caller, peer: str | None) -> int:
     Without PEER this host is looked at: its disk, clock, engines and limits, its peer, and whether others can reach
     it, which some of them are asked to try. PEER is another peer's name or the beginning of its id: then the way to it
     and back is tried. Whatever is not ok says what to do on this system. Nothing is changed, and what can be seen
-    without a running peer is looked at all the same. Ends with 9 if something is bad.
+    without a running peer is looked at all the same. Ends with 47 if something is bad.
     """
     findings = _of_host(caller) if peer is None else _of_way(caller, peer)
     if caller.as_json:
