@@ -114,7 +114,12 @@ def peer(facts: HostFacts, status: StatusAnswer | None) -> Finding:
 
 
 def membership(status: StatusAnswer) -> Finding:
-    """Judge how long the membership lasts: it is renewed by itself while another that may invite is connected."""
+    """Judge whether it is a member, and how long that lasts: another that may invite renews it while connected."""
+    for trouble in (status["thrown_out"], status["cloned"]):
+        if trouble:
+            # The peer says what is so and, in its last sentence, what to do; the names before that may hold anything.
+            text, _, remedy = trouble.rstrip(".").rpartition(". ")
+            return bad("membership", text or remedy, remedy)
     left_ms = status["membership_expires_at_ms"] - status["now_at_ms"]
     until = words.moment(status["membership_expires_at_ms"])
     remedy = "connect with a peer that has the role `invite`, which renews it; else meshnode join with a new invite"

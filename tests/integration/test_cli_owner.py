@@ -78,6 +78,15 @@ def test_the_doctor_names_the_remedy_and_ends_with_a_code_of_its_own(typist: Typ
 
 
 @pytest.mark.usefixtures("healthy")
+def test_the_doctor_says_that_the_peer_was_thrown_out(typist: Typist, server: DeskServer) -> None:
+    server.desk.reached["reports"] = [REPORT]
+    server.desk.thrown_out = "this peer was revoked by ada: no member talks to it. It may come back by a new invite."
+    printed = typist.type("doctor", "--json")
+    assert (printed.code, told(printed)["membership"]) == (NotWell.exit_code, "bad")
+    assert "→ It may come back by a new invite" in typist.type("doctor").out
+
+
+@pytest.mark.usefixtures("healthy")
 def test_the_doctor_asks_again_where_others_had_just_been_asked(
     typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,18 @@ from typing import Any
 import pytest
 
 from mesh.cli import checks
-from mesh.cli.checks import Finding, HostFacts, Verdict
+from mesh.cli.checks import Finding, HostFacts, NotWell, Verdict
+from mesh.cli.commands import doctor
 from mesh.cli.firewall import Firewall, look, open_port
-from mesh.ground.instants import DAY_MS, HOUR_MS
+from mesh.ground.ids import MeshId, PeerId
+from mesh.ground.instants import DAY_MS, HOUR_MS, WallTime
+from mesh.node import roster
 from mesh.ports.desk import EnginesAnswer, StatusAnswer
 from mesh.ports.owner import BeaconRow, PauseRow, ReachAnswer, ReportRow, TriedRow
+from mesh.wire.envelope import Signed, sign
+from mesh.wire.messages import Address
+from mesh.wire.revocations import PeerRevoked, Revocation
+from mesh.wire.signing import Ed25519Signer
 from sim.desk import ME, OTHER, peer_row
 
 NOW_MS = 1_790_000_000_000
@@ -60,6 +67,8 @@ def status(**changed: Any) -> StatusAnswer:
         peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
         jobs=[],
         renders=[],
+        cloned="",
+        thrown_out="",
         given_up=0,
     )
     return StatusAnswer(**{**plain, **changed})  # type: ignore[typeddict-item]
@@ -76,6 +85,14 @@ def report(*outcomes: str, ahead_ms: int = 0, name: str = "studio") -> ReportRow
 def reach(*reports: ReportRow, **changed: Any) -> ReachAnswer:
     plain = ReachAnswer(peer=OTHER, peer_name="studio", connected=True, tried=[], reports=list(reports), silent=[])
     return ReachAnswer(**{**plain, **changed})  # type: ignore[typeddict-item]
+
+
+PEER = PeerId(bytes.fromhex(ME))
+
+
+def revocation(what: PeerRevoked) -> Signed[Revocation]:
+    body = Revocation(mesh=MeshId(bytes(32)), by=(), what=what, said=WallTime(0), by_name="Dr. Ada", name="desk")
+    return sign(body, Ed25519Signer(bytes(32)))
 
 
 def judged(finding: Finding, verdict: Verdict, *words: str) -> None:
@@ -99,6 +116,16 @@ def test_a_peer_that_runs() -> None:
 def test_membership_is_renewed_by_itself_or_something_is_wrong(left_ms: int, verdict: Verdict) -> None:
     finding = checks.membership(status(membership_expires_at_ms=NOW_MS + left_ms))
     judged(finding, verdict, *([] if verdict is OK else ["role `invite`"]))
+
+
+def test_one_that_was_thrown_out_or_copied_has_no_membership_to_speak_of() -> None:
+    out = roster.why_out(revocation(PeerRevoked(peer=PEER, spared=(), strike=False)), PEER, [])
+    finding = checks.membership(status(thrown_out=out, membership_expires_at_ms=NOW_MS - DAY_MS))
+    judged(finding, BAD, "this peer was revoked by Dr. Ada")
+    assert finding.remedy == "It may come back by a new invite, under another --home"
+    finding = checks.membership(status(cloned=roster.why_cloned(Address(host="192.168.1.9", port=7))))
+    judged(finding, BAD, "192.168.1.9:7", "a copy of its disk runs")
+    assert finding.remedy.startswith("Stop one, remove its directory")
 
 
 @pytest.mark.parametrize(
@@ -297,3 +324,9 @@ def test_the_worst_of_all_counts() -> None:
     assert checks.worst([]) is OK
     assert checks.worst([fine, odd, fine]) is WARN
     assert checks.worst([odd, sick, fine]) is BAD
+
+
+def test_what_the_doctor_ends_with_is_said_as_it_is() -> None:
+    guide = Path(__file__).parents[3] / "docs/guides/trouble.md"
+    for text in (doctor.command.help or "", guide.read_text("utf-8")):
+        assert f"with {NotWell.exit_code} if something is bad" in " ".join(text.split())
