@@ -121,6 +121,34 @@ def test_a_peer_that_is_off_is_called_by_its_name_when_others_have_restarted(she
     assert shell.type("a", "revoke", "bob", "--yes").returncode == 0
 
 
+def test_one_that_was_revoked_says_so_at_each_start_and_drops_no_invite_in_silence(shell: Shell) -> None:
+    """Slow: it starts Python a few dozen times."""
+    shell.join("a", "--new", "films", "--name", "ada")
+    token = shell.type("a", "invite").stdout
+    shell.join("b", "-", "--name", "bob", given=token)
+    connected(shell, "a", {"ada", "bob"})
+    assert shell.type("b", "stop").returncode == 0
+    again = shell.join("b", "-", given=token)
+    assert (again["invite_unused"], again["thrown_out"]) == (True, "")
+    connected(shell, "a", {"ada", "bob"})
+
+    assert shell.type("a", "revoke", "bob", "--yes").returncode == 0
+    for _ in range(200):
+        if shell.ask("b", "status")["thrown_out"]:
+            break
+    assert shell.type("b", "stop").returncode == 0
+    refused = shell.type("b", "join", "-", "--background", given=shell.type("a", "invite").stdout)
+    assert refused.returncode == 9, refused.stderr
+    told = " ".join(refused.stderr.split())
+    assert "the invite was not used: this peer was revoked by ada" in told
+    assert "under another --home" in told
+    done = shell.type("b", "join", "--listen", "127.0.0.1", "--background")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("shut out: bob")
+    assert "revoked by ada" in done.stderr
+    assert shell.type("b", "stop").returncode == 0
+
+
 def test_a_killed_peer_comes_back(shell: Shell) -> None:
     ada = shell.join("a", "--new", "films")
     os.kill(ada["process"], signal.SIGKILL)

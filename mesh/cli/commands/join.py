@@ -14,7 +14,7 @@ from mesh.cli.background import start
 from mesh.cli.caller import Caller, home_option, is_terminal, json_option, pass_caller
 from mesh.cli.client import Client
 from mesh.ground.errors import UsageError
-from mesh.ports.desk import BootstrapRow, StatusAnswer
+from mesh.ports.desk import BootstrapRow, StatusAnswer, ThrownOut
 
 TOKEN_MAX_BYTES = 64 * 1024
 """Of standard input or a file: an invite takes a twentieth."""
@@ -87,11 +87,15 @@ def command(
     )
     if background:
         said = start(plan)
-        _say_ready(caller, said)
+        say_ready(caller, said)
+        # In the foreground the peer itself has said so.
+        for trouble in filter(None, (said["thrown_out"], said["cloned"])):
+            _say(trouble)
         for problem in unreached(plan, caller.client()):
             _say(problem)
     else:
-        compose.run_peer(plan, lambda status: _say_ready(caller, ready(status)), _say)
+        unused = plan.invite is not None and compose.is_member(plan.home)
+        compose.run_peer(plan, lambda status: say_ready(caller, ready(status, unused=unused)), _say)
 
 
 def unreached(plan: compose.Plan, client: Client) -> list[str]:
@@ -173,8 +177,13 @@ def _text(data: bytes, where: str) -> str:
     return text
 
 
-def ready(status: StatusAnswer) -> dict[str, Any]:
-    """Return what a peer says when it is ready, as JSON."""
+def ready(status: StatusAnswer, *, unused: bool = False) -> dict[str, Any]:
+    """Return what a peer says when it is ready, as JSON; `unused`: it was given an invite and is a member already.
+
+    Raises `ThrownOut` where it is none any more: whoever gave it an invite waits for it to come back by that.
+    """
+    if unused and status["thrown_out"]:
+        raise ThrownOut(f"the invite was not used: {status['thrown_out']}")
     (me,) = (peer for peer in status["peers"] if peer["me"])
     return {
         "event": "ready",
@@ -188,6 +197,9 @@ def ready(status: StatusAnswer) -> dict[str, Any]:
         "slots": me["slots"],
         "engines": me["engines"],
         "paused": status["paused"],
+        "thrown_out": status["thrown_out"],
+        "cloned": status["cloned"],
+        "invite_unused": unused,
     }
 
 
@@ -197,23 +209,26 @@ def _say(text: str) -> None:
     output.notice(("\r" if is_terminal() else "") + printable.line(text))
 
 
-def _say_ready(caller: Caller, said: dict[str, Any]) -> None:
+def say_ready(caller: Caller, said: dict[str, Any]) -> None:
     """Print the one line that says that the peer is ready."""
     if caller.as_json:
         output.say_json(said)
     else:
         said = printable.every_text(said, printable.line)
         mesh = f" in mesh {output.bold(said['mesh_name'])}" if said["mesh_name"] else ""
-        parts = [f"{output.good('ready')}: {output.bold(said['name'])} ({words.short(said['id'])}){mesh}"]
-        if said["slots"]:
+        how = output.bad("shut out") if said["thrown_out"] else output.good("ready")
+        parts = [f"{how}: {output.bold(said['name'])} ({words.short(said['id'])}){mesh}"]
+        if said["slots"] and not said["thrown_out"]:
             # Versions without their builds, so that the line fits a terminal.
             parts += [words.count(said["slots"], "slot"), *(one.partition(" (")[0] for one in said["engines"])]
         else:
-            parts.append("renders nothing" if said["engines"] else "no engine yet")
+            parts.append("renders nothing" if said["engines"] or said["thrown_out"] else "no engine yet")
         output.say(", ".join([*parts, *said["addresses"][:1]]))
+        if said["invite_unused"]:
+            output.notice("It is a member of this mesh already: the invite was not used.")
         if (pause := said["paused"]) is not None:
             ended = words.paused(pause["since_at_ms"], pause["until_at_ms"])
             output.notice(f"It renders nothing: {ended}; `meshnode resume` ends it.")
-        if not said["engines"]:
+        if not said["engines"] and not said["thrown_out"]:
             output.notice("To render, and to read scenes that are submitted here: meshnode engine install blender")
     sys.stdout.flush()

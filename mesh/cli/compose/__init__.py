@@ -72,6 +72,11 @@ def endpoint(home: Path) -> "ApiAddress":
     return read_api(home)
 
 
+def is_member(home: Path) -> bool:
+    """Say whether the peer in `home` belongs to a mesh."""
+    return (home / "facts" / "standing").exists()
+
+
 def in_use(home: Path) -> bool:
     """Say whether a running process holds the directory."""
     from mesh.ports.storage import HomeInUse

@@ -17,6 +17,7 @@ from typing import Final
 
 from mesh.cli import firewall
 from mesh.cli.checks import HostFacts
+from mesh.cli.compose import is_member
 from mesh.render import install
 from mesh.render.engines import cache_directory, proven_at_ms
 
@@ -34,7 +35,7 @@ def examine(home: Path) -> HostFacts:
         python=platform.python_version(),
         program=os.path.realpath(sys.executable),
         home=str(home),
-        member=(home / "facts" / "standing").exists(),
+        member=is_member(home),
         free_bytes=shutil.disk_usage(_nearest(home)).free,
         write_error=write_error(home),
         open_files=_open_files(),
