@@ -55,6 +55,11 @@ def notice(text: str) -> None:
     click.echo(text, err=True)
 
 
+def ask(question: str) -> None:
+    """Print a question, and leave the cursor behind it."""
+    click.echo(question, err=True, nl=False)
+
+
 def say_json(value: Any) -> None:
     """Print one JSON value on one line."""
     click.echo(printable.json_text(json.dumps(value, ensure_ascii=False)))

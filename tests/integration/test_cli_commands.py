@@ -1,16 +1,16 @@
 """Every command against a made-up desk over the real API: what it prints, asks, and ends with."""
 
-import io
 import sys
 from pathlib import Path
 
 import pytest
 
+from mesh.cli.consent import NotConfirmed
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
 from sim.desk import EXAMPLE_INVITE, job_row, peer_row
 from tests.support.desk_server import DeskServer
-from tests.support.typed import Typist
+from tests.support.typed import Keyboard, Typist
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def scene(tmp_path: Path) -> str:
         ("pause", "--for", "2h"),
         ("resume",),
         ("stop",),
-        ("leave",),
+        ("leave", "--yes"),
     ],
 )
 def test_each_command_prints_json_for_programs_and_lines_that_fit_for_people(
@@ -282,11 +282,12 @@ def test_members_says_who_let_whom_in(typist: Typist) -> None:
 def test_revoke_asks_before_it_does_anything(
     typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(sys, "stdin", Keyboard("", terminal=False))
     words = ("revoke", "studio", "--strike", "--spare", "bob")
     asked = {"peer": "studio", "strike": True, "spare": ["bob"], "spare_all": False, "dry_run": True}
     printed = typist.type(*words)
-    assert printed.code == 130, "nobody answered"
+    assert printed.code == 2, "nobody can answer"
+    assert "add --yes" in printed.err
     assert "thrown out for good" in printed.err
     assert "rendered again" in printed.err
     assert server.desk.calls == [("revoke", asked)]
@@ -297,8 +298,8 @@ def test_revoke_asks_before_it_does_anything(
 
 
 def test_an_invite_is_revoked_by_its_id(typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert typist.type("invite", "--revoke", "e5e5").code == 130
+    monkeypatch.setattr(sys, "stdin", Keyboard("", terminal=False))
+    assert typist.type("invite", "--revoke", "e5e5").code == 2
     assert server.desk.calls == []
     printed = typist.type("invite", "--revoke", "e5e5", "--yes")
     assert "and with it studio" in printed.out
@@ -420,6 +421,37 @@ def test_stop_and_leave_ask_the_peer(typist: Typist, server: DeskServer) -> None
     assert typist.type("stop", "--now").code == 0
     assert typist.type("leave", "--yes").code == 0
     assert [call for call in server.desk.calls if call[0] in ("stop", "leave")] == [("stop", True), ("leave",)]
+
+
+@pytest.mark.parametrize("words", [("leave",), ("revoke", "studio"), ("invite", "--revoke", "e5" * 32)])
+def test_what_is_done_for_good_is_asked_before(
+    words: tuple[str, ...], typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def done() -> bool:
+        return any(
+            call == ("leave",) or (str(call[0]).startswith("revoke") and not _is_dry(call))
+            for call in server.desk.calls
+        )
+
+    monkeypatch.setattr(sys, "stdin", Keyboard("n\nn\n"))
+    printed = typist.type(*words)
+    assert printed.code == NotConfirmed.exit_code
+    assert "nothing was done" in printed.err
+    assert typist.type(*words, "--json").json["error"] == "NotConfirmed"
+    for stdin in (Keyboard("y\n", terminal=False), Keyboard("")):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        refused = typist.type(*words, "--json")
+        assert refused.code == 2
+        assert "--yes" in refused.json["message"]
+    assert not done()
+    monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
+    assert typist.type(*words).code == 0
+    assert done()
+
+
+def _is_dry(call: tuple[object, ...]) -> bool:
+    """Say whether a call only asked what would be done."""
+    return isinstance(call[-1], dict) and call[-1]["dry_run"]
 
 
 def test_join_refuses_what_excludes_each_other(typist: Typist) -> None:

@@ -1,5 +1,6 @@
 """Typing commands against a made-up desk: a home that says where the API is, and what a command printed."""
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,18 @@ class Printed:
     def events(self) -> list[Any]:
         """The JSON values that were printed."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Keyboard(io.StringIO):
+    """Standard input at which somebody types `text`; not a terminal, where it is piped in."""
+
+    def __init__(self, text: str, *, terminal: bool = True) -> None:
+        super().__init__(text)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        """Say whether somebody sits there."""
+        return self._terminal
 
 
 class Typist:

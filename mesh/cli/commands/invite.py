@@ -6,6 +6,7 @@ import click
 
 from mesh.cli import output, times, words
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.consent import confirm
 from mesh.ports.roster import InviteAnswer, RevokeInviteAnswer
 
 USES = 10
@@ -68,7 +69,7 @@ def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, 
 def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
     if not yes:
         output.notice(f"The invite {invite} is taken back for good, and whoever came by it is thrown out.")
-        click.confirm("Revoke it?", abort=True, err=True)
+        confirm("Revoke it?")
     answer: RevokeInviteAnswer = caller.client().post(f"/invites/{quote(invite, safe='')}/revoke")
     if caller.as_json:
         output.say_json(answer)

@@ -2,9 +2,10 @@
 
 import click
 
-from mesh.cli import output, words
-from mesh.cli.caller import Caller, home_option, is_terminal, json_option, pass_caller
+from mesh.cli import output, printable, words
+from mesh.cli.caller import Caller, home_option, json_option, pass_caller
 from mesh.cli.commands.stop import in_hand
+from mesh.cli.consent import confirm
 from mesh.ports.desk import StatusAnswer
 
 
@@ -21,9 +22,10 @@ def command(caller: Caller, yes: bool) -> None:
     """
     client = caller.client()
     status: StatusAnswer = client.get("/status")
-    if not yes and not caller.as_json and is_terminal():
-        question = f"Make {status['name']} forget its mesh, and all that it stored? Coming back takes a new invite"
-        click.confirm(question, abort=True, err=True)
+    if not yes:
+        name = printable.line(status["name"])
+        output.notice(f"{name} forgets its mesh, and all that it stored. Coming back takes a new invite.")
+        confirm("Leave?")
     client.post("/leave")
     if frames := in_hand(status):
         output.notice(f"finishing {words.count(frames, 'frame')} …")

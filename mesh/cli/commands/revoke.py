@@ -4,8 +4,9 @@ from urllib.parse import quote
 
 import click
 
-from mesh.cli import output, words
+from mesh.cli import output, printable, words
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.consent import confirm
 from mesh.ports.roster import MemberRow, RevokeAnswer
 
 
@@ -52,7 +53,9 @@ def _with(along: list[MemberRow]) -> str:
 
 
 def _confirm(answer: RevokeAnswer) -> None:
-    """Say what would be done, and ask; raises `click.Abort` where the answer is no, or nobody can answer."""
+    """Say what would be done, and ask; raises what `confirm` does."""
+    # Also for a program: it is a person who reads this.
+    answer = printable.every_text(answer, printable.line)
     member = answer["member"]
     output.notice(f"{called(member)} is thrown out for good.")
     if answer["along"]:
@@ -62,4 +65,4 @@ def _confirm(answer: RevokeAnswer) -> None:
         output.notice(f"These stay: {', '.join(called(one) for one in answer['spared'])}.")
     if answer["strike"]:
         output.notice("What it rendered is void in every job that nobody else has sealed, and is rendered again.")
-    click.confirm("Revoke it?", abort=True, err=True)
+    confirm("Revoke it?")
