@@ -381,9 +381,9 @@ class FakeDesk:
         row = member_row(OTHER, "studio", by=ME)
         return RevokeAnswer(member=row, along=[], spared=[], strike=request["strike"])
 
-    async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
+    async def revoke_invite(self, invite: str, dry_run: bool) -> RevokeInviteAnswer:
         """Take any invite back, by which the studio came."""
-        self._asked("revoke_invite", invite)
+        self._asked("revoke_invite", invite, dry_run)
         return RevokeInviteAnswer(invite="e5" * 32, along=[member_row(OTHER, "studio", by=ME)])
 
     async def pause(self, until_at_ms: int | None, now: bool) -> PauseAnswer:

@@ -167,7 +167,8 @@ class Api:
         return JSONResponse(await self._desk.revoke(asked))
 
     async def _revoke_invite(self, request: Request) -> Response:
-        return JSONResponse(await self._desk.revoke_invite(request.path_params["invite"]))
+        body = _checked({"dry_run": False} | await read_body(request), {"dry_run": (bool,)})
+        return JSONResponse(await self._desk.revoke_invite(request.path_params["invite"], body["dry_run"]))
 
     async def _pause(self, request: Request) -> Response:
         fields = {"until_at_ms": (int, type(None)), "now": (bool,)}

@@ -288,7 +288,9 @@ class NodeDesk:
 
     async def revoke(self, request: RevokeRequest) -> RevokeAnswer:
         """Throw a peer out, and with it whom it let in."""
-        ousting = roster.plan(self._members(), self._revocations(), request, self._view().peer)
+        view = self._view()
+        roster.check_may_revoke(view.roles, self._thrown_out(view))
+        ousting = roster.plan(self._members(), self._revocations(), request, view.peer)
         if not request["dry_run"]:
             await self._asked_to_revoke(ousting.what)
         rows_of = self._member_rows
@@ -299,12 +301,14 @@ class NodeDesk:
             "strike": request["strike"],
         }
 
-    async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
+    async def revoke_invite(self, invite: str, dry_run: bool) -> RevokeInviteAnswer:
         """Take an invite back, and throw out all who came by it."""
-        members = self._members()
+        view, members = self._view(), self._members()
+        roster.check_may_revoke(view.roles, self._thrown_out(view))
         found = roster.invite_of(members, invite)
         along = roster.came_by(members, found)
-        await self._asked_to_revoke(InviteRevoked(invite=found))
+        if not dry_run:
+            await self._asked_to_revoke(InviteRevoked(invite=found))
         return {"invite": found.hex(), "along": self._member_rows(along)}
 
     async def pause(self, until_at_ms: int | None, now: bool) -> owner.PauseAnswer:

@@ -17,7 +17,7 @@ from mesh.ground.ids import PeerId, RecordId, short
 from mesh.ground.instants import WallTime
 from mesh.node import rows
 from mesh.ports import roster as ports
-from mesh.ports.desk import Ambiguous, NotFound
+from mesh.ports.desk import Ambiguous, DeskError, NotAllowed, NotFound, ThrownOut
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Address
 from mesh.wire.revocations import MAX_SPARED, PeerRevoked, Revocation
@@ -50,14 +50,27 @@ def find(members: Sequence[MemberView], named: str) -> MemberView:
     return found[0]
 
 
+def check_may_revoke(roles: Sequence[str], out: str) -> None:
+    """Raise why this peer throws nobody out, before a person is asked: `ThrownOut` with `out`, or `NotAllowed`."""
+    if out:
+        raise ThrownOut(out)
+    if "admin" not in roles:
+        raise NotAllowed("this peer was admitted without the role `admin`")
+
+
 def plan(
     members: Sequence[MemberView],
     words: Sequence[Signed[Revocation]],
     request: ports.RevokeRequest,
     mine: PeerId,
 ) -> Ousting:
-    """Return what revoking a peer would do; raise what `find` raises, and `UsageError` for too many who stay."""
+    """Return what revoking a peer would do; raise what `find` raises, and `UsageError` for too many who stay.
+
+    A peer does not revoke itself: `DeskError`.
+    """
     member = find(members, request["peer"])
+    if member.peer == mine:
+        raise DeskError("a peer does not revoke itself: `meshnode leave` ends its membership")
     others = [one for one in members if one.peer != member.peer and one.revoked is None]
     kept = {find(members, named).peer for named in request["spare"]} | {mine}
     spared = {word.id: None for word in words if word.author == member.peer}

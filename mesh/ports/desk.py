@@ -463,8 +463,11 @@ class Desk(Protocol):
         Raises NotFound, Ambiguous, NotAllowed without the role `admin`, ThrownOut, UsageError.
         """
 
-    async def revoke_invite(self, invite: str) -> RevokeInviteAnswer:
-        """Take an invite back, and throw out all who came by it. Raises what `revoke` raises."""
+    async def revoke_invite(self, invite: str, dry_run: bool) -> RevokeInviteAnswer:
+        """Take an invite back, and throw out all who came by it; with `dry_run` only say who that is.
+
+        Raises what `revoke` raises.
+        """
 
     async def pause(self, until_at_ms: int | None, now: bool) -> PauseAnswer:
         """Render nothing on this host until resumed, or until then; with `now` give up even the frames in hand.

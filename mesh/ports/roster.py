@@ -55,7 +55,7 @@ class RevokeAnswer(TypedDict):
 
 
 class RevokeInviteAnswer(TypedDict):
-    """The invite that was revoked, and who had come by it."""
+    """The invite that was revoked, or would be after a dry run, and who had come by it."""
 
     invite: str
     along: list[MemberRow]

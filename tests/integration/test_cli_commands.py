@@ -299,11 +299,25 @@ def test_revoke_asks_before_it_does_anything(
 
 def test_an_invite_is_revoked_by_its_id(typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Keyboard("", terminal=False))
-    assert typist.type("invite", "--revoke", "e5e5").code == 2
-    assert server.desk.calls == []
-    printed = typist.type("invite", "--revoke", "e5e5", "--yes")
+    printed = typist.type("invite", "--revoke", "e5e5e5")
+    assert printed.code == 2
+    assert "thrown out with it: studio" in printed.err
+    assert server.desk.calls == [("revoke_invite", "e5e5e5", True)]
+    printed = typist.type("invite", "--revoke", "e5e5e5", "--yes")
     assert "and with it studio" in printed.out
-    assert server.desk.calls == [("revoke_invite", "e5e5")]
+    assert server.desk.calls[1:] == [("revoke_invite", "e5e5e5", False)]
+
+
+@pytest.mark.parametrize("words", [("revoke", "studio"), ("invite", "--revoke", "e5e5e5")])
+def test_what_the_peer_refuses_is_not_asked_about(
+    words: tuple[str, ...], typist: Typist, server: DeskServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
+    refusal = NotAllowed("this peer was admitted without the role `admin`")
+    server.desk.fails["revoke"] = server.desk.fails["revoke_invite"] = refusal
+    printed = typist.type(*words)
+    assert printed.code == NotAllowed.exit_code
+    assert "[y/N]" not in printed.err
 
 
 def test_a_peer_that_was_thrown_out_says_so_first(typist: Typist, server: DeskServer) -> None:
@@ -451,7 +465,8 @@ def test_what_is_done_for_good_is_asked_before(
 
 def _is_dry(call: tuple[object, ...]) -> bool:
     """Say whether a call only asked what would be done."""
-    return isinstance(call[-1], dict) and call[-1]["dry_run"]
+    last = call[-1]
+    return last["dry_run"] is True if isinstance(last, dict) else last is True
 
 
 def test_join_refuses_what_excludes_each_other(typist: Typist) -> None:

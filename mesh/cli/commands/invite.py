@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import click
 
-from mesh.cli import output, times, words
+from mesh.cli import output, printable, times, words
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
 from mesh.cli.consent import confirm
 from mesh.ports.roster import InviteAnswer, RevokeInviteAnswer
@@ -67,10 +67,14 @@ def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, 
 
 
 def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
+    client, path = caller.client(), f"/invites/{quote(invite, safe='')}/revoke"
     if not yes:
-        output.notice(f"The invite {invite} is taken back for good, and whoever came by it is thrown out.")
+        # Also for a program: it is a person who reads this.
+        would: RevokeInviteAnswer = printable.every_text(client.post(path, {"dry_run": True}), printable.line)
+        along = f"; thrown out with it: {_names(would)}" if would["along"] else "; nobody came by it yet"
+        output.notice(f"The invite {words.short(would['invite'])} is taken back for good{along}.")
         confirm("Revoke it?")
-    answer: RevokeInviteAnswer = caller.client().post(f"/invites/{quote(invite, safe='')}/revoke")
+    answer: RevokeInviteAnswer = client.post(path, {"dry_run": False})
     if caller.as_json:
         output.say_json(answer)
         return
@@ -78,3 +82,9 @@ def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
     output.say(
         f"revoked the invite {words.short(answer['invite'])}" + (f", and with it {', '.join(along)}" if along else "")
     )
+    along = f", and with it {_names(answer)}" if answer["along"] else ""
+    output.say(f"revoked the invite {words.short(answer['invite'])}{along}")
+
+
+def _names(answer: RevokeInviteAnswer) -> str:
+    return ", ".join(one["name"] or words.short(one["id"]) for one in answer["along"])
