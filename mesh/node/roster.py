@@ -4,12 +4,13 @@ Theory: a revocation takes along whom the revoked peer let in, unless it lists t
 wants to keep is theirs to say, and so this looks, before anything is signed, who would go along. What the revoked peer
 had said as an admin before is always listed, and so is whatever this very peer's own chain leads through.
 
-Invariants: a peer is named by its name, its id, or the beginning of its id, and never guessed. Nothing here changes
-anything.
+Invariants: a peer is named by its name, its id, or the beginning of its id, and never guessed; a beginning is long
+enough that a slip of the finger names nobody. Nothing here changes anything.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from mesh.core.status import MemberView
 from mesh.ground.errors import UsageError
@@ -21,6 +22,10 @@ from mesh.ports.desk import Ambiguous, DeskError, NotAllowed, NotFound, ThrownOu
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Address
 from mesh.wire.revocations import MAX_SPARED, PeerRevoked, Revocation
+
+BEGINNING_LEAST: Final = 6
+"""Digits of an id that name whom to throw out: of a thousand members, two share them in one mesh of thirty; a word that
+was meant for a name, such as `ad`, is no beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +41,17 @@ class Ousting:
 
 
 def find(members: Sequence[MemberView], named: str) -> MemberView:
-    """Return the member that a person means; raise `NotFound`, and `Ambiguous` with all that it may be."""
+    """Return the member that a person means; raise `NotFound`, `Ambiguous` with all that it may be, and `UsageError`
+    for a beginning of an id that is too short.
+    """
     wanted = named.strip().lower()
     by_name = [member for member in members if named.strip() in (member.name, _was_called(member)) and named.strip()]
-    by_id = [member for member in members if wanted and member.peer.hex().startswith(wanted)]
+    begun = [member for member in members if wanted and member.peer.hex().startswith(wanted)]
+    by_id = begun if len(wanted) >= BEGINNING_LEAST else []
     exact = [member for member in by_id if member.peer.hex() == wanted]
     found = exact or by_name + [member for member in by_id if member not in by_name]
+    if begun and not found:
+        raise UsageError(f"no member is called {named!r}; of an id at least {BEGINNING_LEAST} digits are needed here")
     if not found:
         raise NotFound(f"no member is called {named!r}")
     if len(found) > 1:
@@ -90,12 +100,15 @@ def plan(
 
 
 def invite_of(members: Sequence[MemberView], text: str) -> RecordId:
-    """Return the invite that a person means: its whole id, or the beginning of one that somebody came by; raise
-    `NotFound` and `Ambiguous`.
+    """Return the invite that a person means: its whole id, or the beginning of one that somebody came by.
+
+    Raises `NotFound`, `Ambiguous`, and `UsageError` for a beginning that is too short.
     """
     wanted = text.strip().lower()
     known = {step.body.invite for one in members for step in one.chain if step.body.invite is not None}
     found = sorted(invite for invite in known if wanted and invite.hex().startswith(wanted))
+    if found and len(wanted) < BEGINNING_LEAST:
+        raise UsageError(f"{text!r}: of an invite's id at least {BEGINNING_LEAST} digits are needed here")
     if len(found) > 1:
         raise Ambiguous(f"{text!r} is {len(found)} invites: {', '.join(invite.hex()[:12] for invite in found[:8])}")
     if found:

@@ -22,10 +22,10 @@ from mesh.ports.roster import MemberRow, RevokeAnswer
 def command(caller: Caller, *, peer: str, strike: bool, spare: tuple[str, ...], spare_all: bool, yes: bool) -> None:
     """Throw a peer out of the mesh, for good.
 
-    PEER is its name, its id, or the beginning of its id, as `meshnode members` lists them. Every peer that hears of it
-    closes its connection and opens none again; its frames are rendered elsewhere. With it go the members that it let
-    in, unless they are spared. There is no way back but a new key and a new invite. Only a peer with the role `admin`
-    can do it.
+    PEER is its whole name, its id, or the beginning of its id, at least six digits, as `meshnode members` lists them.
+    Every peer that hears of it closes its connection and opens none again; its frames are rendered elsewhere. With it
+    go the members that it let in, unless they are spared. There is no way back but a new key and a new invite. Only a
+    peer with the role `admin` can do it.
     """
     request = {"strike": strike, "spare": list(spare), "spare_all": spare_all}
     path = f"/members/{quote(peer, safe='')}/revoke"
