@@ -403,7 +403,7 @@ class FakeDesk:
         self._asked("reach", peer)
         if peer is None:
             return self.reached
-        found = [one for one in self.peers if one["name"] == peer or one["id"].startswith(peer)]
+        found = [one for one in self.peers if one["name"] == peer or (peer and one["id"].startswith(peer))]
         if not found:
             raise UnknownPeer(f"no peer is called {peer!r}")
         named = {"peer": found[0]["id"], "peer_name": found[0]["name"], "connected": found[0]["connected"]}

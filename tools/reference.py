@@ -266,7 +266,7 @@ def paths() -> list[str]:
     no_desk: Any = None
     routes = api.Api(no_desk).routes()
     return [
-        f"{method} {route.path.removeprefix(api.PREFIX)}"
+        f"{method} {route.path.removeprefix(api.PREFIX).replace(':named}', '}')}"
         for route in routes
         for method in sorted(route.methods or ())
         if method != "HEAD"

@@ -75,7 +75,12 @@ class Work:
 
 def job_path(job: str, below: str = "") -> str:
     """Return the API's path of a job, whatever a person typed for it."""
-    return f"/jobs/{quote(job, safe='')}{below}"
+    return f"/jobs/{in_path(job)}{below}"
+
+
+def in_path(name: str) -> str:
+    """Return a name as it stands in a path of the API; a letter that no encoding has names nothing."""
+    return quote(name, safe="", errors="replace")
 
 
 def is_terminal() -> bool:

@@ -14,14 +14,17 @@ This module must not know what a job is: it carries the desk's values as they ar
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mesh.ground.errors import MeshError, UsageError
 from mesh.ground.limits import INVITE_MS
@@ -55,6 +58,35 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 _SUBMIT_DEFAULTS: Final = {"dry_run": False, "allow_missing": False, "overwrite": False}
 
+
+class _NamedConvertor(Convertor[str]):
+    """What a path names, quoted as it was sent: a name may be empty, and hold what looks like a path."""
+
+    regex = "[^/]*"
+
+    def convert(self, value: str) -> str:
+        """Return the name itself."""
+        return unquote(value)
+
+    def to_string(self, value: str) -> str:
+        """Return what stands in a path."""
+        return quote(value, safe="")
+
+
+register_url_convertor("named", _NamedConvertor())
+
+
+def _as_sent(inner: ASGIApp) -> ASGIApp:
+    """Match paths as they were sent: once a name is unquoted, nobody knows its slashes from those of the path."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+        await inner(scope, receive, send)
+
+    return answer
+
+
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -69,19 +101,19 @@ class Api:
         table: list[tuple[str, str, _Handler]] = [
             ("GET", "/status", self._status),
             ("GET", "/status/watch", self._watch_status),
-            ("GET", "/peers/{peer}", self._peer),
+            ("GET", "/peers/{peer:named}", self._peer),
             ("GET", "/engines", self._engines),
             ("GET", "/jobs", self._jobs),
             ("POST", "/jobs", self._submit),
-            ("GET", "/jobs/{job}", self._job),
-            ("GET", "/jobs/{job}/watch", self._watch_job),
-            ("GET", "/jobs/{job}/logs", self._logs),
-            ("POST", "/jobs/{job}/cancel", self._cancel),
-            ("POST", "/jobs/{job}/fetch", self._fetch),
+            ("GET", "/jobs/{job:named}", self._job),
+            ("GET", "/jobs/{job:named}/watch", self._watch_job),
+            ("GET", "/jobs/{job:named}/logs", self._logs),
+            ("POST", "/jobs/{job:named}/cancel", self._cancel),
+            ("POST", "/jobs/{job:named}/fetch", self._fetch),
             ("GET", "/members", self._members),
-            ("POST", "/members/{peer}/revoke", self._revoke),
+            ("POST", "/members/{peer:named}/revoke", self._revoke),
             ("POST", "/invites", self._invite),
-            ("POST", "/invites/{invite}/revoke", self._revoke_invite),
+            ("POST", "/invites/{invite:named}/revoke", self._revoke_invite),
             ("POST", "/pause", self._pause),
             ("POST", "/resume", self._resume),
             ("POST", "/reach", self._reach),
@@ -239,7 +271,7 @@ def _frame(text: str) -> int:
 def application(desk: Desk, token: str, port: int) -> Guard:
     """Build the ASGI application that answers for `desk` to whoever shows `token` at `port`."""
     inner = Starlette(routes=Api(desk).routes(), exception_handlers={404: no_such_path, 405: no_such_path})
-    return Guard(inner, token, frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"}))
+    return Guard(_as_sent(inner), token, frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"}))
 
 
 def bind_api() -> socket.socket:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -96,6 +97,26 @@ def test_unknown_paths_and_methods(server: DeskServer) -> None:
     for method, path in (("GET", "/"), ("GET", "/v1/nothing"), ("DELETE", "/v1/jobs"), ("POST", "/v1/status")):
         status, answer = server.ask(method, path)
         assert (status, answer["error"]) == (404, "NoSuchPath")
+
+
+def test_a_name_may_be_empty_and_look_like_a_path(server: DeskServer) -> None:
+    for name in ("", "a/b", "a%2Fb", "x/watch", "..", "ä ?"):
+        quoted = quote(name, safe="")
+        asked = [
+            ("GET", f"/v1/peers/{quoted}"),
+            ("GET", f"/v1/jobs/{quoted}"),
+            ("POST", f"/v1/members/{quoted}/revoke"),
+            ("POST", f"/v1/invites/{quoted}/revoke"),
+        ]
+        for method, path in asked:
+            _, answer = server.ask(method, path)
+            assert answer.get("error") != "NoSuchPath", path
+        peer, job, member, invite = server.desk.calls[-4:]
+        assert (peer[1], job[1], invite[1]) == (name, name, name)
+        assert isinstance(member[1], dict)
+        assert member[1]["peer"] == name
+    assert server.ask("GET", "/v1/jobs/x/cancel")[1]["error"] == "NoSuchPath"
+    assert server.ask("POST", "/v1/members/a/b/revoke")[1]["error"] == "NoSuchPath"
 
 
 OWNER = ("pause", "resume", "reach", "reach")

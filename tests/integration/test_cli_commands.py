@@ -397,6 +397,16 @@ def test_status_calls_a_peer_without_a_name_by_its_id(typist: Typist, server: De
     assert line.split()[:2] == ["d4d4d4d4", "d4d4d4d4"]
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "\udcff"])
+def test_a_name_that_nobody_has_is_no_path_of_the_api(name: str, typist: Typist, server: DeskServer) -> None:
+    for words in (("status", name), ("show", name), ("doctor", name)):
+        printed = typist.type(*words)
+        assert printed.code in (11, 46), words
+        assert "no such path" not in printed.err
+    assert typist.type("revoke", name, "--yes").code == 0, "the made-up desk takes any name"
+    assert server.desk.calls[-1][1]["peer"] == name.replace("\udcff", "?")  # type: ignore[index]
+
+
 EVIL = "\x1b[2J\x9b1m\x1b]0;owned\x07ev\u202eil\n✓ forged"
 PLAIN = "evil ✓ forged"
 

@@ -1,11 +1,9 @@
 """`meshnode invite`: a token that lets another machine in."""
 
-from urllib.parse import quote
-
 import click
 
 from mesh.cli import output, printable, times, words
-from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.caller import Caller, home_option, in_path, json_option, pass_caller
 from mesh.cli.consent import confirm
 from mesh.ports.roster import InviteAnswer, RevokeInviteAnswer
 
@@ -67,7 +65,7 @@ def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, 
 
 
 def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
-    client, path = caller.client(), f"/invites/{quote(invite, safe='')}/revoke"
+    client, path = caller.client(), f"/invites/{in_path(invite)}/revoke"
     if not yes:
         # Also for a program: it is a person who reads this.
         would: RevokeInviteAnswer = printable.every_text(client.post(path, {"dry_run": True}), printable.line)

@@ -1,11 +1,9 @@
 """`meshnode revoke`: throw a peer out of the mesh, for good."""
 
-from urllib.parse import quote
-
 import click
 
 from mesh.cli import output, printable, words
-from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.caller import Caller, home_option, in_path, json_option, pass_caller
 from mesh.cli.consent import confirm
 from mesh.ports.roster import MemberRow, RevokeAnswer
 
@@ -28,7 +26,7 @@ def command(caller: Caller, *, peer: str, strike: bool, spare: tuple[str, ...], 
     peer with the role `admin` can do it.
     """
     request = {"strike": strike, "spare": list(spare), "spare_all": spare_all}
-    path = f"/members/{quote(peer, safe='')}/revoke"
+    path = f"/members/{in_path(peer)}/revoke"
     client = caller.client()
     if not yes:
         _confirm(client.post(path, {**request, "dry_run": True}))

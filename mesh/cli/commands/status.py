@@ -1,12 +1,11 @@
 """`meshnode status`: this peer, the others, and the jobs, on one screen."""
 
 from typing import Final
-from urllib.parse import quote
 
 import click
 
 from mesh.cli import output, words
-from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.cli.caller import Caller, home_option, in_path, json_option, pass_caller
 from mesh.cli.jobrows import job_table
 from mesh.cli.output import Column
 from mesh.ports.desk import StatusAnswer
@@ -31,7 +30,7 @@ def command(caller: Caller, peer: str | None) -> None:
     one; of a peer that this one never met, the whole id.
     """
     if peer is not None:
-        answer: PeerAnswer = caller.client().get(f"/peers/{quote(peer, safe='')}", wait_s=LOOKED_UP_S)
+        answer: PeerAnswer = caller.client().get(f"/peers/{in_path(peer)}", wait_s=LOOKED_UP_S)
         if caller.as_json:
             output.say_json(answer)
             return
