@@ -77,7 +77,8 @@ SETTINGS_TEXT = f"""# Settings
 {MADE}
 
 `config.toml` in the peer's directory, read when the peer starts. A key that does not exist is an error that names the
-nearest one. What `meshnode join` is told on its command line holds for that start, `--name` for good.
+nearest one. What `meshnode join` is told on its command line holds for that start. Two things it keeps: the name of
+`--name`, and the port of the first `--listen`, on which the peer listens from then on, unless `listen_port` is set.
 
 | setting | default | meaning |
 |---|---|---|

@@ -80,7 +80,7 @@ def command(
         invite=_token(invite, invite_file),
         name=None if name is None else called("--name", name),
         slots=0 if no_render else slots,
-        listen=tuple(dict.fromkeys(map(address, listen))),
+        listen=tuple(dict.fromkeys(map(listen_address, listen))),
         peers=tuple(dict.fromkeys(map(peer_address, peers))),
         beacon=not no_beacon,
         timings=None if timings is None else Path(timings).absolute(),
@@ -130,13 +130,24 @@ def called(option: str, name: str) -> str:
 def address(text: str) -> tuple[str, int]:
     """Read `ADDR`, `ADDR:PORT`, `:PORT`, `[IPV6]` or `[IPV6]:PORT`; raise UsageError for anything else."""
     host, colon, port = text.rpartition(":")
-    if not colon or (host.count(":") and not host.endswith("]")):
+    bare = not colon or (":" in host and not host.endswith("]"))
+    if bare:
         host, port = text, "0"
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     if not port.isdecimal() or int(port) > 65_535 or (":" in host and not _is_ipv6(host)):
         raise UsageError(f"{text}: write an address, :PORT or both, such as 192.168.1.5:40001")
+    if not bare and not int(port):
+        raise UsageError(f"{text}: no peer listens on port 0; leave the port out, or name one from 1 to 65535")
     return host, int(port)
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Read what `address` reads, for `--listen`; raise UsageError for anything else, and where nothing is said."""
+    host, port = address(text)
+    if not host and not port:
+        raise UsageError("--listen is empty: write ADDR, :PORT or ADDR:PORT; without the option it is every address")
+    return host, port
 
 
 def _is_ipv6(host: str) -> bool:

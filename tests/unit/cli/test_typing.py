@@ -8,8 +8,8 @@ import pytest
 
 from mesh.cli import background, main
 from mesh.cli.commands.invite import life
-from mesh.cli.commands.join import address, peer_address
 from mesh.cli.commands.join import command as join
+from mesh.cli.commands.join import listen_address, peer_address
 from mesh.cli.commands.pause import end_ms
 from mesh.cli.compose import Plan
 from mesh.ground.errors import UsageError
@@ -66,21 +66,38 @@ def test_a_pause_lasts_for_a_time_or_until_one_or_neither() -> None:
         ("192.168.1.5:40001", ("192.168.1.5", 40001)),
         (":40001", ("", 40001)),
         ("::1", ("::1", 0)),
+        ("2001:db8::0", ("2001:db8::0", 0)),
         ("[::1]", ("::1", 0)),
         ("[fe80::1]:7", ("fe80::1", 7)),
     ],
 )
 def test_listen_addresses(text: str, read: tuple[str, int]) -> None:
-    assert address(text) == read
+    assert listen_address(text) == read
 
 
-@pytest.mark.parametrize("text", ["host:port", "host:70000", "host:", "[::1]:x", "1.2.3.4:5:6", "[nonsense:x]:7"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":0",
+        "192.168.1.5:0",
+        "[::1]:00",
+        "host:port",
+        "host:70000",
+        "host:",
+        "[::1]:x",
+        "1.2.3.4:5:6",
+        "[nonsense:x]:7",
+    ],
+)
 def test_wrong_listen_addresses(text: str) -> None:
     with pytest.raises(UsageError):
-        address(text)
+        listen_address(text)
 
 
-@pytest.mark.parametrize("text", ["", ":7", "no host:7", "host:70000", "host:x", "[::1", "a..b:7", "-- ", "::1:x"])
+@pytest.mark.parametrize(
+    "text", ["", ":7", "host:0", "no host:7", "host:70000", "host:x", "[::1", "a..b:7", "-- ", "::1:x"]
+)
 def test_a_peer_to_look_for_is_a_host_that_can_be_looked_up(text: str) -> None:
     with pytest.raises(UsageError, match="--peer"):
         peer_address(text)
@@ -112,7 +129,7 @@ def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
     assert (got["found"], got["name"]) == (plan.found, plan.name)
     assert tuple(map(peer_address, got["peers"])) == plan.peers
     assert (0 if got["no_render"] else got["slots"]) == plan.slots
-    assert tuple(map(address, got["listen"])) == plan.listen
+    assert tuple(map(listen_address, got["listen"])) == plan.listen
     assert got["no_beacon"] is not plan.beacon
     assert (Path(got["timings"]) if got["timings"] else None) == plan.timings
 
