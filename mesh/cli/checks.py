@@ -69,6 +69,8 @@ class HostFacts:
     free_bytes: int
     write_error: str
     """Why nothing can be written there; empty: it can."""
+    settings_error: str
+    """Why a peer would not start with the settings there; empty: it would."""
     open_files: int
     firewall: Firewall
     missing_packages: tuple[str, ...]
@@ -142,6 +144,13 @@ def disk(facts: HostFacts) -> Finding:
     if facts.free_bytes < FREE_WARN_BYTES:
         return warn("disk", text, remedy)
     return ok("disk", text)
+
+
+def settings(facts: HostFacts) -> Finding:
+    """Judge whether a peer would start with what its config.toml says."""
+    if facts.settings_error:
+        return bad("settings", facts.settings_error, "correct it there: without that no peer starts in this directory")
+    return ok("settings", "config.toml can be read")
 
 
 def files(facts: HostFacts, status: StatusAnswer | None) -> Finding:

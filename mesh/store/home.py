@@ -161,12 +161,25 @@ class Home:
         return self._facts / name
 
 
+def read_settings(directory: Path) -> Settings:
+    """Return the settings of the peer in `directory`, and write nothing; raise `UsageError` as its start does."""
+    path = directory / "config.toml"
+    try:
+        return _parsed(path, posix.read_bounded(path, CONFIG_MAX_BYTES))
+    except FileNotFoundError:
+        return Settings()
+
+
 def _settings(path: Path) -> Settings:
     try:
         data = posix.read_bounded(path, CONFIG_MAX_BYTES)
     except FileNotFoundError:
         data = starter_text().encode()
         posix.write_private(path, data)
+    return _parsed(path, data)
+
+
+def _parsed(path: Path, data: bytes) -> Settings:
     try:
         return parse_settings(data.decode(), str(path))
     except UnicodeDecodeError as error:

@@ -110,10 +110,20 @@ def rename_durably(old: Path, new: Path) -> None:
         sync_directory(old.parent)
 
 
+NO_DIRECTORY = "it is no directory"
+
+
+def nearest(path: Path) -> Path | None:
+    """Return what is there of a path: itself, or the nearest one above it."""
+    return next((each for each in (path, *path.parents) if each.exists()), None)
+
+
 def make_private_directory(path: Path) -> None:
     """Make the directory, with its parents, for this user alone; leave one that is there as it is."""
     with named_errors(path):
         if not path.is_dir():
+            if (here := nearest(path)) is not None and not here.is_dir():
+                raise StorageError(f"{here}: {NO_DIRECTORY}")
             path.mkdir(mode=PRIVATE_DIR_MODE, parents=True, exist_ok=True)
             sync_directory(path.parent)
 

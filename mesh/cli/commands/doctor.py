@@ -25,9 +25,9 @@ _PAINT = {Verdict.OK: output.good, Verdict.WARN: output.busy, Verdict.BAD: outpu
 def command(caller: Caller, peer: str | None) -> int:
     """Look what is wrong with this peer, or with the way to another.
 
-    Without PEER this host is looked at: its disk, clock, engines and limits, its peer, and whether others can reach
-    it, which some of them are asked to try. PEER is another peer's name or the beginning of its id: then the way to it
-    and back is tried. Whatever is not ok says what to do on this system. Nothing is changed, and what can be seen
+    Without PEER this host is looked at: its disk, settings, clock, engines and limits, its peer, and whether others can
+    reach it, which some of them are asked to try. PEER is another peer's name or the beginning of its id: then the way
+    to it and back is tried. Whatever is not ok says what to do on this system. Nothing is changed, and what can be seen
     without a running peer is looked at all the same. Ends with 47 if something is bad.
     """
     findings = _of_host(caller) if peer is None else _of_way(caller, peer)
@@ -61,6 +61,7 @@ def _of_host(caller: Caller) -> list[Finding]:
         found = _of_peer(client, facts, status)
     host = [
         checks.disk(facts),
+        checks.settings(facts),
         checks.files(facts, status),
         *checks.engines(facts, engines_here(caller)),
     ]

@@ -18,8 +18,11 @@ from typing import Final
 from mesh.cli import firewall
 from mesh.cli.checks import HostFacts
 from mesh.cli.compose import is_member
+from mesh.ground.errors import MeshError
 from mesh.render import install
 from mesh.render.engines import cache_directory, proven_at_ms
+from mesh.store import posix
+from mesh.store.home import read_settings
 
 CONNECT_S: Final = 2.0
 """Until a port of this very host has answered, even on a busy one."""
@@ -38,6 +41,7 @@ def examine(home: Path) -> HostFacts:
         member=is_member(home),
         free_bytes=shutil.disk_usage(_nearest(home)).free,
         write_error=write_error(home),
+        settings_error=settings_error(home),
         open_files=_open_files(),
         firewall=firewall.look(sys.platform),
         missing_packages=tuple(install.missing_packages()),
@@ -48,12 +52,23 @@ def examine(home: Path) -> HostFacts:
 def write_error(home: Path) -> str:
     """Write, synchronise and remove a file in the home, or where it would be made; return what went wrong, if so."""
     try:
+        if (there := posix.nearest(home)) is not None and not there.is_dir():
+            return posix.NO_DIRECTORY
         with tempfile.TemporaryFile(dir=_nearest(home), prefix=".doctor-") as file:
             file.write(_WRITTEN)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         return error.strerror or type(error).__name__
+    return ""
+
+
+def settings_error(home: Path) -> str:
+    """Return why a peer would not start with the settings that lie in its home; empty: it would."""
+    try:
+        read_settings(home)
+    except (MeshError, OSError) as error:
+        return str(error)
     return ""
 
 

@@ -8,12 +8,16 @@ import pytest
 from mesh.cli import checks
 from mesh.cli.checks import Finding, HostFacts, NotWell, Verdict
 from mesh.cli.commands import doctor
+from mesh.cli.compose import host
 from mesh.cli.firewall import Firewall, look, open_port
+from mesh.ground.errors import UsageError
 from mesh.ground.ids import MeshId, PeerId
 from mesh.ground.instants import DAY_MS, HOUR_MS, WallTime
 from mesh.node import roster
 from mesh.ports.desk import EnginesAnswer, StatusAnswer
 from mesh.ports.owner import BeaconRow, PauseRow, ReachAnswer, ReportRow, TriedRow
+from mesh.ports.storage import StorageError
+from mesh.store.home import Home
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.messages import Address
 from mesh.wire.revocations import PeerRevoked, Revocation
@@ -34,6 +38,7 @@ def facts(**changed: Any) -> HostFacts:
         "member": True,
         "free_bytes": 50 << 30,
         "write_error": "",
+        "settings_error": "",
         "open_files": 1_024,
         "firewall": Firewall.NFTABLES,
         "missing_packages": (),
@@ -139,6 +144,31 @@ def test_one_that_was_thrown_out_or_copied_has_no_membership_to_speak_of() -> No
 )
 def test_disk(changed: dict[str, Any], verdict: Verdict, words: str) -> None:
     judged(checks.disk(facts(**changed)), verdict, words)
+
+
+def test_settings() -> None:
+    judged(checks.settings(facts()), OK)
+    judged(checks.settings(facts(settings_error="there is no setting `slotz`")), BAD, "slotz", "correct it")
+
+
+@pytest.mark.parametrize("text", ["slotz = 3", 'slots = "three"', "listen_port = 70000", "slots ="])
+def test_the_doctor_says_of_a_setting_what_the_start_says(text: str, tmp_path: Path) -> None:
+    assert host.settings_error(tmp_path) == ""
+    assert list(tmp_path.iterdir()) == [], "nothing is changed"
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(UsageError) as refused:
+        Home(tmp_path)
+    assert host.settings_error(tmp_path) == str(refused.value)
+
+
+def test_a_home_that_is_a_file_is_named_at_the_start_and_by_the_doctor(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for home in (file, file / "below"):
+        with pytest.raises(StorageError, match="file: it is no directory"):
+            Home(home)
+        assert host.write_error(home) == "it is no directory"
+        assert host.settings_error(home) == ""
 
 
 def test_open_files_grow_with_the_mesh() -> None:
