@@ -7,6 +7,7 @@ The module must not know what the bytes mean.
 """
 
 import errno
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -30,6 +31,9 @@ CONNECT_S: Final = 5.0
 BUFFER_BYTES: Final = 64 * 1024
 """What the system keeps of a channel in each direction (Linux keeps twice as much): a second's heartbeats behind it are
 not late, and megabytes for each of two thousand channels would be the system's to lose."""
+
+_NO_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+"""How the system says that a host has no such name, or that the name has no address."""
 
 _BACKLOG: Final = 512
 """More than the half-open handshakes that are served at once, so that a burst of honest peers waits in the kernel."""
@@ -125,7 +129,8 @@ async def _targets(host: str) -> list[tuple[int, str]]:
     try:
         found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise ListenFailed(f"{host}: {_reason(error)}") from error
+        # No address of this machine: another port would not help.
+        raise AddressNotHere(f"{host} cannot be looked up: {_reason(error)}") from error
     return list(dict.fromkeys((int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found))
 
 
@@ -202,14 +207,13 @@ async def _bound(family: int, kind: int, host: str, port: int) -> trio.socket.So
 
 
 def _listen_error(where: str, port: int, error: OSError) -> ListenFailed:
-    reason = error.strerror or str(error)
     if error.errno == errno.EADDRINUSE:
         return PortTaken(f"{where}, port {port}: another program listens there")
     if error.errno == errno.EADDRNOTAVAIL:
         return AddressNotHere(f"{where} is no address of this machine")
     if error.errno == errno.EACCES:
         return ListenFailed(f"{where}, port {port}: only an administrator may use ports below 1024")
-    return ListenFailed(f"{where}, port {port}: {reason}")
+    return ListenFailed(f"{where}, port {port}: {_reason(error)}")
 
 
 def _dial_error(address: Address, error: OSError | UnicodeError) -> DialRefused | DialTimedOut | DialUnreachable:
@@ -222,8 +226,17 @@ def _dial_error(address: Address, error: OSError | UnicodeError) -> DialRefused 
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the system says, without its number."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    """Return what the system says, without its number, nor what was added to it on the way here."""
+    if isinstance(error, UnicodeError) or (isinstance(error, socket.gaierror) and error.errno in _NO_NAME):
+        reason = "no such host"
+    elif isinstance(error, socket.gaierror):
+        reason = error.strerror or str(error)
+    elif isinstance(error, OSError) and error.errno:
+        reason = os.strerror(error.errno)
+    else:
+        reason = str(error)
+    # It stands in the middle of a sentence.
+    return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
 
 
 def _causes(error: BaseException) -> list[BaseException]:

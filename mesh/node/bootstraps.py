@@ -10,6 +10,7 @@ The module must not know when addresses are tried.
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from mesh.ground.errors import MeshError
 from mesh.ports.desk import BootstrapRow
 from mesh.ports.transport import DialledSelf, TransportError
 from mesh.wire.messages import Address
@@ -55,7 +56,7 @@ class Bootstraps:
             "address": str(address),
             "state": "unreached",
             "error": type(error).__name__,
-            "problem": str(error),
+            "problem": problem_at(address, error),
         }
         if address in self._unsaid:
             del self._unsaid[address]
@@ -65,4 +66,9 @@ class Bootstraps:
 def _said(address: Address, error: TransportError) -> str:
     if isinstance(error, DialledSelf):
         return f"--peer {address}: that is this peer itself"
-    return f"no peer of this mesh at {address} yet ({error}); it is tried again and again"
+    return f"no peer of this mesh at {address} yet ({problem_at(address, error)}); it is tried again and again"
+
+
+def problem_at(address: Address, error: MeshError) -> str:
+    """Return what an error says beside the address, which everybody who prints it has named."""
+    return str(error).removeprefix(f"{address}").removesuffix(f" at {address}").lstrip(": ")

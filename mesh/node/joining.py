@@ -20,6 +20,7 @@ from mesh.ground.errors import MeshError, WireError
 from mesh.ground.ids import ID_SIZE, MeshId
 from mesh.ground.instants import WallTime, wall_later
 from mesh.ground.limits import FOUNDING_MS
+from mesh.node.bootstraps import problem_at
 from mesh.node.racing import first_of
 from mesh.ports.transport import Channel, Transport, TransportError
 from mesh.wire import cbor, messages
@@ -157,7 +158,7 @@ async def join_mesh(
         try:
             return address, await transport.dial(address, Purpose.JOIN)
         except MeshError as error:
-            tried[address] = str(error)
+            tried[address] = problem_at(address, error)
             return None
 
     while left:
@@ -174,7 +175,7 @@ async def join_mesh(
                 continue
             return _standing(answer, token, joiner, address, verifier)
         except MeshError as error:
-            tried[address] = str(error)
+            tried[address] = problem_at(address, error)
     if refusals:
         raise refusals[0]
     raise NobodyAnswers("; ".join(f"{at}: {why}" for at, why in tried.items()) or "the invite names no address")

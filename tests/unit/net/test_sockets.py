@@ -4,10 +4,11 @@ import errno
 import socket
 
 import pytest
+import trio
 
 from mesh.net.interfaces import addresses
-from mesh.net.sockets import _dial_error, remote_address
-from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, TransportError
+from mesh.net.sockets import _dial_error, listen, remote_address
+from mesh.ports.transport import AddressNotHere, DialRefused, DialTimedOut, DialUnreachable, TransportError
 from mesh.wire.messages import MAX_ADDRESSES, Address
 
 ADDRESS = Address(host="peer.example", port=4_000)
@@ -44,6 +45,33 @@ def test_a_dial_is_refused_only_if_every_address_refused(
     told = _dial_error(ADDRESS, error)
     assert type(told) is kind
     assert "peer.example:4000" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        # As trio words it, with the address as Python writes it.
+        (
+            failed(OSError(errno.EHOSTUNREACH, "Error connecting to ('10.0.0.7', 5): No route to host")),
+            "no route to host",
+        ),
+        (failed(OSError(errno.ENETUNREACH, "Network is unreachable")), "network is unreachable"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no such host"),
+        (
+            socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+            "temporary failure in name resolution",
+        ),
+        (UnicodeError("label too long"), "no such host"),
+    ],
+)
+def test_a_dial_that_leads_nowhere_says_why_in_words(error: OSError | UnicodeError, reason: str) -> None:
+    assert str(_dial_error(ADDRESS, error)) == f"peer.example:4000: {reason}"
+
+
+def test_a_host_that_has_no_address_is_none_of_this_machines() -> None:
+    # A label of 64 letters is refused before any resolver is asked.
+    with pytest.raises(AddressNotHere, match="cannot be looked up: no such host"):
+        trio.run(listen, "x" * 64, 0)
 
 
 def test_this_host_has_addresses_and_loopback_is_the_last_resort() -> None:

@@ -11,6 +11,7 @@ from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import WallTime
 from mesh.node.bootstraps import Bootstraps
 from mesh.node.channels import LENT_AGAIN_S, LENT_MOST, UNPROVEN_MOST, USED
+from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, TransportError
 from mesh.wire import lookups, messages
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.handshake import Purpose
@@ -328,6 +329,23 @@ def test_ones_own_address_is_named_at_once() -> None:
     (row,) = Bootstraps((own,), said.append, own=(own,)).rows()
     assert (row["state"], row["error"]) == ("unreached", "DialledSelf")
     assert said == ["--peer 10.0.0.1:7: that is this peer itself"]
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (DialUnreachable("10.0.0.1:7: no route to host"), "no route to host"),
+        (DialRefused("nothing listens at 10.0.0.1:7"), "nothing listens"),
+        (DialTimedOut("10.0.0.1:7 did not answer within 5 s"), "did not answer within 5 s"),
+    ],
+)
+def test_an_address_is_named_once_beside_its_problem(error: TransportError, problem: str) -> None:
+    said: list[str] = []
+    typed = Address(host="10.0.0.1", port=7)
+    bootstraps = Bootstraps((typed,), said.append)
+    bootstraps.failed(typed, error)
+    assert [row["problem"] for row in bootstraps.rows()] == [problem]
+    assert said == [f"no peer of this mesh at 10.0.0.1:7 yet ({problem}); it is tried again and again"]
 
 
 @virtual
