@@ -1,10 +1,12 @@
 """`meshnode invite`: a token that lets another machine in."""
 
 import click
+from click.core import ParameterSource
 
 from mesh.cli import output, printable, times, words
 from mesh.cli.caller import Caller, home_option, in_path, json_option, pass_caller
 from mesh.cli.consent import confirm
+from mesh.ground.errors import UsageError
 from mesh.ports.roster import InviteAnswer, RevokeInviteAnswer
 
 USES = 10
@@ -14,6 +16,21 @@ USES = 10
 def life(text: str) -> int:
     """Read for how long an invite lets in; raise UsageError for what is no duration."""
     return times.duration_ms("--expires", text)
+
+
+def wanted_roles(texts: tuple[str, ...]) -> list[str]:
+    """Read the roles of an invite, none for the usual ones; raise UsageError where an empty one was typed."""
+    roles = [role.strip() for text in texts for role in text.split(",")]
+    if not all(roles):
+        raise UsageError("--role is empty: write render, submit, invite or admin, with a comma between two of them")
+    return roles
+
+
+def _is_typed(option: str) -> bool:
+    """Say whether an option stands on the command line, even with its default."""
+    context = click.get_current_context()
+    names = [one.name for one in context.command.params if option in one.opts]
+    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
 
 
 @click.command()
@@ -49,9 +66,13 @@ def command(caller: Caller, *, roles: tuple[str, ...], expires: str, uses: int, 
     somebody came by it, the beginning that `meshnode members` shows is enough.
     """
     if revoked is not None:
+        if given := [option for option in ("--role", "--expires", "--uses") if _is_typed(option)]:
+            raise UsageError(f"{', '.join(given)}: --revoke takes an invite back, and makes none")
         _revoke(caller, revoked, yes=yes)
         return
-    wanted = [role.strip() for text in roles for role in text.split(",") if role.strip()]
+    if yes:
+        raise UsageError("--yes answers the question of --revoke; an invite is made without one")
+    wanted = wanted_roles(roles)
     answer: InviteAnswer = caller.client().post("/invites", {"roles": wanted, "life_ms": life(expires), "uses": uses})
     if caller.as_json:
         output.say_json(answer)

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from mesh.cli import background, main
-from mesh.cli.commands.invite import life
+from mesh.cli.commands.invite import life, wanted_roles
 from mesh.cli.commands.join import command as join
 from mesh.cli.commands.join import listen_address, peer_address
 from mesh.cli.commands.pause import end_ms
@@ -24,6 +24,14 @@ def test_durations(text: str, ms: int) -> None:
 def test_wrong_durations(text: str) -> None:
     with pytest.raises(UsageError):
         life(text)
+
+
+def test_the_roles_of_an_invite() -> None:
+    assert wanted_roles(()) == []
+    assert wanted_roles(("render, submit", "admin")) == ["render", "submit", "admin"]
+    for text in ("", " ", "render,", ",admin"):
+        with pytest.raises(UsageError, match="--role is empty"):
+            wanted_roles((text,))
 
 
 NOON = datetime(2030, 1, 31, 12, 0).astimezone()
