@@ -27,7 +27,10 @@ def test_pause_and_resume_ask_the_peer_and_all_commands_show_it(typist: Typist, 
     assert "until 2100-01-31 18:00" in typist.type("status").out
     assert "meshnode resume" in typist.type("jobs").err
     assert typist.type("jobs", "--json").json["paused"]["since_at_ms"]
-    assert typist.type("resume").code == 0
+    assert typist.type("resume").out == "This host renders again.\n"
+    server.desk.thrown_out = "this peer was revoked by ada."
+    assert "renders nothing: this peer was revoked by ada" in typist.type("resume").out
+    server.desk.thrown_out = ""
     assert "paused" not in typist.type("status").out
     assert typist.type("pause", "--now").code == 0
     assert server.desk.calls[-1] == ("pause", None, True)

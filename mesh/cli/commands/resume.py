@@ -4,6 +4,7 @@ import click
 
 from mesh.cli import output
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
+from mesh.ports.desk import StatusAnswer
 from mesh.ports.owner import PauseAnswer
 
 
@@ -13,8 +14,27 @@ from mesh.ports.owner import PauseAnswer
 @pass_caller
 def command(caller: Caller) -> None:
     """Let this host render again after a pause."""
-    answer: PauseAnswer = caller.client().post("/resume")
+    client = caller.client()
+    answer: PauseAnswer = client.post("/resume")
     if caller.as_json:
         output.say_json(answer)
-    else:
-        output.say("This host renders again.")
+        return
+    why = why_idle(client.get("/status"))
+    text = f"The pause is over, but this host renders nothing: {why}" if why else "This host renders again."
+    for line in output.paragraph(text):
+        output.say(line)
+
+
+def why_idle(status: StatusAnswer) -> str:
+    """Say what else than a pause keeps this host from rendering; empty where nothing does."""
+    (me,) = (peer for peer in status["peers"] if peer["me"])
+    if trouble := status["thrown_out"] or status["cloned"]:
+        return trouble
+    if status["draining"]:
+        return "its peer is about to stop."
+    if "render" not in status["roles"]:
+        return "its peer was admitted without the role `render`."
+    # Without an engine it has no slot either, so this is asked first.
+    if not me["engines"]:
+        return "it has no engine yet. `meshnode engine install blender` brings one along."
+    return "" if me["slots"] else "its peer was started with --no-render, or with `slots = 0` in its settings."
