@@ -116,6 +116,7 @@ def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> Peer
         busy=0,
         draining=False,
         paused=False,
+        revoked=False,
         round_trip_ms=None if me else 3,
     )
 

@@ -51,6 +51,8 @@ class PeerView:
     busy: int
     draining: bool
     paused: bool
+    revoked: bool
+    """A revocation shuts it out."""
     round_trip_ms: int | None
 
 

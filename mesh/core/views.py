@@ -206,6 +206,7 @@ class Views:
             busy=self._slots.busy,
             draining=self._host.draining,
             paused=self._host.pause is not None,
+            revoked=self._members.out is not None,
             round_trip_ms=None,
         )
 
@@ -223,6 +224,7 @@ class Views:
             busy=offer.busy if offer else 0,
             draining=offer.draining if offer else False,
             paused=offer.paused if offer else False,
+            revoked=bool(self._members.bans) and self._members.ousted_by(peer) is not None,
             round_trip_ms=known.round_trip_ms,
         )
 

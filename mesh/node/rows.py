@@ -67,6 +67,7 @@ def peer_row(view: PeerView) -> PeerRow:
         "busy": view.busy,
         "draining": view.draining,
         "paused": view.paused,
+        "revoked": view.revoked,
         "round_trip_ms": view.round_trip_ms,
     }
 

@@ -87,7 +87,10 @@ class PointerRow(TypedDict):
 
 
 class PeerRow(TypedDict):
-    """One peer of the mesh as this one sees it; `round_trip_ms` None where it was not measured."""
+    """One peer of the mesh as this one sees it; `round_trip_ms` None where it was not measured.
+
+    `revoked`: a revocation shuts it out, and no member talks to it.
+    """
 
     id: str
     name: str
@@ -99,6 +102,7 @@ class PeerRow(TypedDict):
     busy: int
     draining: bool
     paused: bool
+    revoked: bool
     round_trip_ms: int | None
 
 

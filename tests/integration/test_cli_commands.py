@@ -364,6 +364,15 @@ def test_a_name_that_nobody_has_is_no_path_of_the_api(name: str, typist: Typist,
     assert server.desk.calls[-1][1]["peer"] == name.replace("\udcff", "?")  # type: ignore[index]
 
 
+def test_status_says_that_a_peer_was_revoked(typist: Typist, server: DeskServer) -> None:
+    server.desk.peers[1].update(revoked=True, connected=False)
+    assert "revoked" in typist.type("status").out.partition("studio")[2].splitlines()[0]
+    assert "revoked" in typist.type("status", "studio").out
+    printed = typist.type("doctor", "studio", "--json")
+    assert printed.code == 47
+    assert [one["text"] for one in printed.json["findings"]] == ["it was revoked: no member talks to it"]
+
+
 EVIL = "\x1b[2J\x9b1m\x1b]0;owned\x07ev\u202eil\n✓ forged"
 PLAIN = "evil ✓ forged"
 

@@ -97,6 +97,8 @@ def _of_way(caller: Caller, peer: str) -> list[Finding]:
     (row,) = (one for one in status["peers"] if one["id"] == reached["peer"])
     if row["me"]:
         return _of_host(caller)
+    if row["revoked"]:
+        return [checks.there(row)]
     facts = compose.examine(caller.home)
     way = [checks.there(row), checks.way_there(reached), checks.way_back(facts, status, reached)]
     return [*way, checks.clock(facts, reached)] if row["connected"] else way

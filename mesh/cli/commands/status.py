@@ -135,6 +135,8 @@ def _peers(status: StatusAnswer) -> list[str]:
 
 
 def _state(peer: PeerRow) -> str:
+    if peer["revoked"]:
+        return output.bad("revoked")
     if not peer["connected"]:
         return output.bad("away")
     if peer["paused"] and not peer["draining"]:

@@ -115,12 +115,16 @@ _JOB_TONES: Final = {
 
 
 def peer_rows(board: Board) -> list[Row]:
-    """Return a row for each peer: this one first, then those connected by name, then those away."""
+    """Return a row for each peer: this one first, then those connected by name, then those away, then those revoked."""
     if board.status is None:
         return []
     renders = board.rendered_by()
-    peers = sorted(board.status["peers"], key=lambda p: (not p["me"], not p["connected"], p["name"].casefold()))
+    peers = sorted(board.status["peers"], key=_place)
     return [_peer_row(peer, renders.get(peer["id"], [])) for peer in peers]
+
+
+def _place(peer: PeerRow) -> tuple[bool, bool, bool, str]:
+    return (not peer["me"], peer["revoked"], not peer["connected"], peer["name"].casefold())
 
 
 def _peer_row(peer: PeerRow, renders: list[tuple[str, int]]) -> Row:
@@ -147,6 +151,8 @@ def _peer_row(peer: PeerRow, renders: list[tuple[str, int]]) -> Row:
 
 def peer_state(peer: PeerRow) -> tuple[str, Tone]:
     """Say in a word how a peer is, as `meshnode status` does."""
+    if peer["revoked"]:
+        return "revoked", Tone.BAD
     if not peer["me"] and not peer["connected"]:
         return "away", Tone.BAD
     if peer["draining"]:
@@ -322,7 +328,9 @@ def head(board: Board, columns: int) -> Line:
     left: list[Span] = [Span(f" {cut(status['name'], 24)}", Tone.BOLD)]
     if status["mesh_name"]:
         left += [Span(" in ", Tone.DIM), Span(cut(status["mesh_name"], 24), Tone.BOLD)]
-    if status["draining"]:
+    if status["thrown_out"]:
+        left.append(Span("  revoked", Tone.BAD))
+    elif status["draining"]:
         left.append(Span("  about to stop", Tone.WARN))
     elif status["paused"] is not None:
         left.append(Span("  paused", Tone.WARN))
@@ -333,8 +341,9 @@ def head(board: Board, columns: int) -> Line:
 
 
 def _mesh_text(status: StatusAnswer) -> str:
-    up = [peer for peer in status["peers"] if peer["me"] or peer["connected"]]
-    away = len(status["peers"]) - len(up)
+    members = [peer for peer in status["peers"] if peer["me"] or not peer["revoked"]]
+    up = [peer for peer in members if peer["me"] or peer["connected"]]
+    away = len(members) - len(up)
     slots, busy = sum(peer["slots"] for peer in up), sum(peer["busy"] for peer in up)
     parts = [words.count(len(up), "peer") + (f" and {away} away" if away else "")]
     parts.append(f"{busy} of {words.count(slots, 'slot')} busy")

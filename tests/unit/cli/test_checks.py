@@ -321,6 +321,9 @@ def test_how_another_peer_stands() -> None:
     judged(checks.there({**row, "paused": True}), WARN, "paused by its owner")
     judged(checks.there({**row, "draining": True}), WARN, "about to stop")
     judged(checks.there({**row, "connected": False}), BAD, "meshnode join")
+    revoked = checks.there({**row, "connected": False, "revoked": True})
+    judged(revoked, BAD, "it was revoked", "meshnode members")
+    assert "meshnode join" not in revoked.remedy
 
 
 @pytest.mark.parametrize("state", [{}, {"paused": True}, {"connected": False}])

@@ -88,6 +88,20 @@ def test_who_is_paused_is_said_to_be() -> None:
     assert text(tables.head(board, 80)).startswith(" desk in films  paused")
 
 
+def test_who_was_revoked_is_not_called_away_nor_counted() -> None:
+    desk = busy_desk()
+    assert "and 1 away" in text(tables.head(board_of(desk), 80))
+    (attic,) = (peer for peer in desk.peers if peer["name"] == "attic")
+    attic["revoked"] = True
+    board = board_of(desk)
+    assert [row.cells[1].text for row in tables.peer_rows(board)] == ["here", "connected", "revoked"]
+    assert "away" not in text(tables.head(board, 80))
+    desk.peers[0]["revoked"], desk.thrown_out = True, "this peer was revoked by ada"
+    board = board_of(desk)
+    assert tables.peer_rows(board)[0].cells[1].text == "revoked"
+    assert text(tables.head(board, 80)).startswith(" desk in films  revoked")
+
+
 def test_what_a_peer_renders_stands_before_what_it_claimed_ahead() -> None:
     frames = [("shot", 9), ("shot", 10), ("logo", 3)]
     assert tables.renders_text(frames, 3) == "shot 9, 10; logo 3"

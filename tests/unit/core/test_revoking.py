@@ -68,6 +68,18 @@ def test_an_admins_word_is_kept_told_to_all_and_closes_the_channel_after(cast: C
     assert kept(again, KeptRevocation) == []
 
 
+def test_who_was_revoked_is_seen_as_that_also_by_itself(cast: Cast) -> None:
+    admin, thief, other = cast.founder(), cast.actor("thief"), cast.actor("other")
+    watcher, victim = Rig(cast), Rig(cast, actor=thief)
+    for rig in (watcher, victim):
+        rig.meet(admin, other)
+    watcher.meet(thief)
+    assert not any(peer.revoked for rig in (watcher, victim) for peer in rig.peer.mesh_view(rig.now).peers)
+    for rig in (watcher, victim):
+        rig.hear(admin, told(cast, admin, revoked(thief)))
+        assert [peer.peer for peer in rig.peer.mesh_view(rig.now).peers if peer.revoked] == [thief.id]
+
+
 def test_who_is_no_admin_revokes_nobody(cast: Cast) -> None:
     rig = Rig(cast)
     other = cast.actor("other")
