@@ -146,6 +146,7 @@ class FakeDesk:
         self.rows: dict[str, JobRow] = {}
         self.tasks: dict[str, list[TaskRow]] = {}
         self.peers = [peer_row(), peer_row(OTHER, "studio", me=False)]
+        self.member_rows = [member_row(ME, "desk"), member_row(OTHER, "studio", by=ME)]
         self.calls: list[tuple[object, ...]] = []
         self.fails: dict[str, MeshError] = {}
         """What a method of that name raises."""
@@ -374,7 +375,7 @@ class FakeDesk:
     async def members(self) -> MembersAnswer:
         """Tell of a founder and of one whom it let in."""
         self._asked("members")
-        return MembersAnswer(mesh_name="films", members=[member_row(ME, "desk"), member_row(OTHER, "studio", by=ME)])
+        return MembersAnswer(mesh_name="films", members=self.member_rows)
 
     async def revoke(self, request: RevokeRequest) -> RevokeAnswer:
         """Throw the studio out, whoever was meant, and nobody along."""

@@ -5,8 +5,10 @@ Nothing here knows what it prints about.
 """
 
 import json
+import os
 import re
 import shutil
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -43,6 +45,11 @@ class Column:
 def width() -> int:
     """Return how many columns lines may have here; 80 where there is no terminal."""
     return max(WIDTH_LEAST, min(WIDTH_MOST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def may_cut() -> bool:
+    """Say whether what is too wide is cut: on a terminal, and where `COLUMNS` asks for it. A pipe gets all there is."""
+    return sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
 
 
 def say(text: str = "") -> None:
@@ -96,22 +103,29 @@ def cut(text: str, most: int) -> str:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
-    """Lay out rows under their titles, at most `width()` wide as far as columns that give allow."""
+    """Lay out rows under their titles; where it may be cut, at most `width()` wide as far as columns that give allow.
+
+    The widest of these gives first, so that short words stay whole.
+    """
     cells = [list(row) for row in rows]
     widths = [
         max([len(column.title), *(len(click.unstyle(row[place])) for row in cells)])
         for place, column in enumerate(columns)
     ]
-    over = len(indent) + sum(widths) + len(GAP) * (len(columns) - 1) - width()
-    for place, column in enumerate(columns):
-        if over > 0 and column.gives:
-            least = max(8, len(column.title))
-            taken = max(0, min(over, widths[place] - least))
-            widths[place] -= taken
-            over -= taken
+    over = len(indent) + sum(widths) + len(GAP) * (len(columns) - 1) - width() if may_cut() else 0
+    while over > 0:
+        able = [place for place, column in enumerate(columns) if column.gives and widths[place] > _least(column)]
+        if not able:
+            break
+        widths[max(able, key=lambda place: widths[place])] -= 1
+        over -= 1
     lines = [_row(columns, widths, [dim(column.title) for column in columns], indent)]
     lines += [_row(columns, widths, row, indent) for row in cells]
     return lines
+
+
+def _least(column: Column) -> int:
+    return max(8, len(column.title))
 
 
 def _row(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str], indent: str) -> str:

@@ -75,6 +75,11 @@ def moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def day(at_ms: int) -> str:
+    """Return the day of a time by this machine's calendar."""
+    return moment(at_ms).partition(" ")[0]
+
+
 def paused(since_ms: int, until_ms: int | None) -> str:
     """Say since when a host is paused, and until when if that is known."""
     until = "" if until_ms is None else f" until {moment(until_ms)}"

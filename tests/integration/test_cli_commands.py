@@ -7,6 +7,9 @@ import pytest
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
 from sim.desk import EXAMPLE_INVITE, job_row, peer_row
+
+
+from sim.desk import EXAMPLE_INVITE, ME, OTHER, job_row, member_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
 
@@ -284,6 +287,17 @@ def test_a_peer_that_was_thrown_out_says_so_first(typist: Typist, server: DeskSe
     assert "revoked by ada" in printed.err
     server.desk.fails["revoke"] = NotAllowed("this peer was admitted without the role `admin`")
     assert typist.type("revoke", "studio", "--yes").code == 14
+
+
+def test_by_whom_a_member_was_revoked_is_readable_on_eighty_columns(typist: Typist, server: DeskServer) -> None:
+    row = member_row(OTHER, "rendernode-07", by=ME)
+    row.update(state="revoked", revoked_by=ME, revoked_by_name="workstation")
+    server.desk.member_rows = [member_row(ME, "desk"), row]
+    lines = typist.type("members").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "  revoked  " in lines[2]
+    assert "invite e5e5e5e5" in lines[2]
+    assert lines[3] == "revoked by workstation: rendernode-07"
 
 
 def test_fetch_does_not_speak_of_sending(typist: Typist, server: DeskServer) -> None:

@@ -27,28 +27,37 @@ def command(caller: Caller) -> None:
         Column(title="MEMBER", gives=True),
         Column(title="ID"),
         Column(title="ROLES"),
-        Column(title="STATE", gives=True),
+        Column(title="STATE"),
         Column(title="UNTIL"),
         Column(title="ADMITTED BY", gives=True),
     )
     for line in output.table(columns, [_row(member) for member in answer["members"]]):
+        output.say(line)
+    for line in _revoked(answer["members"]):
         output.say(line)
 
 
 def _row(member: MemberRow) -> tuple[str, ...]:
     name = member["name"] or "-"
     state = member["state"]
-    if state == "revoked":
-        state_text = f"revoked by {member['revoked_by_name']}"
-    elif state == "member":
+    if state == "member":
         state_text = "this peer" if member["me"] else "connected" if member["connected"] else "away"
     else:
         state_text = state
     by = member["admitted_by_name"] or "the founding"
     if member["invite"]:
         by += f", invite {words.short(member['invite'])}"
-    until = words.moment(member["expires_at_ms"])
+    until = words.day(member["expires_at_ms"]) if state != "revoked" else "-"
     return (name, words.short(member["id"]), _roles(member["roles"]), state_text, until, by)
+
+
+def _revoked(members: list[MemberRow]) -> list[str]:
+    """Say by whom members were revoked: in the table two names in a row would cut each other."""
+    by: dict[str, list[str]] = {}
+    for member in members:
+        if member["state"] == "revoked":
+            by.setdefault(member["revoked_by_name"], []).append(member["name"] or words.short(member["id"]))
+    return [line for who, names in by.items() for line in output.paragraph(f"revoked by {who}: {', '.join(names)}")]
 
 
 def _roles(roles: list[str]) -> str:

@@ -27,6 +27,21 @@ def test_a_table_fits_and_keeps_what_does_not_give(columns: int) -> None:
     assert ("…" in lines[1]) == (columns < 70)
 
 
+def test_the_widest_gives_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "44")
+    columns = (Column(title="A", gives=True), Column(title="B"), Column(title="C", gives=True))
+    (_, line) = output.table(columns, [("short word", "12345678", "a long text that many columns would be for")])
+    assert line.startswith("short word  12345678  a long text that")
+    assert line.endswith("…")
+
+
+def test_a_pipe_gets_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    path = "/a/place/" * 30
+    (_, line) = output.table((Column(title="WHERE", gives=True), Column(title="N")), [(path, "1")])
+    assert line == f"{path}  1"
+
+
 def test_colour_takes_no_room(columns: int) -> None:
     names = (Column(title="STATE"), Column(title="X"))
     plain = output.table(names, [("good", "1")])
