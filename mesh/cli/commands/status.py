@@ -34,7 +34,7 @@ def command(caller: Caller, peer: str | None) -> None:
         if caller.as_json:
             output.say_json(answer)
             return
-        for line in _one(answer):
+        for line in one(answer):
             output.say(line)
         return
     status: StatusAnswer = caller.client().get("/status")
@@ -48,14 +48,14 @@ def command(caller: Caller, peer: str | None) -> None:
         output.say(line)
 
 
-def _one(answer: PeerAnswer) -> list[str]:
+def one(answer: PeerAnswer) -> list[str]:
     """Say what is known of one peer, at first hand and by the DHT."""
     seen, told = answer["seen"], answer["told"]
     name = (seen["name"] if seen else "") or (told["name"] if told else "")
     facts = [("id", answer["id"])]
     facts.append(("here", f"{_state(seen)}  {', '.join(seen['addresses'])}" if seen else "never met"))
     if told is None:
-        facts.append(("DHT", "nothing: it is away, or joined less than a minute ago"))
+        facts.append(("DHT", _untold(seen)))
     else:
         stopping = output.busy("  about to stop") if told["draining"] else ""
         facts += [
@@ -64,6 +64,15 @@ def _one(answer: PeerAnswer) -> list[str]:
             ("host", f"{words.count(told['cores'], 'core')}, {words.size(told['memory_mb'] << 20)} of memory"),
         ]
     return [output.bold(words.called(name, answer["id"])), *output.facts(facts)]
+
+
+def _untold(seen: PeerRow | None) -> str:
+    """Say why the DHT has nothing of a peer."""
+    if seen is not None and seen["revoked"]:
+        return "nothing: it was revoked"
+    if seen is not None and seen["me"]:
+        return "nothing yet: other peers keep it, once this one has been connected with some for a minute"
+    return "nothing: it is away, or joined less than a minute ago"
 
 
 def _head(status: StatusAnswer) -> list[str]:
