@@ -106,6 +106,20 @@ def test_a_mesh_that_renders(busy: DeskServer, size: tuple[int, int]) -> None:
     play(busy, scenario, size)
 
 
+@pytest.mark.parametrize(("size", "whole"), [((60, 15), False), ((80, 24), True)])
+def test_help_that_has_no_room_says_so(busy: DeskServer, size: tuple[int, int], whole: bool) -> None:
+    async def scenario(pilot: Pilot[None], app: Top) -> None:
+        await pilot.press("question_mark")
+        await until(pilot, app, "this help; escape closes it")
+        seen = shown(app)
+        assert ("safe: enough peers hold it" in seen) is whole
+        assert ("too small for more" in seen) is not whole
+        assert "╭" in seen, "its frame is seen"
+        assert "╯" in seen
+
+    play(busy, scenario, size)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_mesh_that_fails(failing: DeskServer, size: tuple[int, int]) -> None:
     async def scenario(pilot: Pilot[None], app: Top) -> None:

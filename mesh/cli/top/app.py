@@ -43,7 +43,8 @@ class Top(App[None]):
     #below { height: 1fr; }
     #outcome { height: 1fr; }
     HelpScreen { align: center middle; background: #14171c 60%; }
-    #help { width: 78; height: 22; max-height: 100%; background: #20252e; border: round #6f7887; padding: 0 1; }
+    #help { width: 78; height: 22; max-width: 100%; max-height: 100%; }
+    #help { background: #20252e; border: round #6f7887; padding: 0 1; }
     #help-text { height: 1fr; background: #20252e; }
     """
 

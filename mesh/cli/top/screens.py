@@ -425,7 +425,13 @@ class HelpScreen(ModalScreen[None]):
                 found.append((Span(f"  {key:<16}", Tone.BUSY), Span(cut(does, columns - 18))))
         legend = [(Span(f" {one.letter} ", one.tone), Span(f" {text}", Tone.DIM)) for one, text in _MEANINGS]
         pairs = [(*first, *self._second(first, rest)) for first, rest in zip(legend[::2], legend[1::2], strict=True)]
-        return [*found, (), (Span("Letters", Tone.BOLD), Span("  (capital: the file is delivered)", Tone.DIM)), *pairs]
+        found += [(), (Span("Letters", Tone.BOLD), Span("  (capital: the file is delivered)", Tone.DIM)), *pairs]
+        room = self.size.height - 2
+        return (
+            found
+            if len(found) <= room
+            else [*found[: room - 1], (Span("The window is too small for more.", Tone.WARN),)]
+        )
 
     @staticmethod
     def _second(first: Line, line: Line) -> Line:

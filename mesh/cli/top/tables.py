@@ -324,7 +324,6 @@ def head(board: Board, columns: int) -> Line:
     if board.status is None:
         return (Span(fit(" asking the peer …", columns), Tone.DIM),)
     status = board.status
-    right = _mesh_text(status)
     left: list[Span] = [Span(f" {cut(status['name'], 24)}", Tone.BOLD)]
     if status["mesh_name"]:
         left += [Span(" in ", Tone.DIM), Span(cut(status["mesh_name"], 24), Tone.BOLD)]
@@ -336,11 +335,16 @@ def head(board: Board, columns: int) -> Line:
         left.append(Span("  paused", Tone.WARN))
     elif board.returned:
         left.append(Span("  is back", Tone.GOOD))
-    taken = sum(cell_len(span.text) for span in left)
-    return clip((*left, Span(fit(right, max(0, columns - taken - 1), right=True)), Span(" ")), columns)
+    room = max(0, columns - sum(cell_len(span.text) for span in left) - 1)
+    right = _mesh_parts(status)
+    # What has no room beside the name would run into it.
+    while right and len(" · ".join(right)) + GAP > room:
+        right.pop()
+    return clip((*left, Span(fit(" · ".join(right), room, right=True)), Span(" ")), columns)
 
 
-def _mesh_text(status: StatusAnswer) -> str:
+def _mesh_parts(status: StatusAnswer) -> list[str]:
+    """Say how the mesh is, what matters most first."""
     members = [peer for peer in status["peers"] if peer["me"] or not peer["revoked"]]
     up = [peer for peer in members if peer["me"] or peer["connected"]]
     away = len(members) - len(up)
@@ -349,7 +353,7 @@ def _mesh_text(status: StatusAnswer) -> str:
     parts.append(f"{busy} of {words.count(slots, 'slot')} busy")
     going = sum(job["state"] not in ("sealed", "cancelled") for job in status["jobs"])
     parts.append(words.count(going, "open job"))
-    return " · ".join(parts)
+    return parts
 
 
 def clock(at_ms: int) -> str:

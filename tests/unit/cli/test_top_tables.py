@@ -102,6 +102,16 @@ def test_who_was_revoked_is_not_called_away_nor_counted() -> None:
     assert text(tables.head(board, 80)).startswith(" desk in films  revoked")
 
 
+@pytest.mark.parametrize("columns", [20, 40, 60, 80])
+def test_a_narrow_head_says_less_and_runs_nothing_together(columns: int) -> None:
+    head = text(tables.head(board_of(busy_desk()), columns))
+    assert len(head) <= columns
+    rest = head.removeprefix(" desk in films")
+    assert not rest.strip() or rest.startswith("  ")
+    assert ("2 peers and 1 away" in head) == (columns >= 40)
+    assert ("1 open job" in head) == (columns >= 80)
+
+
 def test_what_a_peer_renders_stands_before_what_it_claimed_ahead() -> None:
     frames = [("shot", 9), ("shot", 10), ("logo", 3)]
     assert tables.renders_text(frames, 3) == "shot 9, 10; logo 3"
