@@ -295,7 +295,7 @@ def there(row: PeerRow) -> Finding:
     name = words.called(row["name"], row["id"])
     if row["revoked"]:
         remedy = "meshnode members tells by whom; it may come back by a new invite, in a new --home"
-        return bad(row["name"], "it was revoked: no member talks to it", remedy)
+        return bad(name, "it was revoked: no member talks to it", remedy)
     if not row["connected"]:
         return bad(name, "no connection", f"on that host: meshnode status; where no peer runs, {_JOIN}")
     if row["draining"] or row["paused"]:

@@ -97,13 +97,9 @@ def _revoke(caller: Caller, invite: str, *, yes: bool) -> None:
     if caller.as_json:
         output.say_json(answer)
         return
-    along = [words.called(one["name"], one["id"]) for one in answer["along"]]
-    output.say(
-        f"revoked the invite {words.short(answer['invite'])}" + (f", and with it {', '.join(along)}" if along else "")
-    )
     along = f", and with it {_names(answer)}" if answer["along"] else ""
     output.say(f"revoked the invite {words.short(answer['invite'])}{along}")
 
 
 def _names(answer: RevokeInviteAnswer) -> str:
-    return ", ".join(one["name"] or words.short(one["id"]) for one in answer["along"])
+    return ", ".join(words.called(one["name"], one["id"]) for one in answer["along"])
