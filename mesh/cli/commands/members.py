@@ -56,7 +56,7 @@ def _revoked(members: list[MemberRow]) -> list[str]:
     by: dict[str, list[str]] = {}
     for member in members:
         if member["state"] == "revoked":
-            by.setdefault(member["revoked_by_name"], []).append(member["name"] or words.short(member["id"]))
+            by.setdefault(member["revoked_by_name"], []).append(words.called(member["name"], member["id"]))
     return [line for who, names in by.items() for line in output.paragraph(f"revoked by {who}: {', '.join(names)}")]
 
 
