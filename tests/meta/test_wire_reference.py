@@ -39,7 +39,7 @@ def test_every_type_has_a_heading() -> None:
     ("line", "kind"),
     [
         ("| `attempt` | integer, 1 to 2^31 |", records.Claim),
-        ("| `ids` | at most 4,096 of: 8 bytes |", messages.StreamIds),
+        ("| `ids` | at most 2,048 of: 16 bytes |", messages.StreamIds),
         ("| `text` |", None),
     ],
 )
