@@ -54,8 +54,8 @@ about what to type where there is none. [Start](../start.md) walks through them.
   with `"event": "ready"`. `submit --json` prints `"event": "submitted"` (or `"planned"` with `--dry-run`), and then
   `"spread"` once the machine may be switched off or it is clear that it may not; with `--wait` a `"frame"` for each
   that arrives, `"unwritten"` where one cannot be written, and `"done"`.
-- **Questions.** `leave`, `revoke` and `invite --revoke` ask first, and only at a terminal. Elsewhere, and with `--json`
-  too, they do nothing and end with 2 unless `--yes` is said. Any answer but yes ends with 48.
+- **Questions.** `leave`, `revoke` and `invite --revoke` ask first, and only at a terminal. Elsewhere they do nothing
+  and end with 2 unless `--yes` is said. Any answer but yes ends with 48.
 - **Exit codes.** 0 when it was done; the others are [listed](errors.md).
 """
 

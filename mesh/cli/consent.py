@@ -24,7 +24,7 @@ class NotConfirmed(MeshError):
 
 def confirm(question: str) -> None:
     """Ask, and return when the answer is yes; raise `NotConfirmed` for no, `UsageError` where nobody can be asked."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed
         raise UsageError("nothing was done: it must be confirmed, and no terminal is here to ask at; add --yes")
     while True:
         output.ask(f"{question} [y/N]: ")

@@ -36,6 +36,7 @@ from mesh.ground.limits import (
     MAX_CONTACTS,
     REDIAL_MOST_MS,
     REDIAL_MS,
+    RUMOUR_TRIES,
     SETTLE_SAMPLES,
     SILENT_MS,
     UNWANTED_MS,
@@ -121,7 +122,8 @@ class Contacting:
         known.pings.clear()
         known.available = None
         if event.peer in self._hearsay:
-            known.addresses = ()  # others' word
+            self._hear_say(known, known.addresses)
+            known.addresses = ()
         if event.address is not None:
             known.learn(self._but_own((event.address,)))
         self._hearsay.met(event.peer)
@@ -256,7 +258,7 @@ class Contacting:
                 turn.send(peer, Contacts(contacts=(Contact(peer=peer, addresses=strange),)))
 
     def on_contacts(self, turn: Turn, peer: PeerId, contacts: Contacts) -> None:
-        """Try whomever we did not know; what others say of the addresses of one that was met is tried once."""
+        """Try whomever we did not know; where others say that one is that was met is tried beside its own."""
         here, taken_up = self._known(peer).here, False
         for contact in contacts.contacts:
             addresses = told(contact.addresses, here=here)
@@ -272,11 +274,11 @@ class Contacting:
             if contact.peer in self._hearsay:
                 known.learn((*known.addresses[: MAX_ADDRESSES // 2], *addresses))
             elif not known.connected:
-                known.told = tuple(one for one in addresses if one not in known.addresses)[: MAX_ADDRESSES // 2]
+                self._hear_say(known, tuple(one for one in addresses if one not in known.addresses))
             taken_up |= new
             idle = known.tried_at is None or turn.now.instant - known.tried_at >= REDIAL_MS
-            if known.left and idle and self._hearsay.affords(turn.now.instant, len(known.addresses)):
-                self._dial(turn, contact.peer)
+            if not new and idle and (known.left or known.redial_at is None):
+                self._dial(turn, contact.peer, by_others=True)
         if taken_up:
             self._dial_rumours(turn)
 
@@ -450,17 +452,31 @@ class Contacting:
             known.redial_at = due
             turn.wake(Redial(peer=peer), after_ms)
 
-    def _dial(self, turn: Turn, peer: PeerId) -> None:
+    def _dial(self, turn: Turn, peer: PeerId, *, by_others: bool = False) -> None:
+        """Dial a peer; `by_others`: only since somebody said something, so that all of it is paid for as hearsay."""
         known = self._known(peer)
         if known.connected or known.dialling or self._barred(peer):
             return
-        others, known.told = known.told, ()
-        if others and not self._hearsay.affords(turn.now.instant, len(others)):
-            others = ()
-        if known.addresses or others:
+        others, its_own = known.told, known.addresses
+        paid = self._hearsay.affords(turn.now.instant, len(others) + (len(its_own) if by_others else 0))
+        if by_others and not paid:
+            return
+        if paid and others:
+            known.told_tries += 1
+            if known.told_tries >= RUMOUR_TRIES:
+                known.told = ()
+        others = others if paid else ()
+        if its_own or others:
             known.dialling = True
             known.tried_at = turn.now.instant
-            turn.do(Dial(peer=peer, addresses=(*known.addresses, *others), others=len(others)))
+            turn.do(Dial(peer=peer, addresses=(*its_own, *others), others=len(others)))
+
+    def _hear_say(self, known: Known, addresses: tuple[Address, ...]) -> None:
+        """Remember where others say that a peer is; what was said before keeps half of the places."""
+        kept = MAX_ADDRESSES // 2
+        merged = tuple(dict.fromkeys((*known.told[: kept // 2], *addresses, *known.told)))[:kept]
+        if merged != known.told:
+            known.told, known.told_tries = merged, 0
 
     def _known(self, peer: PeerId) -> Known:
         return self._directory.peers.setdefault(peer, Known())

@@ -29,7 +29,8 @@ class Known:
     addresses: tuple[Address, ...] = ()
     """Where it was reached, and where it says that it is."""
     told: tuple[Address, ...] = ()
-    """Where others say that it is: tried once, beside its own."""
+    """Where others say that it is: tried a few times, beside its own."""
+    told_tries: int = 0
     name: str = ""
     """What it called itself last, in this life of ours or before."""
     boot: Boot | None = None

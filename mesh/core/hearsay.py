@@ -4,7 +4,7 @@ Theory: whoever is told of a peer cannot know whether there is one. An honest te
 so most answer at once; the rest are behind routers, or gone, or invented. So a rumour has few tries, tellers are served
 in turn, and all dials of rumours together come out of one purse: what a liar's inventions cost does not depend on how
 many they are, and they do not keep others' rumours waiting. Where somebody else says that a peer is that was met is
-tried once, out of the same purse.
+tried as often, out of the same purse.
 
 Invariants: a peer that was ever met is no rumour. What was forgotten is taken up again when somebody else tells of it,
 or the same one after a pause that doubles each time, since the way may have opened meanwhile. Every list is bounded.
@@ -126,8 +126,8 @@ class Hearsay:
     def affords(self, now: Instant, addresses: int) -> bool:
         """Pay for a dial of so many addresses that somebody tells of a peer that was met; tell whether that goes."""
         self._fill(now)
-        if addresses * SECOND_MS > self._purse_milli:
-            return False
+        if addresses * SECOND_MS > self._purse_milli - self._wanted_milli:
+            return False  # what is saved up for a rumour is not spent
         self._purse_milli -= addresses * SECOND_MS
         return True
 

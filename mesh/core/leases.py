@@ -40,6 +40,9 @@ _STALLED_KEPT = 256
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
 """What a slot has in hand and claims ahead, and as much again whose results are on their way."""
 
+_STRANGERS_SLOTS = 4
+"""Slots of peers that this keeper never met, all together, that other keepers may hear of."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Lease:
@@ -216,7 +219,7 @@ class Leases:
             lease = docket.leases.get(heard.task)
             if lease is not None and lease.claim == heard.claim:
                 _hear(lease, turn, heard.progress, direct=False)
-            elif lease is None and ledger.is_open(heard.task) and self._explains(docket, heard.holder):
+            elif lease is None and ledger.is_open(heard.task) and self._may_be(docket, heard.holder):
                 docket.leases[heard.task] = Lease(
                     claim=heard.claim,
                     holder=heard.holder,
@@ -319,6 +322,13 @@ class Leases:
         held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
         most = max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
         return held < most and self._members.may(peer, Role.RENDER)
+
+    def _may_be(self, docket: Docket, holder: PeerId) -> bool:
+        """Whether another keeper's word for one lease more is taken; strangers together may have what a few could."""
+        if self._directory.slots_of(holder):
+            return self._explains(docket, holder)
+        strangers = sum(not self._directory.slots_of(lease.holder) for lease in docket.leases.values())
+        return strangers < _STRANGERS_SLOTS * _LEASES_PER_SLOT
 
     def _settle_ms(self) -> int:
         measured = self._directory.usual_round_trip_ms()

@@ -56,10 +56,10 @@ class Bounds:
     """Handshakes under way; an honest one lasts a few round trips, so this serves thousands of peers a minute."""
     half_open_per_source: int = 64
     """Of these from one address, behind which there may be a whole office, or many peers of one test."""
-    door: int = 64
+    door: int = 256
     """Channels of those who may only ask to be let in or renewed, beside members: any old invite is enough for that."""
-    door_per_source: int = 16
-    """Of these from one address."""
+    door_per_source: int = 64
+    """Of these from one address, behind which a whole office may join at once."""
     handshake_s: float = HANDSHAKE_MS / 1000
     stall_s: float = 60.0
     """A peer that takes nothing for so long loses its channel. One that paces this one reads some kilobytes a second,

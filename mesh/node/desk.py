@@ -394,7 +394,7 @@ class NodeDesk:
         return {"paused": rows.pause_row(view.pause), "in_hand": len(view.renders)}
 
     def _find(self, view: MeshView, named: str) -> JobView:
-        by_name = [job for job in view.jobs if job.record.name == named]
+        by_name = [job for job in view.jobs if named and job.record.name == named]
         by_id = [job for job in view.jobs if named and job.job.hex().startswith(named.lower())]
         exact = [job for job in by_id if job.job.hex() == named.lower()]
         for found in (exact, by_id + [job for job in by_name if job not in by_id]):
@@ -431,7 +431,7 @@ def _names(view: MeshView) -> rows.Names:
 def _find_peer(view: MeshView, named: str) -> PeerView:
     """Return the peer with that name, id, or beginning of an id."""
     by_id = [peer for peer in view.peers if named and peer.peer.hex().startswith(named.lower())]
-    by_name = [peer for peer in view.peers if peer.name == named and peer not in by_id]
+    by_name = [peer for peer in view.peers if named and peer.name == named and peer not in by_id]
     exact = [peer for peer in by_id if peer.peer.hex() == named.lower()]
     for found in (exact, by_id + by_name):
         if len(found) == 1:

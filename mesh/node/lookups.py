@@ -72,7 +72,7 @@ class Lookups:
             free = type(message) in lookups.ANSWERING and self._pacing.answered(heard.peer)
             if not free:
                 self._spend(heard.peer, read_ns)
-            if message is not None:
+            if message is not None and (free or not owes):
                 event = DatagramHeard(peer=heard.peer, address=heard.address, message=message)
                 await self._tell(event, None if free else partial(self._spend, heard.peer))
 

@@ -16,6 +16,7 @@ from mesh.ground.limits import (
     MAX_CONTACTS,
     REDIAL_MOST_MS,
     RUMOUR_PURSE,
+    RUMOUR_TRIES,
     RUMOURS_PER_SECOND,
     SETTLE_SAMPLES,
     SILENT_MS,
@@ -104,18 +105,66 @@ def test_the_addresses_that_a_peer_gave_itself_are_not_pushed_out_by_others(rig:
     assert len(dial.addresses) <= MAX_ADDRESSES
 
 
-def test_where_others_say_that_a_peer_is_is_tried_once_and_told_apart(rig: Rig, cast: Cast) -> None:
-    ann, bob = cast.actor("ann"), cast.actor("bob")
-    rig.meet(ann, bob)
+def dialled(rig: Rig, for_ms: int, *alive: Actor) -> list[tuple[tuple[Address, ...], int]]:
+    """Let time pass in which every dial fails; return what was tried, and how much of it others tell."""
+    found = []
+    for _ in range(for_ms // SECOND_MS):
+        for dial in of(rig.wait(SECOND_MS, *alive), Dial):
+            found.append((dial.addresses, dial.others))
+            rig.tell(DialFailed(peer=dial.peer, refused=False))
+    return found
+
+
+@pytest.mark.parametrize("later", [(), (1,), (3,)], ids=["nothing", "the old address", "another"])
+def test_where_others_say_that_a_peer_is_is_tried_a_few_times_and_told_apart(
+    rig: Rig, cast: Cast, later: tuple[int, ...]
+) -> None:
+    ann, eve, bob = cast.actor("ann"), cast.actor("eve"), cast.actor("bob")
+    rig.meet(ann, eve, bob)
     hello(rig, bob, 1)
-    first = of(rig.tell(ChannelClosed(peer=bob.id, clean=False)), Dial)
+    rig.tell(ChannelClosed(peer=bob.id, clean=False))
+    rig.tell(DialFailed(peer=bob.id, refused=False))
     rig.hear(ann, Contacts(contacts=(contact(bob, 1, 2),)))
+    for number in later:
+        rig.hear(eve, Contacts(contacts=(contact(bob, number),)))
+    tried = dialled(rig, 10 * MINUTE_MS, ann, eve)
+    assert sum(address(2) in addresses for addresses, _ in tried) == RUMOUR_TRIES
+    assert all(addresses[0] == address(1) for addresses, _ in tried)
+    assert all(address(2) not in addresses[: len(addresses) - others] for addresses, others in tried)
+    assert len(tried) > RUMOUR_TRIES
+
+
+def test_a_rumour_that_came_by_itself_and_broke_before_it_said_where_it_is_is_dialled_still(
+    rig: Rig, cast: Cast
+) -> None:
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig.meet(ann)
+    rig.hear(ann, Contacts(contacts=(contact(bob, 5),)))
     rig.tell(DialFailed(peer=bob.id, refused=False))
-    second = of(rig.wait(20 * SECOND_MS, ann), Dial)
+    rig.tell(ChannelOpened(peer=bob.id, boot=boot("bob"), address=None))
+    rig.clear()
+    rig.tell(ChannelClosed(peer=bob.id, clean=False))
+    assert [(dial.addresses, dial.others) for dial in of(rig.effects, Dial)] == [((address(5),), 1)]
     rig.tell(DialFailed(peer=bob.id, refused=False))
-    third = of(rig.wait(MINUTE_MS, ann), Dial)
-    told = [[(dial.addresses, dial.others) for dial in dials] for dials in (first, second, third)]
-    assert told == [[((address(1),), 0)], [((address(1), address(2)), 1)], [((address(1),), 0)]]
+    assert dialled(rig, 10 * MINUTE_MS, ann) == [((address(5),), 1)] * (RUMOUR_TRIES - 1)
+    rig.clear()
+    rig.hear(ann, Contacts(contacts=(contact(bob, 5),)))
+    assert [(dial.addresses, dial.others) for dial in of(rig.effects, Dial)] == [((address(5),), 1)]
+
+
+def test_who_is_named_again_and_again_while_it_is_dialled_keeps_no_rumour_waiting(rig: Rig, cast: Cast) -> None:
+    ann, bob, carl, liar = (cast.actor(name) for name in ("ann", "bob", "carl", "liar"))
+    rig.meet(ann, bob, liar)
+    hello(rig, bob, *range(8))
+    rig.tell(ChannelClosed(peer=bob.id, clean=True))
+    rig.wait(3 * SECOND_MS, ann, liar)
+    for _ in range(400):
+        rig.hear(liar, Contacts(contacts=(contact(bob, 1),) * 3))
+        rig.wait(50, ann, liar)
+    rig.clear()
+    rig.hear(ann, Contacts(contacts=(contact(carl, 40),)))
+    rig.wait(2 * SECOND_MS, ann, liar)
+    assert carl.id in {dial.peer for dial in of(rig.effects, Dial)}
 
 
 def test_what_others_say_of_those_who_left_is_dialled_out_of_one_purse(rig: Rig, cast: Cast) -> None:
@@ -136,7 +185,7 @@ def test_what_others_say_of_those_who_left_is_dialled_out_of_one_purse(rig: Rig,
     assert RUMOUR_PURSE < tried <= RUMOUR_PURSE + 61 * RUMOURS_PER_SECOND
     rig.clear()
     rig.wait(5 * MINUTE_MS, liar)
-    assert sum(dial.others for dial in of(rig.effects, Dial)) <= len(gone) * MAX_ADDRESSES, "each word is tried once"
+    assert sum(dial.others for dial in of(rig.effects, Dial)) <= len(gone) * MAX_ADDRESSES * RUMOUR_TRIES
 
 
 def test_a_flood_of_contacts_is_bounded(rig: Rig, cast: Cast) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.keepers import distance
-from mesh.core.leases import _LEASES_PER_SLOT, Docket
+from mesh.core.leases import _LEASES_PER_SLOT, _STRANGERS_SLOTS, Docket
 from mesh.core.placement import rank
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
@@ -200,15 +200,18 @@ def test_who_keeps_no_job_cannot_occupy_its_tasks(court: Court) -> None:
 
 
 def test_another_keeper_cannot_fill_a_job_with_leases_that_nobody_could_have(cast: Cast) -> None:
-    court = Court(cast, frames=200)
-    for number, holder in enumerate((court.bob.id, PeerId(bytes(32)))):
+    court = Court(cast, frames=400)
+    for number, holder in enumerate((court.bob.id, PeerId(bytes(32)), PeerId(b"1" * 32))):
         told = tuple(
-            LeaseHeard(claim=RecordId(bytes([number, task]) * 16), holder=holder, task=task, attempt=1, progress=0)
-            for task in range(200)
+            LeaseHeard(
+                claim=RecordId(bytes([number, task % 256]) * 16), holder=holder, task=task, attempt=1, progress=0
+            )
+            for task in range(200 * (number > 1), 200 * (1 + (number > 1)))
         )
         court.rig.hear(court.other, LeasesHeard(job=court.job, leases=told))
-    assert {lease.holder for lease in court.docket.leases.values()} == {court.bob.id}
-    assert len(court.docket.leases) == _LEASES_PER_SLOT
+    holders = [lease.holder for lease in court.docket.leases.values()]
+    assert holders.count(court.bob.id) == _LEASES_PER_SLOT
+    assert len(holders) == (1 + _STRANGERS_SLOTS) * _LEASES_PER_SLOT
 
 
 def test_only_the_closest_keepers_are_believed_of_leases(cast: Cast) -> None:

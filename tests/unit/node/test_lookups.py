@@ -157,6 +157,7 @@ async def test_answers_that_were_asked_for_are_free_and_heard_whatever_their_sen
             between_them.send(SendDatagram(peer=peer, addresses=(ADDRESS,), message=question))
         assert [await say(answered) for _ in range(2)] == [1, 1], "two were free"
         assert await say(sample(FindNodes)) == 1, "its purse was full"
+        assert await say(sample(FindNodes)) == 0, "it owes, and this is no answer, though one is awaited"
         assert await say(answered) == 1, "the third is awaited"
         assert await say(answered) == 0, "nobody asked, and it owes"
         assert await say(sample(FindNodes)) == 0
