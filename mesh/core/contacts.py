@@ -277,7 +277,8 @@ class Contacting:
                 self._hear_say(known, tuple(one for one in addresses if one not in known.addresses))
             taken_up |= new
             idle = known.tried_at is None or turn.now.instant - known.tried_at >= REDIAL_MS
-            if not new and idle and (known.left or known.redial_at is None):
+            lost = known.redial_at is None and not known.addresses  # it never said where it is
+            if not new and idle and (known.left or lost):
                 self._dial(turn, contact.peer, by_others=True)
         if taken_up:
             self._dial_rumours(turn)
