@@ -94,7 +94,7 @@ def test_who_came_back_by_another_invite_is_a_member_after_a_restart(mesh: list[
         until("dan is in", lambda: dan.name in ada.connected())
         assert typed(ada, "invite", "--revoke", first["id"], "--yes").returncode == 0
         until("dan is out", lambda: dan.name not in ada.connected())
-        assert typed(dan, "leave").returncode == 0
+        assert typed(dan, "leave", "--yes").returncode == 0
         dan.running.wait()
         dan.start(token=second["token"])
         identity = dan.wait_ready()["id"]
