@@ -1,0 +1,160 @@
+"""Paste buckets into one picture, in a process of its own, since their bytes come from renderers on other hosts.
+
+Started as `python -I pasting.py -- FD`. It is told the frame's size and region once, then file after file: which pixels
+of the frame a bucket's file holds, its margin included, and which of them to take. At the end it writes one EXR with
+every channel, name, type and header of the buckets. It answers each request with what happened. Nothing of `mesh` is
+imported, so that it starts fast and can be limited hard.
+
+Invariants: values are copied bit for bit: halves pass through floats, which hold each of them. A file is looked at
+before it is decoded: one that has other channels or another size than it should is refused, and nothing of it stays.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import OpenImageIO
+
+_LAYOUT = ("oiio:subimages", "oiio:RowsPerChunk", "name", "oiio:subimagename")
+"""What the writer says itself."""
+
+Answer = dict[str, Any]
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels of the frame; the last two are outside."""
+
+
+class Refused(Exception):
+    """A bucket or picture is not what it should be; `kind` is `truncated`, `wrong` or `unwritable`."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class Picture:
+    """A picture that grows bucket by bucket."""
+
+    def __init__(self, width: int, height: int, region: Box) -> None:
+        self._size = width, height
+        self._region = region
+        self._spec: Any = None
+        self._pixels: Any = None
+
+    def paste(self, path: str, held: Box, taken: Box) -> None:
+        """Take the pixels of `taken` from a file that holds those of `held`."""
+        opened = _opened(path)
+        try:
+            spec = opened.spec()
+            self._check(spec, held, last=not opened.seek_subimage(1, 0))
+            opened.seek_subimage(0, 0)
+            pixels = opened.read_image(0, 0, 0, spec.nchannels, "float")
+            if pixels is None or opened.has_error:
+                raise Refused("truncated", str(opened.geterror()) or "it stops before its end")
+        finally:
+            opened.close()
+        if self._spec is None:
+            left, top, right, bottom = self._region
+            self._spec = spec
+            self._pixels = np.zeros((bottom - top, right - left, spec.nchannels), np.float32)
+        (left, top, right, bottom), (held_left, held_top, *_) = taken, held
+        into = self._pixels[top - self._region[1] : bottom - self._region[1]]
+        part = pixels.reshape(held[3] - held_top, held[2] - held_left, -1)[top - held_top : bottom - held_top]
+        into[:, left - self._region[0] : right - self._region[0]] = part[:, left - held_left : right - held_left]
+
+    def write(self, path: str) -> None:
+        """Write what was pasted, as one file."""
+        if self._spec is None:
+            raise Refused("wrong", "no bucket was pasted")
+        left, top, right, bottom = self._region
+        spec = OpenImageIO.ImageSpec(right - left, bottom - top, self._spec.nchannels, "float")
+        spec.channelnames, spec.channelformats = self._spec.channelnames, tuple(_kinds(self._spec))
+        spec.x, spec.y, spec.full_x, spec.full_y = left, top, 0, 0
+        spec.full_width, spec.full_height = self._size
+        for each in self._spec.extra_attribs:
+            if each.name not in _LAYOUT:
+                spec.attribute(each.name, each.type, each.value)
+        if spec.get_string_attribute("DateTime") == "":
+            spec.attribute("DateTime", "")  # the writer would make one up
+        out = OpenImageIO.ImageOutput.create("openexr")
+        assert out is not None, "OpenImageIO was built without OpenEXR"
+        written = out.open(path, spec) and out.write_image(self._pixels)
+        error = str(out.geterror())
+        if not (out.close() and written):
+            raise Refused("unwritable", error or "it cannot be written")
+
+    def _check(self, spec: Any, held: Box, *, last: bool) -> None:
+        width, height = held[2] - held[0], held[3] - held[1]
+        if (spec.width, spec.height) != (width, height):
+            raise Refused("wrong", f"it is {spec.width}x{spec.height} pixels instead of {width}x{height}")
+        if not last or spec.depth != 1 or spec.deep:
+            raise Refused("wrong", "it is not one flat picture")
+        if others := set(_kinds(spec)) - {"half", "float"}:
+            raise Refused("wrong", f"it has values of the kind {', '.join(sorted(others))}")
+        if self._spec is not None and _channels(spec) != _channels(self._spec):
+            raise Refused("wrong", "its channels are not those of the other buckets")
+
+
+def _opened(path: str) -> Any:
+    OpenImageIO.geterror()
+    if os.path.getsize(path) == 0:
+        raise Refused("truncated", "the file is empty")
+    opened = OpenImageIO.ImageInput.open(path)
+    if opened is None:
+        raise Refused("truncated", str(OpenImageIO.geterror()) or "it cannot be opened")
+    if opened.format_name() != "openexr":
+        name = opened.format_name()
+        opened.close()
+        raise Refused("wrong", f"it is a file of the format {name} instead of openexr")
+    return opened
+
+
+def _kinds(spec: Any) -> list[str]:
+    """Return the kind of each channel's values."""
+    return [str(each) for each in spec.channelformats] or [str(spec.format)] * spec.nchannels
+
+
+def _channels(spec: Any) -> list[tuple[str, str]]:
+    return list(zip(spec.channelnames, _kinds(spec), strict=True))
+
+
+def _box(value: Any) -> Box:
+    left, top, right, bottom = value
+    return left, top, right, bottom
+
+
+def answer(picture: Picture | None, request: Mapping[str, Any]) -> tuple[Picture | None, Answer]:
+    """Do what is asked; return the picture in hand and what happened."""
+    try:
+        match request["do"]:
+            case "begin":
+                return Picture(request["width"], request["height"], _box(request["region"])), {"is": "begun"}
+            case "paste" if picture is not None:
+                picture.paste(request["path"], _box(request["held"]), _box(request["taken"]))
+                return picture, {"is": "pasted"}
+            case "write" if picture is not None:
+                picture.write(request["path"])
+                return None, {"is": "written"}
+    except Refused as refused:
+        return picture, {"is": refused.kind, "text": str(refused)}
+    except OSError as error:
+        return picture, {"is": "truncated", "text": str(error.strerror)}
+    return picture, {"is": "wrong", "text": "nothing was begun"}
+
+
+def main() -> None:
+    """Answer requests until the channel ends."""
+    OpenImageIO.attribute("openexr:core", 1)
+    channel = socket.socket(fileno=int(sys.argv[sys.argv.index("--") + 1]))
+    picture: Picture | None = None
+    with channel.makefile("rb") as lines:
+        for line in lines:
+            picture, said = answer(picture, json.loads(line))
+            channel.sendall(json.dumps(said).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
