@@ -6,6 +6,7 @@ this keeper hears its holder's heartbeats, or another keeper that does; silence,
 progress end it.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from mesh.core.directory import Directory
@@ -212,14 +213,14 @@ class Leases:
         docket = self.dockets.get(message.job)
         if ledger is None or docket is None or peer not in self._keepers.of(message.job, turn.now):
             return
-        changed = False
+        changed, held = False, Counter(self._whose(lease.holder) for lease in docket.leases.values())
         for heard in message.leases:
             if heard.task >= ledger.tasks or heard.claim in docket.stalled:
                 continue
             lease = docket.leases.get(heard.task)
             if lease is not None and lease.claim == heard.claim:
                 _hear(lease, turn, heard.progress, direct=False)
-            elif lease is None and ledger.is_open(heard.task) and self._may_be(docket, heard.holder):
+            elif lease is None and ledger.is_open(heard.task) and self._may_be(held, heard.holder):
                 docket.leases[heard.task] = Lease(
                     claim=heard.claim,
                     holder=heard.holder,
@@ -229,6 +230,7 @@ class Leases:
                     progress=heard.progress,
                     progressed_at=turn.now.instant,
                 )
+                held[self._whose(heard.holder)] += 1
                 docket.by_claim[heard.claim] = heard.task
                 docket.attempts[heard.task] = max(heard.attempt, docket.attempts.get(heard.task, 0))
                 changed = True
@@ -314,21 +316,23 @@ class Leases:
 
     def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
         """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain."""
-        return peer == self._directory.me or (self._directory.connected(peer) and self._explains(docket, peer))
-
-    def _explains(self, docket: Docket, peer: PeerId) -> bool:
-        """Whether a member's slots, one where they are not known, explain one lease more than it has."""
+        if peer == self._directory.me:
+            return True
         held = sum(lease.holder == peer for lease in docket.leases.values())
         held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
-        most = max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
-        return held < most and self._members.may(peer, Role.RENDER)
+        return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
 
-    def _may_be(self, docket: Docket, holder: PeerId) -> bool:
-        """Whether another keeper's word for one lease more is taken; strangers together may have what a few could."""
-        if self._directory.slots_of(holder):
-            return self._explains(docket, holder)
-        strangers = sum(not self._directory.slots_of(lease.holder) for lease in docket.leases.values())
-        return strangers < _STRANGERS_SLOTS * _LEASES_PER_SLOT
+    def _whose(self, holder: PeerId) -> PeerId | None:
+        """Return whose slots explain a lease that others tell of; None: the share of all strangers."""
+        return holder if self._directory.slots_of(holder) else None
+
+    def _may_be(self, held: Counter[PeerId | None], holder: PeerId) -> bool:
+        """Whether another keeper's word for one lease more is taken, where so many are held by each."""
+        whose = self._whose(holder)
+        if whose is None:
+            return held[None] < _STRANGERS_SLOTS * _LEASES_PER_SLOT
+        most = self._directory.slots_of(whose) * _LEASES_PER_SLOT
+        return held[whose] < most and self._members.may(whose, Role.RENDER)
 
     def _settle_ms(self) -> int:
         measured = self._directory.usual_round_trip_ms()

@@ -225,6 +225,9 @@ def test_only_the_closest_keepers_are_believed_of_leases(cast: Cast) -> None:
     heard = LeaseHeard(claim=RecordId(bytes(32)), holder=court.bob.id, task=3, attempt=1, progress=0)
     court.rig.hear(farthest, LeasesHeard(job=court.job, leases=(heard,)))
     assert court.docket.leases == {}
+    closest = min((keeper for keeper in keepers), key=lambda keeper: distance(keeper.id, court.job))
+    court.rig.hear(closest, LeasesHeard(job=court.job, leases=(heard,)))
+    assert list(court.docket.leases) == [3]
 
 
 def test_what_other_keepers_say_is_not_told_on(court: Court) -> None:
