@@ -18,7 +18,7 @@ from mesh.ground.ids import PeerId, RecordId, short
 from mesh.ground.instants import WallTime
 from mesh.node import rows
 from mesh.ports import roster as ports
-from mesh.ports.desk import Ambiguous, DeskError, NotAllowed, NotFound, ThrownOut
+from mesh.ports.desk import Ambiguous, NotAllowed, NotFound, ThrownOut
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Address
 from mesh.wire.revocations import MAX_SPARED, PeerRevoked, Revocation
@@ -76,11 +76,11 @@ def plan(
 ) -> Ousting:
     """Return what revoking a peer would do; raise what `find` raises, and `UsageError` for too many who stay.
 
-    A peer does not revoke itself: `DeskError`.
+    A peer does not revoke itself: `UsageError`, too.
     """
     member = find(members, request["peer"])
     if member.peer == mine:
-        raise DeskError("a peer does not revoke itself: `meshnode leave` ends its membership")
+        raise UsageError("a peer does not revoke itself: `meshnode leave` ends its membership")
     others = [one for one in members if one.peer != member.peer and one.revoked is None]
     kept = {find(members, named).peer for named in request["spare"]} | {mine}
     spared = {word.id: None for word in words if word.author == member.peer}

@@ -187,6 +187,7 @@ ANSWERS: dict[type, type] = {
 }
 """What answers what; nothing answers the rest."""
 ANSWERING: frozenset[type] = frozenset(ANSWERS.values())
+"""What is said to who asked, and to nobody else."""
 
 assert len(BY_NUMBER) == len(LOOKUPS), "a number is used twice"
 assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_LOOKUP_BYTES for kind in LOOKUPS), "more than a datagram"

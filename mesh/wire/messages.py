@@ -276,6 +276,7 @@ ShortRecord: TypeAlias = Annotated[bytes, Size(16)]
 """The beginning of a record's id; of eight bytes an author could make two that are equal, and hide one by the other."""
 
 MAX_IDS = 2_048
+"""Of one message, half of what it may hold."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

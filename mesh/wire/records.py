@@ -15,6 +15,7 @@ from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import MAX_SIDE
 from mesh.wire.members import MAX_CHAIN, Chain
 from mesh.wire.tasks import FRAME_LIMIT, MAX_TASKS, Frames
 from mesh.wire.tree import name_problem
@@ -103,8 +104,8 @@ class Picture:
     """What every output must be: sizes in pixels, depth in bits per channel; names as the engine has them."""
 
     format: Annotated[str, AtMost(32)]
-    width: Annotated[int, Between(1, 2**17)]
-    height: Annotated[int, Between(1, 2**17)]
+    width: Annotated[int, Between(1, MAX_SIDE)]
+    height: Annotated[int, Between(1, MAX_SIDE)]
     color_mode: Annotated[str, AtMost(16)]
     depth: Annotated[int, Between(0, 64)]
 

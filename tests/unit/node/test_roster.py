@@ -8,7 +8,7 @@ from mesh.core.status import MemberView
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import PeerId, RecordId
 from mesh.node import roster
-from mesh.ports.desk import DeskError, NotAllowed, NotFound, ThrownOut
+from mesh.ports.desk import NotAllowed, NotFound, ThrownOut
 from mesh.ports.roster import RevokeRequest
 from mesh.wire.members import ALL_ROLES
 from tests.support.cast import WALL, Actor, Cast
@@ -50,7 +50,7 @@ def test_only_an_admin_that_is_a_member_throws_others_out() -> None:
 
 def test_a_peer_does_not_revoke_itself() -> None:
     assert planned("bob") == BOB.id
-    with pytest.raises(DeskError, match="meshnode leave"):
+    with pytest.raises(UsageError, match="meshnode leave"):
         planned("founder")
 
 
