@@ -8,6 +8,10 @@ that scene loaded, renders frame after frame from it.
 Invariants: nothing here knows records, claims or blobs. A stage renders one frame at a time. `Stage.render` returns as
 soon as the frame is on the disk, so that the next one can start at once; whether the picture is any good is a second
 question, asked of `Renderer.check_picture`, since exit codes prove nothing. Every failure is one of the errors below.
+
+A frame may also be made of *buckets*: stages render rectangles of it into EXR files with all passes, somebody pastes
+these, and a stage *finishes* the frame from the pasted passes: what needs the whole picture (denoising, compositing, the
+burned-in stamp, dithering, the file's own format) happens there, once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mesh.ground.errors import MeshError
+from mesh.wire.grids import Region
 
 RECIPE_NAME = "meshnode.recipe.json"
 """The recipe's own name in a scene's tree."""
@@ -222,6 +227,21 @@ class SceneFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """Tell how frames of a scene can be rendered in buckets; sizes in pixels, from the left and from the top.
+
+    Frames are `width` x `height`, of which the scene renders `region`. Around each bucket `margin` pixels are rendered
+    and thrown away, so that what lies inside is as in the whole. `obstacles`: why frames can only be rendered whole.
+    """
+
+    width: int
+    height: int
+    region: Region
+    margin: int = 0
+    obstacles: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
     """Tell everything that a submitter must know of a scene before anything is sent.
 
@@ -241,6 +261,7 @@ class Inspection:
     output: Output
     output_directory: Path
     frame_names: FrameNames
+    cutting: Cutting
     color_management: tuple[tuple[str, str], ...]
     external: tuple[ExternalFile, ...]
     files: tuple[SceneFile, ...]
@@ -283,10 +304,24 @@ class StageLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderTask:
-    """Ask for one frame, to be written into a directory under the name that the recipe's output gives it."""
+    """Ask for one frame, to be written into a directory under the name that the recipe's output gives it.
+
+    With a `region`, its margin included, ask for just these pixels, with all passes, before anything that needs the
+    whole picture: an EXR of floats in many layers, of the region's size.
+    """
 
     frame: int
     directory: Path
+    region: Region | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishTask:
+    """Ask for the file of a frame, as `RenderTask` does, from all its passes: an EXR pasted from buckets."""
+
+    frame: int
+    directory: Path
+    passes: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +375,10 @@ class Stage(Protocol):
         Raises FrameFailed, OutputUnwritable, RendererCrashed, RendererHung, RendererOutOfMemory, PathLeavesTree,
         StageClosed. Cancelling it kills the process.
         """
+        ...
+
+    async def finish(self, task: FinishTask, on_progress: Callable[[Progress], None]) -> Rendered:
+        """Make the file of one frame from its passes, as if this stage had rendered it; raises what `render` does."""
         ...
 
     async def aclose(self) -> None:
