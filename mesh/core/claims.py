@@ -4,15 +4,21 @@ An idle slot takes, from the window that a keeper told, the task that suits it b
 to that keeper. It is rendered on `yours`, or when nobody has answered for two seconds; on `taken` it is given up.
 While slots are busy the next run is claimed ahead. Heartbeats go to the closest keeper that answers; a keeper that is
 new to this is told the running claims in full.
+
+Of frames that are cut it takes buckets, blocks of their open cells. Somebody has to assemble each such frame: that
+takes no slot, and whoever can render it may claim it.
 """
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from mesh.core.buckets import Buckets
 from mesh.core.contacts import Contacting
+from mesh.core.costs import Costs
 from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
+from mesh.core.following import Following, overdue, whom_to_ask
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -32,22 +38,21 @@ from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, Now, later
+from mesh.ground.instants import Now, later
 from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
-    FOLLOW_PERIOD_MS,
     UNANSWERED_MS,
     UNFIT_MS,
 )
 from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.grids import Block
 from mesh.wire.messages import (
     Beat,
     ClaimSent,
     Follow,
     Heartbeat,
-    OpenTask,
     Running,
     Verdict,
     Window,
@@ -57,6 +62,9 @@ from mesh.wire.messages import (
 from mesh.wire.records import Claim, next_attempt
 
 _TOLD_AGAIN_TICKS = 4
+
+ASSEMBLIES_EACH = 2
+"""Frames of one job that a peer assembles at a time: one that grows, and the next one."""
 
 _SOUGHT_JOBS = 16
 """Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
@@ -78,28 +86,6 @@ class Mine:
     stand: Stand = Stand.PENDING
 
 
-@dataclass(slots=True)
-class Following:
-    """What this peer was told of one job, and by whom."""
-
-    window: dict[int, OpenTask] = field(default_factory=dict)
-    told: Window | None = None
-    keeper: PeerId | None = None
-    asked: dict[PeerId, Instant] = field(default_factory=dict)
-    """When each keeper was last asked."""
-    heard_at: Instant | None = None
-    """When a keeper last told its window."""
-    beaten: PeerId | None = None
-    ticks: int = 0
-    claims_from: Instant = Instant(0)
-    """When the first task may be claimed; before that the closest keeper may not be known."""
-    waits_until: Instant = Instant(0)
-    """Until then claims wait for a channel to the closest keeper: in a large mesh it has to be found first."""
-    unfit_until: Instant = Instant(0)
-    failed: dict[int, Instant] = field(default_factory=dict)
-    """When this peer failed a task, so that others may try it first."""
-
-
 class Claims:
     """Have as many tasks in hand as this host's slots need, and no more."""
 
@@ -116,6 +102,7 @@ class Claims:
         scene_complete: Callable[[JobId], bool],
         progress: Callable[[RecordId], int],
         in_hand: Callable[[], int],
+        costs: Costs,
         decides: Callable[[JobId, Now], bool],
     ) -> None:
         self._ledger = ledger
@@ -128,6 +115,7 @@ class Claims:
         self._scene_complete = scene_complete
         self._progress = progress
         self._in_hand = in_hand
+        self._costs = costs
         self._decides = decides
         """Whether this peer, as a keeper, decides claims of a job now."""
         self._number = 0
@@ -166,12 +154,15 @@ class Claims:
             return
         before = following.keeper
         farther = before in closest and closest.index(peer) > closest.index(before)
-        if farther and before is not None and not _overdue(following, before, turn.now.instant):
+        if farther and before is not None and not overdue(following, before, turn.now.instant):
             return
-        following.told = message
         following.keeper = peer
         following.heard_at = turn.now.instant
-        following.window = {task.task: task for task in message.open if task.task < ledger.tasks}
+        following.learn(message, ledger)
+        for mine in self.mine.values():
+            body = mine.claim.body
+            if body.job == message.job and body.block is not None:
+                following.buckets.take(body.task, body.block)
         self.claim_more(turn)
 
     def on_peer_lost(self, turn: Turn, note: PeerLost) -> None:
@@ -200,7 +191,7 @@ class Claims:
         mine = self.mine.get(timer.claim)
         if mine is not None and mine.stand is Stand.PENDING:
             ledger = self._ledger.get(mine.claim.body.job)
-            if ledger is None or not ledger.is_open(mine.claim.body.task):
+            if ledger is None or not ledger.needs(mine.claim.body.task, mine.claim.body.block):
                 self._lost(turn, mine)
             else:
                 self._won(turn, mine)
@@ -216,14 +207,21 @@ class Claims:
             self._withdraw(turn, mine)
         self.mine.pop(note.claim.id, None)
 
-    def on_frame_written(self, _turn: Turn, event: FrameWritten, job: JobId) -> None:
-        """Count the time that the job was given."""
+    def on_frame_written(self, _turn: Turn, event: FrameWritten, claim: Signed[Claim]) -> None:
+        """Count the time that the job was given, and what a bucket cost."""
+        job, block = claim.body.job, claim.body.block
         self._given_ms[job] = self._given_ms.get(job, 0) + event.render_ms
+        ledger = self._ledger.get(job)
+        if block is not None and ledger is not None:
+            self._costs.note(job, self._directory.me, ledger.parts.grid.pixels(block).area, event.render_ms)
 
     def on_render_failed(self, turn: Turn, event: RenderFailed, claim: Signed[Claim]) -> None:
         """Leave the task to others for a while; leave the job where it is this host's fault."""
-        following = self.following.setdefault(claim.body.job, Following())
-        following.failed[claim.body.task] = turn.now.instant
+        following = self.following.get(claim.body.job)
+        if following is None:
+            return
+        parts = following.buckets.parts
+        following.failed.update(dict.fromkeys(parts.of(claim.body.task, claim.body.block), turn.now.instant))
         if event.unfit:
             following.unfit_until = later(turn.now.instant, UNFIT_MS)
 
@@ -239,7 +237,7 @@ class Claims:
         for mine in [mine for mine in self.mine.values() if mine.stand is Stand.PENDING]:
             self._withdraw(turn, mine)
         for following in self.following.values():
-            following.window = {}
+            following.forget()
             following.told = None
             following.asked.clear()
             following.beaten = None
@@ -278,7 +276,7 @@ class Claims:
         return (
             ledger is not None
             and not ledger.ended
-            and bool(following.window)
+            and following.has_something
             and following.keeper is not None
             and following.claims_from <= turn.now.instant
             and self._has_closest(turn, ledger, following)
@@ -295,33 +293,88 @@ class Claims:
         return closest is None or closest == following.keeper or self._directory.met(closest)
 
     def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
+        for failed, failed_at in list(following.failed.items()):
+            if turn.now.instant - failed_at >= FAILED_HERE_MS:
+                following.failed.pop(failed)
+        self._claim_frames(turn, job, following)
+        self._claim_buckets(turn, job, following)
+        self._claim_assembly(turn, job, following)
+
+    def _claim_frames(self, turn: Turn, job: JobId, following: Following) -> None:
+        """Claim frames to be rendered whole."""
         assert following.told is not None
-        assert following.keeper is not None
+        if not following.window:
+            return
         told, slots = following.told, self._host.slots
-        in_hand = self._in_hand() + sum(mine.stand is Stand.PENDING for mine in self.mine.values())
-        everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+        in_hand, everybody = self._all_in_hand(), self._everybody(job, told)
         excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
         unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
         if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
             return
-        for failed, failed_at in following.failed.items():
-            if turn.now.instant - failed_at < FAILED_HERE_MS:
-                excluded[failed] = None
+        excluded |= dict.fromkeys(following.failed)
         chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
-        claims: list[Signed[Claim]] = []
         for task in chosen:
             following.window.pop(task.task)
-            claims.append(self._sign(job, task))
-            self.mine[claims[-1].id] = Mine(claim=claims[-1], keeper=following.keeper)
-            turn.wake(Unanswered(claim=claims[-1].id), UNANSWERED_MS)
+        self._send(turn, following, [self._claim(job, task.task, task.attempt) for task in chosen])
+
+    def _claim_buckets(self, turn: Turn, job: JobId, following: Following) -> None:
+        """Claim buckets, one for each slot and one ahead of it, so that no slot waits between two."""
+        assert following.told is not None
+        buckets, claims = following.buckets, list[Claim]()
+        everybody, slots = self._everybody(job, following.told), self._host.slots
+        while buckets.cells:
+            remaining = buckets.pixels
+            pixels = self._costs.bucket_pixels(job, self._directory.me, remaining, everybody)
+            in_hand = self._all_in_hand() + len(claims)
+            ahead = slots if remaining > pixels * everybody else 0
+            if in_hand >= slots + ahead:
+                break
+            chosen = buckets.own(job, self._directory.me, pixels, following.failed, everybody)
+            if chosen is None:
+                break
+            buckets.take(chosen.frame, chosen.block)
+            claims.append(self._claim(job, chosen.frame, chosen.attempt, block=chosen.block))
+        self._send(turn, following, claims)
+
+    def _claim_assembly(self, turn: Turn, job: JobId, following: Following) -> None:
+        """Claim a frame to be assembled, where this peer assembles few of the job's yet."""
+        mine = sum(mine.claim.body.job == job and mine.claim.body.assembles for mine in self.mine.values())
+        able = [task for task in following.unassembled.values() if task.task not in following.failed]
+        for task in able[: max(0, ASSEMBLIES_EACH - mine)]:
+            following.unassembled.pop(task.task)
+            self._send(turn, following, [self._claim(job, task.task, task.attempt, assembles=True)])
+
+    def _all_in_hand(self) -> int:
+        """Return how many claims want a slot, answered or not."""
+        pending = (mine for mine in self.mine.values() if mine.stand is Stand.PENDING)
+        return self._in_hand() + sum(not mine.claim.body.assembles for mine in pending)
+
+    def _everybody(self, job: JobId, told: Window) -> int:
+        return max(told.slots, self._host.slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+
+    def _claim(
+        self, job: JobId, task: int, attempt: int, *, block: Block | None = None, assembles: bool = False
+    ) -> Claim:
+        self._number += 1
+        return Claim(
+            job=job,
+            task=task,
+            attempt=next_attempt(attempt),
+            boot=self._boot,
+            number=self._number,
+            block=block,
+            assembles=assembles,
+        )
+
+    def _send(self, turn: Turn, following: Following, bodies: list[Claim]) -> None:
+        assert following.keeper is not None
+        claims = [sign(body, self._signer) for body in bodies]
+        for claim in claims:
+            self.mine[claim.id] = Mine(claim=claim, keeper=following.keeper)
+            turn.wake(Unanswered(claim=claim.id), UNANSWERED_MS)
         for portion in portions(ClaimSent, "claims", claims):
             turn.send(following.keeper, ClaimSent(claims=portion))
-
-    def _sign(self, job: JobId, task: OpenTask) -> Signed[Claim]:
-        self._number += 1
-        body = Claim(job=job, task=task.task, attempt=next_attempt(task.attempt), boot=self._boot, number=self._number)
-        return sign(body, self._signer)
 
     def _won(self, turn: Turn, mine: Mine) -> None:
         if mine.stand is Stand.PENDING:
@@ -350,18 +403,18 @@ class Claims:
             return
         following = self.following.get(ledger.id)
         if following is None:
-            following = self.following[ledger.id] = Following()
+            following = self.following[ledger.id] = Following(Buckets(ledger.parts))
             following.claims_from = later(turn.now.instant, FIRST_CLAIMS_MS)
             following.waits_until = later(turn.now.instant, CLOSEST_KEEPER_MS)
             turn.wake(FirstClaims(job=ledger.id), FIRST_CLAIMS_MS)
         keepers = self._keepers.of(ledger.id, turn.now)
         if following.keeper is not None and following.keeper not in keepers:
             following.keeper = None
-            following.window = {}
+            following.forget()
             following.asked.clear()
         elif following.keeper is not None:
             self._contacting.probe(turn, following.keeper)
-        wanted = _whom_to_ask(following, self._deciding(turn, ledger.id, keepers), turn.now.instant)
+        wanted = whom_to_ask(following, self._deciding(turn, ledger.id, keepers), turn.now.instant)
         if wanted is not None or (not keepers and self._sought < _SOUGHT_JOBS):
             self._sought += not keepers
             turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
@@ -385,7 +438,9 @@ class Claims:
             keepers = self._keepers.of(job, turn.now)
             if not keepers:
                 continue
-            following = self.following.setdefault(job, Following())
+            following = self.following.get(job)
+            if following is None:
+                following = self.following[job] = Following(Buckets(self._ledger.jobs[job].parts))
             following.ticks += 1
             if keepers[0] != following.beaten or following.ticks % _TOLD_AGAIN_TICKS == 0:
                 following.beaten = keepers[0]
@@ -395,24 +450,3 @@ class Claims:
             for heard in portions(Heartbeat, "beats", beats):
                 turn.send(keepers[0], Heartbeat(job=job, beats=heard))
             self._contacting.ask(turn, keepers[0])
-
-
-def _overdue(following: Following, keeper: PeerId, now: Instant) -> bool:
-    """Whether `keeper` was asked for its window and has not told it."""
-    asked_at = following.asked.get(keeper)
-    if asked_at is None or now - asked_at < UNANSWERED_MS:
-        return False
-    return following.heard_at is None or following.heard_at < asked_at
-
-
-def _whom_to_ask(following: Following, keepers: list[PeerId], now: Instant) -> PeerId | None:
-    """Return the closest keeper when it is time to ask it, the next ones one by one while nobody answers."""
-    if not keepers:
-        return None
-    asked_at = following.asked.get(keepers[0])
-    if asked_at is None or now - asked_at >= FOLLOW_PERIOD_MS:
-        return keepers[0]
-    if not _overdue(following, keepers[0], now) or now - max(following.asked.values()) < UNANSWERED_MS:
-        return None
-    others = [peer for peer in keepers[1:] if now - following.asked.get(peer, asked_at) >= FOLLOW_PERIOD_MS]
-    return next((peer for peer in keepers[1:] if peer not in following.asked), others[0] if others else None)

@@ -141,6 +141,15 @@ class TaskChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellsChanged:
+    """The state of cells of one frame, tasks by their numbers, is another than before; some need no longer be open."""
+
+    job: JobId
+    frame: int
+    tasks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnded:
     """The job was sealed or cancelled: no task of it is started any more."""
 
@@ -259,6 +268,7 @@ Note: TypeAlias = (
     | MarkHeard
     | EntryAdded
     | TaskChanged
+    | CellsChanged
     | JobEnded
     | JobForgotten
     | WindowChanged

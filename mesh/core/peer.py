@@ -12,12 +12,14 @@ from mesh.core import events as ev
 from mesh.core import notes as nt
 from mesh.core import routes
 from mesh.core import timers as tm
+from mesh.core.assembling import Assembling
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
 from mesh.core.catalogue import Catalogue
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting
+from mesh.core.costs import Costs
 from mesh.core.delivery import Delivery
 from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory
@@ -50,7 +52,7 @@ from mesh.core.whereabouts import Whereabouts
 from mesh.core.windows import Windows
 from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
-from mesh.ground.ids import JobId, PeerId
+from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
@@ -136,6 +138,7 @@ class Peer:
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
         self.slots = Slots(self.ledger, self.host, self.ops)
+        self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
         self._build_for_the_owner()
         self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
@@ -151,11 +154,14 @@ class Peer:
             signer=signer,
             boot=self._me.boot,
             scene_complete=self.scenes.complete,
-            progress=self.slots.progress_of,
+            progress=self._progress_of,
             in_hand=self.slots.wanting_slots,
+            costs=Costs(),
             decides=self.leases.ready,
         )
-        self.outcomes = Outcomes(self.slots, self.claims, self.swarm, self.scenes, self.holding)
+        self.outcomes = Outcomes(
+            self.slots, self.assembling, self.claims, self.swarm, scenes=self.scenes, holding=self.holding
+        )
         self._build_for_people()
 
     def _build_for_people(self) -> None:
@@ -192,7 +198,10 @@ class Peer:
     def _build_for_the_owner(self) -> None:
         self.pausing = Pausing(self.host)
         self.stopping = Stopping(
-            self.host, self.directory, lambda: self.slots.idle, lambda: bool(self.holding.unsafe_of_mine())
+            self.host,
+            self.directory,
+            lambda: self.slots.idle and self.assembling.idle,
+            lambda: bool(self.holding.unsafe_of_mine()),
         )
         self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
         self.backdials = Backdials(self.directory, self.ops)
@@ -220,6 +229,10 @@ class Peer:
     def _in_use(self, job: JobId) -> bool:
         """Whether somebody here ordered a job's files, or this host claimed a task of it."""
         return bool(self.delivery.of(job)) or any(mine.claim.body.job == job for mine in self.claims.mine.values())
+
+    def _progress_of(self, claim: RecordId) -> int:
+        assembled = self.assembling.progress_of(claim)
+        return self.slots.progress_of(claim) if assembled is None else assembled
 
     def on_started(self, turn: Turn, event: ev.Started) -> None:
         by_kind: dict[type, list[Any]] = {}
@@ -281,12 +294,14 @@ class Peer:
         self.availability.tell(turn)
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
+        self.assembling.give_up(turn, all_of_it=event.now)
 
     def on_twin_met(self, turn: Turn, event: ev.TwinMet) -> None:
         self.host.twin = event.address
         self.contacting.patient = True
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=False)
+        self.assembling.give_up(turn, all_of_it=False)
 
     def on_admission_asked(self, turn: Turn, event: ev.AdmissionAsked) -> None:
         admission = self.door.on_admission_asked(turn, event)
@@ -315,12 +330,22 @@ class Peer:
     def on_hearing_ends(self, turn: Turn, _timer: tm.HearingEnds) -> None:
         if not self.host.hears(turn.now.instant):
             self.slots.on_hearing_ends(turn)
+            self.assembling.on_hearing_ends(turn)
             self.claims.claim_more(turn)
 
     def on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
         jobs = (self.keepers, self.sync, self.leases, self.windows, self.claims)
-        for machine in (*peers, *jobs, self.swarm, self.scenes, self.holding, self.delivery, self.seals):
+        for machine in (
+            *peers,
+            *jobs,
+            self.swarm,
+            self.scenes,
+            self.assembling,
+            self.holding,
+            self.delivery,
+            self.seals,
+        ):
             machine.on_tick(turn)
         self.availability.tell(turn)

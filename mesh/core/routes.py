@@ -55,10 +55,11 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.TreeRead: peer.scenes.on_tree_read,
         ev.PageWritten: peer.seals.on_page_written,
         ev.PageRead: peer.seals.on_page_read,
-        ev.RenderProgressed: lambda _turn, event: peer.slots.on_progress(event),
+        ev.RenderProgressed: peer.outcomes.on_progress,
         ev.FrameWritten: peer.outcomes.on_frame_written,
         ev.Rendered: peer.outcomes.on_rendered,
         ev.RenderFailed: peer.outcomes.on_render_failed,
+        ev.BucketPasted: peer.assembling.on_bucket_pasted,
         ev.OutputChecked: peer.holding.on_output_checked,
         ev.Exported: peer.delivery.on_exported,
         ev.ExportFailed: peer.delivery.on_export_failed,
@@ -135,7 +136,12 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.PointersRead: (peer.whereabouts.on_pointers_read,),
         nt.PointerKept: (peer.whereabouts.on_pointer_kept,),
         nt.Slept: (peer.on_slept,),
-        nt.PauseChanged: (peer.slots.on_pause_changed, peer.claims.on_pause_changed, peer.availability.tell),
+        nt.PauseChanged: (
+            peer.slots.on_pause_changed,
+            peer.assembling.on_pause_changed,
+            peer.claims.on_pause_changed,
+            peer.availability.tell,
+        ),
     }
 
 
@@ -154,13 +160,20 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.TaskChanged: (
             peer.leases.on_task_changed,
             peer.slots.on_task_changed,
+            peer.assembling.on_task_changed,
             peer.holding.on_task_changed,
             peer.delivery.on_task_changed,
+        ),
+        nt.CellsChanged: (
+            peer.leases.on_cells_changed,
+            peer.slots.on_cells_changed,
+            peer.assembling.on_cells_changed,
         ),
         nt.JobEnded: (
             peer.windows.on_job_ended,
             peer.leases.on_job_ended,
             peer.slots.on_job_ended,
+            peer.assembling.on_job_ended,
             peer.claims.on_job_ended,
             peer.scenes.on_job_ended,
             peer.holding.on_job_ended,
@@ -168,8 +181,8 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         ),
         nt.JobForgotten: (peer.keepers.on_job_forgotten, peer.meshset.on_job_forgotten),
         nt.WindowChanged: (peer.windows.on_window_changed,),
-        nt.ClaimWon: (peer.slots.on_claim_won,),
-        nt.ClaimLost: (peer.slots.on_claim_lost,),
+        nt.ClaimWon: (peer.slots.on_claim_won, peer.assembling.on_claim_won),
+        nt.ClaimLost: (peer.slots.on_claim_lost, peer.assembling.on_claim_lost),
         nt.SlotFreed: (peer.claims.on_slot_freed,),
         nt.ClaimEnded: (peer.claims.on_claim_ended,),
         nt.SceneComplete: (
@@ -180,6 +193,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.BlobComplete: (
             peer.scenes.on_blob_complete,
             peer.holding.on_blob_complete,
+            peer.assembling.on_blob_complete,
             peer.delivery.on_blob_complete,
             peer.seals.on_blob_complete,
         ),

@@ -126,7 +126,7 @@ class Views:
         if sealed is not None:
             counting = sum(task.result is not None for task in sealed[1].tasks)
         running = self._rendering(docket, heard)
-        waits = not (running or ledger.ended or counting == ledger.tasks)
+        waits = not (running or ledger.ended or counting == ledger.frames)
         stopped = ledger.stopped if told is None else max(ledger.stopped, told.stopped)
         safe = self._holding.safe_count(job)
         over = told is not None and told.ended
@@ -136,7 +136,7 @@ class Views:
             submitter=ledger.submitter,
             mine=ledger.submitter == self._directory.me,
             state=_state(ledger, counting, running, stopped, over=over),
-            tasks=ledger.tasks,
+            tasks=ledger.frames,
             counting=counting,
             running=0 if ledger.ended else running,
             safe=safe if told is None else max(safe, told.safe),
@@ -159,7 +159,7 @@ class Views:
         ledger = self._ledger.jobs[job]
         own = self._delivery.own(job)
         delivered = own.delivered if own is not None else {}
-        return tuple(self._task(ledger, task, task in delivered) for task in range(ledger.tasks))
+        return tuple(self._task(ledger, task, task in delivered) for task in range(ledger.frames))
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with an engine, and what the others lack."""
@@ -242,11 +242,12 @@ class Views:
             found.append(paused)
         for order in self._delivery.of(ledger.id):
             found += self._unwritten(order)
-        for task, entry in ledger.failures():
+        for entry in ledger.failures():
             failed = entry.body.what
             assert isinstance(failed, Failed)
-            who = self._name_of(entry.author)
-            found.append(f"frame {ledger.job.frames.frame(task)} failed on {who}: {_kind(failed)}: {failed.reason}")
+            who, frame = self._name_of(entry.author), ledger.job.frames.frame(failed.task)
+            what = f"frame {frame}" if failed.block is None else f"a bucket of frame {frame}"
+            found.append(f"{what} failed on {who}: {_kind(failed)}: {failed.reason}")
         return tuple(found[:_PROBLEMS])
 
     def _unwritten(self, order: Order) -> tuple[str, ...]:
@@ -299,9 +300,9 @@ def _state(ledger: JobLedger, counting: int, running: int, stopped: int, *, over
         return JobState.CANCELLED
     if ledger.seals:
         return JobState.SEALED
-    if counting == ledger.tasks:
+    if counting == ledger.frames:
         return JobState.SEALED if over else JobState.RENDERED
-    if stopped and counting + stopped == ledger.tasks:
+    if stopped and counting + stopped == ledger.frames:
         return JobState.STOPPED
     return JobState.RENDERING if running else JobState.WAITING
 

@@ -1,10 +1,13 @@
 """A keeper tells its followers what can be claimed: the next open tasks, and how far the job is.
 
 A follower's first news leaves at once, later ones at most twice a second and only when something changed. The window
-is a few times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide.
+is a few times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide. Of
+frames that are rendered in buckets it tells the open cells.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
@@ -15,7 +18,8 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FOLLOWED_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
-from mesh.wire.messages import Follow, OpenTask, Window
+from mesh.wire.grids import bits_of
+from mesh.wire.messages import MAX_CUT_FRAMES, Follow, OpenCells, OpenTask, Window
 
 _FOLLOWERS = 1_000
 """Peers that one job uses at most."""
@@ -119,16 +123,14 @@ class Windows:
         slots = self.slots(ledger.id)
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
         listed: list[OpenTask] = []
-        if not ledger.ended:
-            for task in ledger.open_tasks():
-                if not self._leases.taken(ledger.id, task):
-                    attempt = max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
-                    listed.append(OpenTask(task=task, attempt=attempt))
-                    if len(listed) >= most:
-                        break
+        for task in ledger.open_frames():
+            if not self._leases.taken(ledger.id, task):
+                listed.append(OpenTask(task=task, attempt=self._attempt(ledger, task)))
+                if len(listed) >= most:
+                    break
         docket = self._leases.dockets.get(ledger.id)
-        running = len(docket.leases) + len(docket.pending) if docket else 0
-        left = ledger.tasks - ledger.counting - ledger.stopped
+        running = sum(not lease.assembles for lease in docket.by_claim.values()) + len(docket.pending) if docket else 0
+        left = ledger.frames - ledger.counting - ledger.stopped
         return Window(
             job=ledger.id,
             open=tuple(listed),
@@ -140,4 +142,23 @@ class Windows:
             safe=self.safe.get(ledger.id, 0),
             median_ms=ledger.median_ms,
             ended=ledger.ended,
+            cells=tuple(islice(self._cells(ledger), MAX_CUT_FRAMES)),
+            cells_counting=ledger.cells_counting,
         )
+
+    def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
+        """Yield what is open of each frame that is rendered in buckets."""
+        if ledger.parts.cut is None:
+            return
+        for frame in ledger.open_frames():
+            if not ledger.parts.is_cut(frame):
+                continue
+            first = ledger.parts.cells_of(frame).start
+            tasks = [task for task in ledger.open_cells(frame) if not self._leases.taken(ledger.id, task)]
+            if tasks:
+                attempt = max(self._attempt(ledger, task) for task in tasks)
+                bits = bits_of(task - first for task in tasks)
+                yield OpenCells(task=frame, attempt=attempt, bits=bits)
+
+    def _attempt(self, ledger: JobLedger, task: int) -> int:
+        return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))

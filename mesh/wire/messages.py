@@ -17,6 +17,7 @@ from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
 from mesh.wire.gossip import Chains, Offer, SetDigests, SetKeys, Want
+from mesh.wire.grids import MAX_CELLS, Block
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
 from mesh.wire.revocations import Notice
@@ -30,6 +31,9 @@ Port: TypeAlias = addresses.Port
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_BITS_BYTES = 16 * 1024
+
+MAX_CUT_FRAMES = 4
+"""Frames whose cells one window tells: the next one's are started while the last ones of a frame render."""
 
 MAX_CARRIED_BYTES = 1_100
 """As much as one datagram holds."""
@@ -139,6 +143,17 @@ class OpenTask:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCells:
+    """The cells of a frame that can be claimed: one bit each, the lowest bit of the first byte first."""
+
+    task: Task
+    """The frame."""
+    attempt: Annotated[int, Between(0, 2**31)]
+    """The highest attempt heard of for any of them (0: none)."""
+    bits: Annotated[bytes, AtMost(MAX_CELLS // 8)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The next open tasks in the job's order, and how far the job is; a keeper to its followers."""
 
@@ -158,6 +173,9 @@ class Window:
     """Median render time of the job's tasks so far; 0: none yet."""
     ended: bool
     """Sealed or cancelled: nothing is left to claim."""
+    cells: Annotated[tuple[OpenCells, ...], AtMost(MAX_CUT_FRAMES)] = ()
+    """Of the next frames that are rendered in buckets; such frames among the open ones wait for who assembles them."""
+    cells_counting: Count = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,13 +236,15 @@ class Running:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseHeard:
-    """A lease that the sending keeper hears itself."""
+    """A lease that the sending keeper hears itself, of a frame or of a block of its cells."""
 
     claim: RecordId
     holder: PeerId
     task: Task
     attempt: Attempt
     progress: Annotated[int, Between(0, 2**53)]
+    block: Block | None = None
+    assembles: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

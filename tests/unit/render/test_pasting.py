@@ -7,11 +7,11 @@ import numpy as np
 import OpenImageIO
 import pytest
 
-from mesh.core.tiling import Order, cut_to, next_block
+from mesh.core.tiling import cut_to, next_block
 from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong
 from mesh.render.assemble import assembly
 from mesh.render.pasting import Answer, Picture, answer
-from mesh.wire.grids import Grid, Region
+from mesh.wire.grids import Grid, Order, Region
 from tests.support.timed import timed
 
 FRAME = Region(left=0, top=0, right=37, bottom=23)
