@@ -310,6 +310,7 @@ class FakeDesk:
             directory=request["output"] or "/shots/render",
             first_file="shot_0001.png",
             last_file="shot_0004.png",
+            buckets="as large as suits, from the centre" if request["still"] else "",
             files=3,
             scene_bytes=12_345_678,
             existing=["shot_0001.png"] if request["overwrite"] else [],

@@ -165,6 +165,11 @@ def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
     if done < 2 and (left := jobrows.left_ms(job)) is not None:
         # A rate takes two frames to show; until then the renderers' own times tell.
         text += f", about {words.rough(left)} left"
+    if job["cells"] and done < total:
+        # Few frames take long each: what is rendered of them tells more.
+        done, total = job["cells_counting"], job["cells"]
+        shown.update(Progress(phase="cells", text=text, done=done, total=total, unit="cells"))
+        return
     shown.update(Progress(phase="frames", text=text, done=done, total=total, unit="frames"))
 
 

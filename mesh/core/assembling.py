@@ -177,10 +177,10 @@ class Assembling:
         """Give up everything of the job."""
         self._end(turn, lambda growing: growing.claim.body.job == note.job)
 
-    def on_pause_changed(self, turn: Turn, note: PauseChanged) -> None:
-        """Leave it to others: the host's owner wants the memory."""
+    def on_pause_changed(self, turn: Turn, _note: PauseChanged) -> None:
+        """Leave all of it to others: the host's owner wants the memory."""
         if self._host.pause is not None:
-            self.give_up(turn, all_of_it=note.now)
+            self.give_up(turn, all_of_it=True)
 
     def give_up(self, turn: Turn, *, all_of_it: bool) -> None:
         """Leave to others what still waits for buckets, or also what is being finished; they fetch the same buckets."""

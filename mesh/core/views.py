@@ -141,6 +141,8 @@ class Views:
             running=0 if ledger.ended else running,
             safe=safe if told is None else max(safe, told.safe),
             stopped=stopped,
+            cells=ledger.parts.tasks - ledger.frames,
+            cells_counting=max(ledger.cells_counting, told.cells_counting if told is not None else 0),
             delivered=self._delivery.delivered(job),
             durable=self._jobs.durable(ledger, now),
             scene_holders=len(self._jobs.scene_holders(ledger)),
@@ -191,8 +193,10 @@ class Views:
 
     def _render(self, task: InHand) -> RenderView:
         body = task.claim.body
-        frame = self._ledger.jobs[body.job].job.frames.frame(body.task)
-        return RenderView(job=body.job, frame=frame, slot=task.slot, sample=task.sample)
+        ledger = self._ledger.jobs[body.job]
+        frame = ledger.job.frames.frame(body.task)
+        region = ledger.parts.grid.pixels(body.block) if body.block is not None else None
+        return RenderView(job=body.job, frame=frame, region=region, slot=task.slot, sample=task.sample)
 
     def _me(self) -> PeerView:
         return PeerView(

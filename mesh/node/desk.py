@@ -208,7 +208,7 @@ class NodeDesk:
         """Look anew what this peer can render with."""
         return desk.engines_answer(await self._rack.probe())
 
-    async def submit(self, request: desk.SubmitRequest, report: Report) -> desk.SubmitAnswer:
+    async def submit(self, request: SubmitRequest, report: Report) -> desk.SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""
         view = self._view()
         if out := self._thrown_out(view):

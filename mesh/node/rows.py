@@ -118,7 +118,14 @@ def pointer_row(pointer: Pointer) -> PointerRow:
 
 def render_row(view: RenderView) -> desk.RenderRow:
     """Return one frame that this host renders."""
-    return {"job": view.job.hex(), "frame": view.frame, "slot": view.slot, "sample": view.sample}
+    region = view.region
+    return {
+        "job": view.job.hex(),
+        "frame": view.frame,
+        "region": [region.left, region.top, region.right, region.bottom] if region is not None else [],
+        "slot": view.slot,
+        "sample": view.sample,
+    }
 
 
 def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
@@ -139,6 +146,8 @@ def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
         "running": view.running,
         "safe": view.safe,
         "stopped": view.stopped,
+        "cells": view.cells,
+        "cells_counting": view.cells_counting,
         "delivered": view.delivered,
         "copies": view.record.copies,
         "durable": view.durable,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong
+from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
 from mesh.render import process
 from mesh.render.channel import ChannelEnded, Message
 from mesh.wire.grids import Region
@@ -46,7 +46,7 @@ class Assembly:
     async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
         """Take the pixels of `taken` from a file that holds those of `held`, in pixels of the frame.
 
-        Raises OutputTruncated, OutputWrong. A bucket over which the process dies is truncated, and ends the assembly.
+        Raises OutputTruncated, OutputWrong, and RendererCrashed where the process dies on it, or is too slow.
         """
         assert held.left <= taken.left < taken.right <= held.right, f"{taken} is no part of {held}"
         assert held.top <= taken.top < taken.bottom <= held.bottom, f"{taken} is no part of {held}"
@@ -79,11 +79,11 @@ class Assembly:
                 answered = True
                 return answer
         except ChannelEnded as error:
-            raise OutputTruncated(f"{name}: the process that pastes buckets died on it") from error
+            raise RendererCrashed(f"{name}: the process that pastes buckets died on it") from error
         finally:
             if not answered:
                 self._child.kill()
-        raise OutputTruncated(f"{name}: the process that pastes buckets took too long")
+        raise RendererCrashed(f"{name}: the process that pastes buckets took too long")
 
 
 @asynccontextmanager

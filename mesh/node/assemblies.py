@@ -1,0 +1,150 @@
+"""Assemblies: frames that grow from buckets on this host, and become files once the last one is pasted.
+
+Theory: what pastes runs in a process of the renderer's, one for each frame, and is told of each bucket as it comes. The
+file is made by a stage of the job, borrowed between two renders, from all passes of the pasted frame: then it is
+checked and stored like any other.
+
+Invariants: each paste is answered by one `BucketPasted`, each finish by one `Rendered` or `RenderFailed`, unless the
+assembly was ended or its bench closed. Which buckets there are, and when they are all there, is the core's to know.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import trio
+
+from mesh.core.effects import EndAssembly, FinishAssembly, PasteBucket, StartAssembly
+from mesh.core.events import BucketPasted, Event, FrameWritten
+from mesh.ground.errors import MeshError
+from mesh.node.bench import Bench, Tools
+from mesh.node.failures import failure_of
+from mesh.node.outputs import lay_out
+from mesh.node.renders import Pace, keep_log, remove, stored_as, wanted_output
+from mesh.ports.renderer import Assembly, FinishTask, OutputTruncated, OutputWrong, RendererCrashed
+from mesh.wire.envelope import Signed
+from mesh.wire.grids import Cut
+from mesh.wire.records import Job
+
+ORDERS_MAX: Final = 8_192
+"""Buckets of one frame that wait to be pasted: more than a frame has cells."""
+
+_PASSES: Final = "passes.exr"
+
+_BUCKET: Final = "bucket.exr"
+_FINISHED: Final = "finished"
+
+Order: TypeAlias = PasteBucket | FinishAssembly
+Orders: TypeAlias = trio.MemoryReceiveChannel[PasteBucket | FinishAssembly]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Growing:
+    """One assembly's orders, and what ends it."""
+
+    orders: trio.MemorySendChannel[Order]
+    scope: trio.CancelScope
+
+
+class Assemblies:
+    """Performs the core's effects about frames made of buckets."""
+
+    def __init__(
+        self,
+        *,
+        tools: Tools,
+        bench: Callable[[Signed[Job]], Bench],
+        tell: Callable[[Event], Awaitable[None]],
+        hint: Callable[[Event], bool],
+    ) -> None:
+        self._tools = tools
+        self._bench = bench
+        self._tell = tell
+        self._hint = hint
+        self._growing: dict[int, _Growing] = {}
+
+    def start(self, effect: StartAssembly) -> None:
+        """Begin a frame."""
+        orders, orders_in = trio.open_memory_channel[Order](ORDERS_MAX)
+        growing = self._growing[effect.op] = _Growing(orders=orders, scope=trio.CancelScope())
+        bench = self._bench(effect.job)
+        bench.order(lambda: self._grow(growing, bench, effect, orders_in))
+
+    def paste(self, effect: PasteBucket) -> None:
+        """Paste a bucket when those before it are pasted."""
+        self._growing[effect.op].orders.send_nowait(effect)
+
+    def finish(self, effect: FinishAssembly) -> None:
+        """Make the frame's file of what is pasted."""
+        self._growing[effect.op].orders.send_nowait(effect)
+
+    def end(self, effect: EndAssembly) -> None:
+        """Drop a frame without an answer."""
+        growing = self._growing.pop(effect.op, None)
+        if growing is not None:
+            growing.scope.cancel()
+
+    async def _grow(self, growing: _Growing, bench: Bench, effect: StartAssembly, orders: Orders) -> None:
+        try:
+            with growing.scope:
+                try:
+                    await self._carry_out(bench, effect, orders)
+                except MeshError as error:
+                    log = await keep_log(self._tools.world, self._tools.store, getattr(error, "log", ""))
+                    await self._tell(failure_of(effect.op, error, log))
+        finally:
+            self._growing.pop(effect.op, None)
+
+    async def _carry_out(self, bench: Bench, effect: StartAssembly, orders: Orders) -> None:
+        cut = effect.job.body.cut
+        assert cut is not None, "a frame of a job without buckets is assembled"
+        directory = await bench.new_directory()
+        try:
+            pasted: list[PasteBucket] = []
+            while not await self._whole(cut, orders, pasted, directory):
+                pass  # what pastes died on a bucket: the others are pasted anew, without it
+            await self._finish(bench, effect, directory)
+        finally:
+            await remove(self._tools.world, directory)
+
+    async def _whole(self, cut: Cut, orders: Orders, pasted: list[PasteBucket], directory: Path) -> bool:
+        """Paste until told to finish, and write all passes; False where what pastes has died."""
+        async with self._tools.renderer.assembly(cut.width, cut.height, cut.grid.region) as made:
+            for before in pasted:
+                await self._paste(made, cut, before, directory)
+            async for order in orders:
+                if isinstance(order, FinishAssembly):
+                    break
+                try:
+                    await self._paste(made, cut, order, directory)
+                except (OutputTruncated, OutputWrong, RendererCrashed) as error:
+                    problem = str(error) or type(error).__name__
+                    await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=problem))
+                    if isinstance(error, RendererCrashed):
+                        return False
+                else:
+                    pasted.append(order)
+                    await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=""))
+            await made.write(directory / _PASSES)
+        return True
+
+    async def _paste(self, made: Assembly, cut: Cut, order: PasteBucket, directory: Path) -> None:
+        path = directory / _BUCKET
+        await self._tools.world.in_thread(lambda: lay_out(self._tools.store, order.blob, path))
+        await made.paste(path, held=cut.held(order.block), taken=cut.grid.pixels(order.block))
+
+    async def _finish(self, bench: Bench, effect: StartAssembly, directory: Path) -> None:
+        """Have a stage make the file, check and store it."""
+        job = effect.job.body
+        pace = Pace(effect.op, self._hint)
+        task = FinishTask(
+            frame=job.frames.frame(effect.task), directory=directory / _FINISHED, passes=directory / _PASSES
+        )
+        await self._tools.world.in_thread(task.directory.mkdir)
+        async with bench.borrowed() as seat:
+            done = await seat.stage.finish(task, pace.heard)
+        await self._tell(FrameWritten(op=effect.op, render_ms=done.render_ms))
+        for picture in done.files:
+            await self._tools.renderer.check_picture(picture, wanted_output(job.picture))
+        await self._tell(await self._tools.world.in_thread(lambda: stored_as(self._tools.store, effect.op, done)))
