@@ -62,6 +62,12 @@ MAGIC: Final = b"PICTURE\n"
 BUCKET_MAGIC: Final = b"BUCKET\n"
 PICTURE: Final = Output(format="PNG", width=64, height=36, color_mode="RGB", depth=8)
 NAMES: Final = FrameNames(prefix="frame_", digits=4, suffix=".png")
+CUTTING: Final = Cutting(
+    width=64,
+    height=36,
+    region=Region(left=0, top=0, right=64, bottom=36),
+    obstacles=(Refusal(code="whole-engine", subject="stagehand", text="it only pretends to render"),),
+)
 SCENE_NAME: Final = "scene.txt"
 MEMORY_BYTES: Final = 100 * 2**20
 _NICENESS: Final = 10

@@ -51,6 +51,7 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.storage import BlobStore
+from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
 from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed, Signer, sign
