@@ -165,6 +165,26 @@ def test_one_author_says_of_few_buckets_that_they_are_lost_and_of_frames_apart(b
     assert book.ledger.may_say_lost(book.ann.id, buckets=True) > LOST_BUCKETS_PER_AUTHOR, "she submitted it"
 
 
+def test_nobody_reopens_frames_by_saying_that_buckets_are_lost(book: Book) -> None:
+    results = [book.cast.result(book.bob, book.head, frame) for frame in range(8)]
+    lies = [
+        book.cast.entry(book.cid, book.head, Lost(task=CUT, result=found.id, block=block(0, 0)))  # type: ignore[arg-type]
+        for found in results
+    ]
+    book.add(*results, *lies)
+    assert book.ledger.counting == 8
+    again = JobLedger(book.head)
+    for entry in (*lies, *results):
+        again.add(entry)
+    assert again.counting == 8
+
+
+def test_nobody_reopens_buckets_by_saying_that_frames_are_lost(book: Book) -> None:
+    found = book.bucket(block(0, 0, 4, 2))
+    book.add(found, book.cast.entry(book.cid, book.head, Lost(task=CUT, result=found.id)))  # type: ignore[arg-type]
+    assert book.ledger.cells_counting == 8
+
+
 def test_what_one_author_says_of_a_bucket_is_bounded_and_kept_alike_everywhere(book: Book) -> None:
     said = [book.bucket(block(0, 0), label=str(number)) for number in range(BUCKETS_PER_AUTHOR + 2)]
     kept = []
