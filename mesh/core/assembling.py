@@ -48,9 +48,10 @@ class Growing:
     op: int
     pasted: dict[int, None] = field(default_factory=dict)
     """Tasks of cells."""
-    coming: dict[BlobId, Signed[Entry]] = field(default_factory=dict)
-    """Buckets that are fetched."""
-    pasting: dict[BlobId, Signed[Entry]] = field(default_factory=dict)
+    coming: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
+    """Buckets that are fetched: more than one where files are the same, or where somebody says so."""
+    pasting: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
+    """Those of one file one after the other, since the answers name it alone."""
     steps: int = 0
     finishing: bool = False
     render_ms: int = 0
@@ -126,17 +127,21 @@ class Assembling:
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Paste a bucket that came."""
         for growing in self._by_op.values():
-            entry = growing.coming.pop(note.blob, None)
-            if entry is not None:
+            for entry in growing.coming.pop(note.blob, []):
                 self._paste(turn, growing, note.blob, entry)
 
     def on_bucket_pasted(self, turn: Turn, event: BucketPasted) -> None:
         """Finish when it was the last; have a bad one rendered again."""
         growing = self._by_op.get(event.op)
         ledger = self._ledger.get(growing.claim.body.job) if growing is not None else None
-        if growing is None or ledger is None:
+        pasting = growing.pasting.get(event.blob) if growing is not None else None
+        if growing is None or ledger is None or pasting is None:
             return
-        entry = growing.pasting.pop(event.blob)
+        entry = pasting.pop(0)
+        if pasting:
+            self._order(turn, growing, event.blob)
+        else:
+            growing.pasting.pop(event.blob)
         growing.steps += 1
         if event.problem:
             self._say_lost(turn, ledger, [entry])
@@ -190,7 +195,7 @@ class Assembling:
         """Say what nobody has any more, so that it is rendered again."""
         for growing in self._by_op.values():
             ledger = self._ledger.get(growing.claim.body.job)
-            gone = [entry for blob, entry in growing.coming.items() if self._silent(turn, blob)]
+            gone = [entry for blob, coming in growing.coming.items() if self._silent(turn, blob) for entry in coming]
             if ledger is not None and gone:
                 self._say_lost(turn, ledger, gone)
 
@@ -208,27 +213,31 @@ class Assembling:
             if entry is None or task in growing.pasted:
                 continue
             blob = result_of(entry).outputs[0].blob
-            if blob in growing.coming or blob in growing.pasting:
+            if entry in growing.coming.get(blob, []) or entry in growing.pasting.get(blob, []):
                 continue
             if self._swarm.complete(blob):
                 self._paste(turn, growing, blob, entry)
             else:
-                growing.coming[blob] = entry
+                growing.coming.setdefault(blob, []).append(entry)
                 self._swarm.want(turn, blob, self._reason(growing), entry.author)
 
     def _let_go(self, ledger: JobLedger, growing: Growing) -> None:
         """Fetch nothing that counts nowhere any more."""
-        for blob, entry in list(growing.coming.items()):
-            result = result_of(entry)
-            tasks = ledger.parts.of(result.task, result.block)
-            if all(ledger.task(task).counting != entry for task in tasks):
+        for blob, coming in list(growing.coming.items()):
+            coming[:] = [entry for entry in coming if _counts(ledger, entry)]
+            if not coming:
                 growing.coming.pop(blob)
                 self._swarm.drop(blob, self._reason(growing))
 
     def _paste(self, turn: Turn, growing: Growing, blob: BlobId, entry: Signed[Entry]) -> None:
-        block = result_of(entry).block
+        pasting = growing.pasting.setdefault(blob, [])
+        pasting.append(entry)
+        if len(pasting) == 1:
+            self._order(turn, growing, blob)
+
+    def _order(self, turn: Turn, growing: Growing, blob: BlobId) -> None:
+        block = result_of(growing.pasting[blob][0]).block
         assert block is not None, "a cell counts by a result of its frame"
-        growing.pasting[blob] = entry
         turn.do(PasteBucket(op=growing.op, blob=blob, block=block))
 
     def _finish_if_whole(self, turn: Turn, ledger: JobLedger, growing: Growing) -> None:
@@ -257,3 +266,9 @@ class Assembling:
 
 def _about(claim: Signed[Claim]) -> tuple[JobId, int]:
     return (claim.body.job, claim.body.task)
+
+
+def _counts(ledger: JobLedger, entry: Signed[Entry]) -> bool:
+    """Whether a bucket's result counts for any of its cells."""
+    result = result_of(entry)
+    return any(ledger.task(task).counting == entry for task in ledger.parts.of(result.task, result.block))

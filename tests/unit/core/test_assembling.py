@@ -231,6 +231,32 @@ def test_what_counts_later_changes_nothing_that_is_pasted(easel: Easel) -> None:
     assert easel.pastes() == [block(0, 0, 1, 2)]
 
 
+def test_two_buckets_that_are_the_same_bytes_are_both_pasted(easel: Easel) -> None:
+    """As two of an empty sky may be."""
+    sky = blob("sky")
+    easel.hears(block(0, 0), picture=sky)
+    entry = easel.hears(block(1, 0), picture=sky)
+    easel.comes(sky)
+    easel.pasted(entry)
+    easel.pasted(entry)
+    assert easel.pastes() == [block(0, 0), block(1, 0)]
+    easel.done(block(0, 1))
+    easel.done(block(1, 1))
+    assert of(easel.rig.effects, FinishAssembly) == [FinishAssembly(op=easel.op)]
+
+
+def test_whoever_says_that_anothers_bucket_is_its_own_of_another_place_keeps_nobody_waiting(easel: Easel) -> None:
+    honest = easel.hears(block(0, 0))
+    liar = easel.cast.actor("liar")
+    easel.rig.meet(liar)
+    lie = easel.hears(block(1, 0, 1, 2), by=liar, picture=output(honest))
+    easel.comes(output(honest))
+    easel.pasted(honest)
+    easel.pasted(lie, "it holds other pixels")
+    assert easel.losses() == [lie.id]
+    assert easel.rig.peer.ledger.jobs[easel.job].needs(CUT, block(1, 0))
+
+
 def test_a_bad_bucket_is_said_lost_and_the_next_result_is_pasted(easel: Easel) -> None:
     bad = easel.hears(WHOLE)
     easel.comes(output(bad))
@@ -263,6 +289,15 @@ def test_a_bucket_that_somebody_has_is_waited_for(easel: Easel) -> None:
         easel.rig.hear(easel.bob, Have(blob=output(found), pieces=0, bits=b""))
         easel.rig.wait(LOST_AFTER_MS // 3, easel.ann, easel.bob)
     assert easel.losses() == []
+
+
+def test_of_two_lost_buckets_with_the_same_bytes_both_are_said_lost(easel: Easel) -> None:
+    sky = blob("sky")
+    gone = [easel.hears(block(0, 0), picture=sky), easel.hears(block(1, 1), picture=sky)]
+    easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=True))
+    easel.rig.wait(LOST_AFTER_MS + 2 * SECOND_MS, easel.ann)
+    assert sorted(easel.losses()) == sorted(entry.id for entry in gone)
+    assert easel.wanted() == []
 
 
 def test_it_is_given_up_when_the_frame_counts(easel: Easel) -> None:
