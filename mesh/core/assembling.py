@@ -54,6 +54,7 @@ class Growing:
     """Those of one file one after the other, since the answers name it alone."""
     steps: int = 0
     finishing: bool = False
+    """Told to finish, or ended by itself: nothing is fetched or pasted any more."""
     render_ms: int = 0
 
 
@@ -162,12 +163,15 @@ class Assembling:
 
     def on_answer(self, turn: Turn, event: Rendered | RenderFailed) -> None:
         """Publish the frame, or why there is none; after a gap of the clock only once the news was heard."""
+        growing = self._by_op.get(event.op)
+        if growing is None:
+            return
+        growing.finishing = True
+        self._fetch_no_more(growing)
         if self._host.hears(turn.now.instant):
             self._held_back.append(event)
             return
-        growing = self._by_op.pop(event.op, None)
-        if growing is None:
-            return
+        self._by_op.pop(event.op)
         claim = growing.claim
         what = rendered(claim, event, growing.render_ms) if isinstance(event, Rendered) else failed(claim, event)
         publish(turn, self._ledger, claim, what)
@@ -208,6 +212,8 @@ class Assembling:
 
     def _take(self, turn: Turn, ledger: JobLedger, growing: Growing, tasks: Iterable[int]) -> None:
         """Fetch the buckets of which cells count that are not pasted."""
+        if growing.finishing:
+            return
         for task in tasks:
             entry = ledger.task(task).counting
             if entry is None or task in growing.pasted:
@@ -255,10 +261,14 @@ class Assembling:
     def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
         for growing in [growing for growing in self._by_op.values() if which(growing)]:
             self._by_op.pop(growing.op)
-            for blob in growing.coming:
-                self._swarm.drop(blob, self._reason(growing))
+            self._fetch_no_more(growing)
             turn.do(EndAssembly(op=growing.op))
             turn.tell(ClaimEnded(claim=growing.claim, gave_up=True))
+
+    def _fetch_no_more(self, growing: Growing) -> None:
+        for blob in growing.coming:
+            self._swarm.drop(blob, self._reason(growing))
+        growing.coming.clear()
 
     def _reason(self, growing: Growing) -> bytes:
         return _REASON + growing.op.to_bytes(8, "big") + growing.claim.body.job

@@ -203,6 +203,13 @@ def test_a_frame_that_cannot_be_finished_is_a_failure_of_the_frame(easel: Easel)
     assert easel.rig.peer.assembling.idle
 
 
+def test_an_assembly_that_fails_fetches_no_more(easel: Easel) -> None:
+    easel.hears(block(0, 0))
+    assert len(easel.wanted()) == 1
+    easel.fails()
+    assert easel.wanted() == []
+
+
 def test_of_overlapping_buckets_those_are_fetched_of_which_a_cell_counts(easel: Easel) -> None:
     small = easel.hears(block(0, 0), 1)
     large = easel.hears(WHOLE, 2)
@@ -381,6 +388,22 @@ def test_after_a_gap_the_frame_waits_for_the_news_and_leaves_only_if_still_wante
     other.rig.wait(NEWS_AFTER_GAP_MS, other.ann)
     assert other.records() == []
     assert other.rig.peer.assembling.idle
+
+
+def test_an_assembly_that_failed_in_a_gap_is_told_to_do_nothing_more(easel: Easel) -> None:
+    """Its process is gone: there is nothing that could be pasted into."""
+    easel.hears(block(0, 0))
+    easel.rig.jump(600 * SECOND_MS)
+    easel.fails()
+    assert easel.wanted() == []
+    easel.hears(block(0, 1))
+    assert easel.wanted() == []
+    here = blob("here")
+    easel.rig.peer.swarm._complete[here] = None
+    easel.hears(block(1, 1), picture=here)
+    assert easel.pastes() == []
+    easel.rig.wait(NEWS_AFTER_GAP_MS, easel.ann)
+    assert [type(entry.body.what) for entry in easel.records()] == [Failed]
 
 
 def test_it_gets_on_with_each_bucket_and_each_step_of_finishing(easel: Easel) -> None:
