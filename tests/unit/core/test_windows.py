@@ -168,6 +168,16 @@ def test_a_frame_waits_for_who_assembles_it_until_somebody_does(cast: Cast) -> N
     assert list(cells(window)) == [0, 1, 2, 3], "its cells are open all the same"
 
 
+def test_who_assembles_renders_nothing(still: Told) -> None:
+    still.claim(None, 44, assembles=True)
+    assert still.told().running == 0
+    still.rig.wait(SETTLE_LEAST_MS)
+    assert still.rig.peer.leases.taken(still.job, 44)
+    assert still.told().running == 0
+    still.claim(block(0, 0), 44)
+    assert still.told().running == 1
+
+
 def test_followers_hear_that_a_bucket_was_taken_counts_or_is_free_again(still: Told) -> None:
     still.follow(still.ann)
     still.rig.wait(2 * WINDOW_PERIOD_MS, still.ann, still.bob)
