@@ -327,7 +327,7 @@ class Claims:
             remaining = buckets.pixels
             pixels = self._costs.bucket_pixels(job, self._directory.me, remaining, everybody)
             in_hand = self._all_in_hand() + len(claims)
-            ahead = slots if remaining > pixels * everybody else 0
+            ahead = slots if remaining > buckets.size(pixels) * everybody else 0
             if in_hand >= slots + ahead:
                 break
             chosen = buckets.own(job, self._directory.me, pixels, following.failed, everybody)

@@ -142,6 +142,27 @@ def test_one_is_claimed_for_each_slot_and_one_ahead_of_it(cast: Cast, slots: int
     assert len(tiler.claims()) == 2 * slots + 1
 
 
+@pytest.mark.parametrize(("others", "cells", "claimed"), [(0, 4, 2), (0, 5, 3), (2, 4, 2), (2, 6, 2), (2, 7, 3)])
+def test_none_is_claimed_ahead_when_one_for_each_slot_is_all_that_is_left(
+    cast: Cast, others: int, cells: int, claimed: int
+) -> None:
+    """However dear a cell is: whoever is idle could begin it at once."""
+    tiler = Tiler(cast, slots=2, others=others)
+    tiler.hears({FIRST: range(cells)}, slots=2 + others)
+    assert len(tiler.claims()) == claimed
+    dear = Tiler(Cast("dear"), slots=2, others=others)
+    dear.costs.note(dear.job, dear.rig.me.id, CELL, 60_000)
+    dear.hears({FIRST: range(cells)}, slots=2 + others)
+    assert len(dear.claims()) == claimed
+
+
+def test_fixed_buckets_are_claimed_ahead_however_cheap_they_are(cast: Cast) -> None:
+    tiler = Tiler(cast, cut=cut_into(8, 8, fixed=True))
+    tiler.costs.note(tiler.job, tiler.rig.me.id, 64 * CELL, 1)
+    tiler.hears({9: range(64)})
+    assert len(tiler.claims()) == 2
+
+
 def test_buckets_shrink_towards_the_end(tiler: Tiler) -> None:
     """A fourth of what is left for the slot, as soon as it is known what a pixel costs."""
     tiler.costs.note(tiler.job, tiler.rig.me.id, 64 * CELL, 64_000)
@@ -150,9 +171,8 @@ def test_buckets_shrink_towards_the_end(tiler: Tiler) -> None:
     assert areas == [64 // BUCKETS_PER_SLOT, 8]
     tiler.answered()
     for _ in range(30):
-        if len(tiler.rendered()) < len(tiler.claims()):
-            tiler.written(1_000)
-            tiler.answered()
+        tiler.written(1_000)
+        tiler.answered()
     areas = [tiler.cut.grid.pixels(claim.block).area // CELL for claim in tiler.claims() if claim.block is not None]
     assert areas == sorted(areas, reverse=True)
     assert areas[-1] == 1
@@ -245,7 +265,7 @@ def test_cells_that_failed_here_are_left_to_others_for_a_while(tiler: Tiler) -> 
 
 
 def test_what_nobody_answers_is_rendered_after_two_seconds_while_a_cell_of_it_is_needed(tiler: Tiler) -> None:
-    tiler.hears({FIRST: range(2)})
+    tiler.hears({FIRST: range(3)})
     first, *others = tiler.blocks()
     assert others == [(FIRST, block(1, 0))]
     counts = tiler.cast.result(tiler.first, tiler.head, FIRST, block=block(1, 0))
@@ -258,7 +278,7 @@ def test_what_nobody_answers_is_rendered_after_two_seconds_while_a_cell_of_it_is
 
 
 def test_a_bucket_that_is_given_up_is_withdrawn(tiler: Tiler) -> None:
-    tiler.hears({FIRST: range(2)})
+    tiler.hears({FIRST: range(1)})
     tiler.answered()
     tiler.rig.clear()
     frame = tiler.cast.result(tiler.first, tiler.head, FIRST, assembles=True)
@@ -268,7 +288,7 @@ def test_a_bucket_that_is_given_up_is_withdrawn(tiler: Tiler) -> None:
 
 
 def test_held_buckets_beat_and_are_told_with_their_cells(tiler: Tiler) -> None:
-    tiler.hears({FIRST: range(2)}, open_frames=(FIRST,))
+    tiler.hears({FIRST: range(3)}, open_frames=(FIRST,))
     tiler.answered()
     claims = tiler.mine()
     tiler.rig.clear()

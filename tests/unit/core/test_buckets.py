@@ -94,6 +94,13 @@ def test_fixed_buckets_are_single_cells_however_many_pixels_are_asked_for(cast: 
     assert buckets.next(10**9).block == block(0, 0)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("fixed", "pixels", "size"), [(False, 9 * CELL, 9), (False, 1, 1), (True, 9 * CELL, 1)])
+def test_no_bucket_is_smaller_than_a_cell_and_a_fixed_one_is_no_larger(
+    cast: Cast, fixed: bool, pixels: int, size: int
+) -> None:
+    assert of_job(cast, fixed=fixed).size(pixels) == size * CELL
+
+
 def test_the_jobs_order_is_kept(cast: Cast) -> None:
     buckets = of_job(cast, order=Order.CENTRE)
     buckets.tell([told(2)])
