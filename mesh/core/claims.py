@@ -339,9 +339,11 @@ class Claims:
 
     def _claim_assembly(self, turn: Turn, job: JobId, following: Following) -> None:
         """Claim a frame to be assembled, where this peer assembles few of the job's yet."""
-        mine = sum(mine.claim.body.job == job and mine.claim.body.assembles for mine in self.mine.values())
-        able = [task for task in following.unassembled.values() if task.task not in following.failed]
-        for task in able[: max(0, ASSEMBLIES_EACH - mine)]:
+        bodies = [mine.claim.body for mine in self.mine.values()]
+        mine = [body.task for body in bodies if body.job == job and body.assembles]
+        excluded = (*mine, *following.failed)
+        able = [task for task in following.unassembled.values() if task.task not in excluded]
+        for task in able[: max(0, ASSEMBLIES_EACH - len(mine))]:
             following.unassembled.pop(task.task)
             self._send(turn, following, [self._claim(job, task.task, task.attempt, assembles=True)])
 

@@ -195,6 +195,18 @@ def test_what_a_bucket_cost_says_how_large_the_next_one_is(tiler: Tiler) -> None
     assert areas == [4 * CELL], "of ten that would be its part, as many as take less than twenty seconds"
 
 
+def test_what_was_claimed_is_not_open_in_a_window_that_came_late(tiler: Tiler) -> None:
+    tiler.hears({FIRST: range(64)}, open_frames=(FIRST,))
+    claimed = [cell for claim in tiler.claims() for cell in tiler.ledger.parts.of(FIRST, claim.block)]
+    tiler.rig.clear()
+    for keeper in (tiler.first, tiler.first, tiler.second):
+        tiler.hears({FIRST: range(64)}, open_frames=(FIRST,), by=keeper)
+    assert tiler.claims() == []
+    first = tiler.ledger.parts.cells_of(FIRST).start
+    buckets = tiler.rig.peer.claims.following[tiler.job].buckets
+    assert list(buckets.cells[FIRST]) == [cell for cell in range(64) if first + cell not in claimed]
+
+
 def test_a_peer_that_is_told_taken_takes_the_next_one(tiler: Tiler) -> None:
     tiler.hears({FIRST: range(64)})
     claimed = set(tiler.blocks())
