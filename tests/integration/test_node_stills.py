@@ -1,11 +1,14 @@
 """Stills on real nodes: one frame in buckets by all of them, whole at the end, whoever goes meanwhile."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import trio
 
+from mesh.ground.ids import JobId
 from mesh.ports.desk import JobRow, Refused
+from mesh.wire.records import Result
 from tests.support.nodes import TestPeer, mesh_of, refuse_wrong_frames, request, unheard, until, write_scene
 
 SEALED = "sealed"
@@ -36,7 +39,36 @@ def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> Non
             each = [buckets_of(peer) for peer in (ada, ben, cyd)]
             assert all(each), "somebody rendered nothing"
             assert None not in sum(each, [])
-            assert sum(map(len, each)) == 40
+            again = Counter(sum(each, []))
+            assert len(again) == 40
+            copied = sum(tail_copies(peer) for peer in (ada, ben, cyd))
+            assert again.total() <= 40 + copied, "cells were rendered twice that nobody meant to be"
+
+    trio.run(main)
+
+
+def tail_copies(peer: TestPeer) -> int:
+    """Return how many copies of last buckets a peer has granted."""
+    assert peer.node is not None
+    return peer.node._peer.stills.tail_copies.total()  # noqa: SLF001
+
+
+def granted_part(peer: TestPeer, job: str) -> float:
+    """Return of how many of a job's buckets the claim took up a grant."""
+    assert peer.node is not None
+    ledger = peer.node._peer.ledger.jobs[JobId(bytes.fromhex(job))]  # noqa: SLF001
+    results = [entry.body.what for entry in ledger.entries.values() if isinstance(entry.body.what, Result)]
+    claims = [result.claim.body for result in results if result.block is not None]
+    return sum(claim.grant is not None for claim in claims) / len(claims)
+
+
+def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, _, _):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            job = await submit_still(ada, scene)
+            await until(ada, job, done)
+            assert granted_part(ada, job) > 0.9
 
     trio.run(main)
 
