@@ -28,7 +28,6 @@ from mesh.ports.desk import (
     Report,
     StatusAnswer,
     SubmitAnswer,
-    SubmitRequest,
     TaskRow,
     UnknownPeer,
 )
@@ -44,6 +43,7 @@ from mesh.ports.roster import (
     RevokeInviteAnswer,
     RevokeRequest,
 )
+from mesh.ports.submission import SubmitRequest
 
 ME = "a1" * 32
 OTHER = "b2" * 32
@@ -70,6 +70,8 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         running=1,
         safe=0,
         stopped=0,
+        cells=0,
+        cells_counting=0,
         delivered=0,
         copies=2,
         durable=False,
@@ -244,7 +246,9 @@ class FakeDesk:
             cloned="",
             given_up=0,
             thrown_out=self.thrown_out,
-            renders=[{"job": row["id"], "frame": 2, "slot": 0, "sample": 7} for row in self.rows.values()],
+            renders=[
+                {"job": row["id"], "frame": 2, "region": [], "slot": 0, "sample": 7} for row in self.rows.values()
+            ],
             jobs=list(self.rows.values()),
         )
         if self.on_status is not None:

@@ -62,12 +62,6 @@ MAGIC: Final = b"PICTURE\n"
 BUCKET_MAGIC: Final = b"BUCKET\n"
 PICTURE: Final = Output(format="PNG", width=64, height=36, color_mode="RGB", depth=8)
 NAMES: Final = FrameNames(prefix="frame_", digits=4, suffix=".png")
-CUTTING: Final = Cutting(
-    width=64,
-    height=36,
-    region=Region(left=0, top=0, right=64, bottom=36),
-    obstacles=(Refusal(code="whole-engine", subject="stagehand", text="it only pretends to render"),),
-)
 SCENE_NAME: Final = "scene.txt"
 MEMORY_BYTES: Final = 100 * 2**20
 _NICENESS: Final = 10
@@ -235,6 +229,14 @@ def _work(thousands: int) -> int:
     return time.thread_time_ns() - begun_ns
 
 
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
 def _refuse_half(picture: Path) -> None:
     data = picture.read_bytes()
     if data.startswith(BUCKET_MAGIC):
@@ -253,7 +255,7 @@ class FakeAssembly:
     async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
         """Take the pixels of a bucket that says that it holds them."""
         await trio.lowlevel.checkpoint()
-        data = bucket.read_bytes()
+        data = _read(bucket)
         head, _, whole = data.removeprefix(BUCKET_MAGIC).partition(b"\n")
         if head != f"{held.left} {held.top} {held.right} {held.bottom}".encode():
             raise OutputWrong(f"{bucket.name} holds {head!r}")
@@ -265,7 +267,7 @@ class FakeAssembly:
         await trio.lowlevel.checkpoint()
         assert not self._left, f"{len(self._left)} pixels were never pasted"
         assert len(self._wholes) == 1, "buckets of different pictures"
-        picture.write_bytes(next(iter(self._wholes)))
+        _write(picture, next(iter(self._wholes)))
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from mesh.core.placement import rank
 from mesh.core.tiling import next_blocks
 from mesh.ground.ids import JobId, PeerId
 from mesh.wire.grids import Block, Order, cells_of
-from mesh.wire.messages import OpenCells
+from mesh.wire.stills import OpenCells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,7 @@ Of frames that are cut it takes buckets, blocks of their open cells. Somebody ha
 takes no slot, and whoever can render it may claim it.
 """
 
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mesh.core.buckets import Buckets
 from mesh.core.contacts import Contacting
@@ -19,6 +17,7 @@ from mesh.core.costs import Costs
 from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.following import Following, overdue, whom_to_ask
+from mesh.core.hand import Hand, Mine, Stand
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -26,31 +25,30 @@ from mesh.core.notes import (
     ClaimEnded,
     ClaimLost,
     ClaimWon,
+    EpochRaised,
     HeadHeard,
     JobEnded,
     MarkHeard,
     PauseChanged,
     PeerLost,
     PeersNeeded,
+    SceneComplete,
     SlotFreed,
 )
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
-from mesh.ground.ids import Boot, JobId, PeerId, RecordId
+from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Now, later
 from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
-    UNANSWERED_MS,
     UNFIT_MS,
 )
-from mesh.wire.envelope import Signed, Signer, sign
-from mesh.wire.grids import Block
+from mesh.wire.envelope import Signed
 from mesh.wire.messages import (
     Beat,
-    ClaimSent,
     Follow,
     Heartbeat,
     Running,
@@ -59,31 +57,12 @@ from mesh.wire.messages import (
     Withdraw,
     portions,
 )
-from mesh.wire.records import Claim, next_attempt
+from mesh.wire.records import Claim
 
 _TOLD_AGAIN_TICKS = 4
 
-ASSEMBLIES_EACH = 2
-"""Frames of one job that a peer assembles at a time: one that grows, and the next one."""
-
 _SOUGHT_JOBS = 16
 """Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
-
-
-class Stand(enum.Enum):
-    """Where a claim of this peer stands."""
-
-    PENDING = "pending"
-    HELD = "held"
-
-
-@dataclass(slots=True, kw_only=True)
-class Mine:
-    """One claim of this peer."""
-
-    claim: Signed[Claim]
-    keeper: PeerId
-    stand: Stand = Stand.PENDING
 
 
 class Claims:
@@ -97,12 +76,13 @@ class Claims:
         directory: Directory,
         host: HostFacts,
         *,
-        signer: Signer,
-        boot: Boot,
+        hand: Hand,
+        costs: Costs,
+        followings: dict[JobId, Following],
+        claim_cut: Callable[[Turn, JobId, Following], None],
         scene_complete: Callable[[JobId], bool],
         progress: Callable[[RecordId], int],
-        in_hand: Callable[[], int],
-        costs: Costs,
+        coordinator: Callable[[JobId, Now], PeerId | None],
         decides: Callable[[JobId, Now], bool],
     ) -> None:
         self._ledger = ledger
@@ -110,20 +90,20 @@ class Claims:
         self._contacting = contacting
         self._directory = directory
         self._host = host
-        self._signer = signer
-        self._boot = boot
+        self._hand = hand
+        self._claim_cut = claim_cut
+        """Claims of frames that are cut."""
         self._scene_complete = scene_complete
         self._progress = progress
-        self._in_hand = in_hand
         self._costs = costs
+        self._coordinator = coordinator
         self._decides = decides
         """Whether this peer, as a keeper, decides claims of a job now."""
-        self._number = 0
         self._sought = 0
         """Jobs without a keeper that answers, whose keepers were asked for in this turn."""
         self._given_ms: dict[JobId, int] = {}
-        self.mine: dict[RecordId, Mine] = {}
-        self.following: dict[JobId, Following] = {}
+        self.mine = hand.mine
+        self.following = followings
 
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
@@ -149,7 +129,7 @@ class Claims:
         """Learn what can be claimed."""
         following = self.following.get(message.job)
         ledger = self._ledger.get(message.job)
-        closest = self._keepers.of(message.job, turn.now)
+        closest = self._keepers_of(message.job, turn.now)
         if following is None or ledger is None or peer not in closest:
             return
         before = following.keeper
@@ -159,11 +139,25 @@ class Claims:
         following.keeper = peer
         following.heard_at = turn.now.instant
         following.learn(message, ledger)
-        for mine in self.mine.values():
-            body = mine.claim.body
-            if body.job == message.job and body.block is not None:
-                following.buckets.take(body.task, body.block)
+        for claim in self._hand.of(message.job):
+            if claim.block is not None:
+                following.buckets.take(claim.task, claim.block)
         self.claim_more(turn)
+
+    def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
+        """Claim; where buckets are granted say first that this host is there."""
+        following, ledger = self.following.get(note.job), self._ledger.get(note.job)
+        if following is not None and ledger is not None and ledger.parts.cut is not None:
+            following.asked.clear()
+            self._follow(turn, ledger)
+        self.claim_more(turn)
+
+    def on_epoch_raised(self, turn: Turn, note: EpochRaised) -> None:
+        """Turn to whoever coordinates now."""
+        following, ledger = self.following.get(note.job), self._ledger.get(note.job)
+        if following is not None and ledger is not None:
+            following.asked.clear()
+            self._follow(turn, ledger)
 
     def on_peer_lost(self, turn: Turn, note: PeerLost) -> None:
         """Ask another keeper at once where it was this one that told what can be claimed."""
@@ -297,17 +291,16 @@ class Claims:
             if turn.now.instant - failed_at >= FAILED_HERE_MS:
                 following.failed.pop(failed)
         self._claim_frames(turn, job, following)
-        self._claim_buckets(turn, job, following)
-        self._claim_assembly(turn, job, following)
+        self._claim_cut(turn, job, following)
 
     def _claim_frames(self, turn: Turn, job: JobId, following: Following) -> None:
         """Claim frames to be rendered whole."""
-        assert following.told is not None
+        assert following.told is not None and following.keeper is not None
         if not following.window:
             return
-        told, slots = following.told, self._host.slots
-        in_hand, everybody = self._all_in_hand(), self._everybody(job, told)
-        excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
+        told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
+        everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+        excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
         unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
         if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
@@ -316,67 +309,7 @@ class Claims:
         chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
         for task in chosen:
             following.window.pop(task.task)
-        self._send(turn, following, [self._claim(job, task.task, task.attempt) for task in chosen])
-
-    def _claim_buckets(self, turn: Turn, job: JobId, following: Following) -> None:
-        """Claim buckets, one for each slot and one ahead of it, so that no slot waits between two."""
-        assert following.told is not None
-        buckets, claims = following.buckets, list[Claim]()
-        everybody, slots = self._everybody(job, following.told), self._host.slots
-        while buckets.cells:
-            remaining = buckets.pixels
-            pixels = self._costs.bucket_pixels(job, self._directory.me, remaining, everybody)
-            in_hand = self._all_in_hand() + len(claims)
-            ahead = slots if remaining > buckets.size(pixels) * everybody else 0
-            if in_hand >= slots + ahead:
-                break
-            chosen = buckets.own(job, self._directory.me, pixels, following.failed, everybody)
-            if chosen is None:
-                break
-            buckets.take(chosen.frame, chosen.block)
-            claims.append(self._claim(job, chosen.frame, chosen.attempt, block=chosen.block))
-        self._send(turn, following, claims)
-
-    def _claim_assembly(self, turn: Turn, job: JobId, following: Following) -> None:
-        """Claim a frame to be assembled, where this peer assembles few of the job's yet."""
-        bodies = [mine.claim.body for mine in self.mine.values()]
-        mine = [body.task for body in bodies if body.job == job and body.assembles]
-        excluded = (*mine, *following.failed)
-        able = [task for task in following.unassembled.values() if task.task not in excluded]
-        for task in able[: max(0, ASSEMBLIES_EACH - len(mine))]:
-            following.unassembled.pop(task.task)
-            self._send(turn, following, [self._claim(job, task.task, task.attempt, assembles=True)])
-
-    def _all_in_hand(self) -> int:
-        """Return how many claims want a slot, answered or not."""
-        pending = (mine for mine in self.mine.values() if mine.stand is Stand.PENDING)
-        return self._in_hand() + sum(not mine.claim.body.assembles for mine in pending)
-
-    def _everybody(self, job: JobId, told: Window) -> int:
-        return max(told.slots, self._host.slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
-
-    def _claim(
-        self, job: JobId, task: int, attempt: int, *, block: Block | None = None, assembles: bool = False
-    ) -> Claim:
-        self._number += 1
-        return Claim(
-            job=job,
-            task=task,
-            attempt=next_attempt(attempt),
-            boot=self._boot,
-            number=self._number,
-            block=block,
-            assembles=assembles,
-        )
-
-    def _send(self, turn: Turn, following: Following, bodies: list[Claim]) -> None:
-        assert following.keeper is not None
-        claims = [sign(body, self._signer) for body in bodies]
-        for claim in claims:
-            self.mine[claim.id] = Mine(claim=claim, keeper=following.keeper)
-            turn.wake(Unanswered(claim=claim.id), UNANSWERED_MS)
-        for portion in portions(ClaimSent, "claims", claims):
-            turn.send(following.keeper, ClaimSent(claims=portion))
+        self._hand.send(turn, following.keeper, [self._hand.claim(job, task.task, task.attempt) for task in chosen])
 
     def _won(self, turn: Turn, mine: Mine) -> None:
         if mine.stand is Stand.PENDING:
@@ -409,7 +342,7 @@ class Claims:
             following.claims_from = later(turn.now.instant, FIRST_CLAIMS_MS)
             following.waits_until = later(turn.now.instant, CLOSEST_KEEPER_MS)
             turn.wake(FirstClaims(job=ledger.id), FIRST_CLAIMS_MS)
-        keepers = self._keepers.of(ledger.id, turn.now)
+        keepers = self._keepers_of(ledger.id, turn.now)
         if following.keeper is not None and following.keeper not in keepers:
             following.keeper = None
             following.forget()
@@ -422,8 +355,17 @@ class Claims:
             turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
         if wanted is not None:
             following.asked[wanted] = turn.now.instant
-            slots = self._host.slots if self._host.pause is None else 0
-            turn.send(wanted, Follow(job=ledger.id, slots=slots))
+            turn.send(wanted, Follow(job=ledger.id, slots=self._offered(ledger)))
+
+    def _offered(self, ledger: JobLedger) -> int:
+        """Return how many slots a keeper may count on; nobody is granted buckets of a scene that is not here yet."""
+        ready = ledger.parts.cut is None or self._scene_complete(ledger.id)
+        return self._host.slots if self._host.pause is None and ready else 0
+
+    def _keepers_of(self, job: JobId, now: Now) -> list[PeerId]:
+        """Return a job's keepers, closest first, after the one that coordinates its stills."""
+        keepers, first = self._keepers.of(job, now), self._coordinator(job, now)
+        return [first, *(peer for peer in keepers if peer != first)] if first in keepers else keepers
 
     def _deciding(self, turn: Turn, job: JobId, keepers: list[PeerId]) -> list[PeerId]:
         """Leave this peer out of a job's keepers where it knows that it decides nothing yet, as after a restart."""
@@ -437,7 +379,7 @@ class Claims:
             if mine.stand is Stand.HELD:
                 held.setdefault(mine.claim.body.job, []).append(mine)
         for job, claims in held.items():
-            keepers = self._keepers.of(job, turn.now)
+            keepers = self._keepers_of(job, turn.now)
             if not keepers:
                 continue
             following = self.following.get(job)

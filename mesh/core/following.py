@@ -39,6 +39,9 @@ class Following:
     failed: dict[int, Instant] = field(default_factory=dict)
     """When this peer failed a task, so that others may try it first."""
 
+    waits_for_grant: bool = False
+    """Whether a timer will see whether this peer has to claim buckets by itself."""
+
     @property
     def has_something(self) -> bool:
         """Whether anything is open, as far as was told."""

@@ -10,10 +10,10 @@ else has. It is a lease of all its cells, whole or not at all.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from mesh.core.directory import Directory
+from mesh.core.dockets import Docket, Lease, Pending, lease_of, lease_told
 from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -22,10 +22,9 @@ from mesh.core.notes import CellsChanged, JobEnded, MarkHeard, PeerDead, TaskCha
 from mesh.core.placement import rank
 from mesh.core.timers import SettleEnds
 from mesh.core.turn import Turn
-from mesh.ground.ids import JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, Now, later
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import Now, later
 from mesh.ground.limits import (
-    HEARTBEAT_MS,
     LEASE_MS,
     RESTARTED_KEEPER_MS,
     RUN_MOST,
@@ -36,66 +35,16 @@ from mesh.ground.limits import (
     STALLED_UNKNOWN_MS,
 )
 from mesh.wire.envelope import Signed
-from mesh.wire.grids import Block
 from mesh.wire.members import Role
 from mesh.wire.messages import ClaimSent, Heartbeat, LeaseHeard, LeasesHeard, Running, Verdict, Withdraw
 from mesh.wire.records import Claim, Entry, Failed
 
 _LEASES_PER_MESSAGE = 512
-_STALLED_KEPT = 256
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
 """What a slot has in hand and claims ahead, and as much again whose results are on their way."""
 
 _STRANGERS_SLOTS = 4
 """Slots of peers that this keeper never met, all together, that other keepers may hear of."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Lease:
-    """What somebody renders by one claim, as far as this keeper hears."""
-
-    claim: RecordId
-    holder: PeerId
-    task: int
-    """The frame."""
-    block: Block | None
-    tasks: tuple[int, ...]
-    """All that it covers: the frame, or the cells of the block."""
-    attempt: int
-    assembles: bool = False
-    heard_at: Instant
-    """When it was last heard that the holder works on it, by whatever way."""
-    direct_at: Instant | None
-    """When the holder itself was last heard; None: other keepers only."""
-    told_at: Instant | None = None
-    """When the other keepers were last told: each time that the holder is heard is told once, or keepers would keep a
-    lease alive by telling each other."""
-    progress: int = 0
-    progressed_at: Instant
-
-
-@dataclass(slots=True, kw_only=True)
-class Pending:
-    """Claims of one task that wait for the verdict."""
-
-    claims: list[Signed[Claim]]
-    until: Instant
-
-
-@dataclass(slots=True)
-class Docket:
-    """What this keeper knows of one job's claims."""
-
-    ready_at: Instant
-    """Before that it decides nothing: it may not have heard of leases that live."""
-    leases: dict[int, Lease] = field(default_factory=dict)
-    """By each task that one covers."""
-    pending: dict[int, Pending] = field(default_factory=dict)
-    by_claim: dict[RecordId, Lease] = field(default_factory=dict)
-    attempts: dict[int, int] = field(default_factory=dict)
-    """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
-    stalled: dict[RecordId, None] = field(default_factory=dict)
-    """Claims whose leases ended for want of progress: their heartbeats count no more."""
 
 
 class Leases:
@@ -113,15 +62,10 @@ class Leases:
         docket = self.dockets.get(job)
         return docket is not None and docket.ready_at <= now.instant and self._keepers.acting(job, now)
 
-    def leases(self, job: JobId) -> Collection[Lease]:
-        """Return all leases of a job that live, as far as this peer hears."""
-        docket = self.dockets.get(job)
-        return docket.by_claim.values() if docket is not None else ()
-
     def taken(self, job: JobId, task: int) -> bool:
-        """Whether the task has a lease, or claims that wait for the verdict."""
+        """Whether the task has a lease or a grant, or claims that wait for the verdict."""
         docket = self.dockets.get(job)
-        return docket is not None and (task in docket.leases or task in docket.pending)
+        return docket is not None and docket.taken(task)
 
     def attempt(self, job: JobId, task: int) -> int:
         """Return the highest attempt that claims of the task have named."""
@@ -169,8 +113,7 @@ class Leases:
             able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
             best = min(able, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
         if best is not None:
-            granted = self._grant(turn, docket, best, (timer.task,))
-            self._tell_keepers(turn, ledger, [granted])
+            self._begin(turn, ledger, docket, best)
         for claim in claims:
             yours = claim == best or (lease is not None and lease.claim == claim.id)
             turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
@@ -182,11 +125,11 @@ class Leases:
         if docket is None:
             return
         withdrawn = dict.fromkeys(message.claims)
-        changed = False
+        changed = docket.give_back(peer, withdrawn, turn.now.instant)
         for claim in withdrawn:
             lease = docket.by_claim.get(claim)
             if lease is not None and lease.holder == peer:
-                _end(docket, lease)
+                docket.end(lease)
                 changed = True
         for task, pending in list(docket.pending.items()):
             pending.claims = [claim for claim in pending.claims if claim.id not in withdrawn or claim.author != peer]
@@ -204,7 +147,7 @@ class Leases:
         for beat in message.beats:
             lease = docket.by_claim.get(beat.claim)
             if lease is not None and lease.holder == peer:
-                _hear(lease, turn, beat.progress, direct=True)
+                lease.hear(turn.now.instant, beat.progress, direct=True)
 
     def on_running(self, turn: Turn, peer: PeerId, message: Running) -> None:
         """Learn of claims that somebody works on; a task that another renders keeps its lease."""
@@ -220,9 +163,9 @@ class Leases:
                 continue
             lease = docket.by_claim.get(claim.id)
             if lease is not None:
-                _hear(lease, turn, lease.progress, direct=True)
+                lease.hear(turn.now.instant, lease.progress, direct=True)
             elif docket.leases.keys().isdisjoint(tasks) and self._may_hold_more(docket, peer):
-                self._grant(turn, docket, claim, tasks)
+                docket.begin(lease_of(claim, tasks, turn.now.instant))
                 turn.tell(WindowChanged(job=ledger.id))
 
     def on_leases_heard(self, turn: Turn, peer: PeerId, message: LeasesHeard) -> None:
@@ -238,24 +181,11 @@ class Leases:
                 continue
             lease = docket.by_claim.get(heard.claim)
             if lease is not None:
-                _hear(lease, turn, heard.progress, direct=False)
+                lease.hear(turn.now.instant, heard.progress, direct=False)
                 continue
             free = docket.leases.keys().isdisjoint(tasks) and any(map(ledger.is_open, tasks))
             if free and self._may_be(held, heard.holder):
-                told = Lease(
-                    claim=heard.claim,
-                    holder=heard.holder,
-                    task=heard.task,
-                    block=heard.block,
-                    tasks=tasks,
-                    attempt=heard.attempt,
-                    assembles=heard.assembles,
-                    heard_at=Instant(turn.now.instant - HEARTBEAT_MS),
-                    direct_at=None,
-                    progress=heard.progress,
-                    progressed_at=turn.now.instant,
-                )
-                _begin(docket, told)
+                docket.begin(lease_told(heard, tasks, turn.now.instant))
                 held[self._whose(heard.holder)] += 1
                 changed = True
         if changed:
@@ -267,16 +197,15 @@ class Leases:
             ledger = self._ledger.get(job)
             if ledger is None:
                 continue
-            before, patience_ms = len(docket.by_claim), _patience_ms(ledger)
+            changed, patience_ms = docket.expire(turn.now.instant), _patience_ms(ledger)
             for lease in list(docket.by_claim.values()):
                 if turn.now.instant - lease.heard_at > LEASE_MS:
-                    _end(docket, lease)
+                    docket.end(lease)
+                    changed = True
                 elif turn.now.instant - lease.progressed_at > patience_ms:
-                    docket.stalled[lease.claim] = None
-                    while len(docket.stalled) > _STALLED_KEPT:
-                        docket.stalled.pop(next(iter(docket.stalled)))
-                    _end(docket, lease)
-            if len(docket.by_claim) < before:
+                    docket.stall(lease)
+                    changed = True
+            if changed:
                 turn.tell(WindowChanged(job=job))
             self._tell_keepers(turn, ledger, docket.by_claim.values())
 
@@ -285,7 +214,7 @@ class Leases:
         for job, docket in self.dockets.items():
             orphaned = [lease for lease in docket.by_claim.values() if lease.holder == note.peer]
             for lease in orphaned:
-                _end(docket, lease)
+                docket.end(lease)
             if orphaned:
                 turn.tell(WindowChanged(job=job))
 
@@ -317,7 +246,7 @@ class Leases:
         needless = not any(ledger.task(each).state is not TaskFold.COUNTS for each in lease.tasks)
         unneeded = lease.block is not None and not ledger.is_open(lease.task)
         if needless or unneeded or _holder_failed(ledger, lease, task):
-            _end(docket, lease)
+            docket.end(lease)
 
     def on_slept(self, turn: Turn) -> None:
         """After a gap every lease here is a memory; wait as after a start."""
@@ -357,12 +286,16 @@ class Leases:
 
     def _consider_bucket(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
         tasks = _tasks(ledger, claim)
-        free = docket.leases.keys().isdisjoint(tasks) and all(map(ledger.is_open, tasks))
-        yours = free and self._may_hold_more(docket, claim.author)
+        granted = docket.take_up(claim, tasks)
+        if granted is not None and granted.copy:
+            yours = any(map(ledger.is_open, tasks))
+        else:
+            yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
+        yours = yours and self._may_hold_more(docket, claim.author)
         if yours:
-            self._tell_keepers(turn, ledger, [self._grant(turn, docket, claim, tasks)])
+            self._begin(turn, ledger, docket, claim)
         turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
-        if yours:
+        if yours or granted is not None:
             turn.tell(WindowChanged(job=ledger.id))
 
     def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
@@ -391,27 +324,16 @@ class Leases:
             return SETTLE_LEAST_MS
         return min(SETTLE_MOST_MS, max(SETTLE_LEAST_MS, 2 * measured))
 
-    def _grant(self, turn: Turn, docket: Docket, claim: Signed[Claim], tasks: tuple[int, ...]) -> Lease:
-        lease = Lease(
-            claim=claim.id,
-            holder=claim.author,
-            task=claim.body.task,
-            block=claim.body.block,
-            tasks=tasks,
-            attempt=claim.body.attempt,
-            assembles=claim.body.assembles,
-            heard_at=turn.now.instant,
-            direct_at=turn.now.instant,
-            progressed_at=turn.now.instant,
-        )
-        _begin(docket, lease)
-        return lease
+    def _begin(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
+        lease = lease_of(claim, _tasks(ledger, claim), turn.now.instant)
+        docket.begin(lease)
+        self._tell_keepers(turn, ledger, [lease])
 
     def _tell_keepers(self, turn: Turn, ledger: JobLedger, leases: Iterable[Lease]) -> None:
         heard: list[LeaseHeard] = []
         for lease in leases:
             if lease.direct_at is not None and (lease.told_at is None or lease.direct_at > lease.told_at):
-                heard.append(_heard(lease))
+                heard.append(lease.told())
                 lease.told_at = turn.now.instant
         if not heard:
             return
@@ -432,41 +354,6 @@ class Leases:
 
 def _tasks(ledger: JobLedger, claim: Signed[Claim]) -> tuple[int, ...]:
     return ledger.parts.of(claim.body.task, claim.body.block)
-
-
-def _begin(docket: Docket, lease: Lease) -> None:
-    docket.by_claim[lease.claim] = lease
-    for task in lease.tasks:
-        docket.leases[task] = lease
-        docket.attempts[task] = max(lease.attempt, docket.attempts.get(task, 0))
-
-
-def _end(docket: Docket, lease: Lease) -> None:
-    docket.by_claim.pop(lease.claim, None)
-    for task in lease.tasks:
-        docket.leases.pop(task, None)
-
-
-def _heard(lease: Lease) -> LeaseHeard:
-    return LeaseHeard(
-        claim=lease.claim,
-        holder=lease.holder,
-        task=lease.task,
-        attempt=lease.attempt,
-        progress=lease.progress,
-        block=lease.block,
-        assembles=lease.assembles,
-    )
-
-
-def _hear(lease: Lease, turn: Turn, progress: int, *, direct: bool) -> None:
-    if direct:
-        lease.heard_at = lease.direct_at = turn.now.instant
-    else:  # who tells it heard it up to a heartbeat ago
-        lease.heard_at = max(lease.heard_at, Instant(turn.now.instant - HEARTBEAT_MS))
-    if progress > lease.progress:
-        lease.progress = progress
-        lease.progressed_at = turn.now.instant
 
 
 def _patience_ms(ledger: JobLedger) -> int:

@@ -172,6 +172,20 @@ class WindowChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerCame:
+    """Somebody wants news of a job that is rendered in buckets, with other slots than before."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRaised:
+    """Another peer than before coordinates a job's stills, or the same one anew."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimWon:
     """A claim of this peer is its lease now."""
 
@@ -272,6 +286,8 @@ Note: TypeAlias = (
     | JobEnded
     | JobForgotten
     | WindowChanged
+    | FollowerCame
+    | EpochRaised
     | ClaimWon
     | ClaimLost
     | SlotFreed

@@ -16,6 +16,7 @@ from mesh.core.assembling import Assembling
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
+from mesh.core.bucketing import Bucketing
 from mesh.core.catalogue import Catalogue
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting
@@ -24,6 +25,9 @@ from mesh.core.delivery import Delivery
 from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory
 from mesh.core.effects import Effect
+from mesh.core.election import Election
+from mesh.core.following import Following
+from mesh.core.hand import Hand
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
@@ -42,6 +46,7 @@ from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
 from mesh.core.status import HelperView, JobView, MeshView, TaskView
+from mesh.core.stills import Stills
 from mesh.core.stopping import Stopping
 from mesh.core.swarm import Swarm
 from mesh.core.sync import Sync
@@ -134,7 +139,8 @@ class Peer:
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer, self.dht.table.answering)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
-        self.windows = Windows(self.ledger, self.keepers, self.leases)
+        self.election = Election(self.ledger, self.keepers, self.directory, signer, ready=self.leases.ready)
+        self.windows = Windows(self.ledger, self.keepers, self.leases, self.election.epoch)
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
         self.slots = Slots(self.ledger, self.host, self.ops)
@@ -145,24 +151,49 @@ class Peer:
         self.seals = Seals(
             self.ledger, self.members, self.keepers, self.holding, self.delivery, swarm=self.swarm, ops=self.ops, me=me
         )
+        self._build_for_claims()
+        self.outcomes = Outcomes(
+            self.slots, self.assembling, self.claims, self.swarm, scenes=self.scenes, holding=self.holding
+        )
+        self._build_for_people()
+
+    def _build_for_claims(self) -> None:
+        hand, costs = Hand(self._me.signer, self._me.boot, self.slots.wanting_slots), Costs()
+        followings: dict[JobId, Following] = {}
+        self.stills = Stills(
+            self.ledger,
+            self.election,
+            self.leases,
+            self.windows,
+            self.directory,
+            costs=costs,
+            signer=self._me.signer,
+        )
+        self.bucketing = Bucketing(
+            self.ledger,
+            self.directory,
+            self.host,
+            hand,
+            costs,
+            followings=followings,
+            running=self.slots.in_hand,
+            scene_complete=self.scenes.complete,
+        )
         self.claims = Claims(
             self.ledger,
             self.keepers,
             self.contacting,
             self.directory,
             self.host,
-            signer=signer,
-            boot=self._me.boot,
+            hand=hand,
+            costs=costs,
+            followings=followings,
+            claim_cut=self.bucketing.claim_from,
             scene_complete=self.scenes.complete,
             progress=self._progress_of,
-            in_hand=self.slots.wanting_slots,
-            costs=Costs(),
+            coordinator=self.election.coordinator,
             decides=self.leases.ready,
         )
-        self.outcomes = Outcomes(
-            self.slots, self.assembling, self.claims, self.swarm, scenes=self.scenes, holding=self.holding
-        )
-        self._build_for_people()
 
     def _build_for_people(self) -> None:
         self.jobs = Jobs(
@@ -314,6 +345,10 @@ class Peer:
             self.members.take(turn, chain)
         self.contacting.on_hello(turn, peer, hello)
 
+    def on_window(self, turn: Turn, peer: PeerId, window: ms.Window) -> None:
+        self.election.on_window(turn, peer, window)
+        self.claims.on_window(turn, peer, window)
+
     def on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
         self.windows.safe[note.job] = self.holding.safe_count(note.job)
         self.seals.on_tasks_safe(turn, note)
@@ -322,6 +357,7 @@ class Peer:
         self.contacting.on_slept(turn)
         self.probing.on_slept(turn)
         self.leases.on_slept(turn)
+        self.election.on_slept(turn)
         self.windows.on_slept()
         self.slots.on_slept(turn)
         self.claims.on_slept(turn)
@@ -336,7 +372,7 @@ class Peer:
     def on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
-        jobs = (self.keepers, self.sync, self.leases, self.windows, self.claims)
+        jobs = (self.keepers, self.sync, self.leases, self.election, self.windows, self.stills, self.claims)
         for machine in (
             *peers,
             *jobs,

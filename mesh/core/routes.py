@@ -14,6 +14,7 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import PeerId
 from mesh.wire import messages as ms
 from mesh.wire.dials import DialledBack, DialMe, Parting
+from mesh.wire.stills import Grants, Leading
 
 if TYPE_CHECKING:
     from mesh.core.peer import Peer
@@ -75,13 +76,15 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
         **peer.meshset.routes(),
         ms.KeepAsk: peer.keepers.on_keep_ask,
         ms.Follow: peer.windows.on_follow,
-        ms.Window: peer.claims.on_window,
+        ms.Window: peer.on_window,
         ms.ClaimSent: peer.leases.on_claim_sent,
         ms.Verdict: peer.claims.on_verdict,
         ms.Withdraw: peer.leases.on_withdraw,
         ms.Heartbeat: peer.leases.on_heartbeat,
         ms.Running: peer.leases.on_running,
         ms.LeasesHeard: peer.leases.on_leases_heard,
+        Leading: peer.election.on_leading,
+        Grants: peer.bucketing.on_grants,
         ms.LedgerDigest: peer.sync.on_ledger_digest,
         ms.StreamDigests: peer.sync.on_stream_digests,
         ms.StreamIds: peer.sync.on_stream_ids,
@@ -125,7 +128,12 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.probing.on_peer_lost,
         ),
         nt.PeerGone: (peer.contacting.on_peer_gone, peer.dht.on_peer_gone),
-        nt.PeerDead: (peer.leases.on_peer_dead, peer.keepers.on_peer_dead, peer.dht.on_peer_gone),
+        nt.PeerDead: (
+            peer.leases.on_peer_dead,
+            peer.keepers.on_peer_dead,
+            peer.election.on_peer_dead,
+            peer.dht.on_peer_gone,
+        ),
         nt.Barred: (peer.contacting.on_barred,),
         nt.ShutOut: (lambda turn, _note: peer.slots.on_stop_asked(turn, now=True),),
         nt.JobStruck: (peer.holding.on_job_struck, peer.delivery.on_job_struck),
@@ -156,7 +164,12 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.holding.on_mark_heard,
             peer.claims.on_mark_heard,
         ),
-        nt.EntryAdded: (peer.meshset.on_entry_added, peer.holding.on_entry_added, peer.seals.on_entry_added),
+        nt.EntryAdded: (
+            peer.meshset.on_entry_added,
+            peer.stills.on_entry_added,
+            peer.holding.on_entry_added,
+            peer.seals.on_entry_added,
+        ),
         nt.TaskChanged: (
             peer.leases.on_task_changed,
             peer.slots.on_task_changed,
@@ -172,6 +185,8 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.JobEnded: (
             peer.windows.on_job_ended,
             peer.leases.on_job_ended,
+            peer.election.on_job_ended,
+            peer.stills.on_job_ended,
             peer.slots.on_job_ended,
             peer.assembling.on_job_ended,
             peer.claims.on_job_ended,
@@ -180,7 +195,13 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.delivery.on_job_ended,
         ),
         nt.JobForgotten: (peer.keepers.on_job_forgotten, peer.meshset.on_job_forgotten),
-        nt.WindowChanged: (peer.windows.on_window_changed,),
+        nt.WindowChanged: (
+            peer.election.on_window_changed,
+            peer.windows.on_window_changed,
+            peer.stills.on_window_changed,
+        ),
+        nt.FollowerCame: (peer.stills.on_follower_came,),
+        nt.EpochRaised: (peer.stills.on_epoch_raised, peer.claims.on_epoch_raised),
         nt.ClaimWon: (peer.slots.on_claim_won, peer.assembling.on_claim_won),
         nt.ClaimLost: (peer.slots.on_claim_lost, peer.assembling.on_claim_lost),
         nt.SlotFreed: (peer.claims.on_slot_freed,),
@@ -188,7 +209,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.SceneComplete: (
             peer.holding.on_scene_complete,
             peer.scenes.on_scene_complete,
-            lambda turn, _note: peer.claims.claim_more(turn),
+            peer.claims.on_scene_complete,
         ),
         nt.BlobComplete: (
             peer.scenes.on_blob_complete,
@@ -211,6 +232,8 @@ def of_timers(peer: "Peer") -> dict[type, Route]:
         tm.SettleEnds: peer.leases.on_settle_ends,
         tm.FirstClaims: peer.claims.on_first_claims,
         tm.Unanswered: peer.claims.on_unanswered,
+        tm.ElectionDue: peer.election.on_election_due,
+        tm.GrantLate: peer.bucketing.on_grant_late,
         tm.WindowDue: peer.windows.on_window_due,
         tm.Redial: peer.contacting.on_redial,
         tm.KnockAgain: peer.contacting.on_knock_again,

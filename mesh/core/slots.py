@@ -26,6 +26,7 @@ from mesh.core.ops import Ops
 from mesh.core.results import failed, lacks, publish, rendered
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, RecordId
+from mesh.ground.instants import Instant
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Claim
 
@@ -37,6 +38,7 @@ class InHand:
     claim: Signed[Claim]
     op: int
     slot: int
+    started_at: Instant
     begun: int
     """How far this host's renders had got together when this one began."""
     progress: int = 0
@@ -230,7 +232,13 @@ class Slots:
             if ledger is None or not ledger.needs(claim.body.task, claim.body.block):
                 turn.tell(ClaimEnded(claim=claim, gave_up=True))
                 continue
-            task = InHand(claim=claim, op=self._ops.next(), slot=self._free_slot(), begun=self._steps)
+            task = InHand(
+                claim=claim,
+                op=self._ops.next(),
+                slot=self._free_slot(),
+                started_at=turn.now.instant,
+                begun=self._steps,
+            )
             self._by_op[task.op] = task
             frame, block = claim.body.task, claim.body.block
             turn.do(StartRender(op=task.op, slot=task.slot, job=ledger.head.job, task=frame, block=block))

@@ -5,12 +5,13 @@ from collections import Counter
 from mesh.core.claims import Claims
 from mesh.core.delivery import Delivery, Order
 from mesh.core.directory import Directory
+from mesh.core.dockets import Docket
 from mesh.core.fold import TaskFold, result_of
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
-from mesh.core.leases import Docket, Leases
+from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.probing import Probing

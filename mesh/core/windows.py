@@ -5,21 +5,24 @@ is a few times as long as the job has slots, so that peers who choose from it by
 frames that are rendered in buckets it tells the open cells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from mesh.core.dockets import Docket
 from mesh.core.keepers import Keepers
-from mesh.core.leases import Docket, Leases
+from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import JobEnded, PeerLost, WindowChanged
+from mesh.core.notes import FollowerCame, JobEnded, PeerLost, WindowChanged
 from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FOLLOWED_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.wire.envelope import Signed
 from mesh.wire.grids import bits_of
-from mesh.wire.messages import MAX_CUT_FRAMES, Follow, OpenCells, OpenTask, Window
+from mesh.wire.messages import Follow, OpenTask, Window
+from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, OpenCells
 
 _FOLLOWERS = 1_000
 """Peers that one job uses at most."""
@@ -39,10 +42,13 @@ class Audience:
 class Windows:
     """Tell followers of the jobs that this peer arbitrates."""
 
-    def __init__(self, ledger: Ledger, keepers: Keepers, leases: Leases) -> None:
+    def __init__(
+        self, ledger: Ledger, keepers: Keepers, leases: Leases, epoch: Callable[[JobId], Signed[Epoch] | None]
+    ) -> None:
         self._ledger = ledger
         self._keepers = keepers
         self._leases = leases
+        self._epoch = epoch
         self._audiences: dict[JobId, Audience] = {}
         self.safe: dict[JobId, int] = {}
         """Tasks known safe, counted by whoever knows holds."""
@@ -59,6 +65,8 @@ class Windows:
         if before is None and len(audience.followers) >= _FOLLOWERS:
             return
         audience.followers[peer] = (message.slots, later(turn.now.instant, FOLLOWED_MS))
+        if ledger.parts.cut is not None and (before is None or before[0] != message.slots):
+            turn.tell(FollowerCame(job=message.job))
         if self._leases.ready(ledger.id, turn.now) or ledger.ended:
             turn.send(peer, self.window(ledger))
 
@@ -113,6 +121,11 @@ class Windows:
         for audience in self._audiences.values():
             audience.told_at = None
 
+    def followers(self, job: JobId) -> dict[PeerId, int]:
+        """Return who follows the job here with slots, and with how many."""
+        audience = self._audiences.get(job)
+        return {peer: slots for peer, (slots, _) in audience.followers.items() if slots} if audience else {}
+
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
         audience = self._audiences.get(job)
@@ -142,9 +155,14 @@ class Windows:
             safe=self.safe.get(ledger.id, 0),
             median_ms=ledger.median_ms,
             ended=ledger.ended,
-            cells=tuple(islice(self._cells(ledger), MAX_CUT_FRAMES)),
+            cells=self.open_cells(ledger),
             cells_counting=ledger.cells_counting,
+            epoch=self._epoch(ledger.id),
         )
+
+    def open_cells(self, ledger: JobLedger) -> tuple[OpenCells, ...]:
+        """Return which cells can be claimed, of the next few frames that are rendered in buckets."""
+        return tuple(islice(self._cells(ledger), MAX_CUT_FRAMES))
 
     def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
         """Yield what is open of each frame that is rendered in buckets."""

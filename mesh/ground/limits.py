@@ -63,6 +63,18 @@ BUCKET_MOST_MS = 20 * SECOND_MS
 BUCKETS_PER_SLOT = 4
 """A bucket is a fourth of what is left for its slot, so that buckets shrink towards the end."""
 
+GRANT_MS = 2 * SECOND_MS
+"""A grant that nobody claimed for so long goes to another."""
+
+SELF_CLAIM_MS = SECOND_MS
+"""A slot without a grant claims by itself so long before its work ends, or half the time that it takes."""
+
+TAIL_COPIES_MOST = 4
+"""Copies of the last buckets of a job, for each of its peers."""
+
+TAIL_GAIN_PERCENT = 30
+"""A copy must end so much sooner than what it copies: costs are estimates."""
+
 FIRST_BUCKET_PIXELS = 128 * 128
 """Of a still's first buckets, before it is known what a pixel costs."""
 

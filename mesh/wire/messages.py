@@ -17,10 +17,11 @@ from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
 from mesh.wire.gossip import Chains, Offer, SetDigests, SetKeys, Want
-from mesh.wire.grids import MAX_CELLS, Block
+from mesh.wire.grids import Block
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
 from mesh.wire.revocations import Notice
+from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, Grants, Leading, OpenCells
 
 T = TypeVar("T")
 
@@ -31,9 +32,6 @@ Port: TypeAlias = addresses.Port
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_BITS_BYTES = 16 * 1024
-
-MAX_CUT_FRAMES = 4
-"""Frames whose cells one window tells: the next one's are started while the last ones of a frame render."""
 
 MAX_CARRIED_BYTES = 1_100
 """As much as one datagram holds."""
@@ -143,17 +141,6 @@ class OpenTask:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OpenCells:
-    """The cells of a frame that can be claimed: one bit each, the lowest bit of the first byte first."""
-
-    task: Task
-    """The frame."""
-    attempt: Annotated[int, Between(0, 2**31)]
-    """The highest attempt heard of for any of them (0: none)."""
-    bits: Annotated[bytes, AtMost(MAX_CELLS // 8)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The next open tasks in the job's order, and how far the job is; a keeper to its followers."""
 
@@ -176,6 +163,7 @@ class Window:
     cells: Annotated[tuple[OpenCells, ...], AtMost(MAX_CUT_FRAMES)] = ()
     """Of the next frames that are rendered in buckets; such frames among the open ones wait for who assembles them."""
     cells_counting: Count = 0
+    epoch: Signed[Epoch] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,10 +268,7 @@ class StreamDigest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamDigests:
-    """All streams that the sender has of the job; answers a digest that differs.
-
-    `asked`: the receiver answers with its own.
-    """
+    """All streams that the sender has of the job, where digests differ; `asked`: the receiver answers with its own."""
 
     NUMBER: ClassVar[int] = 15
 
@@ -484,6 +469,8 @@ Message: TypeAlias = (
     | Chains
     | Parting
     | Carried
+    | Leading
+    | Grants
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

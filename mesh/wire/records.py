@@ -167,6 +167,8 @@ class Claim:
     """The cells that it takes of the frame, each a task; None: the frame's own task."""
     assembles: bool = False
     """The frame is to be made of its buckets."""
+    grant: RecordId | None = None
+    """The coordinator's, which this takes up."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,8 @@ NUMBERS = {
     "Chains": 35,
     "Parting": 36,
     "Carried": 37,
+    "Leading": 38,
+    "Grants": 39,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,
