@@ -25,6 +25,7 @@ from mesh.core.notes import (
     ClaimWon,
     JobEnded,
     PauseChanged,
+    PeerDead,
     Publish,
     TaskChanged,
 )
@@ -33,7 +34,7 @@ from mesh.core.results import failed, lacks, publish, rendered
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
-from mesh.ground.limits import LOST_AFTER_MS
+from mesh.ground.limits import LOST_BUCKET_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Claim, Entry, Lost
 
@@ -48,11 +49,13 @@ class Growing:
     op: int
     pasted: dict[int, None] = field(default_factory=dict)
     """Tasks of cells."""
-    coming: dict[BlobId, Signed[Entry]] = field(default_factory=dict)
-    """Buckets that are fetched."""
-    pasting: dict[BlobId, Signed[Entry]] = field(default_factory=dict)
+    coming: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
+    """Buckets that are fetched: more than one where files are the same, or where somebody says so."""
+    pasting: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
+    """Those of one file one after the other, since the answers name it alone."""
     steps: int = 0
     finishing: bool = False
+    """Told to finish, or ended by itself: nothing is fetched or pasted any more."""
     render_ms: int = 0
 
 
@@ -126,17 +129,21 @@ class Assembling:
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Paste a bucket that came."""
         for growing in self._by_op.values():
-            entry = growing.coming.pop(note.blob, None)
-            if entry is not None:
+            for entry in growing.coming.pop(note.blob, []):
                 self._paste(turn, growing, note.blob, entry)
 
     def on_bucket_pasted(self, turn: Turn, event: BucketPasted) -> None:
         """Finish when it was the last; have a bad one rendered again."""
         growing = self._by_op.get(event.op)
         ledger = self._ledger.get(growing.claim.body.job) if growing is not None else None
-        if growing is None or ledger is None:
+        pasting = growing.pasting.get(event.blob) if growing is not None else None
+        if growing is None or ledger is None or pasting is None:
             return
-        entry = growing.pasting.pop(event.blob)
+        entry = pasting.pop(0)
+        if pasting:
+            self._order(turn, growing, event.blob)
+        else:
+            growing.pasting.pop(event.blob)
         growing.steps += 1
         if event.problem:
             self._say_lost(turn, ledger, [entry])
@@ -157,12 +164,15 @@ class Assembling:
 
     def on_answer(self, turn: Turn, event: Rendered | RenderFailed) -> None:
         """Publish the frame, or why there is none; after a gap of the clock only once the news was heard."""
+        growing = self._by_op.get(event.op)
+        if growing is None:
+            return
+        growing.finishing = True
+        self._fetch_no_more(growing)
         if self._host.hears(turn.now.instant):
             self._held_back.append(event)
             return
-        growing = self._by_op.pop(event.op, None)
-        if growing is None:
-            return
+        self._by_op.pop(event.op)
         claim = growing.claim
         what = rendered(claim, event, growing.render_ms) if isinstance(event, Rendered) else failed(claim, event)
         publish(turn, self._ledger, claim, what)
@@ -186,49 +196,64 @@ class Assembling:
         """Leave to others what still waits for buckets, or also what is being finished; they fetch the same buckets."""
         self._end(turn, lambda growing: all_of_it or not growing.finishing)
 
+    def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
+        """Have buckets rendered again whose author has died before they were fetched: mostly nobody else has them."""
+        for growing in self._by_op.values():
+            ledger = self._ledger.get(growing.claim.body.job)
+            coming = [entry for entries in growing.coming.values() for entry in entries]
+            gone = [entry for entry in coming if entry.author == note.peer]
+            if ledger is not None and gone:
+                self._say_lost(turn, ledger, gone)
+
     def on_tick(self, turn: Turn) -> None:
         """Say what nobody has any more, so that it is rendered again."""
         for growing in self._by_op.values():
             ledger = self._ledger.get(growing.claim.body.job)
-            gone = [entry for blob, entry in growing.coming.items() if self._silent(turn, blob)]
+            gone = [entry for blob, coming in growing.coming.items() if self._silent(turn, blob) for entry in coming]
             if ledger is not None and gone:
                 self._say_lost(turn, ledger, gone)
 
     def _silent(self, turn: Turn, blob: BlobId) -> bool:
         since = self._swarm.silent_since(blob)
-        return since is not None and turn.now.instant - since >= LOST_AFTER_MS
+        return since is not None and turn.now.instant - since >= LOST_BUCKET_MS
 
     def _of(self, job: JobId, frame: int) -> list[Growing]:
         return [growing for growing in self._by_op.values() if _about(growing.claim) == (job, frame)]
 
     def _take(self, turn: Turn, ledger: JobLedger, growing: Growing, tasks: Iterable[int]) -> None:
         """Fetch the buckets of which cells count that are not pasted."""
+        if growing.finishing:
+            return
         for task in tasks:
             entry = ledger.task(task).counting
             if entry is None or task in growing.pasted:
                 continue
             blob = result_of(entry).outputs[0].blob
-            if blob in growing.coming or blob in growing.pasting:
+            if entry in growing.coming.get(blob, []) or entry in growing.pasting.get(blob, []):
                 continue
             if self._swarm.complete(blob):
                 self._paste(turn, growing, blob, entry)
             else:
-                growing.coming[blob] = entry
+                growing.coming.setdefault(blob, []).append(entry)
                 self._swarm.want(turn, blob, self._reason(growing), entry.author)
 
     def _let_go(self, ledger: JobLedger, growing: Growing) -> None:
         """Fetch nothing that counts nowhere any more."""
-        for blob, entry in list(growing.coming.items()):
-            result = result_of(entry)
-            tasks = ledger.parts.of(result.task, result.block)
-            if all(ledger.task(task).counting != entry for task in tasks):
+        for blob, coming in list(growing.coming.items()):
+            coming[:] = [entry for entry in coming if _counts(ledger, entry)]
+            if not coming:
                 growing.coming.pop(blob)
                 self._swarm.drop(blob, self._reason(growing))
 
     def _paste(self, turn: Turn, growing: Growing, blob: BlobId, entry: Signed[Entry]) -> None:
-        block = result_of(entry).block
+        pasting = growing.pasting.setdefault(blob, [])
+        pasting.append(entry)
+        if len(pasting) == 1:
+            self._order(turn, growing, blob)
+
+    def _order(self, turn: Turn, growing: Growing, blob: BlobId) -> None:
+        block = result_of(growing.pasting[blob][0]).block
         assert block is not None, "a cell counts by a result of its frame"
-        growing.pasting[blob] = entry
         turn.do(PasteBucket(op=growing.op, blob=blob, block=block))
 
     def _finish_if_whole(self, turn: Turn, ledger: JobLedger, growing: Growing) -> None:
@@ -246,10 +271,14 @@ class Assembling:
     def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
         for growing in [growing for growing in self._by_op.values() if which(growing)]:
             self._by_op.pop(growing.op)
-            for blob in growing.coming:
-                self._swarm.drop(blob, self._reason(growing))
+            self._fetch_no_more(growing)
             turn.do(EndAssembly(op=growing.op))
             turn.tell(ClaimEnded(claim=growing.claim, gave_up=True))
+
+    def _fetch_no_more(self, growing: Growing) -> None:
+        for blob in growing.coming:
+            self._swarm.drop(blob, self._reason(growing))
+        growing.coming.clear()
 
     def _reason(self, growing: Growing) -> bytes:
         return _REASON + growing.op.to_bytes(8, "big") + growing.claim.body.job
@@ -257,3 +286,9 @@ class Assembling:
 
 def _about(claim: Signed[Claim]) -> tuple[JobId, int]:
     return (claim.body.job, claim.body.task)
+
+
+def _counts(ledger: JobLedger, entry: Signed[Entry]) -> bool:
+    """Whether a bucket's result counts for any of its cells."""
+    result = result_of(entry)
+    return any(ledger.task(task).counting == entry for task in ledger.parts.of(result.task, result.block))

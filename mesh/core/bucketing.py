@@ -115,7 +115,7 @@ class Bucketing:
         while buckets.cells:
             remaining = buckets.pixels
             pixels = self._costs.bucket_pixels(job, self._directory.me, remaining, everybody)
-            ahead = slots if remaining > pixels * everybody else 0
+            ahead = slots if remaining > buckets.size(pixels) * everybody else 0
             if self._hand.wanting_slots + len(claims) >= slots + ahead:
                 break
             chosen = buckets.own(job, self._directory.me, pixels, following.failed, everybody)
@@ -128,9 +128,10 @@ class Bucketing:
     def _claim_assembly(self, turn: Turn, job: JobId, following: Following) -> None:
         """Claim a frame to be assembled, where this peer assembles few of the job's yet."""
         assert following.keeper is not None
-        mine = sum(claim.assembles for claim in self._hand.of(job))
-        able = [task for task in following.unassembled.values() if task.task not in following.failed]
-        for task in able[: max(0, ASSEMBLIES_EACH - mine)]:
+        mine = [claim.task for claim in self._hand.of(job) if claim.assembles]
+        excluded = (*mine, *following.failed)
+        able = [task for task in following.unassembled.values() if task.task not in excluded]
+        for task in able[: max(0, ASSEMBLIES_EACH - len(mine))]:
             following.unassembled.pop(task.task)
             claim = self._hand.claim(job, task.task, task.attempt, assembles=True)
             self._hand.send(turn, following.keeper, [claim])

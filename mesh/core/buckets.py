@@ -42,6 +42,13 @@ class Buckets:
         grid = self.parts.grid
         return sum(map(len, self.cells.values())) * grid.region.area // len(grid)
 
+    def size(self, pixels: float) -> float:
+        """Return how many pixels a bucket has that should have at most so many: one cell at least, or just one."""
+        cut = self.parts.cut
+        assert cut is not None
+        cell = cut.grid.region.area / len(cut.grid)
+        return cell if cut.fixed else max(pixels, cell)
+
     def tell(self, told: Iterable[OpenCells]) -> None:
         """Take a keeper's word for what is open."""
         self.cells, self.attempts = {}, {}

@@ -87,7 +87,9 @@ class JobLedger:
         self._folded: dict[int, Folded] = {}
         self._records: dict[int, list[Signed[Entry]]] = {}
         self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
-        self._lost: dict[RecordId, None] = {}
+        self._lost_frames: dict[RecordId, None] = {}
+        self._lost_buckets: dict[RecordId, None] = {}
+        """Results that are lost. A statement about a bucket says nothing of a frame: of those an author may say few."""
         self._said: dict[tuple[object, ...], list[Signed[Entry]]] = {}
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
         self._times_ms: list[int] = []
@@ -320,7 +322,9 @@ class JobLedger:
         return frames + [lost for lost in losts if _lost(lost).block is not None][:LOST_BUCKETS_PER_AUTHOR]
 
     def _choose_lost(self) -> None:
-        self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+        acting = [_lost(lost) for author in self._lost_by for lost in self._acting(author)]
+        self._lost_frames = {lost.result: None for lost in acting if lost.block is None}
+        self._lost_buckets = {lost.result: None for lost in acting if lost.block is not None}
 
     def _choose_cancel(self) -> None:
         acting = [entry for entry in self._cancels.values() if not self.voids(entry.author)]
@@ -361,7 +365,8 @@ class JobLedger:
         records = self._records.get(task, [])
         if self._struck:
             records = [entry for entry in records if not self.voids(entry.author)]
-        folded = fold_task(records, self._lost, self.job.tries)
+        lost = self._lost_frames if task < self.frames else self._lost_buckets
+        folded = fold_task(records, lost, self.job.tries)
         if folded.state is TaskFold.OPEN and self._stopped_cells[task] > 0:
             return replace(folded, state=TaskFold.STOPPED)
         return folded

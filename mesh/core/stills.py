@@ -104,7 +104,7 @@ class Stills:
             peer = min(slots, key=lambda peer: (in_hand[peer] // slots[peer], in_hand[peer], peer))
             remaining = buckets.pixels
             pixels = self._costs.bucket_pixels(job, peer, remaining, everybody)
-            ahead = 1 if remaining > pixels * everybody else 0
+            ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
             bucket = buckets.next(pixels) if in_hand[peer] < (1 + ahead) * slots[peer] else None
             if bucket is None:
                 break

@@ -183,7 +183,7 @@ class Views:
         """Count the frames that are rendered now: peers claim ahead, beyond their slots, so that these never wait."""
         if docket is None:
             return min(told.running, told.slots) if told else self._slots.busy
-        claimed = Counter(lease.holder for lease in docket.leases.values())
+        claimed = Counter(lease.holder for lease in docket.by_claim.values())
         return sum(min(many, self._slots_of(peer)) for peer, many in claimed.items())
 
     def _slots_of(self, peer: PeerId) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from mesh.core.dockets import Docket
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
@@ -141,7 +142,7 @@ class Windows:
                 if len(listed) >= most:
                     break
         docket = self._leases.dockets.get(ledger.id)
-        running = sum(not lease.assembles for lease in docket.by_claim.values()) + len(docket.pending) if docket else 0
+        running = _running(docket) if docket is not None else 0
         left = ledger.frames - ledger.counting - ledger.stopped
         return Window(
             job=ledger.id,
@@ -179,3 +180,9 @@ class Windows:
 
     def _attempt(self, ledger: JobLedger, task: int) -> int:
         return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
+
+
+def _running(docket: Docket) -> int:
+    """Return how many slots claims want that have a lease or wait for the verdict; assembling takes none."""
+    waiting = [all(claim.body.assembles for claim in pending.claims) for pending in docket.pending.values()]
+    return sum(not lease.assembles for lease in docket.by_claim.values()) + waiting.count(False)
