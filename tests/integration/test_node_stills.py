@@ -73,6 +73,25 @@ def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, ben):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            job = await submit_still(ada, scene)
+            seen: dict[bytes, None] = {}
+
+            def look(row: JobRow) -> bool:
+                if row["preview"]:
+                    seen[Path(row["preview"]).read_bytes()] = None
+                return done(row)
+
+            await until(ada, job, look)
+            assert len(seen) >= 5
+            assert (await ben.at.job(job))["job"]["preview"] == ""
+
+    trio.run(main)
+
+
 def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben") as (ada, _):
