@@ -81,6 +81,7 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         keeping=True,
         median_ms=2_500,
         directory="/shots/render",
+        preview="",
         problems=[],
         unwritten=[],
         blocked=0,

@@ -262,6 +262,11 @@ class FakeAssembly:
         self._wholes.add(whole)
         self._left -= {(x, y) for x in range(taken.left, taken.right) for y in range(taken.top, taken.bottom)}
 
+    async def preview(self, picture: Path) -> None:
+        """Write how many pixels are left."""
+        await trio.lowlevel.checkpoint()
+        _write(picture, f"{len(self._left)} pixels to come\n".encode())
+
     async def write(self, picture: Path) -> None:
         """Write what all buckets say the whole is."""
         await trio.lowlevel.checkpoint()

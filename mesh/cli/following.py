@@ -94,6 +94,7 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
     Raises JobStopped when what is left failed too often, Unwritten when other files are in the way, and JobCancelled.
     """
     arrivals = _Arrivals()
+    shown_preview = False
     if caller.as_json:
         for change in changes(caller, job):
             job = change["job"]
@@ -101,10 +102,16 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
                 output.say_json({"event": "frame", "frame": task})
             for text in arrivals.unwritten(change):
                 output.say_json({"event": "unwritten", "text": text})
+            if job["preview"] and not shown_preview:
+                shown_preview = True
+                output.say_json({"event": "preview", "path": job["preview"]})
     else:
         with meter() as shown:
             for change in changes(caller, job):
                 job = change["job"]
+                if job["preview"] and not shown_preview:
+                    shown_preview = True
+                    shown.tell(f"preview  {job['preview']}")
                 _show(shown, change, arrivals)
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")

@@ -25,6 +25,7 @@ from mesh.core.notes import (
     ClaimWon,
     JobEnded,
     PauseChanged,
+    PeerDead,
     Publish,
     TaskChanged,
 )
@@ -33,7 +34,7 @@ from mesh.core.results import failed, lacks, publish, rendered
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
-from mesh.ground.limits import LOST_AFTER_MS
+from mesh.ground.limits import LOST_BUCKET_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Claim, Entry, Lost
 
@@ -195,6 +196,15 @@ class Assembling:
         """Leave to others what still waits for buckets, or also what is being finished; they fetch the same buckets."""
         self._end(turn, lambda growing: all_of_it or not growing.finishing)
 
+    def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
+        """Have buckets rendered again whose author has died before they were fetched: mostly nobody else has them."""
+        for growing in self._by_op.values():
+            ledger = self._ledger.get(growing.claim.body.job)
+            coming = [entry for entries in growing.coming.values() for entry in entries]
+            gone = [entry for entry in coming if entry.author == note.peer]
+            if ledger is not None and gone:
+                self._say_lost(turn, ledger, gone)
+
     def on_tick(self, turn: Turn) -> None:
         """Say what nobody has any more, so that it is rendered again."""
         for growing in self._by_op.values():
@@ -205,7 +215,7 @@ class Assembling:
 
     def _silent(self, turn: Turn, blob: BlobId) -> bool:
         since = self._swarm.silent_since(blob)
-        return since is not None and turn.now.instant - since >= LOST_AFTER_MS
+        return since is not None and turn.now.instant - since >= LOST_BUCKET_MS
 
     def _of(self, job: JobId, frame: int) -> list[Growing]:
         return [growing for growing in self._by_op.values() if _about(growing.claim) == (job, frame)]

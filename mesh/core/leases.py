@@ -111,7 +111,7 @@ class Leases:
         best: Signed[Claim] | None = None
         if lease is None and open_now:
             able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
-            best = min(able, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
+            best = min(able, key=lambda claim: _suits(ledger, claim), default=None)
         if best is not None:
             self._begin(turn, ledger, docket, best)
         for claim in claims:
@@ -350,6 +350,12 @@ class Leases:
             docket = self.dockets[job] = Docket(ready_at=later(turn.now.instant, wait_ms))
             turn.tell(WindowChanged(job=job))
         return docket
+
+
+def _suits(ledger: JobLedger, claim: Signed[Claim]) -> tuple[bool, bytes, RecordId]:
+    """Return how well a task suits its claimant, lowest first: who wants the file assembles it best, having it then."""
+    wants_it = claim.body.assembles and claim.author == ledger.submitter
+    return (not wants_it, rank(ledger.id, claim.body.task, claim.author), claim.id)
 
 
 def _tasks(ledger: JobLedger, claim: Signed[Claim]) -> tuple[int, ...]:

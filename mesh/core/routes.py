@@ -132,6 +132,7 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.leases.on_peer_dead,
             peer.keepers.on_peer_dead,
             peer.election.on_peer_dead,
+            peer.assembling.on_peer_dead,
             peer.dht.on_peer_gone,
         ),
         nt.Barred: (peer.contacting.on_barred,),

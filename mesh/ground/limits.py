@@ -139,6 +139,9 @@ SEALS_PER_AUTHOR = 4
 LOST_AFTER_MS = 30 * SECOND_MS
 """No holder answered for so long: the output is lost."""
 
+LOST_BUCKET_MS = LEASE_MS
+"""The same of a bucket: a still waits for it, and it is rendered again in seconds."""
+
 LOST_AFTER_SAFE_MS = 10 * MINUTE_MS
 """The same where the output was safe: its holders' disks mostly come back."""
 

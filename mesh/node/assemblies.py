@@ -9,7 +9,8 @@ assembly was ended or its bench closed. Which buckets there are, and when they a
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -18,17 +19,24 @@ import trio
 from mesh.core.effects import EndAssembly, FinishAssembly, PasteBucket, StartAssembly
 from mesh.core.events import BucketPasted, Event, FrameWritten
 from mesh.ground.errors import MeshError
+from mesh.ground.ids import JobId, PeerId
 from mesh.node.bench import Bench, Tools
 from mesh.node.failures import failure_of
 from mesh.node.outputs import lay_out
 from mesh.node.renders import Pace, keep_log, remove, stored_as, wanted_output
-from mesh.ports.renderer import Assembly, FinishTask, OutputTruncated, OutputWrong, RendererCrashed
+from mesh.ports.renderer import Assembly, FinishTask, OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
 from mesh.wire.records import Job
 
 ORDERS_MAX: Final = 8_192
 """Buckets of one frame that wait to be pasted: more than a frame has cells."""
+
+PREVIEW_PERIOD_S: Final = 0.5
+"""A preview is made again at most that often."""
+
+PREVIEW_COSTS: Final = 20
+"""And not before so many times as long went by as it took: what pastes does nothing else meanwhile."""
 
 _PASSES: Final = "passes.exr"
 
@@ -47,6 +55,19 @@ class _Growing:
     scope: trio.CancelScope
 
 
+@dataclass(slots=True, kw_only=True)
+class _Site:
+    """Where one frame grows."""
+
+    cut: Cut
+    job: Signed[Job]
+    orders: Orders
+    directory: Path
+    pasted: list[PasteBucket] = field(default_factory=list)
+    show_s: float = 0.0
+    """When its preview may be made again."""
+
+
 class Assemblies:
     """Performs the core's effects about frames made of buckets."""
 
@@ -57,11 +78,16 @@ class Assemblies:
         bench: Callable[[Signed[Job]], Bench],
         tell: Callable[[Event], Awaitable[None]],
         hint: Callable[[Event], bool],
+        scratch: Path,
+        me: PeerId,
     ) -> None:
         self._tools = tools
         self._bench = bench
         self._tell = tell
         self._hint = hint
+        self._scratch = scratch
+        self._me = me
+        self._previews: dict[JobId, Path] = {}
         self._growing: dict[int, _Growing] = {}
 
     def start(self, effect: StartAssembly) -> None:
@@ -73,17 +99,27 @@ class Assemblies:
 
     def paste(self, effect: PasteBucket) -> None:
         """Paste a bucket when those before it are pasted."""
-        self._growing[effect.op].orders.send_nowait(effect)
+        self._order(effect)
 
     def finish(self, effect: FinishAssembly) -> None:
         """Make the frame's file of what is pasted."""
-        self._growing[effect.op].orders.send_nowait(effect)
+        self._order(effect)
 
     def end(self, effect: EndAssembly) -> None:
         """Drop a frame without an answer."""
         growing = self._growing.pop(effect.op, None)
         if growing is not None:
             growing.scope.cancel()
+
+    def preview(self, job: JobId) -> str:
+        """Return where a picture of a job of this peer's grows, nothing where none does."""
+        path = self._previews.get(job)
+        return str(path) if path is not None else ""
+
+    def _order(self, order: Order) -> None:
+        growing = self._growing.get(order.op)
+        if growing is not None:  # it may just have failed by itself
+            growing.orders.send_nowait(order)
 
     async def _grow(self, growing: _Growing, bench: Bench, effect: StartAssembly, orders: Orders) -> None:
         try:
@@ -99,40 +135,56 @@ class Assemblies:
     async def _carry_out(self, bench: Bench, effect: StartAssembly, orders: Orders) -> None:
         cut = effect.job.body.cut
         assert cut is not None, "a frame of a job without buckets is assembled"
-        directory = await bench.new_directory()
+        site = _Site(cut=cut, job=effect.job, orders=orders, directory=await bench.new_directory())
         try:
-            pasted: list[PasteBucket] = []
-            while not await self._whole(cut, orders, pasted, directory):
+            while not await self._whole(site):
                 pass  # what pastes died on a bucket: the others are pasted anew, without it
-            await self._finish(bench, effect, directory)
+            await self._finish(bench, effect, site.directory)
         finally:
-            await remove(self._tools.world, directory)
+            await remove(self._tools.world, site.directory)
 
-    async def _whole(self, cut: Cut, orders: Orders, pasted: list[PasteBucket], directory: Path) -> bool:
+    async def _whole(self, site: _Site) -> bool:
         """Paste until told to finish, and write all passes; False where what pastes has died."""
+        cut = site.cut
         async with self._tools.renderer.assembly(cut.width, cut.height, cut.grid.region) as made:
-            for before in pasted:
-                await self._paste(made, cut, before, directory)
-            async for order in orders:
+            for before in site.pasted:
+                await self._paste(made, site, before)
+            async for order in site.orders:
                 if isinstance(order, FinishAssembly):
                     break
                 try:
-                    await self._paste(made, cut, order, directory)
+                    await self._paste(made, site, order)
                 except (OutputTruncated, OutputWrong, RendererCrashed) as error:
                     problem = str(error) or type(error).__name__
                     await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=problem))
                     if isinstance(error, RendererCrashed):
                         return False
                 else:
-                    pasted.append(order)
+                    site.pasted.append(order)
                     await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=""))
-            await made.write(directory / _PASSES)
+                    await self._show(made, site)
+            await made.write(site.directory / _PASSES)
         return True
 
-    async def _paste(self, made: Assembly, cut: Cut, order: PasteBucket, directory: Path) -> None:
-        path = directory / _BUCKET
+    async def _paste(self, made: Assembly, site: _Site, order: PasteBucket) -> None:
+        path = site.directory / _BUCKET
         await self._tools.world.in_thread(lambda: lay_out(self._tools.store, order.blob, path))
-        await made.paste(path, held=cut.held(order.block), taken=cut.grid.pixels(order.block))
+        await made.paste(path, held=site.cut.held(order.block), taken=site.cut.grid.pixels(order.block))
+
+    async def _show(self, made: Assembly, site: _Site) -> None:
+        """Keep a picture of what is there up to date for the job's own person, where nothing has to wait for it."""
+        started_s = trio.current_time()
+        if site.job.author != self._me or site.orders.statistics().current_buffer_used or started_s < site.show_s:
+            return
+        job = JobId(site.job.id)
+        path = self._scratch / f"preview-{job.hex()[:16]}.png"
+        fresh = site.directory / "preview.png"
+        with suppress(OutputUnwritable, OutputWrong):
+            await made.preview(fresh)
+            await self._tools.world.in_thread(lambda: fresh.replace(path))  # whoever looks never sees half of it
+            self._previews[job] = path
+        now_s = trio.current_time()
+        site.show_s = now_s + max(PREVIEW_PERIOD_S, PREVIEW_COSTS * (now_s - started_s))
 
     async def _finish(self, bench: Bench, effect: StartAssembly, directory: Path) -> None:
         """Have a stage make the file, check and store it."""

@@ -125,6 +125,7 @@ class NodeDesk:
         bootstraps: Bootstraps,
         beacon: Callable[[], owner.BeaconRow],
         directories: dict[JobId, str],
+        preview: Callable[[JobId], str],
         stop: Callable[[StopAsked, bool], None],
     ) -> None:
         self._world = world
@@ -143,6 +144,7 @@ class NodeDesk:
         self._bootstraps = bootstraps
         self._beacon = beacon
         self._directories = directories
+        self._preview = preview
         self._stop = stop
 
     async def status(self) -> desk.StatusAnswer:
@@ -406,7 +408,7 @@ class NodeDesk:
         raise NotFound(f"no job is called {named!r}")
 
     def _job_row(self, job: JobView, names: rows.Names) -> desk.JobRow:
-        return rows.job_row(job, names, self._directories.get(job.job, ""))
+        return rows.job_row(job, names, self._directories.get(job.job, ""), self._preview(job.job))
 
     def _submitted_row(self, submitted: Submitted) -> desk.JobRow | None:
         if submitted.job is None:

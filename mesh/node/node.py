@@ -274,7 +274,14 @@ class Node:
         renders = Renders(
             nursery=nursery, tools=self._tools(), scratch=parts.scratch, tell=tell, hint=self._driver.hint
         )
-        assemblies = Assemblies(tools=self._tools(), bench=renders.bench, tell=tell, hint=self._driver.hint)
+        assemblies = self._assemblies = Assemblies(
+            tools=self._tools(),
+            bench=renders.bench,
+            tell=tell,
+            hint=self._driver.hint,
+            scratch=parts.scratch,
+            me=self._who.peer,
+        )
         outputs = Outputs(
             nursery=nursery,
             world=parts.world,
@@ -371,6 +378,7 @@ class Node:
             bootstraps=self._beginning.bootstraps,
             beacon=self._beacons.row,
             directories=self._directories,
+            preview=self._assemblies.preview,
             stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
         )
 

@@ -128,7 +128,7 @@ def render_row(view: RenderView) -> desk.RenderRow:
     }
 
 
-def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
+def job_row(view: JobView, names: Names, directory: str, preview: str = "") -> desk.JobRow:
     """Return one job in short."""
     return {
         "id": view.job.hex(),
@@ -157,6 +157,7 @@ def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
         "keeping": view.keeping,
         "median_ms": view.median_ms,
         "directory": directory,
+        "preview": preview,
         "problems": list(view.problems),
         "unwritten": list(view.unwritten),
         "blocked": view.blocked,

@@ -193,6 +193,8 @@ class JobRow(TypedDict):
     keeping: bool
     median_ms: int
     directory: str
+    preview: str
+    """Where a picture of what is rendered in buckets grows; empty where none does here."""
     problems: list[str]
     unwritten: list[str]
     blocked: int

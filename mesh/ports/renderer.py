@@ -408,6 +408,10 @@ class Assembly(Protocol):
         """
         ...
 
+    async def preview(self, picture: Path) -> None:
+        """Write what is there as a small PNG, for eyes alone. Raises OutputUnwritable, OutputWrong, RendererCrashed."""
+        ...
+
     async def write(self, picture: Path) -> None:
         """Write all passes as one file. Raises OutputUnwritable, OutputWrong where nothing was pasted."""
         ...

@@ -52,6 +52,10 @@ class Assembly:
         assert held.top <= taken.top < taken.bottom <= held.bottom, f"{taken} is no part of {held}"
         await self._ask(bucket.name, do="paste", path=str(bucket), held=_box(held), taken=_box(taken))
 
+    async def preview(self, picture: Path) -> None:
+        """Write what is there as a small PNG for eyes alone. Raises OutputUnwritable, OutputWrong, RendererCrashed."""
+        await self._ask(picture.name, do="preview", path=str(picture))
+
     async def write(self, picture: Path) -> None:
         """Write the whole. Raises OutputUnwritable, OutputWrong where nothing was pasted."""
         await self._ask(picture.name, do="write", path=str(picture))
@@ -61,7 +65,7 @@ class Assembly:
             answer = await self._answer(name, request)
         text = f"{name}: {answer.get('text')}"
         match answer.get("is"):
-            case "begun" | "pasted" | "written":
+            case "begun" | "pasted" | "previewed" | "written":
                 return
             case "truncated":
                 raise OutputTruncated(text)

@@ -38,8 +38,8 @@ def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> Non
             refuse_wrong_frames(scene, range(3, 4))
             each = [buckets_of(peer) for peer in (ada, ben, cyd)]
             assert all(each), "somebody rendered nothing"
-            assert None not in sum(each, [])
-            again = Counter(sum(each, []))
+            again = Counter(buckets_of(ada, ben, cyd))
+            assert None not in again
             assert len(again) == 40
             copied = sum(tail_copies(peer) for peer in (ada, ben, cyd))
             assert again.total() <= 40 + copied, "cells were rendered twice that nobody meant to be"
@@ -69,6 +69,25 @@ def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
             job = await submit_still(ada, scene)
             await until(ada, job, done)
             assert granted_part(ada, job) > 0.9
+
+    trio.run(main)
+
+
+def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, ben):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            job = await submit_still(ada, scene)
+            seen: dict[bytes, None] = {}
+
+            def look(row: JobRow) -> bool:
+                if row["preview"]:
+                    seen[Path(row["preview"]).read_bytes()] = None
+                return done(row)
+
+            await until(ada, job, look)
+            assert len(seen) >= 5
+            assert (await ben.at.job(job))["job"]["preview"] == ""
 
     trio.run(main)
 
