@@ -72,6 +72,7 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         stopped=0,
         cells=0,
         cells_counting=0,
+        coordinator="",
         delivered=0,
         copies=2,
         durable=False,

@@ -22,7 +22,7 @@ from mesh.core.notes import CellsChanged, JobEnded, MarkHeard, PeerDead, TaskCha
 from mesh.core.placement import rank
 from mesh.core.timers import SettleEnds
 from mesh.core.turn import Turn
-from mesh.ground.ids import JobId, PeerId
+from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Now, later
 from mesh.ground.limits import (
     LEASE_MS,

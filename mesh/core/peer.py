@@ -224,6 +224,7 @@ class Peer:
             jobs=self.jobs,
             sync=self.sync,
             probing=self.probing,
+            coordinator=self.election.coordinator,
         )
 
     def _build_for_the_owner(self) -> None:

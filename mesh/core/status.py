@@ -84,6 +84,8 @@ class JobView:
     cells: int
     """Of all frames that are rendered in buckets."""
     cells_counting: int
+    coordinator: PeerId | None
+    """Who grants its buckets, as far as this peer heard."""
     delivered: int
     durable: bool
     """The job's record is on as many disks as it should be."""

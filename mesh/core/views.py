@@ -1,6 +1,7 @@
 """What people see of the core: frozen views, made when somebody asks. Nothing here changes anything."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from mesh.core.claims import Claims
 from mesh.core.delivery import Delivery, Order
@@ -61,6 +62,7 @@ class Views:
         jobs: Jobs,
         sync: Sync,
         probing: Probing,
+        coordinator: Callable[[JobId, Now], PeerId | None],
     ) -> None:
         self._name = name
         self._ledger = ledger
@@ -76,6 +78,7 @@ class Views:
         self._jobs = jobs
         self._sync = sync
         self._probing = probing
+        self._coordinator = coordinator
         self.addresses: tuple[Address, ...] = ()
 
     def mesh(self, now: Now) -> MeshView:
@@ -144,6 +147,7 @@ class Views:
             stopped=stopped,
             cells=ledger.parts.tasks - ledger.frames,
             cells_counting=max(ledger.cells_counting, told.cells_counting if told is not None else 0),
+            coordinator=self._coordinator(job, now),
             delivered=self._delivery.delivered(job),
             durable=self._jobs.durable(ledger, now),
             scene_holders=len(self._jobs.scene_holders(ledger)),

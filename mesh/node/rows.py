@@ -148,6 +148,7 @@ def job_row(view: JobView, names: Names, directory: str, preview: str = "") -> d
         "stopped": view.stopped,
         "cells": view.cells,
         "cells_counting": view.cells_counting,
+        "coordinator": peer_name(names, view.coordinator) if view.coordinator is not None else "",
         "delivered": view.delivered,
         "copies": view.record.copies,
         "durable": view.durable,

@@ -184,6 +184,8 @@ class JobRow(TypedDict):
     cells: int
     """Parts of frames that are rendered in buckets, of all such frames together."""
     cells_counting: int
+    coordinator: str
+    """Who grants the buckets of its frames, by name; empty where nobody does."""
     delivered: int
     copies: int
     durable: bool

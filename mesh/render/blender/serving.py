@@ -212,6 +212,8 @@ class Stage:
         if self._at != frame:
             self._set_frame(scene, frame)
         left, top, right, bottom = command["region"]
+        # For whoever reads the log: Blender itself says nothing of its borders.
+        print(f"bucket of frame {frame}: {right - left}x{bottom - top} pixels at {left},{top}", flush=True)
         try:
             with cutting.bucket(scene, (left, top, right, bottom)):
                 name = f"bucket_{frame}_{left}_{top}_{right}_{bottom}.exr"
