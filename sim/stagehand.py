@@ -30,10 +30,13 @@ from blake3 import blake3
 
 from mesh.ports.renderer import (
     CheckoutFile,
+    Cutting,
     Engine,
     EngineMissing,
     Engines,
     ExternalFile,
+    FinishTask,
+    FrameFailed,
     FrameNames,
     Inspection,
     Output,
@@ -50,10 +53,17 @@ from mesh.ports.renderer import (
     StageClosed,
     StageLimits,
 )
+from mesh.wire.grids import Region
 
 MAGIC: Final = b"PICTURE\n"
 PICTURE: Final = Output(format="PNG", width=64, height=36, color_mode="RGB", depth=8)
 NAMES: Final = FrameNames(prefix="frame_", digits=4, suffix=".png")
+CUTTING: Final = Cutting(
+    width=64,
+    height=36,
+    region=Region(left=0, top=0, right=64, bottom=36),
+    obstacles=(Refusal(code="whole-engine", subject="stagehand", text="it only pretends to render"),),
+)
 SCENE_NAME: Final = "scene.txt"
 MEMORY_BYTES: Final = 100 * 2**20
 _NICENESS: Final = 10
@@ -176,6 +186,11 @@ class FakeStage:
             self._closed = True
             raise RendererCrashed(f"ended at frame {frame}")
 
+    async def finish(self, task: FinishTask, on_progress: Callable[[Progress], None]) -> Rendered:  # noqa: ARG002
+        """Fail: no scene of this renderer is cut."""
+        await trio.lowlevel.checkpoint()
+        raise FrameFailed(f"{task.passes.name} holds no passes")
+
     async def aclose(self) -> None:
         """End the stage."""
         self._closed = True
@@ -254,6 +269,7 @@ class Stagehand:
             output=PICTURE,
             output_directory=scene.parent / "out",
             frame_names=NAMES,
+            cutting=CUTTING,
             color_management=(),
             external=tuple(
                 ExternalFile(

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from tools import still_scenes
+from tools import cut_scenes, still_scenes
 from tools.scene_blocks import (
     add,
     bands,
@@ -381,7 +381,7 @@ def every_view(out: Path) -> None:
     scene.render.use_multiview = False
 
 
-SCENES: dict[str, Callable[[Path], None]] = still_scenes.SCENES | {
+SCENES: dict[str, Callable[[Path], None]] = (cut_scenes.SCENES | still_scenes.SCENES) | {
     made.__name__: made
     for made in (
         demo,

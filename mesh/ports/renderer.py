@@ -10,8 +10,8 @@ soon as the frame is on the disk, so that the next one can start at once; whethe
 question, asked of `Renderer.check_picture`, since exit codes prove nothing. Every failure is one of the errors below.
 
 A frame may also be made of *buckets*: stages render rectangles of it into EXR files with all passes, somebody pastes
-these, and a stage *finishes* the frame from the pasted passes: what needs the whole picture (denoising, compositing, the
-burned-in stamp, dithering, the file's own format) happens there, once.
+these, and a stage *finishes* the frame from the pasted passes: what needs the whole picture (denoising, compositing,
+the burned-in stamp, dithering, the file's own format) happens there, once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
