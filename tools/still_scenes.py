@@ -411,8 +411,10 @@ def names(contents: Iterable[Content]) -> dict[str, Callable[[Path], None]]:
     }
 
 
+FOR_TIME: dict[str, Callable[[Path], None]] = {"still_bench": still_bench, "still_heavy": still_heavy}
+"""What is there to be timed."""
+
 SCENES: dict[str, Callable[[Path], None]] = {
     **names((dof, volume, hair, displaced, layers, denoised, border, cropped)),
-    "still_bench": still_bench,
-    "still_heavy": still_heavy,
+    **FOR_TIME,
 }
