@@ -131,6 +131,8 @@ def uncuttable(out: Path) -> None:
     scene.sequence_editor_create().sequences.new_effect("Color", "COLOR", 1, 1, frame_end=4)
     pencil = bpy.data.objects.new("Pencil", bpy.data.grease_pencils.new("Pencil"))
     scene.collection.objects.link(pencil)
+    scene.use_nodes = True
+    scene.node_tree.nodes["Render Layers"].scene = bpy.data.scenes.new("Other")
     scene.cycles.keyframe_insert("use_denoising", frame=1)
     save(out)
 

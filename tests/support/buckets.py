@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import OpenImageIO
@@ -14,7 +15,8 @@ from tests.support import scenes
 BUCKET = 27
 """Pixels; no divisor of any size in the tests, so that the last row and column are narrow."""
 
-Channels = dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]
+Channel: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"
+Channels = dict[str, Channel]
 
 
 def cells(region: Region, size: int = BUCKET) -> Iterator[Region]:
@@ -77,3 +79,8 @@ def changed(left: Channels, right: Channels) -> dict[str, int]:
     shared = left.keys() & right.keys()
     counts = {name: int((left[name].view(np.uint32) != right[name].view(np.uint32)).sum()) for name in sorted(shared)}
     return {name: count for name, count in counts.items() if count}
+
+
+def rmse(left: Channel, right: Channel) -> float:
+    """Give how far two channels lie from each other."""
+    return float(np.sqrt(np.mean((left.astype(np.float64) - right) ** 2)))

@@ -80,6 +80,7 @@ def obstacles(scene: Any) -> Iterator[dict[str, str]]:
         if thing.type in ("GPENCIL", "GREASEPENCIL") and not thing.hide_render:
             text = f"object {thing.name!r} is a grease pencil, which is drawn over the whole picture"
             yield _obstacle("whole-grease-pencil", thing.name, text, "turn it into a mesh or a curve")
+    yield from _compositor(scene)
     for path in _animated(scene):
         text = f"scene {scene.name!r} animates {path}"
         yield _obstacle("whole-animated", path, text, "remove its keyframes and drivers")
@@ -98,8 +99,9 @@ def _sampling(scene: Any) -> Iterator[dict[str, str]]:
     if cycles.denoiser != _DENOISER:
         text = f"scene {scene.name!r} denoises with {cycles.denoiser or 'nothing'}, which not every machine has"
         yield _obstacle("whole-denoiser", scene.name, text, "choose OpenImageDenoise")
-    # Cycles denoises what shadow catchers collect as well; `_cycles.denoise` does not.
-    catchers = [each for each in scene.objects if each.is_shadow_catcher and not each.hide_render]
+    # Cycles denoises what shadow catchers collect as well; its function for files does not. Lamps only light it.
+    things = [each for each in scene.objects if each.type != "LIGHT" and not each.hide_render]
+    catchers = [each for each in things if each.is_shadow_catcher]
     layers = [each for each in scene.view_layers if each.use and each.cycles.use_pass_shadow_catcher]
     if catchers or layers:
         name = (catchers or layers)[0].name
@@ -112,6 +114,20 @@ def _layers(scene: Any) -> Iterator[dict[str, str]]:
         if layer.use and layer.use_freestyle:
             text = f"view layer {layer.name!r} draws Freestyle lines, which see the whole picture"
             yield _obstacle("whole-freestyle", layer.name, text, "switch Freestyle off")
+
+
+def _compositor(scene: Any) -> Iterator[dict[str, str]]:
+    """Yield what the compositor takes in place of this scene's passes, or besides: whole pictures of other scenes."""
+    tree = getattr(scene, "node_tree", None) or getattr(scene, "compositing_node_group", None)
+    if not (scene.use_nodes and scene.render.use_compositing and tree is not None):
+        return
+    sources = [node for node in tree.nodes if node.bl_idname == "CompositorNodeRLayers" and not node.mute]
+    if all(node.scene not in (None, scene) for node in sources):
+        text = f"the compositor of scene {scene.name!r} uses none of the scene's own view layers"
+        yield _obstacle("whole-compositor", scene.name, text, "add a Render Layers node, or switch Compositing off")
+    for name in sorted({node.scene.name for node in sources if node.scene not in (None, scene)}):
+        text = f"the compositor of scene {scene.name!r} also takes scene {name!r}"
+        yield _obstacle("whole-compositor", name, text, "render that scene by itself, and load its files")
 
 
 def _animated(scene: Any) -> list[str]:

@@ -101,7 +101,13 @@ class Stage:
 
     def serve(self) -> None:
         """Carry out commands for ever; the reading thread ends the process."""
-        actions = {"open": self._open, "render": self._render, "inspect": self._inspect, "prove": self._prove}
+        actions = {
+            "open": self._open,
+            "render": self._render,
+            "finish": self._finish,
+            "inspect": self._inspect,
+            "prove": self._prove,
+        }
         while True:
             self._busy = False
             command = self._channel.commands.get()
@@ -211,6 +217,22 @@ class Stage:
                 name = f"bucket_{frame}_{left}_{top}_{right}_{bottom}.exr"
                 return self._written(command, name, started)
         except ValueError as error:
+            raise Refused("frame", str(error)) from error
+
+    def _finish(self, command: Message) -> Message:
+        """Make the file of one frame from its passes."""
+        import bpy
+
+        from . import finishing, inspect
+
+        scene, frame, started = bpy.context.scene, command["frame"], time.monotonic()
+        self._set_frame(scene, frame)
+        name = inspect.frame_name(scene, frame)
+        try:
+            return finishing.finish(
+                scene, command["passes"], command["temporary"], lambda: self._written(command, name, started)
+            )
+        except finishing.Unfit as error:
             raise Refused("frame", str(error)) from error
 
     def _set_frame(self, scene: Any, frame: int) -> None:
