@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from mesh.core.tiling import Order, cut_to, next_block
+from mesh.core.tiling import cut_to, next_block
 from mesh.ports.renderer import (
     RECIPE_NAME,
     CheckoutFile,
@@ -29,7 +29,7 @@ from mesh.ports.renderer import (
     StageLimits,
 )
 from mesh.render.assemble import Assembly, assembly
-from mesh.wire.grids import Grid, Region
+from mesh.wire.grids import Grid, Order, Region
 
 PEERS = 3
 THREADS = 1

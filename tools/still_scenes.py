@@ -229,6 +229,21 @@ def still_bench(out: Path) -> None:
     save(out)
 
 
+def still_bench_adaptive(out: Path) -> None:
+    """Make the same still larger, with few samples where they suffice: its buckets need margins."""
+    scene = table(out, (1600, 900), 64)
+    scene.cycles.use_adaptive_sampling, scene.cycles.adaptive_threshold = True, 0.03
+    output("PNG", "RGB", "8")
+    save(out)
+
+
+def still_hd(out: Path) -> None:
+    """Make a still of 1920x1080 that takes few seconds: what its end takes is measured."""
+    table(out, (1920, 1080), 2)
+    output("PNG", "RGB", "8")
+    save(out)
+
+
 def still_heavy(out: Path) -> None:
     """Make a still that takes more than five seconds to its first sample, however many the cores, and few more."""
     scene = table(out, (480, 270), 4)
@@ -411,7 +426,12 @@ def names(contents: Iterable[Content]) -> dict[str, Callable[[Path], None]]:
     }
 
 
-FOR_TIME: dict[str, Callable[[Path], None]] = {"still_bench": still_bench, "still_heavy": still_heavy}
+FOR_TIME: dict[str, Callable[[Path], None]] = {
+    "still_bench": still_bench,
+    "still_bench_adaptive": still_bench_adaptive,
+    "still_heavy": still_heavy,
+    "still_hd": still_hd,
+}
 """What is there to be timed."""
 
 SCENES: dict[str, Callable[[Path], None]] = {
