@@ -24,6 +24,7 @@ from mesh.node.bench import Bench, Tools
 from mesh.node.failures import failure_of
 from mesh.node.outputs import lay_out
 from mesh.node.renders import Pace, keep_log, remove, stored_as, wanted_output
+from mesh.node.timings import Step
 from mesh.ports.renderer import Assembly, FinishTask, OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
@@ -61,6 +62,7 @@ class _Site:
 
     cut: Cut
     job: Signed[Job]
+    frame: int
     orders: Orders
     directory: Path
     pasted: list[PasteBucket] = field(default_factory=list)
@@ -135,11 +137,17 @@ class Assemblies:
     async def _carry_out(self, bench: Bench, effect: StartAssembly, orders: Orders) -> None:
         cut = effect.job.body.cut
         assert cut is not None, "a frame of a job without buckets is assembled"
-        site = _Site(cut=cut, job=effect.job, orders=orders, directory=await bench.new_directory())
+        site = _Site(
+            cut=cut,
+            job=effect.job,
+            frame=effect.job.body.frames.frame(effect.task),
+            orders=orders,
+            directory=await bench.new_directory(),
+        )
         try:
             while not await self._whole(site):
                 pass  # what pastes died on a bucket: the others are pasted anew, without it
-            await self._finish(bench, effect, site.directory)
+            await self._finish(bench, site, effect.op)
         finally:
             await remove(self._tools.world, site.directory)
 
@@ -163,8 +171,13 @@ class Assemblies:
                     site.pasted.append(order)
                     await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=""))
                     await self._show(made, site)
+            self._mark(Step.PASTED, site)
             await made.write(site.directory / _PASSES)
+            self._mark(Step.ASSEMBLED, site)
         return True
+
+    def _mark(self, step: Step, site: _Site) -> None:
+        self._tools.mark(step, site.job.id, site.frame)
 
     async def _paste(self, made: Assembly, site: _Site, order: PasteBucket) -> None:
         path = site.directory / _BUCKET
@@ -186,17 +199,14 @@ class Assemblies:
         now_s = trio.current_time()
         site.show_s = now_s + max(PREVIEW_PERIOD_S, PREVIEW_COSTS * (now_s - started_s))
 
-    async def _finish(self, bench: Bench, effect: StartAssembly, directory: Path) -> None:
+    async def _finish(self, bench: Bench, site: _Site, op: int) -> None:
         """Have a stage make the file, check and store it."""
-        job = effect.job.body
-        pace = Pace(effect.op, self._hint)
-        task = FinishTask(
-            frame=job.frames.frame(effect.task), directory=directory / _FINISHED, passes=directory / _PASSES
-        )
+        pace = Pace(op, self._hint)
+        task = FinishTask(frame=site.frame, directory=site.directory / _FINISHED, passes=site.directory / _PASSES)
         await self._tools.world.in_thread(task.directory.mkdir)
         async with bench.borrowed() as seat:
             done = await seat.stage.finish(task, pace.heard)
-        await self._tell(FrameWritten(op=effect.op, render_ms=done.render_ms))
+        await self._tell(FrameWritten(op=op, render_ms=done.render_ms))
         for picture in done.files:
-            await self._tools.renderer.check_picture(picture, wanted_output(job.picture))
-        await self._tell(await self._tools.world.in_thread(lambda: stored_as(self._tools.store, effect.op, done)))
+            await self._tools.renderer.check_picture(picture, wanted_output(site.job.body.picture))
+        await self._tell(await self._tools.world.in_thread(lambda: stored_as(self._tools.store, op, done)))

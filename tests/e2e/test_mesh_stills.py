@@ -53,4 +53,4 @@ def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_aga
             if mesh.named(name) is mesh.submitter:
                 mesh.named(name).join()
         mesh.sealed(job)
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 4), 1)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)
