@@ -281,7 +281,7 @@ def test_a_bad_bucket_is_said_lost_and_the_next_result_is_pasted(easel: Easel) -
 
 def test_a_bucket_that_nobody_has_is_said_lost_soon(easel: Easel) -> None:
     gone = easel.hears(block(0, 0))
-    easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=True))
+    easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=False))
     easel.rig.wait(LOST_BUCKET_MS - SECOND_MS, easel.ann)
     assert easel.losses() == []
     easel.rig.wait(2 * SECOND_MS, easel.ann)
