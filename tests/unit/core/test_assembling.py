@@ -239,6 +239,16 @@ def test_what_counts_later_changes_nothing_that_is_pasted(easel: Easel) -> None:
     assert easel.pastes() == [block(0, 0, 1, 2)]
 
 
+def test_a_frame_is_not_finished_while_a_bucket_is_still_being_pasted(easel: Easel) -> None:
+    small, large = easel.hears(block(0, 0), 1), easel.hears(WHOLE, 2)
+    for entry in (small, large):
+        easel.comes(output(entry))
+    easel.pasted(large)
+    assert of(easel.rig.effects, FinishAssembly) == []
+    easel.pasted(small)
+    assert of(easel.rig.effects, FinishAssembly) == [FinishAssembly(op=easel.op)]
+
+
 def test_two_buckets_that_are_the_same_bytes_are_both_pasted(easel: Easel) -> None:
     """As two of an empty sky may be."""
     sky = blob("sky")
