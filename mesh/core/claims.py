@@ -359,7 +359,8 @@ class Claims:
 
     def _offered(self, ledger: JobLedger) -> int:
         """Return how many slots a keeper may count on; nobody is granted buckets of a scene that is not here yet."""
-        ready = ledger.parts.cut is None or self._scene_complete(ledger.id)
+        cut = ledger.parts.cut
+        ready = cut is None or cut.whole or self._scene_complete(ledger.id)
         return self._host.slots if self._host.pause is None and ready else 0
 
     def _keepers_of(self, job: JobId, now: Now) -> list[PeerId]:

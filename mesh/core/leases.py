@@ -10,7 +10,7 @@ else has. It is a lease of all its cells, whole or not at all.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mesh.core.directory import Directory
 from mesh.core.dockets import Docket, Lease, Pending, lease_of, lease_told
@@ -61,6 +61,11 @@ class Leases:
         """Whether this peer decides claims of the job now."""
         docket = self.dockets.get(job)
         return docket is not None and docket.ready_at <= now.instant and self._keepers.acting(job, now)
+
+    def all_of(self, job: JobId) -> Collection[Lease]:
+        """Return all leases of a job that live, as far as this peer hears."""
+        docket = self.dockets.get(job)
+        return docket.by_claim.values() if docket is not None else ()
 
     def taken(self, job: JobId, task: int) -> bool:
         """Whether the task has a lease or a grant, or claims that wait for the verdict."""

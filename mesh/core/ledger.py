@@ -99,6 +99,7 @@ class JobLedger:
         self.cells_counting = 0
         self.stopped = 0
         self._stopped_cells: Counter[int] = Counter()
+        self._counting_cells: Counter[int] = Counter()
         """How many of each frame."""
         self._digest: bytes | None = None
 
@@ -217,6 +218,10 @@ class JobLedger:
         if self.task(frame).state is TaskFold.COUNTS:
             return False
         return any(self.task(task).state is not TaskFold.COUNTS for task in self.parts.of(frame, block))
+
+    def has_buckets(self, frame: int) -> bool:
+        """Whether a bucket of a frame counts."""
+        return self._counting_cells[frame] > 0
 
     def open_cells(self, frame: int) -> list[int]:
         """Return the tasks of a frame's cells that still need a result, along the rows."""
@@ -353,6 +358,7 @@ class JobLedger:
         stopped = (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
         if task >= self.frames:
             self._stopped_cells[self.parts.frame_of(task)] += stopped
+            self._counting_cells[self.parts.frame_of(task)] += counts
             self.cells_counting += counts
             return True
         self.counting += counts

@@ -75,6 +75,12 @@ TAIL_COPIES_MOST = 4
 TAIL_GAIN_PERCENT = 30
 """A copy must end so much sooner than what it copies: costs are estimates."""
 
+SPLIT_LEAST_MS = 4 * SECOND_MS
+"""Frames that take less are not worth their buckets: each of these takes half a second at least."""
+
+SPLIT_FRAMES = 16
+"""The last frames of an animation of which so many may be rendered in buckets: those for which slots are idle."""
+
 FIRST_BUCKET_PIXELS = 128 * 128
 """Of a still's first buckets, before it is known what a pixel costs."""
 

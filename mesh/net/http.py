@@ -59,6 +59,7 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "still": (bool,),
     "buckets": (str,),
     "order": (str,),
+    "split": (bool,),
 }
 _SUBMIT_DEFAULTS: Final = {
     "dry_run": False,
@@ -67,6 +68,7 @@ _SUBMIT_DEFAULTS: Final = {
     "still": False,
     "buckets": "auto",
     "order": "centre",
+    "split": True,
 }
 
 
@@ -176,6 +178,7 @@ class Api:
             still=body["still"],
             buckets=body["buckets"],
             order=body["order"],
+            split=body["split"],
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 

@@ -19,5 +19,7 @@ class SubmitRequest(TypedDict):
     """All peers render each frame together, in buckets; `frames` None: the scene's current frame."""
     buckets: str
     """How large buckets are: `auto`, `WxH` in pixels, or `strips:N`."""
+    split: bool
+    """Without `still`: the last frames may be rendered in buckets, too, where slots would be idle."""
     order: str
     """In which order they are started: `centre`, `spiral` or `rows`."""

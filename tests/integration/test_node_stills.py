@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from mesh.ground.ids import JobId
+from mesh.ground.limits import SPLIT_LEAST_MS
 from mesh.ports.desk import JobRow, Refused
 from mesh.wire.records import Result
 from tests.support.nodes import TestPeer, mesh_of, refuse_wrong_frames, request, unheard, until, write_scene
@@ -32,7 +33,7 @@ def buckets_of(*peers: TestPeer) -> list[object]:
 def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
-            scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nms 40")
+            scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nms 1600")
             row = await until(ada, await submit_still(ada, scene), done)
             assert (row["tasks"], row["cells"], row["cells_counting"]) == (1, 40, 40)
             refuse_wrong_frames(scene, range(3, 4))
@@ -65,7 +66,7 @@ def granted_part(peer: TestPeer, job: str) -> float:
 def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, _, _):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
             job = await submit_still(ada, scene)
             await until(ada, job, done)
             assert granted_part(ada, job) > 0.9
@@ -76,7 +77,7 @@ def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
 def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben") as (ada, ben):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
             job = await submit_still(ada, scene)
             seen: dict[bytes, None] = {}
 
@@ -95,9 +96,24 @@ def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
 def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben") as (ada, _):
-            scene = write_scene(tmp_path / "shot", "frames 1 4\nms 10")
+            scene = write_scene(tmp_path / "shot", "frames 1 4\nms 100")
             await until(ada, await submit_still(ada, scene, frames="1-3", buckets="strips:4", order="rows"), done)
             refuse_wrong_frames(scene, range(1, 4))
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_the_last_frames_of_an_animation_become_buckets_where_slots_would_be_idle(split: bool, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd", "dee") as peers:
+            scene = write_scene(tmp_path / "shot", f"frames 1 5\nms {SPLIT_LEAST_MS}")
+            asked = {"still": False, "split": split, "buckets": "16x18"}
+            await until(peers[0], await submit_still(peers[0], scene, **asked), done)
+            refuse_wrong_frames(scene, range(1, 6))
+            rendered = Counter(buckets_of(*peers))
+            assert rendered[None] == (4 if split else 5)
+            assert (rendered.total() > 5) is split
 
     trio.run(main)
 
@@ -105,7 +121,7 @@ def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
 def test_who_goes_in_the_middle_is_not_missed(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 100")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 5000")
             job = await submit_still(ada, scene)
             await until(ada, job, lambda row: row["cells_counting"] >= 6)
             ben.scope.cancel()
@@ -121,7 +137,7 @@ def test_who_goes_in_the_middle_is_not_missed(tmp_path: Path) -> None:
 def test_buckets_are_as_large_as_suits(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada") as (ada,):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 5")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 50")
             await until(ada, await submit_still(ada, scene, buckets="auto"), done)
             refuse_wrong_frames(scene, range(1, 2))
 

@@ -35,6 +35,7 @@ from mesh.ports.submission import SubmitRequest
     type=click.Choice(["centre", "spiral", "rows"]),
     help="In which order buckets are started.  [default: centre]",
 )
+@click.option("--no-split", is_flag=True, help="Render the last frames whole, too, though machines are idle.")
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
 @click.option("--allow-missing", is_flag=True, help="Render though files are missing.")
@@ -55,6 +56,7 @@ def command(
     still: bool,
     buckets: str | None,
     order: str | None,
+    no_split: bool,
     wait: bool,
     dry_run: bool,
     allow_missing: bool,
@@ -84,6 +86,7 @@ def command(
         still=still,
         buckets=buckets or "auto",
         order=order or "centre",
+        split=not no_split,
     )
     try:
         answer = _submitted(caller, request)
