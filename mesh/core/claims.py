@@ -44,6 +44,7 @@ from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
+    SPLIT_LEAST_MS,
     UNFIT_MS,
 )
 from mesh.wire.envelope import Signed
@@ -300,6 +301,8 @@ class Claims:
             return
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+        if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
+            everybody *= 2  # the last ones are better split than claimed ahead
         excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
         unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand

@@ -10,7 +10,7 @@ else has. It is a lease of all its cells, whole or not at all.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from mesh.core.directory import Directory
 from mesh.core.dockets import Docket, Lease, Pending, lease_of, lease_told
@@ -61,11 +61,6 @@ class Leases:
         """Whether this peer decides claims of the job now."""
         docket = self.dockets.get(job)
         return docket is not None and docket.ready_at <= now.instant and self._keepers.acting(job, now)
-
-    def all_of(self, job: JobId) -> Collection[Lease]:
-        """Return all leases of a job that live, as far as this peer hears."""
-        docket = self.dockets.get(job)
-        return docket.by_claim.values() if docket is not None else ()
 
     def taken(self, job: JobId, task: int) -> bool:
         """Whether the task has a lease or a grant, or claims that wait for the verdict."""
@@ -272,7 +267,7 @@ class Leases:
             turn.send(claim.author, Verdict(claim=claim.id, yours=True))
         elif claim.body.block is not None:
             self._consider_bucket(turn, ledger, docket, claim)
-        elif not ledger.is_open(task) or task in docket.leases:
+        elif not ledger.is_open(task) or task in docket.leases or _clashes(ledger, docket, claim):
             turn.send(claim.author, Verdict(claim=claim.id, yours=False))
         else:
             waiting = docket.pending.get(task)
@@ -296,7 +291,8 @@ class Leases:
             yours = any(map(ledger.is_open, tasks))
         else:
             yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
-        yours = yours and self._may_hold_more(docket, claim.author)
+        whole = docket.leases.get(claim.body.task)
+        yours = yours and (whole is None or whole.assembles) and self._may_hold_more(docket, claim.author)
         if yours:
             self._begin(turn, ledger, docket, claim)
         turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
@@ -355,6 +351,12 @@ class Leases:
             docket = self.dockets[job] = Docket(ready_at=later(turn.now.instant, wait_ms))
             turn.tell(WindowChanged(job=job))
         return docket
+
+
+def _clashes(ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> bool:
+    """Whether a frame is claimed to be rendered whole that others render in buckets."""
+    task = claim.body.task
+    return not claim.body.assembles and (docket.buckets[task] > 0 or ledger.has_buckets(task))
 
 
 def _suits(ledger: JobLedger, claim: Signed[Claim]) -> tuple[bool, bytes, RecordId]:

@@ -177,8 +177,8 @@ class Windows:
         """
         if ledger.parts.cut is None or not ledger.parts.cut.whole or 0 < ledger.median_ms < SPLIT_LEAST_MS:
             return False
-        slots = self.followers(ledger.id)
-        claimed = Counter(lease.holder for lease in self._leases.all_of(ledger.id) if not lease.assembles)
+        slots, docket = self.followers(ledger.id), self._leases.dockets.get(ledger.id)
+        claimed = _claimed(docket) if docket is not None else Counter[PeerId]()
         idle = sum(max(0, count - claimed[peer]) for peer, count in slots.items())
         return len(list(islice(self._unclaimed(ledger), sum(slots.values())))) < (idle or sum(slots.values()))
 
@@ -218,6 +218,14 @@ def _cut_frames(ledger: JobLedger) -> Iterator[int]:
     if ledger.parts.cut is None:
         return iter(())
     return (frame for frame in ledger.open_frames() if ledger.parts.is_cut(frame))
+
+
+def _claimed(docket: Docket) -> Counter[PeerId]:
+    """Count what each peer renders, or has claimed and waits for the verdict of."""
+    claimed = Counter(lease.holder for lease in docket.by_claim.values() if not lease.assembles)
+    waiting = (claim for pending in docket.pending.values() for claim in pending.claims)
+    claimed.update(claim.author for claim in waiting if not claim.body.assembles)
+    return claimed
 
 
 def _running(docket: Docket) -> int:
