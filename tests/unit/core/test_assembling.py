@@ -16,6 +16,7 @@ from mesh.core.events import (
     BlobStarted,
     BucketPasted,
     ChannelClosed,
+    DialFailed,
     FrameWritten,
     PauseAsked,
     PiecesStored,
@@ -28,7 +29,7 @@ from mesh.core.notes import ClaimLost, ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import LOST_AFTER_MS, NEWS_AFTER_GAP_MS
+from mesh.ground.limits import LOST_BUCKET_MS, NEWS_AFTER_GAP_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.kept import KeptEntries
@@ -278,23 +279,33 @@ def test_a_bad_bucket_is_said_lost_and_the_next_result_is_pasted(easel: Easel) -
     assert of(easel.rig.effects, FinishAssembly) == [FinishAssembly(op=easel.op)]
 
 
-def test_a_bucket_that_nobody_has_is_said_lost_after_half_a_minute(easel: Easel) -> None:
+def test_a_bucket_that_nobody_has_is_said_lost_soon(easel: Easel) -> None:
     gone = easel.hears(block(0, 0))
-    easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=True))
-    easel.rig.wait(LOST_AFTER_MS - SECOND_MS, easel.ann)
+    easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=False))
+    easel.rig.wait(LOST_BUCKET_MS - SECOND_MS, easel.ann)
     assert easel.losses() == []
     easel.rig.wait(2 * SECOND_MS, easel.ann)
     assert easel.losses() == [gone.id]
     assert easel.wanted() == []
-    easel.rig.wait(LOST_AFTER_MS, easel.ann)
+    easel.rig.wait(LOST_BUCKET_MS, easel.ann)
     assert easel.losses() == [gone.id]
+
+
+def test_a_bucket_of_an_author_that_died_before_it_was_fetched_is_said_lost_at_once(easel: Easel) -> None:
+    here, gone, anns = easel.done(block(0, 0)), easel.hears(block(1, 0)), easel.hears(block(1, 1), by=easel.ann)
+    easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=False))
+    assert easel.losses() == []
+    easel.rig.tell(DialFailed(peer=easel.bob.id, refused=True))
+    assert easel.losses() == [gone.id]
+    assert here.id not in easel.losses()
+    assert easel.wanted() == [output(anns)]
 
 
 def test_a_bucket_that_somebody_has_is_waited_for(easel: Easel) -> None:
     found = easel.hears(block(0, 0))
     for _ in range(5):
         easel.rig.hear(easel.bob, Have(blob=output(found), pieces=0, bits=b""))
-        easel.rig.wait(LOST_AFTER_MS // 3, easel.ann, easel.bob)
+        easel.rig.wait(LOST_BUCKET_MS // 3, easel.ann, easel.bob)
     assert easel.losses() == []
 
 
@@ -302,7 +313,7 @@ def test_of_two_lost_buckets_with_the_same_bytes_both_are_said_lost(easel: Easel
     sky = blob("sky")
     gone = [easel.hears(block(0, 0), picture=sky), easel.hears(block(1, 1), picture=sky)]
     easel.rig.tell(ChannelClosed(peer=easel.bob.id, clean=True))
-    easel.rig.wait(LOST_AFTER_MS + 2 * SECOND_MS, easel.ann)
+    easel.rig.wait(LOST_BUCKET_MS + 2 * SECOND_MS, easel.ann)
     assert sorted(easel.losses()) == sorted(entry.id for entry in gone)
     assert easel.wanted() == []
 

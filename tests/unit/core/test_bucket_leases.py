@@ -2,8 +2,9 @@
 
 import pytest
 
+from mesh.core.dockets import Docket
 from mesh.core.events import ChannelClosed, DialFailed
-from mesh.core.leases import _LEASES_PER_SLOT, Docket
+from mesh.core.leases import _LEASES_PER_SLOT
 from mesh.ground.ids import JobId, RecordId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import LEASE_MS, RESTARTED_KEEPER_MS, SETTLE_LEAST_MS

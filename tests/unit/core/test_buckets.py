@@ -9,7 +9,7 @@ from mesh.core.parts import Parts
 from mesh.core.placement import rank
 from mesh.ground.ids import JobId, PeerId
 from mesh.wire.grids import Block, Order, bits_of
-from mesh.wire.messages import OpenCells
+from mesh.wire.stills import OpenCells
 from tests.support.cast import Cast, blob, block, cut_into
 
 CELL = 32 * 32

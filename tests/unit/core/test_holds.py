@@ -2,7 +2,17 @@
 
 import pytest
 
-from mesh.core.effects import Append, CheckOutput, Earned, FetchManifest, FetchPieces, ReadPage, Send
+from mesh.core.effects import (
+    Append,
+    CheckOutput,
+    Earned,
+    FetchManifest,
+    FetchPieces,
+    ReadPage,
+    Send,
+    StartAssembly,
+    StartRender,
+)
 from mesh.core.events import (
     BlobDamaged,
     BlobStarted,
@@ -20,10 +30,11 @@ from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR, NOTES_PER_TURN
 from mesh.wire.envelope import Signed
-from mesh.wire.kept import KeptEntries, KeptHold
+from mesh.wire.grids import Cut
+from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
 from mesh.wire.messages import Entries, Have, Head, Holds, Seek
 from mesh.wire.records import Cancel, Entry, Lost, Output, Result, Seal, SealedTask, SealPage
-from tests.support.cast import Actor, Cast, blob
+from tests.support.cast import Actor, Cast, blob, block, cut_into
 from tests.support.rig import Rig, kept, of, sent
 
 PAGE = blob("page")
@@ -32,12 +43,12 @@ PAGE = blob("page")
 class Keeper:
     """A keeper of ann's job, which bob renders; `copies` holds make a frame safe."""
 
-    def __init__(self, cast: Cast, *, copies: int = 2, frames: int = 4) -> None:
+    def __init__(self, cast: Cast, *, copies: int = 2, frames: int = 4, cut: Cut | None = None) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=0)
         self.ann, self.bob, self.cid = cast.actor("ann"), cast.actor("bob"), cast.actor("cid")
         self.rig.meet(self.ann, self.bob, self.cid)
-        self.head: Head = cast.head(self.ann, frames=frames, copies=copies)
+        self.head: Head = cast.head(self.ann, frames=frames, copies=copies, cut=cut)
         self.job: JobId = self.rig.keep(self.head, by=self.ann)
 
     def result(self, task: int = 0, author: Actor | None = None) -> tuple[Signed[Entry], BlobId]:
@@ -359,3 +370,67 @@ def test_an_output_that_counts_no_more_is_sought_no_more(cast: Cast) -> None:
     keeper.rig.take(keeper.head, cast.lost(keeper.ann, keeper.head, second), by=keeper.ann)
     assert isinstance(first.body.what, Result)
     assert outputs_wanted(keeper) == [first.body.what.outputs[0].blob]
+
+
+@pytest.fixture
+def still(cast: Cast) -> Keeper:
+    """A keeper of a job whose last frame has four by two cells."""
+    return Keeper(cast, cut=cut_into(4, 2))
+
+
+def bucket(keeper: Keeper, label: str = "") -> BlobId:
+    """Hear of a bucket's result, and return its file."""
+    entry = keeper.cast.result(keeper.bob, keeper.head, 3, block=block(0, 0, 4, 2), label=label)
+    keeper.rig.take(keeper.head, entry, by=keeper.bob)
+    assert isinstance(entry.body.what, Result)
+    return entry.body.what.outputs[0].blob
+
+
+def test_nobody_takes_a_copy_of_a_bucket_and_its_holds_make_nothing_safe(still: Keeper) -> None:
+    found = bucket(still)
+    for actor in (still.ann, still.bob, still.cid):
+        still.holds(actor, found)
+    for _ in range(5):
+        still.rig.wait(5 * SECOND_MS, still.ann, still.bob, still.cid)
+    assert found not in still.rig.peer.swarm.wants
+    assert still.safe() == 0
+    assert of(still.rig.effects, Earned) == []
+    assert of(still.rig.effects, CheckOutput) == []
+
+
+def test_who_renders_a_bucket_does_not_promise_to_keep_it_and_who_assembles_the_frame_does(cast: Cast) -> None:
+    rig = Rig(cast, slots=2)
+    ann = cast.actor("ann")
+    rig.meet(ann)
+    head = cast.head(ann, frames=1, cut=cut_into(4, 2))
+    rig.learn(head, ann, by=ann)
+    given = []
+    for number, (found, assembles) in enumerate(((block(0, 0, 4, 2), False), (None, True))):
+        rig.peer.swarm._complete[blob(f"picture {number}")] = None
+        turn = Turn(rig.now, rig.peer._dice, rig.me.id)
+        claim = cast.claim(rig.me, head, 0, block=found, assembles=assembles)
+        for machine in (rig.peer.slots, rig.peer.assembling):
+            machine.on_claim_won(turn, ClaimWon(claim=claim))
+        (op,) = [effect.op for effect in turn.effects if isinstance(effect, StartRender | StartAssembly)]
+        rig.clear()
+        rig.tell(FrameWritten(op=op, render_ms=1))
+        rig.tell(Rendered(op=op, outputs=(Output(blob=blob(f"picture {number}"), size=1),), log=None))
+        given.append([told.hold.body.blob for told in kept(rig.effects, KeptHold)])
+    assert given == [[], [blob("picture 1")]]
+
+
+def test_a_peer_that_starts_again_holds_frames_and_no_buckets(cast: Cast) -> None:
+    me, ann = cast.actor("me"), cast.actor("ann")
+    head = cast.head(ann, frames=1, cut=cut_into(4, 2))
+    results = [cast.result(me, head, 0, block=block(0, 0, 4, 2)), cast.result(me, head, 0, assembles=True)]
+    outputs = [entry.body.what.outputs[0].blob for entry in results if isinstance(entry.body.what, Result)]
+    rig = Rig(cast, kept=(KeptHead(head=head), KeptEntries(entries=tuple(results))), complete=tuple(outputs))
+    assert [told.hold.body.blob for told in kept(rig.effects, KeptHold)] == outputs[1:]
+
+
+def test_a_keeper_does_not_say_that_a_bucket_is_lost(still: Keeper) -> None:
+    bucket(still)
+    still.rig.tell(ChannelClosed(peer=still.bob.id, clean=True))
+    for _ in range(3 * LOST_AFTER_MS // (5 * SECOND_MS)):
+        still.rig.wait(5 * SECOND_MS, still.ann, still.cid)
+    assert losses(still) == []

@@ -11,10 +11,11 @@ from mesh.core.status import JobState
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import SEALS_PER_AUTHOR
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Cut
 from mesh.wire.kept import KeptEntries
 from mesh.wire.messages import Head, Holds
 from mesh.wire.records import Cancel, Entry, Result, Seal, SealedTask, SealPage
-from tests.support.cast import Actor, Cast, blob
+from tests.support.cast import Actor, Cast, blob, block, cut_into
 from tests.support.rig import Rig, kept, of
 
 PAGE = blob("page")
@@ -23,11 +24,11 @@ PAGE = blob("page")
 class Notary:
     """A keeper of ann's job of two frames and two copies; bob rendered both, bob and cid hold them."""
 
-    def __init__(self, cast: Cast) -> None:
+    def __init__(self, cast: Cast, *, cut: Cut | None = None) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=0)
         self.ann, self.bob, self.cid = cast.actor("ann"), cast.actor("bob"), cast.actor("cid")
-        self.head: Head = cast.head(self.ann, frames=2)
+        self.head: Head = cast.head(self.ann, frames=2, cut=cut)
         self.results = [cast.result(self.bob, self.head, task) for task in range(2)]
         self.rig.meet(self.ann, self.bob, self.cid)
         self.job = self.rig.keep(self.head, by=self.ann)
@@ -181,3 +182,35 @@ def test_seals_without_pages_do_not_pile_up_in_what_is_wanted(notary: Notary) ->
     for page in sorted((blob(f"no page {number}") for number in range(300)), reverse=True):
         notary.rig.take(notary.head, notary.cast.entry(notary.cid, notary.head, Seal(blob=page)), by=notary.cid)
     assert len(notary.rig.peer.swarm.wants) <= SEALS_PER_AUTHOR + 1
+
+
+def test_a_job_in_buckets_is_sealed_by_its_frames(cast: Cast) -> None:
+    notary = Notary(cast, cut=cut_into(4, 2))
+    everybody = (notary.ann, notary.bob, notary.cid)
+    bucket = notary.cast.result(notary.bob, notary.head, 1, block=block(0, 0, 4, 2))
+    notary.rig.take(notary.head, notary.results[0], bucket, by=notary.bob)
+    notary.results[1] = bucket
+    notary.all_safe()
+    notary.wait(2 * MINUTE_MS, *everybody)
+    assert of(notary.rig.effects, WritePage) == [], "its last frame is not assembled"
+    notary.results[1] = notary.cast.result(notary.bob, notary.head, 1, assembles=True)
+    notary.all_rendered()
+    notary.all_safe()
+    notary.wait(2 * MINUTE_MS, *everybody)
+    (effect,) = of(notary.rig.effects, WritePage)
+    assert [task.result for task in effect.page.tasks] == notary.results
+
+
+def test_a_seal_that_names_a_bucket_ends_nothing(cast: Cast) -> None:
+    notary = Notary(cast, cut=cut_into(4, 2))
+    bucket = notary.cast.result(notary.bob, notary.head, 1, block=block(0, 0, 4, 2))
+    page = notary.page(holders=(notary.bob, notary.cid), results=[notary.results[0], bucket])
+    for number, author in enumerate((notary.ann, notary.cid)):
+        blob_of_page = blob(f"page {number}")
+        notary.rig.peer.swarm._complete[blob_of_page] = None
+        seal = notary.cast.entry(author, notary.head, Seal(blob=blob_of_page))
+        notary.rig.take(notary.head, seal, by=author)
+        read = of(notary.rig.effects, ReadPage)[-1]
+        assert (read.blob, read.tasks) == (blob_of_page, 2), "as many as the job has frames"
+        notary.rig.tell(PageRead(op=read.op, blob=blob_of_page, page=page))
+    assert not notary.rig.peer.ledger.jobs[notary.job].ended

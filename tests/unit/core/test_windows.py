@@ -6,8 +6,9 @@ from mesh.core.events import ChannelClosed
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
 from mesh.wire.grids import Block, Cut, cells_of
-from mesh.wire.messages import MAX_CUT_FRAMES, ClaimSent, Follow, Window
+from mesh.wire.messages import ClaimSent, Follow, Window
 from mesh.wire.records import Cancel
+from mesh.wire.stills import MAX_CUT_FRAMES
 from tests.support.cast import Actor, Cast, block, cut_into
 from tests.support.rig import Rig, sent
 
@@ -28,8 +29,8 @@ class Told:
         self.rig.hear(actor, Follow(job=self.job, slots=slots))
 
     def told(self) -> Window:
-        """What ann is told, who follows anew."""
-        self.follow(self.ann)
+        """What ann is told, who follows anew and renders nothing."""
+        self.follow(self.ann, slots=0)
         return self.windows(self.ann)[-1]
 
     def claim(self, found: Block | None, frame: int, *, assembles: bool = False) -> None:
@@ -179,7 +180,7 @@ def test_who_assembles_renders_nothing(still: Told) -> None:
 
 
 def test_followers_hear_that_a_bucket_was_taken_counts_or_is_free_again(still: Told) -> None:
-    still.follow(still.ann)
+    still.follow(still.ann, slots=0)
     still.rig.wait(2 * WINDOW_PERIOD_MS, still.ann, still.bob)
     for change in (
         lambda: still.claim(block(0, 0), 44),
