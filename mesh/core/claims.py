@@ -338,10 +338,14 @@ class Claims:
         self._send(turn, following, claims)
 
     def _claim_assembly(self, turn: Turn, job: JobId, following: Following) -> None:
-        """Claim a frame to be assembled, where this peer assembles few of the job's yet."""
-        mine = sum(mine.claim.body.job == job and mine.claim.body.assembles for mine in self.mine.values())
-        able = [task for task in following.unassembled.values() if task.task not in following.failed]
-        for task in able[: max(0, ASSEMBLIES_EACH - mine)]:
+        """Claim a frame to be assembled, where this peer assembles few of the job's yet.
+
+        A window that was told before the keeper heard of a claim still lists its frame.
+        """
+        claims = (mine.claim.body for mine in self.mine.values())
+        mine = {body.task: None for body in claims if body.job == job and body.assembles}
+        able = [task for task in following.unassembled.values() if task.task not in {**mine, **following.failed}]
+        for task in able[: max(0, ASSEMBLIES_EACH - len(mine))]:
             following.unassembled.pop(task.task)
             self._send(turn, following, [self._claim(job, task.task, task.attempt, assembles=True)])
 

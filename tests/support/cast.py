@@ -10,6 +10,7 @@ from blake3 import blake3
 from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import DAY_MS, HOUR_MS, Instant, Now, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
+from mesh.wire.grids import Block, Cut, Order, Ruler, Run
 from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
 from mesh.wire.messages import Head
 from mesh.wire.records import (
@@ -39,6 +40,21 @@ PICTURE = Picture(format="PNG", width=64, height=48, color_mode="RGB", depth=8)
 NAMES = OutputNames(prefix="shot_", digits=4, suffix=".png")
 
 Chain = tuple[Signed[Admission], ...]
+
+
+def cut_into(columns: int, rows: int, *, frames: int = 1, fixed: bool = False) -> Cut:
+    """Return a cut of the last frames into so many cells of 32 pixels a side."""
+    return Cut(
+        width=32 * columns,
+        height=32 * rows,
+        across=Ruler(first=0, runs=(Run(cells=columns, size=32),)),
+        down=Ruler(first=0, runs=(Run(cells=rows, size=32),)),
+        margin=0,
+        order=Order.ROWS,
+        fixed=fixed,
+        frames=frames,
+        whole=False,
+    )
 
 
 def blob(label: str) -> BlobId:
@@ -129,6 +145,7 @@ class Cast:
         number: int = 1,
         scene: BlobId | None = None,
         last_day: int = WALL + 90 * DAY_MS,
+        cut: Cut | None = None,
     ) -> Head:
         """Return a signed job and its submitter's chain."""
         body = Job(
@@ -143,6 +160,7 @@ class Cast:
             tries=tries,
             submitted=WALL,
             last_day=WallTime(last_day),
+            cut=cut,
         )
         return Head(job=sign(body, author.signer), chain=author.chain)
 
@@ -152,32 +170,59 @@ class Cast:
         number = self._numbers[author.id, life] = self._numbers.get((author.id, life), 0) + 1
         return sign(Entry(job=JobId(head.job.id), boot=life, number=number, what=what), author.signer)
 
-    def claim(self, author: Actor, head: Head, task: int, attempt: int = 1) -> Signed[Claim]:
+    def claim(
+        self,
+        author: Actor,
+        head: Head,
+        task: int,
+        attempt: int = 1,
+        *,
+        block: Block | None = None,
+        assembles: bool = False,
+    ) -> Signed[Claim]:
         """Return a claim; never the same one twice."""
         self._claims += 1
         body = Claim(
-            job=JobId(head.job.id), task=task, attempt=attempt, boot=boot(author.name), number=1 + self._claims
+            job=JobId(head.job.id),
+            task=task,
+            attempt=attempt,
+            boot=boot(author.name),
+            number=1 + self._claims,
+            block=block,
+            assembles=assembles,
         )
         return sign(body, author.signer)
 
     def result(
-        self, author: Actor, head: Head, task: int, attempt: int = 1, *, picture: BlobId | None = None, label: str = ""
+        self,
+        author: Actor,
+        head: Head,
+        task: int,
+        attempt: int = 1,
+        *,
+        picture: BlobId | None = None,
+        label: str = "",
+        block: Block | None = None,
     ) -> Signed[Entry]:
-        """Return a record that a task is rendered, under the author's own claim."""
-        claim = self.claim(author, head, task, attempt)
-        found = picture or BlobId(blob(f"{author.name} {task} {attempt} {label}"))
+        """Return a record that a task, or a block of its cells, is rendered, under the author's own claim."""
+        claim = self.claim(author, head, task, attempt, block=block)
+        found = picture or BlobId(blob(f"{author.name} {task} {attempt} {label}{block or ''}"))
         what = Result(claim=claim, outputs=(Output(blob=found, size=1_000),), render_ms=1_000, log=None)
         return self.entry(author, head, what)
 
-    def failed(self, author: Actor, head: Head, task: int, attempt: int = 1) -> Signed[Entry]:
-        """Return a record that a task could not be rendered."""
-        what = Failed(task=task, attempt=attempt, kind=FailureKind.CRASHED, reason="signal 11", log=None)
+    def failed(
+        self, author: Actor, head: Head, task: int, attempt: int = 1, *, block: Block | None = None
+    ) -> Signed[Entry]:
+        """Return a record that a task, or a block of its cells, could not be rendered."""
+        kind = FailureKind.CRASHED
+        what = Failed(task=task, attempt=attempt, kind=kind, reason="signal 11", log=None, block=block)
         return self.entry(author, head, what)
 
     def lost(self, author: Actor, head: Head, of: Signed[Entry]) -> Signed[Entry]:
         """Return a record that nobody has a result's output."""
-        assert isinstance(of.body.what, Result)
-        return self.entry(author, head, Lost(task=of.body.what.task, result=RecordId(of.id)))
+        what = of.body.what
+        assert isinstance(what, Result)
+        return self.entry(author, head, Lost(task=what.task, result=RecordId(of.id), block=what.block))
 
     def cancel(self, author: Actor, head: Head) -> Signed[Entry]:
         """Return a record that the job is cancelled."""
