@@ -207,8 +207,9 @@ class Economy:
             if not able or not reach or not all(self._open(host, job) for host in steady):
                 continue
             found_out_ms = split.since_ms + _FINDS_OUT_MS
-            done = (*self.finished, *self.assembled)
-            if not any(frame.host in side and frame.at_ms >= found_out_ms for frame in done):
+            done = [(frame.host, frame.at_ms) for frame in self.finished]
+            done += [(frame.host, frame.at_ms) for frame in self.assembled]
+            if not any(by in side and at_ms >= found_out_ms for by, at_ms in done):
                 raise Violation("L7", f"side {side} rendered nothing in {alone_ms} ms of a split", job)
 
     def _open(self, host: "Host", job: JobId) -> bool:

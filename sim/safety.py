@@ -214,14 +214,14 @@ class Safety:
         if cut is None or effect.task < frames - cut.frames:
             raise Violation("assembly", f"{host.name} assembles task {effect.task}, which has no cells", effect.job.id)
         for op, growing in host.assemblies.growing.items():
-            if op == effect.op or (growing.job, growing.effect.task) == (effect.job.id, effect.task):
+            if op == effect.op or (growing.job, growing.effect.task) == (JobId(effect.job.id), effect.task):
                 raise Violation("assembly", f"{host.name} assembles task {effect.task} twice", effect.job.id)
 
     def pastes(self, host: "Host", frame: StartAssembly, effect: PasteBucket) -> None:
         """S7: a bucket that is pasted is on the disk; and it is one of that frame, of those very cells."""
         if not host.disk.has(effect.blob) and effect.blob not in self._world.faults.rotted:
             raise Violation("S7", f"{host.name} pastes a bucket that it does not have", effect.blob, frame.job.id)
-        if self._buckets.get(effect.blob) != (frame.job.id, frame.task, effect.block):
+        if self._buckets.get(effect.blob) != (JobId(frame.job.id), frame.task, effect.block):
             text = f"{host.name} pastes into task {frame.task} at {effect.block} what is no such bucket"
             raise Violation("assembly", text, effect.blob, frame.job.id)
 

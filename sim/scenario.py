@@ -240,7 +240,7 @@ def _draw_stills(dice: Dice, drawn: Scenario) -> Scenario:
         still_frames=still_frames,
         width=200 + dice.below(800),
         height=100 + dice.below(500),
-        margin=dice.below(2) * dice.below(17),
+        margin=dice.below(2) * dice.below(5),
         buckets=(side, side) if dice.below(4) == 0 else (),
         order=dice.below(3),
         still_ms=work_ms // (drawn.jobs * still_frames * (1 if alone else 2)),
