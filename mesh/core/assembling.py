@@ -263,10 +263,12 @@ class Assembling:
             turn.do(FinishAssembly(op=growing.op))
 
     def _say_lost(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]]) -> None:
-        for entry in entries[: ledger.may_say_lost(self._me, buckets=True)]:
+        for entry in entries:
             result = result_of(entry)
-            what = Lost(task=result.task, result=RecordId(entry.id), block=result.block)
-            turn.tell(Publish(job=ledger.id, what=what))
+            assert result.block is not None, "a cell counts by a result of its frame"
+            if ledger.may_say_bucket_lost(self._me, result.task, result.block):
+                what = Lost(task=result.task, result=RecordId(entry.id), block=result.block)
+                turn.tell(Publish(job=ledger.id, what=what))
 
     def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
         for growing in [growing for growing in self._by_op.values() if which(growing)]:

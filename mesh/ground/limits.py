@@ -130,8 +130,9 @@ SYNC_PERIOD_MS = 10 * SECOND_MS
 LOST_PER_AUTHOR = 3
 """Statements of loss that act, per job and author other than the submitter, lowest ids first: a liar reopens three."""
 
-LOST_BUCKETS_PER_AUTHOR = 64
-"""The same of buckets, of which many are lost with a host, and which are quickly rendered again."""
+LOST_PER_BUCKET = 2
+"""The same of each bucket: hundreds are lost with a host, and somebody must be able to say so of all of them. A liar
+has each rendered twice more, which is less than a whole frame three times."""
 
 RESULTS_PER_AUTHOR = 64
 """Results, or the submitter's losses, that one author may write of one task: each follows a loss."""
