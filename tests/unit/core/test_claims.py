@@ -62,9 +62,10 @@ class Claimant:
             self.rig.wait(SECOND_MS, self.first, self.second)
 
     def window(self, *tasks: int, attempt: int = 0, slots: int = 1, unclaimed: int | None = None) -> Window:
+        parts = self.rig.peer.ledger.jobs[self.job].parts
         return Window(
             job=self.job,
-            open=tuple(OpenTask(task=task, attempt=attempt) for task in tasks),
+            open=tuple(OpenTask(task=task, attempt=attempt, in_buckets=parts.is_cut(task)) for task in tasks),
             slots=slots,
             unclaimed=len(tasks) if unclaimed is None else unclaimed,
             running=0,
