@@ -10,8 +10,8 @@ soon as the frame is on the disk, so that the next one can start at once; whethe
 question, asked of `Renderer.check_picture`, since exit codes prove nothing. Every failure is one of the errors below.
 
 A frame may also be made of *buckets*: stages render rectangles of it into EXR files with all passes, somebody pastes
-these, and a stage *finishes* the frame from the pasted passes: what needs the whole picture (denoising, compositing, the
-burned-in stamp, dithering, the file's own format) happens there, once.
+these, and a stage *finishes* the frame from the pasted passes: what needs the whole picture (denoising, compositing,
+the burned-in stamp, dithering, the file's own format) happens there, once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +41,7 @@ class EngineMissing(RendererError):
 
 
 class EngineTooOld(RendererError):
-    """The scene was saved by a newer Blender than this engine. Install that version, or save it with the older one."""
+    """The scene was saved by a newer program than this engine. Install that version, or save it with the older one."""
 
     exit_code = 32
 
@@ -53,7 +53,7 @@ class EngineBroken(RendererError):
 
 
 class SceneUnreadable(RendererError):
-    """The scene file is damaged, truncated or no Blender file. Open it in Blender and save it again."""
+    """The scene file is damaged, truncated or none that the mesh knows. Open it in its program and save it again."""
 
     exit_code = 34
 
@@ -150,6 +150,17 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SavedBy:
+    """Tell which program a scene file is for: an engine's name, and the version that it must at least have.
+
+    An empty version: any will do.
+    """
+
+    engine: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenEngine:
     """Name a renderer that was found and failed its proof, with the reason and the remedy, for `engine list`."""
 
@@ -205,7 +216,8 @@ class Output:
 class ExternalFile:
     """Name one file that the scene uses: where it is here, who uses it, and whether it is there.
 
-    `kind` is `library`, `image`, `sequence` or `font`; `user` names the datablock, `owner` the .blend file with it.
+    `kind` is a word such as `library`, `include`, `image`, `sequence` or `font`; `user` names what uses the file,
+    `owner` the scene's file that says so.
     `files` are all the files behind the entry (each needed frame of a sequence), `missing` those that do not exist.
     """
 
@@ -271,13 +283,13 @@ class Inspection:
 
     @property
     def missing(self) -> tuple[Refusal, ...]:
-        """Name each missing file with the datablock that uses it."""
+        """Name each missing file with what uses it."""
         return tuple(
             Refusal(
                 code=f"missing-{external.kind}",
                 subject=str(path),
                 text=f"{external.kind} {path} is missing (used by {external.user} in {external.owner.name})",
-                remedy="put the file there, or relink it in Blender, or pass --allow-missing",
+                remedy="put the file there, or correct the scene, or pass --allow-missing",
             )
             for external in self.external
             for path in external.missing
@@ -394,14 +406,14 @@ class Renderer(Protocol):
     """Be the one adapter of a peer's renderers. Its processes end with `aclose`, and when the peer dies."""
 
     async def probe(self, *, thorough: bool = False) -> Engines:
-        """Find the engines; each was proven by a tiny real Cycles render, once per binary and user.
+        """Find the engines; each was proven by a tiny real render, once per binary and user.
 
         A thorough probe also proves the other render engines, which may take a minute the first time.
         """
         ...
 
-    def saved_by(self, scene: Path) -> str:
-        """Read from a scene's header alone which version saved it, such as `4.2`; runs in a thread.
+    def saved_by(self, scene: Path) -> SavedBy:
+        """Read from a scene's first bytes which engine is for it, and which version saved it; runs in a thread.
 
         Raises SceneUnreadable.
         """
