@@ -9,6 +9,7 @@ Invariants: a name that is absolute, climbs with `..` or has a backslash is refu
 are included are read, and no more than `TEXT_MAX_BYTES` of them.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ _SUFFIXES = {
     "load_file": (),
 }
 _KINDS = {"#include": "include", "ttf": "font", "df3": "density", "#fopen": "data", "load_file": "data"}
+_PLAIN_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LIBRARY = "_meshnode_library"
 
 
@@ -76,6 +78,11 @@ def name_problem(name: str) -> str | None:
     if ".." in name.split("/"):
         return "climbs out of its directory"
     return None
+
+
+def is_plain(name: str) -> bool:
+    """Say whether a name inside a scene's directory can stand on POV-Ray's command line as it is."""
+    return all(_PLAIN_PART.fullmatch(part) for part in name.split("/"))
 
 
 class _Walk:

@@ -29,7 +29,6 @@ from mesh.wire.grids import Region
 INI_MAX_BYTES = 1 << 20
 _INI_DEPTH_MAX = 8
 _FIRST_BYTES = 256 << 10
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FALLBACK_NAME = "scene.pov"
 _INI_SUFFIX = ".ini"
 
@@ -114,7 +113,7 @@ def locate(scene: Path) -> Source:
 def inspect(scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
     """Tell all of a scene; reads the disk. Raises SceneUnreadable."""
     source = locate(scene)
-    settings = complete(source.said.settings)
+    settings = options.complete(source.said.settings)
     places = Places(
         directory=source.directory,
         libraries=libraries(source),
@@ -128,7 +127,7 @@ def inspect(scene: Path, frames: Sequence[range] | None, engine: Engine) -> Insp
         main=main_name(source.main),
         prefix=names.prefix,
         libraries=len(places.libraries),
-        headers=headers if not found.outside else (),
+        headers=headers if all(map(files.is_plain, headers)) else (),
         settings=settings,
         declares=source.said.declares,
         absent=tuple(found.missing),
@@ -156,29 +155,20 @@ def inspect(scene: Path, frames: Sequence[range] | None, engine: Engine) -> Insp
             for name, path in sorted(found.files.items())
         ),
         recipe=recipe.write(written),
-        refusals=(*source.said.refusals, *found.outside, *found.refusals, *span.refusals(frames)),
+        refusals=(
+            *source.said.refusals,
+            *_header_refusals(headers),
+            *found.outside,
+            *found.refusals,
+            *span.refusals(frames),
+        ),
         warnings=_warnings(source, settings),
     )
 
 
-def complete(said: Mapping[str, str]) -> dict[str, str]:
-    """Add POV-Ray's own defaults, so that no host's povray.ini matters."""
-    settings = {
-        "Width": str(options.DEFAULT_WIDTH),
-        "Height": str(options.DEFAULT_HEIGHT),
-        "Output_File_Type": "N",
-        "Bits_Per_Color": "8",
-        "Bounding_Threshold": "3",
-        **said,
-    }
-    if settings["Output_File_Type"] == "S":
-        settings["Output_File_Type"] = "N"
-    return settings
-
-
 def main_name(main: str) -> str:
     """Give the main file's name in the tree: its own, unless it would have to be quoted on a command line."""
-    return main if all(_PLAIN_NAME.fullmatch(part) for part in main.split("/")) else _FALLBACK_NAME
+    return main if files.is_plain(main) else _FALLBACK_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +263,19 @@ def _refused_frames(text: str) -> Refusal:
         text=text,
         remedy="choose others, or set Initial_Frame and Final_Frame in the scene's .ini",
     )
+
+
+def _header_refusals(headers: Sequence[str]) -> list[Refusal]:
+    return [
+        Refusal(
+            code="bad-option",
+            subject="Include_Header",
+            text=f"the name {header!a} of an Include_Header is not made of letters, digits, points and dashes alone",
+            remedy="rename the file, or include it in the scene",
+        )
+        for header in headers
+        if not files.is_plain(header)
+    ]
 
 
 def _output_names(source: Source, settings: Mapping[str, str]) -> tuple[Path, FrameNames]:

@@ -205,6 +205,21 @@ def read(text: str, name: str, into: Options) -> None:
                 into.refusals.append(_refusal(f"{name} line {line}", error))
 
 
+def complete(said: Mapping[str, str]) -> dict[str, str]:
+    """Add POV-Ray's own defaults, so that no host's povray.ini matters."""
+    settings = {
+        "Width": str(DEFAULT_WIDTH),
+        "Height": str(DEFAULT_HEIGHT),
+        "Output_File_Type": "N",
+        "Bits_Per_Color": "8",
+        "Bounding_Threshold": "3",
+        **said,
+    }
+    if settings["Output_File_Type"] == "S":
+        settings["Output_File_Type"] = "N"
+    return settings
+
+
 def checked(name: str, value: str) -> str:
     """Give a setting's value in its one spelling; `name` is in its own. Raises BadOption."""
     if name in _INTEGERS:
@@ -280,7 +295,7 @@ def _option(spelled: str, rest: str, into: Options) -> None:
     elif known in _PATHS:
         into.paths.setdefault(known, []).append(value)
     elif known == "Output_File_Type":
-        _file_type(value, into)
+        into.settings[known] = checked(known, value[:1])
     elif known not in _DESK:
         into.settings[known] = checked(known, value)
 
@@ -333,14 +348,16 @@ def _paired(name: str, on: str, value: str, into: Options) -> None:
 
 
 def _file_type(value: str, into: Options) -> None:
-    """Take a file type with what may stand behind its letter: grey, bits for each colour, or a JPEG's quality."""
+    """Take a switch's file type with what may stand behind its letter: grey, or bits for each colour.
+
+    In an option's value POV-Ray reads the letter alone, whatever follows.
+    """
     match = _TYPE.fullmatch(value)
     if match is None:
-        raise BadOption("bad-option", f"Output_File_Type={value[:80]}")
+        raise BadOption("bad-option", f"+F{value[:80]}")
     letter, grey, digits = match.groups()
     into.settings["Output_File_Type"] = checked("Output_File_Type", letter)
     if grey:
         into.settings["Grayscale_Output"] = "on"
-    if digits:
-        number = "Compression" if letter.upper() == "J" else "Bits_Per_Color"
-        into.settings[number] = checked(number, digits)
+    if digits and letter.upper() != "J":
+        into.settings["Bits_Per_Color"] = checked("Bits_Per_Color", digits)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mesh.ports.renderer import SceneUnreadable
 from mesh.render.povray import options
-from mesh.render.povray.files import library_name, name_problem
+from mesh.render.povray.files import is_plain, library_name
 from mesh.wire import tree
 
 RENDERER = "povray"
@@ -19,6 +19,7 @@ RECIPE_MAX_BYTES = 4 << 20
 """Names of some ten thousand absent files."""
 
 _VERSION = 1
+_REQUIRED = frozenset(("Bits_Per_Color", "Height", "Output_File_Type", "Width"))
 LIBRARIES_MAX = 64
 
 
@@ -84,7 +85,7 @@ def _recipe(document: Mapping[str, Any]) -> Recipe:
         prefix=_prefix(document["prefix"]),
         libraries=libraries,
         headers=tuple(_name(name) for name in document["headers"]),
-        settings={_text(name): options.checked(name, _text(value)) for name, value in document["settings"].items()},
+        settings=_settings(document["settings"]),
         declares=dict(options.declared(f"{name}={_text(value)}") for name, value in document["declares"].items()),
         absent=tuple(_text(name) for name in document["absent"]),
     )
@@ -99,9 +100,16 @@ def _prefix(value: object) -> str:
 
 def _name(value: object) -> str:
     name = _text(value)
-    if problem := name_problem(name):
-        raise ValueError(f"the name {name!a} {problem}")
+    if not is_plain(name):
+        raise ValueError(f"the name {name!a} would have to be quoted, or leads out of the tree")
     return name
+
+
+def _settings(named: Mapping[object, object]) -> dict[str, str]:
+    settings = {_text(name): options.checked(_text(name), _text(value)) for name, value in named.items()}
+    if lacking := _REQUIRED - settings.keys():
+        raise ValueError(f"it does not say {', '.join(sorted(lacking))}")
+    return options.complete(settings)
 
 
 def _text(value: object) -> str:

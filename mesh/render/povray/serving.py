@@ -48,6 +48,9 @@ _LOG_BEGINS = ("Parser Options", "====", "File '", "Fatal")
 
 _ERROR = re.compile(r"Error[: ]|^Fatal")
 _NO_REASON = re.compile(r"^(Fatal error in (parser|renderer)|Render failed|Render halted)")
+_WRAPPED_CHARACTERS = 80
+"""Where POV-Ray breaks a line that has no space to break it at."""
+
 _ERROR_CHARACTERS = 600
 _KEPT_LINES = 200
 
@@ -118,11 +121,13 @@ class Lines:
     def why(self) -> str:
         """Say why POV-Ray made no picture, in its own words."""
         said: list[str] = []
+        goes_on = False
         for line in self.kept:
-            if line.startswith(" ") and said:
+            if said and (goes_on or line.startswith(" ")):
                 said[-1] += line
             else:
                 said.append(line)
+            goes_on = len(line) >= _WRAPPED_CHARACTERS
         errors = [text for text in said if _ERROR.search(text)]
         telling = [text for text in errors if not _NO_REASON.match(text)] or errors or said[-1:]
         return " | ".join(telling[-2:])[:_ERROR_CHARACTERS]
