@@ -62,7 +62,7 @@ _SCENES = {
     "halves": _scene(_SMALL + "+FE +UA\n", sky=""),
     "grey": _scene(_SMALL + "+FNG\n"),
     "moving": _scene(_TINY + "Initial_Frame=1\nFinal_Frame=12\nCyclic_Animation=on\nOutput_File_Name=out/shot_\n"),
-    "slow": _scene("Width=1600\nHeight=1200\n+A0.0 +AM1 +R9 +J\n"),
+    "slow": _scene("Width=3200\nHeight=2400\n"),
     # What cannot be cut.
     "radiosity": _scene(_TINY, more="radiosity { count 20 }"),
     "photons": _scene(_TINY, more="photons { count 1000 }"),
