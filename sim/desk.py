@@ -28,7 +28,6 @@ from mesh.ports.desk import (
     Report,
     StatusAnswer,
     SubmitAnswer,
-    SubmitRequest,
     TaskRow,
     UnknownPeer,
 )
@@ -44,6 +43,7 @@ from mesh.ports.roster import (
     RevokeInviteAnswer,
     RevokeRequest,
 )
+from mesh.ports.submission import SubmitRequest
 
 ME = "a1" * 32
 OTHER = "b2" * 32
@@ -70,6 +70,9 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         running=1,
         safe=0,
         stopped=0,
+        cells=0,
+        cells_counting=0,
+        coordinator="",
         delivered=0,
         copies=2,
         durable=False,
@@ -79,6 +82,7 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         keeping=True,
         median_ms=2_500,
         directory="/shots/render",
+        preview="",
         problems=[],
         unwritten=[],
         blocked=0,
@@ -244,7 +248,9 @@ class FakeDesk:
             cloned="",
             given_up=0,
             thrown_out=self.thrown_out,
-            renders=[{"job": row["id"], "frame": 2, "slot": 0, "sample": 7} for row in self.rows.values()],
+            renders=[
+                {"job": row["id"], "frame": 2, "region": [], "slot": 0, "sample": 7} for row in self.rows.values()
+            ],
             jobs=list(self.rows.values()),
         )
         if self.on_status is not None:
@@ -310,6 +316,7 @@ class FakeDesk:
             directory=request["output"] or "/shots/render",
             first_file="shot_0001.png",
             last_file="shot_0004.png",
+            buckets="as large as suits, from the centre" if request["still"] else "",
             files=3,
             scene_bytes=12_345_678,
             existing=["shot_0001.png"] if request["overwrite"] else [],

@@ -7,6 +7,7 @@ ends the renderer at frame 3 on every host, `crash-once DIR` only where DIR is m
     frames 1 12        the scene's range          file tex.png      an external file, beside the scene
     ms 50              time of one frame          saved-by 4.2      which version saved it
     crash 3            ends at that frame         truncated 4       half a picture
+    current 7          where it was saved         whole text        cannot be cut into buckets
     unreadable         cannot be opened           refused text      the mesh cannot render it
     once DIR           the first process to make DIR crashes, whatever the frame
     work 300           thousands of rounds of hashing for each frame, at a renderer's priority: for benches
@@ -20,7 +21,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,14 +32,18 @@ from blake3 import blake3
 
 from mesh.ports.renderer import (
     CheckoutFile,
+    Cutting,
     Engine,
     EngineMissing,
     Engines,
     ExternalFile,
+    FinishTask,
+    FrameFailed,
     FrameNames,
     Inspection,
     Output,
     OutputTruncated,
+    OutputWrong,
     PathLeavesTree,
     PictureReport,
     Progress,
@@ -51,8 +57,10 @@ from mesh.ports.renderer import (
     StageClosed,
     StageLimits,
 )
+from mesh.wire.grids import Region
 
 MAGIC: Final = b"PICTURE\n"
+BUCKET_MAGIC: Final = b"BUCKET\n"
 PICTURE: Final = Output(format="PNG", width=64, height=36, color_mode="RGB", depth=8)
 NAMES: Final = FrameNames(prefix="frame_", digits=4, suffix=".png")
 SCENE_NAME: Final = "scene.txt"
@@ -73,6 +81,11 @@ def picture(files: Iterable[bytes], frame: int) -> bytes:
     return MAGIC + hasher.update(frame.to_bytes(4, "big")).digest(length=2000)
 
 
+def bucket(whole: bytes, region: Region) -> bytes:
+    """Return what a bucket of a picture must be: it says which pixels it holds."""
+    return BUCKET_MAGIC + f"{region.left} {region.top} {region.right} {region.bottom}\n".encode() + whole
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """What a scene file says."""
@@ -88,6 +101,8 @@ class Script:
     once: str = ""
     unreadable: bool = False
     refused: str = ""
+    current: int = 1
+    whole: str = ""
 
     @staticmethod
     def read(path: Path) -> "Script":
@@ -116,6 +131,8 @@ class Script:
             once=said.get("once", [[""]])[0][0],
             unreadable="unreadable" in said,
             refused=" ".join(said.get("refused", [[]])[0]),
+            current=int(said.get("current", [["1"]])[0][0]),
+            whole=" ".join(said.get("whole", [[]])[0]),
         )
 
 
@@ -143,6 +160,7 @@ class FakeStage:
         """Sleep, then leave the frame's bytes."""
         started_s = time.monotonic()
         self._stagehand.calls.append((trio.current_time(), task.frame))
+        self._stagehand.regions.append(task.region)
         self._stagehand.note(task.frame)
         if self._closed:
             raise RendererCrashed("the stage is gone")
@@ -153,8 +171,12 @@ class FakeStage:
             self._stagehand.worked_ns += await trio.to_thread.run_sync(_work, self._script.work)
         self._fail(task.frame)
         data = picture(self._files, task.frame)
+        data = data[: len(data) // 2] if task.frame in self._script.truncated else data
         path = task.directory / NAMES.name(task.frame)
-        path.write_bytes(data[: len(data) // 2] if task.frame in self._script.truncated else data)
+        if task.region is not None:
+            path = path.with_suffix(".exr")
+            data = bucket(data, task.region)
+        path.write_bytes(data)
         return Rendered(
             frame=task.frame,
             files=(path,),
@@ -177,6 +199,17 @@ class FakeStage:
             self._closed = True
             raise RendererCrashed(f"ended at frame {frame}")
 
+    async def finish(self, task: FinishTask, on_progress: Callable[[Progress], None]) -> Rendered:
+        """Leave the bytes of the whole frame, where its passes are whole."""
+        on_progress(Progress(frame=task.frame, sample=0, samples=0, text="finishing", memory_bytes=self.memory_bytes))
+        await trio.sleep(self._script.ms / 2000)
+        data = picture(self._files, task.frame)
+        if task.passes.read_bytes() != data:
+            raise FrameFailed("the passes are those of another frame")
+        path = task.directory / NAMES.name(task.frame)
+        path.write_bytes(data)
+        return Rendered(frame=task.frame, files=(path,), render_ms=1, memory_bytes=self.memory_bytes, log="finished\n")
+
     async def aclose(self) -> None:
         """End the stage."""
         self._closed = True
@@ -197,10 +230,50 @@ def _work(thousands: int) -> int:
     return time.thread_time_ns() - begun_ns
 
 
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
 def _refuse_half(picture: Path) -> None:
     data = picture.read_bytes()
+    if data.startswith(BUCKET_MAGIC):
+        data = data.partition(b"\n")[2].partition(b"\n")[2]
     if not data.startswith(MAGIC) or len(data) != len(MAGIC) + 2000:
         raise OutputTruncated(f"{picture.name}: {len(data)} bytes")
+
+
+class FakeAssembly:
+    """A frame that is whole once every pixel was pasted."""
+
+    def __init__(self, region: Region) -> None:
+        self._left = {(x, y) for x in range(region.left, region.right) for y in range(region.top, region.bottom)}
+        self._wholes: set[bytes] = set()
+
+    async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
+        """Take the pixels of a bucket that says that it holds them."""
+        await trio.lowlevel.checkpoint()
+        data = _read(bucket)
+        head, _, whole = data.removeprefix(BUCKET_MAGIC).partition(b"\n")
+        if head != f"{held.left} {held.top} {held.right} {held.bottom}".encode():
+            raise OutputWrong(f"{bucket.name} holds {head!r}")
+        self._wholes.add(whole)
+        self._left -= {(x, y) for x in range(taken.left, taken.right) for y in range(taken.top, taken.bottom)}
+
+    async def preview(self, picture: Path) -> None:
+        """Write how many pixels are left."""
+        await trio.lowlevel.checkpoint()
+        _write(picture, f"{len(self._left)} pixels to come\n".encode())
+
+    async def write(self, picture: Path) -> None:
+        """Write what all buckets say the whole is."""
+        await trio.lowlevel.checkpoint()
+        assert not self._left, f"{len(self._left)} pixels were never pasted"
+        assert len(self._wholes) == 1, "buckets of different pictures"
+        _write(picture, next(iter(self._wholes)))
 
 
 @dataclass(eq=False)
@@ -212,6 +285,8 @@ class Stagehand:
     open_ms: int = 5
     calls: list[tuple[float, int]] = field(default_factory=list)
     """When each render was called, and of which frame."""
+    regions: list[Region | None] = field(default_factory=list)
+    """Of the same renders; None: the whole frame."""
     opened: int = 0
     warmed: int = 0
     open: set[FakeStage] = field(default_factory=set)
@@ -252,9 +327,16 @@ class Stagehand:
             first_frame=script.first,
             last_frame=script.last,
             frame_step=1,
+            current_frame=script.current,
             output=PICTURE,
             output_directory=scene.parent / "out",
             frame_names=NAMES,
+            cutting=Cutting(
+                width=PICTURE.width,
+                height=PICTURE.height,
+                region=Region(left=0, top=0, right=PICTURE.width, bottom=PICTURE.height),
+                obstacles=(Refusal(code="whole", subject=str(scene), text=script.whole),) if script.whole else (),
+            ),
             color_management=(),
             external=tuple(
                 ExternalFile(
@@ -311,6 +393,13 @@ class Stagehand:
         self.opened += 1
         self.open.add(stage)
         return stage
+
+    @asynccontextmanager
+    async def assembly(self, width: int, height: int, region: Region) -> AsyncIterator["FakeAssembly"]:
+        """Begin a frame that is made of buckets."""
+        assert (width, height) == (PICTURE.width, PICTURE.height)
+        await trio.lowlevel.checkpoint()
+        yield FakeAssembly(region)
 
     async def check_picture(self, picture: Path, output: Output) -> PictureReport:
         """Look whether it is one of ours, and whole."""

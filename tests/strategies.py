@@ -19,6 +19,7 @@ from mesh.ground.ids import Boot
 from mesh.ground.instants import WallTime
 from mesh.wire.codec import AtMost, Between, Size
 from mesh.wire.envelope import Signed, sign
+from mesh.wire.grids import MAX_SIDE, Cut, Ruler, Run
 from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import MAX_BITS_BYTES, Address, Have
 from mesh.wire.records import OutputNames
@@ -139,6 +140,14 @@ def _frames(starts: list[int], count: int, step: int) -> Frames:
     )
 
 
+def _cut(runs: list[tuple[int, int]], first: int, more: int, **fields: Any) -> Cut:
+    ruler = Ruler(first=first, runs=tuple(Run(cells=cells, size=size) for cells, size in runs))
+    last = ruler.edges[-1]
+    return Cut(width=last + more, height=last, across=ruler, down=ruler, frames=1, **fields)
+
+
+_LONGEST = Ruler(first=2**16, runs=(Run(cells=16, size=1_000), Run(cells=16, size=1_001)) * 2)
+
 _frame_numbers = st.integers(-FRAME_LIMIT, FRAME_LIMIT)
 _DRAWN: dict[Any, st.SearchStrategy[Any]] = {
     FrameRange: st.builds(_range, st.lists(_frame_numbers, min_size=2, max_size=2), st.integers(1, 2 * FRAME_LIMIT)),
@@ -153,6 +162,21 @@ _DRAWN: dict[Any, st.SearchStrategy[Any]] = {
         prefix=st.text("abcXYZ_0123456789 .-éß漢", max_size=20).filter(lambda text: not text.startswith(" ")),
         digits=st.integers(0, 32),
         suffix=st.sampled_from(["", ".png", ".exr", "_final.jpg"]),
+    ),
+    Ruler: st.builds(
+        Ruler,
+        first=st.integers(0, 100),
+        runs=st.lists(st.builds(Run, cells=st.integers(1, 9), size=st.integers(1, 500)), max_size=4).map(tuple),
+    ),
+    Cut: st.builds(
+        _cut,
+        st.lists(st.tuples(st.integers(1, 8), st.integers(1, 500)), min_size=1, max_size=4),
+        st.integers(0, 100),
+        st.integers(0, 100),
+        margin=st.integers(0, 1_024),
+        order=st.integers(1, 3),
+        fixed=st.booleans(),
+        whole=st.booleans(),
     ),
     Address: st.builds(Address, host=st.sampled_from(HOSTS), port=st.integers(1, 65_535)),
     Endpoint: st.builds(
@@ -175,6 +199,7 @@ _SAMPLES: dict[Any, Any] = {
         ranges=(FrameRange(first=1, last=240, step=1), FrameRange(first=-7, last=-7, step=1), _range([300, 320], 5))
     ),
     OutputNames: OutputNames(prefix="shot_0040.", digits=4, suffix=".exr"),
+    Cut: _cut([(1, 21), (8, 32), (1, 45)], 7, 11, margin=8, order=1, fixed=False, whole=True),
     Address: Address(host="studio.example.org", port=7_301),
     Endpoint: Endpoint(ip=bytes((192, 0, 2, 7)), port=7_301),
     Have: Have(blob=bytes(range(32)), pieces=11, bits=bytes([0b1010_0111, 0b0000_0101])),
@@ -188,6 +213,17 @@ _LARGEST: dict[Any, Any] = {
         )
     ),
     OutputNames: lambda: OutputNames(prefix="p" * 192, digits=30, suffix=".exrexrexrexrexrexrexrexrexrexre"),
+    Cut: lambda: Cut(
+        width=MAX_SIDE,
+        height=MAX_SIDE,
+        across=_LONGEST,
+        down=_LONGEST,
+        margin=1_024,
+        order=3,
+        fixed=True,
+        frames=1,
+        whole=True,
+    ),
     Address: lambda: Address(host=".".join(["x" * 49] * 2) + "x", port=65_535),
     Endpoint: lambda: Endpoint(ip=b"\xff" * 16, port=65_535),
     Have: lambda: Have(blob=bytes(32), pieces=8 * MAX_BITS_BYTES, bits=b"\xff" * MAX_BITS_BYTES),

@@ -11,6 +11,8 @@ Everything but `read` and `main` is pure and works on decoded pictures.
 """
 
 import argparse
+import itertools
+import json
 import math
 import re
 import sys
@@ -31,6 +33,8 @@ MAY_DIFFER = re.compile(
     r"DateTime|oiio:.*"
 )
 """Headers that say where and when a picture was made."""
+
+_MANIFEST = re.compile(r"cryptomatte/[0-9a-f]+/manifest")
 
 PIXELS_FACTOR = RMSE_FACTOR = 1.5
 LARGEST_FACTOR = 2.0
@@ -57,6 +61,11 @@ class Difference:
     pixels: int = 0
     """Pixels of which any channel differs in any bit."""
     of: int = 0
+    values: int = 0
+    """Samples that differ in any bit; a pixel has as many as there are channels."""
+    values_of: int = 0
+    channels: tuple[str, ...] = ()
+    """Names of the channels with such samples."""
     rmse: float = 0.0
     largest: float = 0.0
     """Distances over all samples; infinite where just one side is no finite number."""
@@ -97,10 +106,10 @@ def compare(left: Sequence[Part], right: Sequence[Part]) -> Difference:
         _shapes(one) == _shapes(other) for one, other in zip(left, right, strict=False)
     )
     if not comparable:
-        of = sum(next(iter(part.channels.values())).size for part in left if part.channels)
-        return Difference(structure=tuple(structure), pixels=of, of=of, rmse=math.inf, largest=math.inf)
-    pixels = of = samples = 0
+        return _incomparable(left, structure)
+    pixels = of = values = samples = 0
     squares = largest = 0.0
+    channels: list[str] = []
     for one, other in zip(left, right, strict=True):
         differs: npt.NDArray[np.bool_] | None = None
         for name, mine in one.channels.items():
@@ -110,10 +119,22 @@ def compare(left: Sequence[Part], right: Sequence[Part]) -> Difference:
             squares += float(np.square(distances).sum())
             largest = max(largest, float(distances.max(initial=0.0)))
             samples += distances.size
+            if count := int(unequal.sum()):
+                values += count
+                channels.append(name)
         if differs is not None:
             pixels, of = pixels + int(differs.sum()), of + differs.size
     rmse = math.sqrt(squares / samples) if samples else 0.0
-    return Difference(structure=tuple(structure), pixels=pixels, of=of, rmse=rmse, largest=largest)
+    return Difference(
+        structure=tuple(structure),
+        pixels=pixels,
+        of=of,
+        values=values,
+        values_of=samples,
+        channels=tuple(channels),
+        rmse=rmse,
+        largest=largest,
+    )
 
 
 def noise(pairs: Iterable[Difference]) -> Noise:
@@ -164,15 +185,35 @@ def _read_part(opened: Any, number: int, path: Path) -> Part:
     spec = opened.spec()
     kinds = list(spec.channelformats) or [spec.format] * spec.nchannels
     channels: dict[str, Samples] = {}
-    for place, (name, kind) in enumerate(zip(spec.channelnames, kinds, strict=True)):
-        samples = opened.read_image(number, 0, place, place + 1, kind)
+    place = 0
+    # Channels of one kind at once: for each call the whole file is decoded again, and some have over a hundred.
+    for kind, alike in itertools.groupby(kinds):
+        names = spec.channelnames[place : place + len(list(alike))]
+        samples = opened.read_image(number, 0, place, place + len(names), kind)
         if samples is None or opened.has_error:
             raise Unreadable(f"{path}: {opened.geterror() or 'it stops before its end'}")
-        channels[name] = samples.reshape(spec.height, spec.width)
+        samples = samples.reshape(spec.height, spec.width, len(names))
+        channels |= {name: samples[..., index] for index, name in enumerate(names)}
+        place += len(names)
     headers = {attribute.name: str(attribute.value) for attribute in spec.extra_attribs}
     # A window that is cropped or shifted shows other pixels, though there be as many.
     headers["window"] = f"{spec.x},{spec.y} of {spec.full_x},{spec.full_y} {spec.full_width}x{spec.full_height}"
     return Part(channels=channels, headers=headers)
+
+
+def _incomparable(left: Sequence[Part], structure: Sequence[str]) -> Difference:
+    """Give the difference of pictures whose pixels cannot be told apart one by one: all of them."""
+    sizes = [[samples.size for samples in part.channels.values()] for part in left]
+    pixels, values = sum(each[0] for each in sizes if each), sum(map(sum, sizes))
+    return Difference(
+        structure=tuple(structure),
+        pixels=pixels,
+        of=pixels,
+        values=values,
+        values_of=values,
+        rmse=math.inf,
+        largest=math.inf,
+    )
 
 
 def _structure(left: Sequence[Part], right: Sequence[Part]) -> Iterable[str]:
@@ -193,8 +234,19 @@ def _structure(left: Sequence[Part], right: Sequence[Part]) -> Iterable[str]:
 def _same_header(name: str, here: str, there: str) -> bool:
     if here == there or MAY_DIFFER.fullmatch(name):
         return True
+    if _MANIFEST.fullmatch(name):
+        # Which thing comes first depends on what else the process had rendered; its id does not.
+        return _things(here) == _things(there) is not None
     # Blender pads it to the length of the scene's last frame, which a reference of a part of the scene has to change.
     return name == "Frame" and here.isdecimal() and there.isdecimal() and int(here) == int(there)
+
+
+def _things(manifest: str) -> dict[str, str] | None:
+    try:
+        found = json.loads(manifest)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _shapes(part: Part) -> dict[str, str]:

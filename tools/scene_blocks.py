@@ -127,6 +127,24 @@ def add(kind: str, name: str, look: Any, **options: Any) -> Any:
     return thing
 
 
+def smooth(thing: Any) -> None:
+    """Shade something as if it had no edges."""
+    for polygon in thing.data.polygons:
+        polygon.use_smooth = True
+
+
+def aim(thing: Any, place: Color) -> None:
+    """Turn a camera or a light towards a place."""
+    import mathutils
+
+    thing.rotation_euler = (mathutils.Vector(place) - thing.location).to_track_quat("-Z", "Y").to_euler()
+
+
+def node_output(tree: Any) -> Any:
+    """Give the node in which a material's tree ends."""
+    return tree.nodes["Material Output"]
+
+
 def number(size: float, place: Color, look: Any) -> Any:
     """Add the frame's own number as solid letters, made by geometry nodes from the scene's time."""
     import bpy
@@ -199,3 +217,10 @@ def output(form: str, mode: str, depth: str) -> None:
     settings = bpy.context.scene.render.image_settings
     settings.file_format, settings.color_mode = form, mode
     settings.color_depth = depth
+
+
+def passes(scene: Any, names: Sequence[str]) -> None:
+    """Keep more of what is rendered than the picture, in each view layer; names as in `use_pass_...`."""
+    for layer in scene.view_layers:
+        for name in names:
+            setattr(layer, f"use_pass_{name}", True)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
+from tools import cut_scenes, still_scenes
 from tools.scene_blocks import (
     add,
     bands,
@@ -31,6 +32,7 @@ from tools.scene_blocks import (
     picture,
     planks,
     save,
+    smooth,
     turn,
     world,
 )
@@ -88,11 +90,9 @@ def demo_library(path: Path) -> Path:
     fresh()
     banded = material("Banded", texture=cloth, rough=0.35)
     head = add("monkey", "Head", banded, size=1.6)
-    for polygon in head.data.polygons:
-        polygon.use_smooth = True
+    smooth(head)
     vase = add("torus", "Vase", banded, major_radius=0.7, minor_radius=0.3, major_segments=48, minor_segments=24)
-    for polygon in vase.data.polygons:
-        polygon.use_smooth = True
+    smooth(vase)
     for name in ("Key", "Camera"):
         bpy.data.objects.remove(bpy.data.objects[name])
     save(path)
@@ -381,7 +381,7 @@ def every_view(out: Path) -> None:
     scene.render.use_multiview = False
 
 
-SCENES: dict[str, Callable[[Path], None]] = {
+SCENES: dict[str, Callable[[Path], None]] = (cut_scenes.SCENES | still_scenes.SCENES) | {
     made.__name__: made
     for made in (
         demo,

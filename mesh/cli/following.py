@@ -94,6 +94,7 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
     Raises JobStopped when what is left failed too often, Unwritten when other files are in the way, and JobCancelled.
     """
     arrivals = _Arrivals()
+    shown_preview = False
     if caller.as_json:
         for change in changes(caller, job):
             job = change["job"]
@@ -101,10 +102,16 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
                 output.say_json({"event": "frame", "frame": task})
             for text in arrivals.unwritten(change):
                 output.say_json({"event": "unwritten", "text": text})
+            if job["preview"] and not shown_preview:
+                shown_preview = True
+                output.say_json({"event": "preview", "path": job["preview"]})
     else:
         with meter() as shown:
             for change in changes(caller, job):
                 job = change["job"]
+                if job["preview"] and not shown_preview:
+                    shown_preview = True
+                    shown.tell(f"preview  {job['preview']}")
                 _show(shown, change, arrivals)
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")
@@ -165,6 +172,11 @@ def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
     if done < 2 and (left := jobrows.left_ms(job)) is not None:
         # A rate takes two frames to show; until then the renderers' own times tell.
         text += f", about {words.rough(left)} left"
+    if job["cells"] and done < total:
+        # Few frames take long each: what is rendered of them tells more.
+        done, total = job["cells_counting"], job["cells"]
+        shown.update(Progress(phase="cells", text=text, done=done, total=total, unit="cells"))
+        return
     shown.update(Progress(phase="frames", text=text, done=done, total=total, unit="frames"))
 
 

@@ -105,3 +105,9 @@ def frames(numbers: Iterable[int]) -> str:
 def count(number: int, thing: str) -> str:
     """Return a number of things, such as `1 frame` and `2 frames`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def area(region: list[int]) -> str:
+    """Say which pixels of a frame a bucket is: its size, and its corner from the left and the top."""
+    left, top, right, bottom = region
+    return f"bucket {right - left}x{bottom - top} at {left},{top}"

@@ -4,15 +4,20 @@ An idle slot takes, from the window that a keeper told, the task that suits it b
 to that keeper. It is rendered on `yours`, or when nobody has answered for two seconds; on `taken` it is given up.
 While slots are busy the next run is claimed ahead. Heartbeats go to the closest keeper that answers; a keeper that is
 new to this is told the running claims in full.
+
+Of frames that are cut it takes buckets, blocks of their open cells. Somebody has to assemble each such frame: that
+takes no slot, and whoever can render it may claim it.
 """
 
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from mesh.core.buckets import Buckets
 from mesh.core.contacts import Contacting
+from mesh.core.costs import Costs
 from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
+from mesh.core.following import Following, overdue, whom_to_ask
+from mesh.core.hand import Hand, Mine, Stand
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -20,84 +25,44 @@ from mesh.core.notes import (
     ClaimEnded,
     ClaimLost,
     ClaimWon,
+    EpochRaised,
     HeadHeard,
     JobEnded,
     MarkHeard,
     PauseChanged,
     PeerLost,
     PeersNeeded,
+    SceneComplete,
     SlotFreed,
 )
 from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
 from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
-from mesh.ground.ids import Boot, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, Now, later
+from mesh.ground.ids import JobId, PeerId, RecordId
+from mesh.ground.instants import Now, later
 from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
-    FOLLOW_PERIOD_MS,
-    UNANSWERED_MS,
     UNFIT_MS,
 )
-from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.envelope import Signed
 from mesh.wire.messages import (
     Beat,
-    ClaimSent,
     Follow,
     Heartbeat,
-    OpenTask,
     Running,
     Verdict,
     Window,
     Withdraw,
     portions,
 )
-from mesh.wire.records import Claim, next_attempt
+from mesh.wire.records import Claim
 
 _TOLD_AGAIN_TICKS = 4
 
 _SOUGHT_JOBS = 16
 """Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
-
-
-class Stand(enum.Enum):
-    """Where a claim of this peer stands."""
-
-    PENDING = "pending"
-    HELD = "held"
-
-
-@dataclass(slots=True, kw_only=True)
-class Mine:
-    """One claim of this peer."""
-
-    claim: Signed[Claim]
-    keeper: PeerId
-    stand: Stand = Stand.PENDING
-
-
-@dataclass(slots=True)
-class Following:
-    """What this peer was told of one job, and by whom."""
-
-    window: dict[int, OpenTask] = field(default_factory=dict)
-    told: Window | None = None
-    keeper: PeerId | None = None
-    asked: dict[PeerId, Instant] = field(default_factory=dict)
-    """When each keeper was last asked."""
-    heard_at: Instant | None = None
-    """When a keeper last told its window."""
-    beaten: PeerId | None = None
-    ticks: int = 0
-    claims_from: Instant = Instant(0)
-    """When the first task may be claimed; before that the closest keeper may not be known."""
-    waits_until: Instant = Instant(0)
-    """Until then claims wait for a channel to the closest keeper: in a large mesh it has to be found first."""
-    unfit_until: Instant = Instant(0)
-    failed: dict[int, Instant] = field(default_factory=dict)
-    """When this peer failed a task, so that others may try it first."""
 
 
 class Claims:
@@ -111,11 +76,13 @@ class Claims:
         directory: Directory,
         host: HostFacts,
         *,
-        signer: Signer,
-        boot: Boot,
+        hand: Hand,
+        costs: Costs,
+        followings: dict[JobId, Following],
+        claim_cut: Callable[[Turn, JobId, Following], None],
         scene_complete: Callable[[JobId], bool],
         progress: Callable[[RecordId], int],
-        in_hand: Callable[[], int],
+        coordinator: Callable[[JobId, Now], PeerId | None],
         decides: Callable[[JobId, Now], bool],
     ) -> None:
         self._ledger = ledger
@@ -123,19 +90,20 @@ class Claims:
         self._contacting = contacting
         self._directory = directory
         self._host = host
-        self._signer = signer
-        self._boot = boot
+        self._hand = hand
+        self._claim_cut = claim_cut
+        """Claims of frames that are cut."""
         self._scene_complete = scene_complete
         self._progress = progress
-        self._in_hand = in_hand
+        self._costs = costs
+        self._coordinator = coordinator
         self._decides = decides
         """Whether this peer, as a keeper, decides claims of a job now."""
-        self._number = 0
         self._sought = 0
         """Jobs without a keeper that answers, whose keepers were asked for in this turn."""
         self._given_ms: dict[JobId, int] = {}
-        self.mine: dict[RecordId, Mine] = {}
-        self.following: dict[JobId, Following] = {}
+        self.mine = hand.mine
+        self.following = followings
 
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
@@ -161,18 +129,35 @@ class Claims:
         """Learn what can be claimed."""
         following = self.following.get(message.job)
         ledger = self._ledger.get(message.job)
-        closest = self._keepers.of(message.job, turn.now)
+        closest = self._keepers_of(message.job, turn.now)
         if following is None or ledger is None or peer not in closest:
             return
         before = following.keeper
         farther = before in closest and closest.index(peer) > closest.index(before)
-        if farther and before is not None and not _overdue(following, before, turn.now.instant):
+        if farther and before is not None and not overdue(following, before, turn.now.instant):
             return
-        following.told = message
         following.keeper = peer
         following.heard_at = turn.now.instant
-        following.window = {task.task: task for task in message.open if task.task < ledger.tasks}
+        following.learn(message, ledger)
+        for claim in self._hand.of(message.job):
+            if claim.block is not None:
+                following.buckets.take(claim.task, claim.block)
         self.claim_more(turn)
+
+    def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
+        """Claim; where buckets are granted say first that this host is there."""
+        following, ledger = self.following.get(note.job), self._ledger.get(note.job)
+        if following is not None and ledger is not None and ledger.parts.cut is not None:
+            following.asked.clear()
+            self._follow(turn, ledger)
+        self.claim_more(turn)
+
+    def on_epoch_raised(self, turn: Turn, note: EpochRaised) -> None:
+        """Turn to whoever coordinates now."""
+        following, ledger = self.following.get(note.job), self._ledger.get(note.job)
+        if following is not None and ledger is not None:
+            following.asked.clear()
+            self._follow(turn, ledger)
 
     def on_peer_lost(self, turn: Turn, note: PeerLost) -> None:
         """Ask another keeper at once where it was this one that told what can be claimed."""
@@ -200,7 +185,7 @@ class Claims:
         mine = self.mine.get(timer.claim)
         if mine is not None and mine.stand is Stand.PENDING:
             ledger = self._ledger.get(mine.claim.body.job)
-            if ledger is None or not ledger.is_open(mine.claim.body.task):
+            if ledger is None or not ledger.needs(mine.claim.body.task, mine.claim.body.block):
                 self._lost(turn, mine)
             else:
                 self._won(turn, mine)
@@ -216,14 +201,21 @@ class Claims:
             self._withdraw(turn, mine)
         self.mine.pop(note.claim.id, None)
 
-    def on_frame_written(self, _turn: Turn, event: FrameWritten, job: JobId) -> None:
-        """Count the time that the job was given."""
+    def on_frame_written(self, _turn: Turn, event: FrameWritten, claim: Signed[Claim]) -> None:
+        """Count the time that the job was given, and what a bucket cost."""
+        job, block = claim.body.job, claim.body.block
         self._given_ms[job] = self._given_ms.get(job, 0) + event.render_ms
+        ledger = self._ledger.get(job)
+        if block is not None and ledger is not None:
+            self._costs.note(job, self._directory.me, ledger.parts.grid.pixels(block).area, event.render_ms)
 
     def on_render_failed(self, turn: Turn, event: RenderFailed, claim: Signed[Claim]) -> None:
         """Leave the task to others for a while; leave the job where it is this host's fault."""
-        following = self.following.setdefault(claim.body.job, Following())
-        following.failed[claim.body.task] = turn.now.instant
+        following = self.following.get(claim.body.job)
+        if following is None:
+            return
+        parts = following.buckets.parts
+        following.failed.update(dict.fromkeys(parts.of(claim.body.task, claim.body.block), turn.now.instant))
         if event.unfit:
             following.unfit_until = later(turn.now.instant, UNFIT_MS)
 
@@ -239,7 +231,7 @@ class Claims:
         for mine in [mine for mine in self.mine.values() if mine.stand is Stand.PENDING]:
             self._withdraw(turn, mine)
         for following in self.following.values():
-            following.window = {}
+            following.forget()
             following.told = None
             following.asked.clear()
             following.beaten = None
@@ -278,7 +270,7 @@ class Claims:
         return (
             ledger is not None
             and not ledger.ended
-            and bool(following.window)
+            and following.has_something
             and following.keeper is not None
             and following.claims_from <= turn.now.instant
             and self._has_closest(turn, ledger, following)
@@ -295,33 +287,29 @@ class Claims:
         return closest is None or closest == following.keeper or self._directory.met(closest)
 
     def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
-        assert following.told is not None
-        assert following.keeper is not None
-        told, slots = following.told, self._host.slots
-        in_hand = self._in_hand() + sum(mine.stand is Stand.PENDING for mine in self.mine.values())
+        for failed, failed_at in list(following.failed.items()):
+            if turn.now.instant - failed_at >= FAILED_HERE_MS:
+                following.failed.pop(failed)
+        self._claim_frames(turn, job, following)
+        self._claim_cut(turn, job, following)
+
+    def _claim_frames(self, turn: Turn, job: JobId, following: Following) -> None:
+        """Claim frames to be rendered whole."""
+        assert following.told is not None and following.keeper is not None
+        if not following.window:
+            return
+        told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
-        excluded = {mine.claim.body.task: None for mine in self.mine.values() if mine.claim.body.job == job}
+        excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
         unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
         if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
             return
-        for failed, failed_at in following.failed.items():
-            if turn.now.instant - failed_at < FAILED_HERE_MS:
-                excluded[failed] = None
+        excluded |= dict.fromkeys(following.failed)
         chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
-        claims: list[Signed[Claim]] = []
         for task in chosen:
             following.window.pop(task.task)
-            claims.append(self._sign(job, task))
-            self.mine[claims[-1].id] = Mine(claim=claims[-1], keeper=following.keeper)
-            turn.wake(Unanswered(claim=claims[-1].id), UNANSWERED_MS)
-        for portion in portions(ClaimSent, "claims", claims):
-            turn.send(following.keeper, ClaimSent(claims=portion))
-
-    def _sign(self, job: JobId, task: OpenTask) -> Signed[Claim]:
-        self._number += 1
-        body = Claim(job=job, task=task.task, attempt=next_attempt(task.attempt), boot=self._boot, number=self._number)
-        return sign(body, self._signer)
+        self._hand.send(turn, following.keeper, [self._hand.claim(job, task.task, task.attempt) for task in chosen])
 
     def _won(self, turn: Turn, mine: Mine) -> None:
         if mine.stand is Stand.PENDING:
@@ -350,25 +338,34 @@ class Claims:
             return
         following = self.following.get(ledger.id)
         if following is None:
-            following = self.following[ledger.id] = Following()
+            following = self.following[ledger.id] = Following(Buckets(ledger.parts))
             following.claims_from = later(turn.now.instant, FIRST_CLAIMS_MS)
             following.waits_until = later(turn.now.instant, CLOSEST_KEEPER_MS)
             turn.wake(FirstClaims(job=ledger.id), FIRST_CLAIMS_MS)
-        keepers = self._keepers.of(ledger.id, turn.now)
+        keepers = self._keepers_of(ledger.id, turn.now)
         if following.keeper is not None and following.keeper not in keepers:
             following.keeper = None
-            following.window = {}
+            following.forget()
             following.asked.clear()
         elif following.keeper is not None:
             self._contacting.probe(turn, following.keeper)
-        wanted = _whom_to_ask(following, self._deciding(turn, ledger.id, keepers), turn.now.instant)
+        wanted = whom_to_ask(following, self._deciding(turn, ledger.id, keepers), turn.now.instant)
         if wanted is not None or (not keepers and self._sought < _SOUGHT_JOBS):
             self._sought += not keepers
             turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
         if wanted is not None:
             following.asked[wanted] = turn.now.instant
-            slots = self._host.slots if self._host.pause is None else 0
-            turn.send(wanted, Follow(job=ledger.id, slots=slots))
+            turn.send(wanted, Follow(job=ledger.id, slots=self._offered(ledger)))
+
+    def _offered(self, ledger: JobLedger) -> int:
+        """Return how many slots a keeper may count on; nobody is granted buckets of a scene that is not here yet."""
+        ready = ledger.parts.cut is None or self._scene_complete(ledger.id)
+        return self._host.slots if self._host.pause is None and ready else 0
+
+    def _keepers_of(self, job: JobId, now: Now) -> list[PeerId]:
+        """Return a job's keepers, closest first, after the one that coordinates its stills."""
+        keepers, first = self._keepers.of(job, now), self._coordinator(job, now)
+        return [first, *(peer for peer in keepers if peer != first)] if first in keepers else keepers
 
     def _deciding(self, turn: Turn, job: JobId, keepers: list[PeerId]) -> list[PeerId]:
         """Leave this peer out of a job's keepers where it knows that it decides nothing yet, as after a restart."""
@@ -382,10 +379,12 @@ class Claims:
             if mine.stand is Stand.HELD:
                 held.setdefault(mine.claim.body.job, []).append(mine)
         for job, claims in held.items():
-            keepers = self._keepers.of(job, turn.now)
+            keepers = self._keepers_of(job, turn.now)
             if not keepers:
                 continue
-            following = self.following.setdefault(job, Following())
+            following = self.following.get(job)
+            if following is None:
+                following = self.following[job] = Following(Buckets(self._ledger.jobs[job].parts))
             following.ticks += 1
             if keepers[0] != following.beaten or following.ticks % _TOLD_AGAIN_TICKS == 0:
                 following.beaten = keepers[0]
@@ -395,24 +394,3 @@ class Claims:
             for heard in portions(Heartbeat, "beats", beats):
                 turn.send(keepers[0], Heartbeat(job=job, beats=heard))
             self._contacting.ask(turn, keepers[0])
-
-
-def _overdue(following: Following, keeper: PeerId, now: Instant) -> bool:
-    """Whether `keeper` was asked for its window and has not told it."""
-    asked_at = following.asked.get(keeper)
-    if asked_at is None or now - asked_at < UNANSWERED_MS:
-        return False
-    return following.heard_at is None or following.heard_at < asked_at
-
-
-def _whom_to_ask(following: Following, keepers: list[PeerId], now: Instant) -> PeerId | None:
-    """Return the closest keeper when it is time to ask it, the next ones one by one while nobody answers."""
-    if not keepers:
-        return None
-    asked_at = following.asked.get(keepers[0])
-    if asked_at is None or now - asked_at >= FOLLOW_PERIOD_MS:
-        return keepers[0]
-    if not _overdue(following, keepers[0], now) or now - max(following.asked.values()) < UNANSWERED_MS:
-        return None
-    others = [peer for peer in keepers[1:] if now - following.asked.get(peer, asked_at) >= FOLLOW_PERIOD_MS]
-    return next((peer for peer in keepers[1:] if peer not in following.asked), others[0] if others else None)

@@ -143,7 +143,7 @@ class Delivery:
         self._void(ledger, order)  # its author may have been struck while it was written
         if order.own and task in order.delivered:
             turn.tell(TaskDelivered(job=order.job, task=task))
-        if len(order.done) == ledger.tasks:
+        if len(order.done) == ledger.frames:
             order.closed = True
             turn.keep(KeptDone(job=order.job, directory=order.directory))
         self._advance(turn, order)
@@ -217,7 +217,7 @@ class Delivery:
             order.delivered.setdefault(task, result)
 
     def _countable(self, ledger: JobLedger, order: Order) -> list[int]:
-        return [task for task in range(ledger.tasks) if task not in order.done and self._wanted(ledger, order, task)]
+        return [task for task in range(ledger.frames) if task not in order.done and self._wanted(ledger, order, task)]
 
     def _wanted(self, ledger: JobLedger, order: Order, task: int) -> Signed[Entry] | None:
         """Return the result that a file is to be made from: what was delivered, else what stands."""

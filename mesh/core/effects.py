@@ -11,6 +11,7 @@ from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import Instant, WallTime
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Block
 from mesh.wire.kept import Kept
 from mesh.wire.lookups import Lookup, Pointer
 from mesh.wire.messages import Address, Admitted, Message, Refused
@@ -148,7 +149,7 @@ class CloseStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRender:
-    """Render one frame in a stage of the job, opened if need be, in slot `slot`.
+    """Render one frame, or a block of its cells, in a stage of the job, opened if need be, in slot `slot`.
 
     Answers: `RenderProgressed` any number of times, then `FrameWritten` and later `Rendered` or `RenderFailed`, or at
     once `RenderFailed`.
@@ -158,6 +159,39 @@ class StartRender:
     slot: int
     job: Signed[Job]
     task: int
+    block: Block | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAssembly:
+    """Begin a frame that is made of buckets: nothing answers before it is told to be finished, or fails."""
+
+    op: int
+    job: Signed[Job]
+    task: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasteBucket:
+    """Paste a bucket, which is on the disk, into an assembly: `BucketPasted`."""
+
+    op: int
+    blob: BlobId
+    block: Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishAssembly:
+    """Have the frame's file made of all that was pasted; answers as a render does."""
+
+    op: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndAssembly:
+    """Give an assembly up; nothing answers any more."""
+
+    op: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +330,10 @@ Effect: TypeAlias = (
     | OpenStage
     | CloseStage
     | StartRender
+    | StartAssembly
+    | PasteBucket
+    | FinishAssembly
+    | EndAssembly
     | KillRender
     | CheckOutput
     | Export

@@ -11,6 +11,7 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
 from mesh.ground.instants import WallTime
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Cut
 from mesh.wire.kept import Kept
 from mesh.wire.lookups import Lookup
 from mesh.wire.members import Admission, Credentials, Invite
@@ -193,6 +194,7 @@ class JobPlanned:
     picture: Picture
     directory: str
     overwrite: bool
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +343,15 @@ class RenderFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BucketPasted:
+    """A bucket was pasted into an assembly; `problem` says why not, empty where it was."""
+
+    op: int
+    blob: BlobId
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputChecked:
     """An output of somebody else's was looked at; `good` None: it could not be, for want of room or a checker here."""
 
@@ -400,6 +411,7 @@ Event: TypeAlias = (
     | FrameWritten
     | Rendered
     | RenderFailed
+    | BucketPasted
     | OutputChecked
     | Exported
     | ExportFailed

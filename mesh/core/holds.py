@@ -3,7 +3,7 @@
 A hold is a signed promise made after the bytes were checked and are on the disk. Authors hold what they rendered;
 keepers and the submitter take over as many copies as the job asks, chosen by rank among those that answer, so that no
 two hurry for one. A task is safe with holds from `copies` different peers. Where nobody answers that it has an output,
-the output is lost.
+the output is lost. Buckets are a means: their author and whoever assembles them have one, and nobody promises anything.
 """
 
 from collections import Counter
@@ -36,11 +36,11 @@ from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR
+from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptHold
 from mesh.wire.messages import Holds
-from mesh.wire.records import Entry, Hold, Lost, Result
+from mesh.wire.records import Entry, Hold, Lost, Result, Statement
 
 _HOLDS_PER_MESSAGE = 64
 _NONCE_SIZE = 16
@@ -118,15 +118,15 @@ class Holding:
             if ledger is not None and self._swarm.complete(hold.body.blob):
                 self._note(ledger, hold)
         for ledger in self._ledger.jobs.values():
-            for task in range(ledger.tasks):
+            for task in range(ledger.frames):
                 self._sort(ledger, task)
 
     def on_started(self, turn: Turn) -> None:
         """Hold what this peer rendered and had no time to hold before it ended."""
         for ledger in self._ledger.jobs.values():
             for entry in list(ledger.entries.values()):
-                if entry.author == self._directory.me and isinstance(entry.body.what, Result) and not ledger.ended:
-                    for output in entry.body.what.outputs:
+                if entry.author == self._directory.me and _is_final(entry.body.what) and not ledger.ended:
+                    for output in result_of(entry).outputs:
                         if self._swarm.complete(output.blob):
                             self._hold(turn, ledger.id, output.blob)
 
@@ -154,9 +154,8 @@ class Holding:
 
     def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Hold what this peer rendered itself: its pictures were checked before the result was written."""
-        what = note.entry.body.what
-        if note.own and isinstance(what, Result):
-            for output in what.outputs:
+        if note.own and _is_final(note.entry.body.what):
+            for output in result_of(note.entry).outputs:
                 self._hold(turn, note.entry.body.job, output.blob)
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
@@ -238,7 +237,7 @@ class Holding:
         """Look at every task anew: other results may count now, at once, whoever hears of each of them later."""
         ledger = self._ledger.get(note.job)
         if ledger is not None:
-            self._judge(turn, ledger, range(ledger.tasks))
+            self._judge(turn, ledger, range(ledger.frames))
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Take no further copies of a job that has ended; what was promised is mended, unless the job was cancelled."""
@@ -354,7 +353,7 @@ class Holding:
             return False
         given = self._given.setdefault(ledger.id, {})
         count = given.get(hold.author, 0)
-        if count >= _HOLDS_LEAST + _HOLDS_PER_TASK * ledger.tasks:
+        if count >= _HOLDS_LEAST + _HOLDS_PER_TASK * ledger.frames:
             return False
         given[hold.author] = count + 1
         self._holds.setdefault(ledger.id, {}).setdefault(hold.body.blob, {})[hold.author] = hold
@@ -417,11 +416,14 @@ class Holding:
 
     def _say_lost(self, turn: Turn, ledger: JobLedger, gone: list[Signed[Entry]]) -> None:
         """Say what is lost; no more often than it would act, so that a peer that was cut off fills no ledger."""
-        may_say = max(0, LOST_PER_AUTHOR - ledger.losses_told(self._directory.me))
-        for entry in gone if ledger.submitter == self._directory.me else gone[:may_say]:
+        for entry in gone[: ledger.may_say_lost(self._directory.me, buckets=False)]:
             self._gone_since.pop(entry.id, None)
             turn.tell(Publish(job=ledger.id, what=Lost(task=result_of(entry).task, result=RecordId(entry.id))))
 
     def _sought_in_vain(self, turn: Turn, blob: BlobId) -> bool:
         since = self._swarm.silent_since(blob)
         return since is not None and turn.now.instant - since >= LOST_AFTER_MS
+
+
+def _is_final(what: Statement) -> bool:
+    return isinstance(what, Result) and what.block is None

@@ -81,6 +81,7 @@ class Jobs:
             tries=max(TRIES_LEAST, copies_for(self._directory, turn.now.wall, TRIES_DEFAULT)),
             submitted=turn.now.wall,
             last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
+            cut=event.cut,
         )
         head = Head(job=sign(body, self._signer), chain=self._members.my_chain)
         job = JobId(head.job.id)

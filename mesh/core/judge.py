@@ -17,13 +17,15 @@ def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
     match entry.body.what:
         case Result() as result:
             claim = result.claim
-            fits = claim.author == entry.author and claim.body.job == ledger.id and result.task < ledger.tasks
-            # One file a frame: whoever fetches, holds or seals outputs counts on it.
-            return fits and len(result.outputs) == 1 and members.may(entry.author, Role.RENDER)
+            fits = claim.author == entry.author and claim.body.job == ledger.id
+            there = bool(ledger.parts.of(result.task, result.block))
+            # One file a frame or bucket: whoever fetches, holds, pastes or seals outputs counts on it.
+            return fits and there and len(result.outputs) == 1 and members.may(entry.author, Role.RENDER)
         case Failed() as failed:
-            return failed.task < ledger.tasks and members.may(entry.author, Role.RENDER)
+            there = bool(ledger.parts.of(failed.task, failed.block))
+            return there and members.may(entry.author, Role.RENDER)
         case Lost() as lost:
-            return lost.task < ledger.tasks
+            return bool(ledger.parts.of(lost.task, lost.block))
         case Cancel():
             return entry.author == ledger.submitter or members.may(entry.author, Role.ADMIN)
         case Seal():
@@ -33,9 +35,10 @@ def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
 def valid_page(entry: Signed[Entry], page: SealPage, ledger: JobLedger, members: Members) -> bool:
     """Tell whether a seal, with its page whose signatures were checked, is one: complete, of this job, and held.
 
-    A keeper's seal needs as many holds of each output as the job asks; only the submitter's may leave tasks out.
+    It names frames alone. A keeper's seal needs as many holds of each output as the job asks; only the submitter's may
+    leave frames out.
     """
-    if page.job != ledger.id or len(page.tasks) != ledger.tasks or not members.is_member(entry.author):
+    if page.job != ledger.id or len(page.tasks) != ledger.frames or not members.is_member(entry.author):
         return False
     by_submitter = entry.author == ledger.submitter
     for task, sealed in enumerate(page.tasks):
@@ -44,7 +47,9 @@ def valid_page(entry: Signed[Entry], page: SealPage, ledger: JobLedger, members:
                 return False
             continue
         what = sealed.result.body.what
-        if not isinstance(what, Result) or what.task != task or not acts(sealed.result, ledger, members):
+        if not isinstance(what, Result) or (what.task, what.block) != (task, None):
+            return False
+        if not acts(sealed.result, ledger, members):
             return False
         if not by_submitter and not _held(sealed.holds, what, ledger, members):
             return False

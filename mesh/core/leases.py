@@ -4,24 +4,27 @@ A lease bounds waste; nothing true depends on it. The keeper waits a settle time
 one claimant `yours` and the others `taken`, and does not change its word while that lease lives. A lease lives while
 this keeper hears its holder's heartbeats, or another keeper that does; silence, the holder's death or a render without
 progress end it.
+
+A bucket's claim is answered at once: it takes no longer than settling would, and mostly answers a grant that nobody
+else has. It is a lease of all its cells, whole or not at all.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from mesh.core.directory import Directory
+from mesh.core.dockets import Docket, Lease, Pending, lease_of, lease_told
 from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import JobEnded, MarkHeard, PeerDead, TaskChanged, WindowChanged
+from mesh.core.notes import CellsChanged, JobEnded, MarkHeard, PeerDead, TaskChanged, WindowChanged
 from mesh.core.placement import rank
 from mesh.core.timers import SettleEnds
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, Now, later
+from mesh.ground.instants import Now, later
 from mesh.ground.limits import (
-    HEARTBEAT_MS,
     LEASE_MS,
     RESTARTED_KEEPER_MS,
     RUN_MOST,
@@ -37,53 +40,11 @@ from mesh.wire.messages import ClaimSent, Heartbeat, LeaseHeard, LeasesHeard, Ru
 from mesh.wire.records import Claim, Entry, Failed
 
 _LEASES_PER_MESSAGE = 512
-_STALLED_KEPT = 256
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
 """What a slot has in hand and claims ahead, and as much again whose results are on their way."""
 
 _STRANGERS_SLOTS = 4
 """Slots of peers that this keeper never met, all together, that other keepers may hear of."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Lease:
-    """One task that somebody renders, as far as this keeper hears."""
-
-    claim: RecordId
-    holder: PeerId
-    attempt: int
-    heard_at: Instant
-    """When it was last heard that the holder works on it, by whatever way."""
-    direct_at: Instant | None
-    """When the holder itself was last heard; None: other keepers only."""
-    told_at: Instant | None = None
-    """When the other keepers were last told: each time that the holder is heard is told once, or keepers would keep a
-    lease alive by telling each other."""
-    progress: int = 0
-    progressed_at: Instant
-
-
-@dataclass(slots=True, kw_only=True)
-class Pending:
-    """Claims of one task that wait for the verdict."""
-
-    claims: list[Signed[Claim]]
-    until: Instant
-
-
-@dataclass(slots=True)
-class Docket:
-    """What this keeper knows of one job's claims."""
-
-    ready_at: Instant
-    """Before that it decides nothing: it may not have heard of leases that live."""
-    leases: dict[int, Lease] = field(default_factory=dict)
-    pending: dict[int, Pending] = field(default_factory=dict)
-    by_claim: dict[RecordId, int] = field(default_factory=dict)
-    attempts: dict[int, int] = field(default_factory=dict)
-    """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
-    stalled: dict[RecordId, None] = field(default_factory=dict)
-    """Claims whose leases ended for want of progress: their heartbeats count no more."""
 
 
 class Leases:
@@ -102,9 +63,9 @@ class Leases:
         return docket is not None and docket.ready_at <= now.instant and self._keepers.acting(job, now)
 
     def taken(self, job: JobId, task: int) -> bool:
-        """Whether the task has a lease, or claims that wait for the verdict."""
+        """Whether the task has a lease or a grant, or claims that wait for the verdict."""
         docket = self.dockets.get(job)
-        return docket is not None and (task in docket.leases or task in docket.pending)
+        return docket is not None and docket.taken(task)
 
     def attempt(self, job: JobId, task: int) -> int:
         """Return the highest attempt that claims of the task have named."""
@@ -127,7 +88,7 @@ class Leases:
         """Collect claims until their task is settled; answer at once where there is nothing to settle."""
         for claim in message.claims:
             ledger = self._ledger.get(claim.body.job)
-            if ledger is None or claim.author != peer or claim.body.task >= ledger.tasks:
+            if ledger is None or claim.author != peer or not _tasks(ledger, claim):
                 continue
             if ledger.ended or not self._members.may(peer, Role.RENDER):
                 turn.send(peer, Verdict(claim=claim.id, yours=False))
@@ -150,10 +111,9 @@ class Leases:
         best: Signed[Claim] | None = None
         if lease is None and open_now:
             able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
-            best = min(able, key=lambda claim: (rank(timer.job, timer.task, claim.author), claim.id), default=None)
+            best = min(able, key=lambda claim: _suits(ledger, claim), default=None)
         if best is not None:
-            self._grant(turn, docket, best, direct=True)
-            self._tell_keepers(turn, ledger, {timer.task: docket.leases[timer.task]})
+            self._begin(turn, ledger, docket, best)
         for claim in claims:
             yours = claim == best or (lease is not None and lease.claim == claim.id)
             turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
@@ -165,11 +125,11 @@ class Leases:
         if docket is None:
             return
         withdrawn = dict.fromkeys(message.claims)
-        changed = False
+        changed = docket.give_back(peer, withdrawn, turn.now.instant)
         for claim in withdrawn:
-            task = docket.by_claim.get(claim)
-            if task is not None and docket.leases[task].holder == peer:
-                _end(docket, task)
+            lease = docket.by_claim.get(claim)
+            if lease is not None and lease.holder == peer:
+                docket.end(lease)
                 changed = True
         for task, pending in list(docket.pending.items()):
             pending.claims = [claim for claim in pending.claims if claim.id not in withdrawn or claim.author != peer]
@@ -185,9 +145,9 @@ class Leases:
         if docket is None:
             return
         for beat in message.beats:
-            task = docket.by_claim.get(beat.claim)
-            if task is not None and docket.leases[task].holder == peer:
-                _hear(docket.leases[task], turn, beat.progress, direct=True)
+            lease = docket.by_claim.get(beat.claim)
+            if lease is not None and lease.holder == peer:
+                lease.hear(turn.now.instant, beat.progress, direct=True)
 
     def on_running(self, turn: Turn, peer: PeerId, message: Running) -> None:
         """Learn of claims that somebody works on; a task that another renders keeps its lease."""
@@ -195,17 +155,18 @@ class Leases:
             ledger = self._ledger.get(claim.body.job)
             if ledger is None or claim.author != peer or not self._keepers.marked(ledger.id, turn.now):
                 continue
-            if not ledger.is_open(claim.body.task) or not self._members.may(peer, Role.RENDER):
+            tasks = _tasks(ledger, claim)
+            if not any(map(ledger.is_open, tasks)) or not self._members.may(peer, Role.RENDER):
                 continue
             docket = self._docket(turn, ledger.id)
             if claim.id in docket.stalled:
                 continue
-            lease = docket.leases.get(claim.body.task)
-            if lease is None and self._may_hold_more(docket, peer):
-                self._grant(turn, docket, claim, direct=True)
+            lease = docket.by_claim.get(claim.id)
+            if lease is not None:
+                lease.hear(turn.now.instant, lease.progress, direct=True)
+            elif docket.leases.keys().isdisjoint(tasks) and self._may_hold_more(docket, peer):
+                docket.begin(lease_of(claim, tasks, turn.now.instant))
                 turn.tell(WindowChanged(job=ledger.id))
-            elif lease is not None and lease.claim == claim.id:
-                _hear(lease, turn, lease.progress, direct=True)
 
     def on_leases_heard(self, turn: Turn, peer: PeerId, message: LeasesHeard) -> None:
         """Take another keeper's word for what it hears, as far as who may render could have so much in hand."""
@@ -213,26 +174,19 @@ class Leases:
         docket = self.dockets.get(message.job)
         if ledger is None or docket is None or peer not in self._keepers.of(message.job, turn.now):
             return
-        changed, held = False, Counter(self._whose(lease.holder) for lease in docket.leases.values())
+        changed, held = False, Counter(self._whose(lease.holder) for lease in docket.by_claim.values())
         for heard in message.leases:
-            if heard.task >= ledger.tasks or heard.claim in docket.stalled:
+            tasks = ledger.parts.of(heard.task, heard.block)
+            if not tasks or heard.claim in docket.stalled:
                 continue
-            lease = docket.leases.get(heard.task)
-            if lease is not None and lease.claim == heard.claim:
-                _hear(lease, turn, heard.progress, direct=False)
-            elif lease is None and ledger.is_open(heard.task) and self._may_be(held, heard.holder):
-                docket.leases[heard.task] = Lease(
-                    claim=heard.claim,
-                    holder=heard.holder,
-                    attempt=heard.attempt,
-                    heard_at=Instant(turn.now.instant - HEARTBEAT_MS),
-                    direct_at=None,
-                    progress=heard.progress,
-                    progressed_at=turn.now.instant,
-                )
+            lease = docket.by_claim.get(heard.claim)
+            if lease is not None:
+                lease.hear(turn.now.instant, heard.progress, direct=False)
+                continue
+            free = docket.leases.keys().isdisjoint(tasks) and any(map(ledger.is_open, tasks))
+            if free and self._may_be(held, heard.holder):
+                docket.begin(lease_told(heard, tasks, turn.now.instant))
                 held[self._whose(heard.holder)] += 1
-                docket.by_claim[heard.claim] = heard.task
-                docket.attempts[heard.task] = max(heard.attempt, docket.attempts.get(heard.task, 0))
                 changed = True
         if changed:
             turn.tell(WindowChanged(job=message.job))
@@ -243,25 +197,24 @@ class Leases:
             ledger = self._ledger.get(job)
             if ledger is None:
                 continue
-            before, patience_ms = len(docket.leases), _patience_ms(ledger)
-            for task, lease in list(docket.leases.items()):
+            changed, patience_ms = docket.expire(turn.now.instant), _patience_ms(ledger)
+            for lease in list(docket.by_claim.values()):
                 if turn.now.instant - lease.heard_at > LEASE_MS:
-                    _end(docket, task)
+                    docket.end(lease)
+                    changed = True
                 elif turn.now.instant - lease.progressed_at > patience_ms:
-                    docket.stalled[lease.claim] = None
-                    while len(docket.stalled) > _STALLED_KEPT:
-                        docket.stalled.pop(next(iter(docket.stalled)))
-                    _end(docket, task)
-            if len(docket.leases) < before:
+                    docket.stall(lease)
+                    changed = True
+            if changed:
                 turn.tell(WindowChanged(job=job))
-            self._tell_keepers(turn, ledger, docket.leases)
+            self._tell_keepers(turn, ledger, docket.by_claim.values())
 
     def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
         """End a dead holder's leases at once."""
         for job, docket in self.dockets.items():
-            orphaned = [task for task, lease in docket.leases.items() if lease.holder == note.peer]
-            for task in orphaned:
-                _end(docket, task)
+            orphaned = [lease for lease in docket.by_claim.values() if lease.holder == note.peer]
+            for lease in orphaned:
+                docket.end(lease)
             if orphaned:
                 turn.tell(WindowChanged(job=job))
 
@@ -271,20 +224,35 @@ class Leases:
         ledger = self._ledger.get(note.job)
         if docket is None or ledger is None:
             return
-        folded = ledger.task(note.task)
-        if folded.state is TaskFold.COUNTS:
-            docket.attempts.pop(note.task, None)
-        if note.task in docket.leases and (
-            folded.state is TaskFold.COUNTS or _holder_failed(ledger, docket, note.task)
-        ):
-            _end(docket, note.task)
+        for task in (note.task, *ledger.parts.cells_of(note.task)):
+            self._look_again(ledger, docket, task)
         turn.tell(WindowChanged(job=note.job))
+
+    def on_cells_changed(self, turn: Turn, note: CellsChanged) -> None:
+        """The same of cells: a bucket is needed while one of its is."""
+        docket = self.dockets.get(note.job)
+        ledger = self._ledger.get(note.job)
+        if docket is not None and ledger is not None:
+            for task in note.tasks:
+                self._look_again(ledger, docket, task)
+            turn.tell(WindowChanged(job=note.job))
+
+    def _look_again(self, ledger: JobLedger, docket: Docket, task: int) -> None:
+        if ledger.task(task).state is TaskFold.COUNTS:
+            docket.attempts.pop(task, None)
+        lease = docket.leases.get(task)
+        if lease is None:
+            return
+        needless = not any(ledger.task(each).state is not TaskFold.COUNTS for each in lease.tasks)
+        unneeded = lease.block is not None and not ledger.is_open(lease.task)
+        if needless or unneeded or _holder_failed(ledger, lease, task):
+            docket.end(lease)
 
     def on_slept(self, turn: Turn) -> None:
         """After a gap every lease here is a memory; wait as after a start."""
         for docket in self.dockets.values():
             docket.ready_at = later(turn.now.instant, RESTARTED_KEEPER_MS)
-            for lease in docket.leases.values():
+            for lease in docket.by_claim.values():
                 lease.heard_at = turn.now.instant
                 lease.progressed_at = turn.now.instant
 
@@ -294,11 +262,13 @@ class Leases:
 
     def _consider(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
         task = claim.body.task
-        lease = docket.leases.get(task)
-        if not ledger.is_open(task) or (lease is not None and lease.claim != claim.id):
-            turn.send(claim.author, Verdict(claim=claim.id, yours=False))
-        elif lease is not None:
+        lease = docket.by_claim.get(claim.id)
+        if lease is not None:
             turn.send(claim.author, Verdict(claim=claim.id, yours=True))
+        elif claim.body.block is not None:
+            self._consider_bucket(turn, ledger, docket, claim)
+        elif not ledger.is_open(task) or task in docket.leases:
+            turn.send(claim.author, Verdict(claim=claim.id, yours=False))
         else:
             waiting = docket.pending.get(task)
             others = [other for other in waiting.claims if other.author != claim.author] if waiting else []
@@ -314,11 +284,25 @@ class Leases:
             else:
                 waiting.claims = [*others, claim]
 
+    def _consider_bucket(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
+        tasks = _tasks(ledger, claim)
+        granted = docket.take_up(claim, tasks)
+        if granted is not None and granted.copy:
+            yours = any(map(ledger.is_open, tasks))
+        else:
+            yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
+        yours = yours and self._may_hold_more(docket, claim.author)
+        if yours:
+            self._begin(turn, ledger, docket, claim)
+        turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
+        if yours or granted is not None:
+            turn.tell(WindowChanged(job=ledger.id))
+
     def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
         """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain."""
         if peer == self._directory.me:
             return True
-        held = sum(lease.holder == peer for lease in docket.leases.values())
+        held = sum(lease.holder == peer for lease in docket.by_claim.values())
         held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
         return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
 
@@ -340,30 +324,19 @@ class Leases:
             return SETTLE_LEAST_MS
         return min(SETTLE_MOST_MS, max(SETTLE_LEAST_MS, 2 * measured))
 
-    def _grant(self, turn: Turn, docket: Docket, claim: Signed[Claim], *, direct: bool) -> None:
-        docket.leases[claim.body.task] = Lease(
-            claim=claim.id,
-            holder=claim.author,
-            attempt=claim.body.attempt,
-            heard_at=turn.now.instant,
-            direct_at=turn.now.instant if direct else None,
-            progressed_at=turn.now.instant,
-        )
-        docket.by_claim[claim.id] = claim.body.task
-        docket.attempts[claim.body.task] = max(claim.body.attempt, docket.attempts.get(claim.body.task, 0))
+    def _begin(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
+        lease = lease_of(claim, _tasks(ledger, claim), turn.now.instant)
+        docket.begin(lease)
+        self._tell_keepers(turn, ledger, [lease])
 
-    def _tell_keepers(self, turn: Turn, ledger: JobLedger, leases: dict[int, Lease]) -> None:
-        heard = [
-            LeaseHeard(
-                claim=lease.claim, holder=lease.holder, task=task, attempt=lease.attempt, progress=lease.progress
-            )
-            for task, lease in leases.items()
-            if lease.direct_at is not None and (lease.told_at is None or lease.direct_at > lease.told_at)
-        ]
+    def _tell_keepers(self, turn: Turn, ledger: JobLedger, leases: Iterable[Lease]) -> None:
+        heard: list[LeaseHeard] = []
+        for lease in leases:
+            if lease.direct_at is not None and (lease.told_at is None or lease.direct_at > lease.told_at):
+                heard.append(lease.told())
+                lease.told_at = turn.now.instant
         if not heard:
             return
-        for told in heard:
-            leases[told.task].told_at = turn.now.instant
         for peer in self._keepers.of(ledger.id, turn.now):
             if peer != self._directory.me:
                 for at in range(0, len(heard), _LEASES_PER_MESSAGE):
@@ -379,27 +352,21 @@ class Leases:
         return docket
 
 
-def _end(docket: Docket, task: int) -> None:
-    lease = docket.leases.pop(task)
-    docket.by_claim.pop(lease.claim, None)
+def _suits(ledger: JobLedger, claim: Signed[Claim]) -> tuple[bool, bytes, RecordId]:
+    """Return how well a task suits its claimant, lowest first: who wants the file assembles it best, having it then."""
+    wants_it = claim.body.assembles and claim.author == ledger.submitter
+    return (not wants_it, rank(ledger.id, claim.body.task, claim.author), claim.id)
 
 
-def _hear(lease: Lease, turn: Turn, progress: int, *, direct: bool) -> None:
-    if direct:
-        lease.heard_at = lease.direct_at = turn.now.instant
-    else:  # who tells it heard it up to a heartbeat ago
-        lease.heard_at = max(lease.heard_at, Instant(turn.now.instant - HEARTBEAT_MS))
-    if progress > lease.progress:
-        lease.progress = progress
-        lease.progressed_at = turn.now.instant
+def _tasks(ledger: JobLedger, claim: Signed[Claim]) -> tuple[int, ...]:
+    return ledger.parts.of(claim.body.task, claim.body.block)
 
 
 def _patience_ms(ledger: JobLedger) -> int:
     return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms) if ledger.median_ms else STALLED_UNKNOWN_MS
 
 
-def _holder_failed(ledger: JobLedger, docket: Docket, task: int) -> bool:
-    lease = docket.leases[task]
+def _holder_failed(ledger: JobLedger, lease: Lease, task: int) -> bool:
     return any(
         failed.author == lease.holder and _attempt(failed) >= lease.attempt for failed in ledger.task(task).failures
     )

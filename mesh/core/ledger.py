@@ -1,5 +1,8 @@
 """The grow-only set of records of each job, and what folds out of it.
 
+A job is done when each of its frames counts. Cells are tasks, too, by numbers of their own (`parts`): they are only a
+means, so that nothing counts them once their frame counts, and a frame of which one cell is stopped is stopped.
+
 Invariants: a record that is in stays in; whether it acts depends on other records alone, revocations with a strike
 among them, never on when it came. What
 is asked often (the state of a task) is kept beside the set and computed anew for just the tasks that a record touches;
@@ -8,21 +11,27 @@ or what is on disk.
 """
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from blake3 import blake3
 
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
+from mesh.core.notes import CellsChanged, TaskChanged
+from mesh.core.parts import Parts
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.limits import (
+    BUCKETS_PER_AUTHOR,
     FAILURES_PER_TRY,
+    LOST_BUCKETS_PER_AUTHOR,
     LOST_PER_AUTHOR,
     MAX_RECORDS_PER_JOB,
     RESULTS_PER_AUTHOR,
     SEALS_PER_AUTHOR,
 )
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Block
 from mesh.wire.messages import Head
 from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
 
@@ -64,7 +73,8 @@ class JobLedger:
         self.id = JobId(head.job.id)
         self.job: Job = head.job.body
         self.submitter: PeerId = head.job.author
-        self.tasks = len(self.job.frames)
+        self.parts = Parts.of_job(self.job)
+        self.frames = self.parts.frames
         self.entries: dict[RecordId, Signed[Entry]] = {}
         self.streams: dict[tuple[PeerId, Boot], Stream] = {}
         self.cancel: Signed[Entry] | None = None
@@ -73,17 +83,23 @@ class JobLedger:
         self._struck_seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
         self._cancels: dict[RecordId, Signed[Entry]] = {}
         self.by_output: dict[BlobId, dict[int, None]] = {}
-        """Which tasks have results with this output."""
+        """Which frames have results with this output."""
         self._folded: dict[int, Folded] = {}
         self._records: dict[int, list[Signed[Entry]]] = {}
         self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
-        self._lost: dict[RecordId, None] = {}
+        self._lost_frames: dict[RecordId, None] = {}
+        self._lost_buckets: dict[RecordId, None] = {}
+        """Results that are lost. A statement about a bucket says nothing of a frame: of those an author may say few."""
         self._said: dict[tuple[object, ...], list[Signed[Entry]]] = {}
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
         self._times_ms: list[int] = []
         self._first_open = 0
         self.counting = 0
+        """Frames that do."""
+        self.cells_counting = 0
         self.stopped = 0
+        self._stopped_cells: Counter[int] = Counter()
+        """How many of each frame."""
         self._digest: bytes | None = None
 
     def add(self, entry: Signed[Entry]) -> tuple[int, ...] | None:
@@ -104,12 +120,12 @@ class JobLedger:
         what = entry.body.what
         match what:
             case Result() | Failed():
-                self._records.setdefault(what.task, []).append(entry)
+                tasks = self.parts.of(what.task, what.block)
+                for task in tasks:
+                    self._records.setdefault(task, []).append(entry)
                 if isinstance(what, Result):
-                    for output in what.outputs:
-                        self.by_output.setdefault(output.blob, {})[what.task] = None
-                    self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], what.render_ms]
-                return self._refold([what.task])
+                    self._note_result(what)
+                return self._refold(tasks)
             case Lost():
                 return self._refold(self._add_lost(entry))
             case Cancel():
@@ -118,6 +134,13 @@ class JobLedger:
             case Seal():
                 pass  # it acts once its page was read: add_seal
         return ()
+
+    def _note_result(self, result: Result) -> None:
+        if result.block is None:
+            for output in result.outputs:
+                self.by_output.setdefault(output.blob, {})[result.task] = None
+        if not result.claim.body.assembles:
+            self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], result.render_ms]
 
     def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
         """Take a seal together with its page, which was judged."""
@@ -157,7 +180,7 @@ class JobLedger:
         return min(self.seals.values(), key=lambda seal: _seal_rank(seal[0], self.submitter), default=None)
 
     def standing(self, task: int) -> Signed[Entry] | None:
-        """Return the result that stands: what the seal names, or before it what the fold chose."""
+        """Return the result of a frame that stands: what the seal names, or before it what the fold chose."""
         sealed = self.sealed
         return sealed[1].tasks[task].result if sealed is not None else self.task(task).counting
 
@@ -171,38 +194,70 @@ class JobLedger:
         return self._folded.get(task, NOTHING)
 
     def is_open(self, task: int) -> bool:
-        """Whether there is such a task and it still needs a result."""
-        return 0 <= task < self.tasks and not self.ended and self.task(task).state is TaskFold.OPEN
+        """Whether there is such a task and it still needs a result, as nobody needs a cell whose frame has one."""
+        if self.ended or not 0 <= task < self.parts.tasks or self.task(task).state is not TaskFold.OPEN:
+            return False
+        return task < self.frames or self.task(self.parts.frame_of(task)).state is TaskFold.OPEN
 
-    def open_tasks(self) -> Iterator[int]:
-        """Yield the open tasks in the job's order."""
-        while self._first_open < self.tasks and self.task(self._first_open).state is TaskFold.COUNTS:
+    def open_frames(self) -> Iterator[int]:
+        """Yield the open frames in the job's order."""
+        while self._first_open < self.frames and self.task(self._first_open).state is TaskFold.COUNTS:
             self._first_open += 1
         if not self.ended:
-            for task in range(self._first_open, self.tasks):
+            for task in range(self._first_open, self.frames):
                 if self.task(task).state is TaskFold.OPEN:
                     yield task
 
+    def needs(self, frame: int, block: Block | None) -> bool:
+        """Whether a frame, or any cell of a block of it, still needs a result."""
+        return any(map(self.is_open, self.parts.of(frame, block)))
+
+    def lacks(self, frame: int, block: Block | None) -> bool:
+        """Whether a frame, or any cell of a block of it while its frame does not count, has no result that counts."""
+        if self.task(frame).state is TaskFold.COUNTS:
+            return False
+        return any(self.task(task).state is not TaskFold.COUNTS for task in self.parts.of(frame, block))
+
+    def open_cells(self, frame: int) -> list[int]:
+        """Return the tasks of a frame's cells that still need a result, along the rows."""
+        if not self.is_open(frame):
+            return []
+        return [task for task in self.parts.cells_of(frame) if self.task(task).state is TaskFold.OPEN]
+
     @property
     def all_count(self) -> bool:
-        """Whether every task has a result that counts."""
-        return self.counting == self.tasks
+        """Whether every frame has a result that counts."""
+        return self.counting == self.frames
 
     @property
     def median_ms(self) -> int:
-        """Return the median render time of the latest results; 0: none yet."""
+        """Return the median render time of the latest results, of frames and buckets alike; 0: none yet."""
         return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
 
-    def losses_told(self, author: PeerId) -> int:
-        """Return how many outputs `author` has said are lost."""
-        return len(self._lost_by.get(author, []))
+    def may_say_lost(self, author: PeerId, *, buckets: bool) -> int:
+        """Return how many statements of loss more by `author` would act, of buckets or of frames."""
+        told = sum((_lost(lost).block is not None) == buckets for lost in self._lost_by.get(author, []))
+        if author == self.submitter:
+            return MAX_RECORDS_PER_JOB
+        return max(0, (LOST_BUCKETS_PER_AUTHOR if buckets else LOST_PER_AUTHOR) - told)
 
-    def failures(self) -> Iterator[tuple[int, Signed[Entry]]]:
-        """Yield the failures of tasks that still lack a result."""
-        for task, folded in sorted(self._folded.items()):
-            if folded.counting is None:
-                for entry in folded.failures:
-                    yield task, entry
+    def failures(self) -> tuple[Signed[Entry], ...]:
+        """Return the failures of tasks that still lack a result, each once, in the order of the tasks."""
+        lacking = [task for task, folded in sorted(self._folded.items()) if folded.counting is None]
+        needed = [task for task in lacking if self.task(self.parts.frame_of(task)).counting is None]
+        found = {entry.id: entry for task in needed for entry in self.task(task).failures}
+        return tuple(found.values())
+
+    def news(self, changed: Iterable[int]) -> Iterator[TaskChanged | CellsChanged]:
+        """Yield what the other machines are told of tasks whose state changed: of a frame's cells all at once."""
+        cells: dict[int, list[int]] = {}
+        for task in changed:
+            if task >= self.frames:
+                cells.setdefault(self.parts.frame_of(task), []).append(task)
+            else:
+                yield TaskChanged(job=self.id, task=task)
+        for frame, tasks in cells.items():
+            yield CellsChanged(job=self.id, frame=frame, tasks=tuple(tasks))
 
     def digest(self) -> bytes:
         """Return a hash over the streams, and so over the ids of all records."""
@@ -228,12 +283,14 @@ class JobLedger:
         what = entry.body.what
         match what:
             case Result() | Failed():
-                self._records[what.task].remove(entry)
-                return [what.task]
+                tasks = self.parts.of(what.task, what.block)
+                for task in tasks:
+                    self._records[task].remove(entry)
+                return list(tasks)
             case Lost():
                 self._lost_by[entry.author].remove(entry)
                 self._choose_lost()
-                return [what.task]
+                return list(self._tasks_of(what.result))
             case Cancel():
                 self._cancels.pop(entry.id)
                 self._choose_cancel()
@@ -247,15 +304,27 @@ class JobLedger:
         by_author.append(entry)
         by_author.sort(key=lambda lost: lost.id)
         self._choose_lost()
-        return sorted({_lost(lost).task for lost in (*before, *self._acting(entry.author))})
+        named = {_lost(lost).result: None for lost in (*before, *self._acting(entry.author))}
+        return sorted({task for result in named for task in self._tasks_of(result)})
+
+    def _tasks_of(self, result: RecordId) -> tuple[int, ...]:
+        """Return the tasks that a result is of, none where it is not here yet: it is folded when it comes."""
+        entry = self.entries.get(result)
+        what = entry.body.what if entry is not None else None
+        return self.parts.of(what.task, what.block) if isinstance(what, Result) else ()
 
     def _acting(self, author: PeerId) -> list[Signed[Entry]]:
         """Return the statements of loss that act: all of the submitter's, who wants the job done, few of others."""
         losts = [] if self.voids(author) else self._lost_by.get(author, [])
-        return losts if author == self.submitter else losts[:LOST_PER_AUTHOR]
+        if author == self.submitter:
+            return losts
+        frames = [lost for lost in losts if _lost(lost).block is None][:LOST_PER_AUTHOR]
+        return frames + [lost for lost in losts if _lost(lost).block is not None][:LOST_BUCKETS_PER_AUTHOR]
 
     def _choose_lost(self) -> None:
-        self._lost = {_lost(lost).result: None for author in self._lost_by for lost in self._acting(author)}
+        acting = [_lost(lost) for author in self._lost_by for lost in self._acting(author)]
+        self._lost_frames = {lost.result: None for lost in acting if lost.block is None}
+        self._lost_buckets = {lost.result: None for lost in acting if lost.block is not None}
 
     def _choose_cancel(self) -> None:
         acting = [entry for entry in self._cancels.values() if not self.voids(entry.author)]
@@ -267,23 +336,40 @@ class JobLedger:
         self._choose_cancel()
         return self._refold(sorted(self._records))
 
-    def _refold(self, tasks: list[int]) -> tuple[int, ...]:
-        changed: list[int] = []
-        for task in tasks:
-            before = self.task(task)
-            records = self._records.get(task, [])
-            if self._struck:
-                records = [entry for entry in records if not self.voids(entry.author)]
-            after = fold_task(records, self._lost, self.job.tries)
-            if after == before:
-                continue
-            self._folded[task] = after
-            self.counting += (after.state is TaskFold.COUNTS) - (before.state is TaskFold.COUNTS)
-            self.stopped += (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
-            if after.state is not TaskFold.COUNTS:
-                self._first_open = min(self._first_open, task)
-            changed.append(task)
-        return tuple(changed)
+    def _refold(self, tasks: Iterable[int]) -> tuple[int, ...]:
+        """Fold tasks anew, cells before the frames that they may stop; return those whose state changed."""
+        changed = [task for task in tasks if task >= self.frames and self._changes(task)]
+        frames = dict.fromkeys(task for task in tasks if task < self.frames)
+        frames |= dict.fromkeys(self.parts.frame_of(task) for task in changed)
+        return (*changed, *(frame for frame in frames if self._changes(frame)))
+
+    def _changes(self, task: int) -> bool:
+        """Fold one task anew, and say whether that changed it."""
+        before, after = self.task(task), self._fold(task)
+        if after == before:
+            return False
+        self._folded[task] = after
+        counts = (after.state is TaskFold.COUNTS) - (before.state is TaskFold.COUNTS)
+        stopped = (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
+        if task >= self.frames:
+            self._stopped_cells[self.parts.frame_of(task)] += stopped
+            self.cells_counting += counts
+            return True
+        self.counting += counts
+        self.stopped += stopped
+        if after.state is not TaskFold.COUNTS:
+            self._first_open = min(self._first_open, task)
+        return True
+
+    def _fold(self, task: int) -> Folded:
+        records = self._records.get(task, [])
+        if self._struck:
+            records = [entry for entry in records if not self.voids(entry.author)]
+        lost = self._lost_frames if task < self.frames else self._lost_buckets
+        folded = fold_task(records, lost, self.job.tries)
+        if folded.state is TaskFold.OPEN and self._stopped_cells[task] > 0:
+            return replace(folded, state=TaskFold.STOPPED)
+        return folded
 
 
 class Ledger:
@@ -316,11 +402,6 @@ class Ledger:
         """Return the job's ledger if the job is known."""
         return self.jobs.get(job)
 
-    def counts(self, job: JobId, task: int) -> bool:
-        """Whether a result of the task is known that counts."""
-        found = self.jobs.get(job)
-        return found is not None and found.task(task).counting is not None
-
 
 def _digest_of(parts: Iterable[bytes]) -> bytes:
     hasher = blake3(derive_key_context="meshnode 1 ledger digest")
@@ -340,13 +421,15 @@ def _room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], 
     author, what = entry.author, entry.body.what
     match what:
         case Result():
-            return ("result", author, what.task), RESULTS_PER_AUTHOR
+            most = RESULTS_PER_AUTHOR if what.block is None else BUCKETS_PER_AUTHOR
+            return ("result", author, what.task, what.block), most
         case Failed():
-            return ("failed", author, what.task), MAX_TRIES * FAILURES_PER_TRY
+            return ("failed", author, what.task, what.block), MAX_TRIES * FAILURES_PER_TRY
         case Lost() if author == submitter:
-            return ("lost", author, what.task), RESULTS_PER_AUTHOR
+            return ("lost", author, what.task, what.block), RESULTS_PER_AUTHOR
         case Lost():
-            return ("lost", author), LOST_PER_AUTHOR
+            buckets = what.block is not None
+            return ("lost", author, buckets), LOST_BUCKETS_PER_AUTHOR if buckets else LOST_PER_AUTHOR
         case Cancel():
             return ("cancel", author), 1
         case Seal():

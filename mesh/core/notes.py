@@ -141,6 +141,15 @@ class TaskChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellsChanged:
+    """The state of cells of one frame, tasks by their numbers, is another than before; some need no longer be open."""
+
+    job: JobId
+    frame: int
+    tasks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnded:
     """The job was sealed or cancelled: no task of it is started any more."""
 
@@ -158,6 +167,20 @@ class JobForgotten:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowChanged:
     """Another set of tasks can be claimed."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerCame:
+    """Somebody wants news of a job that is rendered in buckets, with other slots than before."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRaised:
+    """Another peer than before coordinates a job's stills, or the same one anew."""
 
     job: JobId
 
@@ -259,9 +282,12 @@ Note: TypeAlias = (
     | MarkHeard
     | EntryAdded
     | TaskChanged
+    | CellsChanged
     | JobEnded
     | JobForgotten
     | WindowChanged
+    | FollowerCame
+    | EpochRaised
     | ClaimWon
     | ClaimLost
     | SlotFreed

@@ -12,16 +12,22 @@ from mesh.core import events as ev
 from mesh.core import notes as nt
 from mesh.core import routes
 from mesh.core import timers as tm
+from mesh.core.assembling import Assembling
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
+from mesh.core.bucketing import Bucketing
 from mesh.core.catalogue import Catalogue
 from mesh.core.claims import Claims
 from mesh.core.contacts import Contacting
+from mesh.core.costs import Costs
 from mesh.core.delivery import Delivery
 from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory
 from mesh.core.effects import Effect
+from mesh.core.election import Election
+from mesh.core.following import Following
+from mesh.core.hand import Hand
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
@@ -40,6 +46,7 @@ from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
 from mesh.core.status import HelperView, JobView, MeshView, TaskView
+from mesh.core.stills import Stills
 from mesh.core.stopping import Stopping
 from mesh.core.swarm import Swarm
 from mesh.core.sync import Sync
@@ -50,7 +57,7 @@ from mesh.core.whereabouts import Whereabouts
 from mesh.core.windows import Windows
 from mesh.ground.dice import Dice
 from mesh.ground.errors import BugError
-from mesh.ground.ids import JobId, PeerId
+from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS, NOTES_PER_JOB, NOTES_PER_TURN
 from mesh.wire import kept as kp
@@ -132,15 +139,45 @@ class Peer:
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer, self.dht.table.answering)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
-        self.windows = Windows(self.ledger, self.keepers, self.leases)
+        self.election = Election(self.ledger, self.keepers, self.directory, signer, ready=self.leases.ready)
+        self.windows = Windows(self.ledger, self.keepers, self.leases, self.election.epoch)
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
         self.slots = Slots(self.ledger, self.host, self.ops)
+        self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
         self._build_for_the_owner()
         self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
         self.seals = Seals(
             self.ledger, self.members, self.keepers, self.holding, self.delivery, swarm=self.swarm, ops=self.ops, me=me
+        )
+        self._build_for_claims()
+        self.outcomes = Outcomes(
+            self.slots, self.assembling, self.claims, self.swarm, scenes=self.scenes, holding=self.holding
+        )
+        self._build_for_people()
+
+    def _build_for_claims(self) -> None:
+        hand, costs = Hand(self._me.signer, self._me.boot, self.slots.wanting_slots), Costs()
+        followings: dict[JobId, Following] = {}
+        self.stills = Stills(
+            self.ledger,
+            self.election,
+            self.leases,
+            self.windows,
+            self.directory,
+            costs=costs,
+            signer=self._me.signer,
+        )
+        self.bucketing = Bucketing(
+            self.ledger,
+            self.directory,
+            self.host,
+            hand,
+            costs,
+            followings=followings,
+            running=self.slots.in_hand,
+            scene_complete=self.scenes.complete,
         )
         self.claims = Claims(
             self.ledger,
@@ -148,15 +185,15 @@ class Peer:
             self.contacting,
             self.directory,
             self.host,
-            signer=signer,
-            boot=self._me.boot,
+            hand=hand,
+            costs=costs,
+            followings=followings,
+            claim_cut=self.bucketing.claim_from,
             scene_complete=self.scenes.complete,
-            progress=self.slots.progress_of,
-            in_hand=self.slots.wanting_slots,
+            progress=self._progress_of,
+            coordinator=self.election.coordinator,
             decides=self.leases.ready,
         )
-        self.outcomes = Outcomes(self.slots, self.claims, self.swarm, self.scenes, self.holding)
-        self._build_for_people()
 
     def _build_for_people(self) -> None:
         self.jobs = Jobs(
@@ -187,12 +224,16 @@ class Peer:
             jobs=self.jobs,
             sync=self.sync,
             probing=self.probing,
+            coordinator=self.election.coordinator,
         )
 
     def _build_for_the_owner(self) -> None:
         self.pausing = Pausing(self.host)
         self.stopping = Stopping(
-            self.host, self.directory, lambda: self.slots.idle, lambda: bool(self.holding.unsafe_of_mine())
+            self.host,
+            self.directory,
+            lambda: self.slots.idle and self.assembling.idle,
+            lambda: bool(self.holding.unsafe_of_mine()),
         )
         self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
         self.backdials = Backdials(self.directory, self.ops)
@@ -220,6 +261,10 @@ class Peer:
     def _in_use(self, job: JobId) -> bool:
         """Whether somebody here ordered a job's files, or this host claimed a task of it."""
         return bool(self.delivery.of(job)) or any(mine.claim.body.job == job for mine in self.claims.mine.values())
+
+    def _progress_of(self, claim: RecordId) -> int:
+        assembled = self.assembling.progress_of(claim)
+        return self.slots.progress_of(claim) if assembled is None else assembled
 
     def on_started(self, turn: Turn, event: ev.Started) -> None:
         by_kind: dict[type, list[Any]] = {}
@@ -281,12 +326,14 @@ class Peer:
         self.availability.tell(turn)
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
+        self.assembling.give_up(turn, all_of_it=event.now)
 
     def on_twin_met(self, turn: Turn, event: ev.TwinMet) -> None:
         self.host.twin = event.address
         self.contacting.patient = True
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=False)
+        self.assembling.give_up(turn, all_of_it=False)
 
     def on_admission_asked(self, turn: Turn, event: ev.AdmissionAsked) -> None:
         admission = self.door.on_admission_asked(turn, event)
@@ -299,6 +346,10 @@ class Peer:
             self.members.take(turn, chain)
         self.contacting.on_hello(turn, peer, hello)
 
+    def on_window(self, turn: Turn, peer: PeerId, window: ms.Window) -> None:
+        self.election.on_window(turn, peer, window)
+        self.claims.on_window(turn, peer, window)
+
     def on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
         self.windows.safe[note.job] = self.holding.safe_count(note.job)
         self.seals.on_tasks_safe(turn, note)
@@ -307,6 +358,7 @@ class Peer:
         self.contacting.on_slept(turn)
         self.probing.on_slept(turn)
         self.leases.on_slept(turn)
+        self.election.on_slept(turn)
         self.windows.on_slept()
         self.slots.on_slept(turn)
         self.claims.on_slept(turn)
@@ -315,12 +367,22 @@ class Peer:
     def on_hearing_ends(self, turn: Turn, _timer: tm.HearingEnds) -> None:
         if not self.host.hears(turn.now.instant):
             self.slots.on_hearing_ends(turn)
+            self.assembling.on_hearing_ends(turn)
             self.claims.claim_more(turn)
 
     def on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
-        jobs = (self.keepers, self.sync, self.leases, self.windows, self.claims)
-        for machine in (*peers, *jobs, self.swarm, self.scenes, self.holding, self.delivery, self.seals):
+        jobs = (self.keepers, self.sync, self.leases, self.election, self.windows, self.stills, self.claims)
+        for machine in (
+            *peers,
+            *jobs,
+            self.swarm,
+            self.scenes,
+            self.assembling,
+            self.holding,
+            self.delivery,
+            self.seals,
+        ):
             machine.on_tick(turn)
         self.availability.tell(turn)

@@ -21,7 +21,7 @@ from mesh.core.host import HostFacts
 from mesh.core.ledger import Ledger
 from mesh.core.me import Me
 from mesh.core.membership import Members
-from mesh.core.notes import Barred, JobEnded, JobStruck, ShutOut, TaskChanged
+from mesh.core.notes import Barred, JobEnded, JobStruck, ShutOut
 from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
 from mesh.ground.ids import JobId, PeerId, RecordId
@@ -98,7 +98,9 @@ class Revoking:
         """Tell the other machines of more tasks that a strike has changed."""
         for _ in range(min(_TASKS_PER_TICK, len(self._to_tell))):
             job, task = self._to_tell.popleft()
-            turn.tell(TaskChanged(job=job, task=task))
+            ledger = self._ledger.get(job)
+            for note in ledger.news([task]) if ledger is not None else ():
+                turn.tell(note)
 
     def _declined(self, what: Ousted) -> Declined | None:
         if self._members.out is not None:

@@ -144,7 +144,7 @@ class Seals:
         if blob not in self._reading.values():
             op = self._ops.next()
             self._reading[op] = blob
-            most = max(self._ledger.jobs[entry.body.job].tasks for entry in self._unread[blob].values())
+            most = max(self._ledger.jobs[entry.body.job].frames for entry in self._unread[blob].values())
             turn.do(ReadPage(op=op, blob=blob, tasks=most))
 
     def _consider(self, turn: Turn, job: JobId) -> None:
@@ -159,7 +159,7 @@ class Seals:
             return
         if ledger.ended or not self._keepers.marked(job, turn.now):
             return
-        if self._holding.safe_count(job) < ledger.tasks:
+        if self._holding.safe_count(job) < ledger.frames:
             self._complete_since.pop(job, None)
             return
         since = self._complete_since.setdefault(job, turn.now.instant)
@@ -173,7 +173,7 @@ class Seals:
 
     def _delivered_whole(self, ledger: JobLedger) -> bool:
         own = self._delivery.own(ledger.id)
-        return own is not None and len(own.delivered) == ledger.tasks
+        return own is not None and len(own.delivered) == ledger.frames
 
     def _differs(self, ledger: JobLedger) -> bool:
         """Whether no seal stands yet that names what was delivered here."""
@@ -183,15 +183,15 @@ class Seals:
         if sealed is None:
             return True
         named = [task.result.id if task.result else None for task in sealed[1].tasks]
-        return named != [own.delivered[task] for task in range(ledger.tasks)]
+        return named != [own.delivered[task] for task in range(ledger.frames)]
 
     def _delivered_page(self, ledger: JobLedger) -> SealPage:
         own = self._delivery.own(ledger.id)
         assert own is not None
-        return self._page(ledger, [ledger.entries.get(own.delivered[task]) for task in range(ledger.tasks)])
+        return self._page(ledger, [ledger.entries.get(own.delivered[task]) for task in range(ledger.frames)])
 
     def _safe_page(self, ledger: JobLedger) -> SealPage:
-        return self._page(ledger, [ledger.task(task).counting for task in range(ledger.tasks)])
+        return self._page(ledger, [ledger.task(task).counting for task in range(ledger.frames)])
 
     def _page(self, ledger: JobLedger, results: list[Signed[Entry] | None]) -> SealPage:
         tasks = tuple(SealedTask(result=result, holds=self._holds(ledger, result)) for result in results)

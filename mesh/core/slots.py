@@ -5,19 +5,30 @@ result is published only if none is known that counts, and after a gap of the cl
 paused host begins nothing, and a stage ends there as soon as nothing of its job is in hand: its owner wants the memory.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.core.effects import CloseStage, KillRender, StartRender
 from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgressed
 from mesh.core.host import HostFacts
 from mesh.core.ledger import Ledger
-from mesh.core.notes import ClaimEnded, ClaimLost, ClaimWon, JobEnded, PauseChanged, Publish, SlotFreed, TaskChanged
+from mesh.core.notes import (
+    CellsChanged,
+    ClaimEnded,
+    ClaimLost,
+    ClaimWon,
+    JobEnded,
+    PauseChanged,
+    SlotFreed,
+    TaskChanged,
+)
 from mesh.core.ops import Ops
+from mesh.core.results import failed, lacks, publish, rendered
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, RecordId
-from mesh.wire.codec import clipped
+from mesh.ground.instants import Instant
 from mesh.wire.envelope import Signed
-from mesh.wire.records import MAX_REASON_BYTES, Claim, Failed, Result
+from mesh.wire.records import Claim
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +38,7 @@ class InHand:
     claim: Signed[Claim]
     op: int
     slot: int
+    started_at: Instant
     begun: int
     """How far this host's renders had got together when this one began."""
     progress: int = 0
@@ -82,9 +94,10 @@ class Slots:
         return task.claim if task else None
 
     def on_claim_won(self, turn: Turn, note: ClaimWon) -> None:
-        """Render it as soon as a slot is free."""
-        self._waiting.append(note.claim)
-        self._start(turn)
+        """Render it as soon as a slot is free; assembling takes none."""
+        if not note.claim.body.assembles:
+            self._waiting.append(note.claim)
+            self._start(turn)
 
     def on_claim_lost(self, turn: Turn, note: ClaimLost) -> None:
         """Somebody else renders it."""
@@ -120,14 +133,8 @@ class Slots:
             self._held_back.append(event)
             return
         self._by_op.pop(event.op)
-        body = task.claim.body
-        if not self._ledger.counts(body.job, body.task) and not self._over(body.job):
-            what = Result(claim=task.claim, outputs=event.outputs, render_ms=task.render_ms, log=event.log)
-            turn.tell(Publish(job=body.job, what=what))
-            turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
-        else:
-            turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
-        self._close_unused(turn, body.job)
+        publish(turn, self._ledger, task.claim, rendered(task.claim, event, task.render_ms))
+        self._close_unused(turn, task.claim.body.job)
 
     def on_render_failed(self, turn: Turn, event: RenderFailed) -> None:
         """Say so, and go on with the next task."""
@@ -139,15 +146,8 @@ class Slots:
             self._held_back.append(event)
             return
         self._by_op.pop(event.op)
-        body = task.claim.body
-        if not self._ledger.counts(body.job, body.task) and not self._over(body.job):
-            reason = clipped(event.reason, MAX_REASON_BYTES)
-            what = Failed(task=body.task, attempt=body.attempt, kind=event.kind, reason=reason, log=event.log)
-            turn.tell(Publish(job=body.job, what=what))
-            turn.tell(ClaimEnded(claim=task.claim, gave_up=False))
-        else:
-            turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
-        self._close_unused(turn, body.job)
+        publish(turn, self._ledger, task.claim, failed(task.claim, event))
+        self._close_unused(turn, task.claim.body.job)
         self._start(turn)
         turn.tell(SlotFreed())
 
@@ -165,13 +165,16 @@ class Slots:
         self._begin_no_more(turn)
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
-        """Give up a task that somebody else has rendered."""
-        if self._ledger.counts(note.job, note.task):
-            self._give_up(turn, note.job, note.task)
+        """Give up a frame that somebody else has rendered, and buckets of it."""
+        self._give_up(turn, lambda claim: _about(claim, note.job, note.task) and not lacks(self._ledger, claim))
+
+    def on_cells_changed(self, turn: Turn, note: CellsChanged) -> None:
+        """Give up buckets of which others have rendered every cell."""
+        self._give_up(turn, lambda claim: _about(claim, note.job, note.frame) and not lacks(self._ledger, claim))
 
     def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
         """Give up everything of the job and end its stages."""
-        self._give_up(turn, note.job, None)
+        self._give_up(turn, lambda claim: claim.body.job == note.job)
         turn.do(CloseStage(job=note.job))
 
     def on_pause_changed(self, turn: Turn, note: PauseChanged) -> None:
@@ -206,15 +209,11 @@ class Slots:
         if self._host.pause is not None and all(task.claim.body.job != job for task in self._by_op.values()):
             turn.do(CloseStage(job=job))
 
-    def _over(self, job: JobId) -> bool:
-        ledger = self._ledger.get(job)
-        return ledger is None or ledger.ended
-
-    def _give_up(self, turn: Turn, job: JobId, task: int | None) -> None:
-        for claim in [claim for claim in self._waiting if _about(claim, job, task)]:
+    def _give_up(self, turn: Turn, which: Callable[[Signed[Claim]], bool]) -> None:
+        for claim in [claim for claim in self._waiting if which(claim)]:
             self._waiting.remove(claim)
             turn.tell(ClaimEnded(claim=claim, gave_up=True))
-        for in_hand in [in_hand for in_hand in self._by_op.values() if _about(in_hand.claim, job, task)]:
+        for in_hand in [in_hand for in_hand in self._by_op.values() if which(in_hand.claim)]:
             if not in_hand.written:
                 self._kill(turn, in_hand)
 
@@ -230,17 +229,24 @@ class Slots:
         while self._waiting and self.busy < self._host.slots:
             claim = self._waiting.pop(0)
             ledger = self._ledger.get(claim.body.job)
-            if ledger is None or not ledger.is_open(claim.body.task):
+            if ledger is None or not ledger.needs(claim.body.task, claim.body.block):
                 turn.tell(ClaimEnded(claim=claim, gave_up=True))
                 continue
-            task = InHand(claim=claim, op=self._ops.next(), slot=self._free_slot(), begun=self._steps)
+            task = InHand(
+                claim=claim,
+                op=self._ops.next(),
+                slot=self._free_slot(),
+                started_at=turn.now.instant,
+                begun=self._steps,
+            )
             self._by_op[task.op] = task
-            turn.do(StartRender(op=task.op, slot=task.slot, job=ledger.head.job, task=claim.body.task))
+            frame, block = claim.body.task, claim.body.block
+            turn.do(StartRender(op=task.op, slot=task.slot, job=ledger.head.job, task=frame, block=block))
 
     def _free_slot(self) -> int:
         used = [task.slot for task in self._by_op.values() if not task.written]
         return next(slot for slot in range(self._host.slots) if slot not in used)
 
 
-def _about(claim: Signed[Claim], job: JobId, task: int | None) -> bool:
-    return claim.body.job == job and task in (None, claim.body.task)
+def _about(claim: Signed[Claim], job: JobId, frame: int) -> bool:
+    return (claim.body.job, claim.body.task) == (job, frame)

@@ -7,6 +7,7 @@ from mesh.core.host import Pause
 from mesh.ground.ids import BlobId, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Region
 from mesh.wire.members import Admission, Role
 from mesh.wire.messages import Address
 from mesh.wire.records import EngineId, Job
@@ -80,6 +81,11 @@ class JobView:
     """Frames that are rendered now, without those that a peer has only claimed ahead."""
     safe: int
     stopped: int
+    cells: int
+    """Of all frames that are rendered in buckets."""
+    cells_counting: int
+    coordinator: PeerId | None
+    """Who grants its buckets, as far as this peer heard."""
     delivered: int
     durable: bool
     """The job's record is on as many disks as it should be."""
@@ -147,10 +153,12 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderView:
-    """One frame that this host renders now."""
+    """One frame, or bucket of one, that this host renders now."""
 
     job: JobId
     frame: int
+    region: Region | None
+    """The bucket's pixels without its margin; None: the whole frame."""
     slot: int
     sample: int
     """Samples that the engine says are done; 0: it is still loading."""

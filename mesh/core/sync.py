@@ -12,7 +12,7 @@ from mesh.core.judge import acts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger, Stream
 from mesh.core.membership import Members
-from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, PeersNeeded, Publish, TaskChanged
+from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, PeersNeeded, Publish
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, later
@@ -213,8 +213,8 @@ class Sync:
             turn.keep(KeptEntries(entries=tuple(fresh)))
         for entry in fresh:
             turn.tell(EntryAdded(entry=entry, own=own))
-        for task in changed:
-            turn.tell(TaskChanged(job=ledger.id, task=task))
+        for note in ledger.news(changed):
+            turn.tell(note)
 
     def _message(self, job: JobId, entries: list[Signed[Entry]]) -> Entries:
         authors = dict.fromkeys(entry.author for entry in entries)

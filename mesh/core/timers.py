@@ -39,6 +39,20 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ElectionDue:
+    """A new job's keepers have had time to show themselves: one of them coordinates its stills."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantLate:
+    """A slot of this host would soon have nothing to do, unless a bucket was granted meanwhile."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WindowDue:
     """A keeper may tell its followers again."""
 
@@ -118,6 +132,8 @@ Timer: TypeAlias = (
     | SettleEnds
     | FirstClaims
     | Unanswered
+    | ElectionDue
+    | GrantLate
     | WindowDue
     | Redial
     | KnockAgain

@@ -1,16 +1,18 @@
 """What people see of the core: frozen views, made when somebody asks. Nothing here changes anything."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from mesh.core.claims import Claims
 from mesh.core.delivery import Delivery, Order
 from mesh.core.directory import Directory
+from mesh.core.dockets import Docket
 from mesh.core.fold import TaskFold, result_of
 from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
-from mesh.core.leases import Docket, Leases
+from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.probing import Probing
@@ -60,6 +62,7 @@ class Views:
         jobs: Jobs,
         sync: Sync,
         probing: Probing,
+        coordinator: Callable[[JobId, Now], PeerId | None],
     ) -> None:
         self._name = name
         self._ledger = ledger
@@ -75,6 +78,7 @@ class Views:
         self._jobs = jobs
         self._sync = sync
         self._probing = probing
+        self._coordinator = coordinator
         self.addresses: tuple[Address, ...] = ()
 
     def mesh(self, now: Now) -> MeshView:
@@ -126,7 +130,7 @@ class Views:
         if sealed is not None:
             counting = sum(task.result is not None for task in sealed[1].tasks)
         running = self._rendering(docket, heard)
-        waits = not (running or ledger.ended or counting == ledger.tasks)
+        waits = not (running or ledger.ended or counting == ledger.frames)
         stopped = ledger.stopped if told is None else max(ledger.stopped, told.stopped)
         safe = self._holding.safe_count(job)
         over = told is not None and told.ended
@@ -136,11 +140,14 @@ class Views:
             submitter=ledger.submitter,
             mine=ledger.submitter == self._directory.me,
             state=_state(ledger, counting, running, stopped, over=over),
-            tasks=ledger.tasks,
+            tasks=ledger.frames,
             counting=counting,
             running=0 if ledger.ended else running,
             safe=safe if told is None else max(safe, told.safe),
             stopped=stopped,
+            cells=ledger.parts.tasks - ledger.frames,
+            cells_counting=max(ledger.cells_counting, told.cells_counting if told is not None else 0),
+            coordinator=self._coordinator(job, now),
             delivered=self._delivery.delivered(job),
             durable=self._jobs.durable(ledger, now),
             scene_holders=len(self._jobs.scene_holders(ledger)),
@@ -159,7 +166,7 @@ class Views:
         ledger = self._ledger.jobs[job]
         own = self._delivery.own(job)
         delivered = own.delivered if own is not None else {}
-        return tuple(self._task(ledger, task, task in delivered) for task in range(ledger.tasks))
+        return tuple(self._task(ledger, task, task in delivered) for task in range(ledger.frames))
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with an engine, and what the others lack."""
@@ -180,7 +187,7 @@ class Views:
         """Count the frames that are rendered now: peers claim ahead, beyond their slots, so that these never wait."""
         if docket is None:
             return min(told.running, told.slots) if told else self._slots.busy
-        claimed = Counter(lease.holder for lease in docket.leases.values())
+        claimed = Counter(lease.holder for lease in docket.by_claim.values())
         return sum(min(many, self._slots_of(peer)) for peer, many in claimed.items())
 
     def _slots_of(self, peer: PeerId) -> int:
@@ -191,8 +198,10 @@ class Views:
 
     def _render(self, task: InHand) -> RenderView:
         body = task.claim.body
-        frame = self._ledger.jobs[body.job].job.frames.frame(body.task)
-        return RenderView(job=body.job, frame=frame, slot=task.slot, sample=task.sample)
+        ledger = self._ledger.jobs[body.job]
+        frame = ledger.job.frames.frame(body.task)
+        region = ledger.parts.grid.pixels(body.block) if body.block is not None else None
+        return RenderView(job=body.job, frame=frame, region=region, slot=task.slot, sample=task.sample)
 
     def _me(self) -> PeerView:
         return PeerView(
@@ -242,11 +251,12 @@ class Views:
             found.append(paused)
         for order in self._delivery.of(ledger.id):
             found += self._unwritten(order)
-        for task, entry in ledger.failures():
+        for entry in ledger.failures():
             failed = entry.body.what
             assert isinstance(failed, Failed)
-            who = self._name_of(entry.author)
-            found.append(f"frame {ledger.job.frames.frame(task)} failed on {who}: {_kind(failed)}: {failed.reason}")
+            who, frame = self._name_of(entry.author), ledger.job.frames.frame(failed.task)
+            what = f"frame {frame}" if failed.block is None else f"a bucket of frame {frame}"
+            found.append(f"{what} failed on {who}: {_kind(failed)}: {failed.reason}")
         return tuple(found[:_PROBLEMS])
 
     def _unwritten(self, order: Order) -> tuple[str, ...]:
@@ -299,9 +309,9 @@ def _state(ledger: JobLedger, counting: int, running: int, stopped: int, *, over
         return JobState.CANCELLED
     if ledger.seals:
         return JobState.SEALED
-    if counting == ledger.tasks:
+    if counting == ledger.frames:
         return JobState.SEALED if over else JobState.RENDERED
-    if stopped and counting + stopped == ledger.tasks:
+    if stopped and counting + stopped == ledger.frames:
         return JobState.STOPPED
     return JobState.RENDERING if running else JobState.WAITING
 

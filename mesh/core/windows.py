@@ -1,21 +1,28 @@
 """A keeper tells its followers what can be claimed: the next open tasks, and how far the job is.
 
 A follower's first news leaves at once, later ones at most twice a second and only when something changed. The window
-is a few times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide.
+is a few times as long as the job has slots, so that peers who choose from it by their own ranks seldom collide. Of
+frames that are rendered in buckets it tells the open cells.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
+from mesh.core.dockets import Docket
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import JobEnded, PeerLost, WindowChanged
+from mesh.core.notes import FollowerCame, JobEnded, PeerLost, WindowChanged
 from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FOLLOWED_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.grids import bits_of
 from mesh.wire.messages import Follow, OpenTask, Window
+from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, OpenCells
 
 _FOLLOWERS = 1_000
 """Peers that one job uses at most."""
@@ -35,10 +42,13 @@ class Audience:
 class Windows:
     """Tell followers of the jobs that this peer arbitrates."""
 
-    def __init__(self, ledger: Ledger, keepers: Keepers, leases: Leases) -> None:
+    def __init__(
+        self, ledger: Ledger, keepers: Keepers, leases: Leases, epoch: Callable[[JobId], Signed[Epoch] | None]
+    ) -> None:
         self._ledger = ledger
         self._keepers = keepers
         self._leases = leases
+        self._epoch = epoch
         self._audiences: dict[JobId, Audience] = {}
         self.safe: dict[JobId, int] = {}
         """Tasks known safe, counted by whoever knows holds."""
@@ -55,6 +65,8 @@ class Windows:
         if before is None and len(audience.followers) >= _FOLLOWERS:
             return
         audience.followers[peer] = (message.slots, later(turn.now.instant, FOLLOWED_MS))
+        if ledger.parts.cut is not None and (before is None or before[0] != message.slots):
+            turn.tell(FollowerCame(job=message.job))
         if self._leases.ready(ledger.id, turn.now) or ledger.ended:
             turn.send(peer, self.window(ledger))
 
@@ -109,6 +121,11 @@ class Windows:
         for audience in self._audiences.values():
             audience.told_at = None
 
+    def followers(self, job: JobId) -> dict[PeerId, int]:
+        """Return who follows the job here with slots, and with how many."""
+        audience = self._audiences.get(job)
+        return {peer: slots for peer, (slots, _) in audience.followers.items() if slots} if audience else {}
+
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
         audience = self._audiences.get(job)
@@ -119,16 +136,14 @@ class Windows:
         slots = self.slots(ledger.id)
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
         listed: list[OpenTask] = []
-        if not ledger.ended:
-            for task in ledger.open_tasks():
-                if not self._leases.taken(ledger.id, task):
-                    attempt = max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
-                    listed.append(OpenTask(task=task, attempt=attempt))
-                    if len(listed) >= most:
-                        break
+        for task in ledger.open_frames():
+            if not self._leases.taken(ledger.id, task):
+                listed.append(OpenTask(task=task, attempt=self._attempt(ledger, task)))
+                if len(listed) >= most:
+                    break
         docket = self._leases.dockets.get(ledger.id)
-        running = len(docket.leases) + len(docket.pending) if docket else 0
-        left = ledger.tasks - ledger.counting - ledger.stopped
+        running = _running(docket) if docket is not None else 0
+        left = ledger.frames - ledger.counting - ledger.stopped
         return Window(
             job=ledger.id,
             open=tuple(listed),
@@ -140,4 +155,34 @@ class Windows:
             safe=self.safe.get(ledger.id, 0),
             median_ms=ledger.median_ms,
             ended=ledger.ended,
+            cells=self.open_cells(ledger),
+            cells_counting=ledger.cells_counting,
+            epoch=self._epoch(ledger.id),
         )
+
+    def open_cells(self, ledger: JobLedger) -> tuple[OpenCells, ...]:
+        """Return which cells can be claimed, of the next few frames that are rendered in buckets."""
+        return tuple(islice(self._cells(ledger), MAX_CUT_FRAMES))
+
+    def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
+        """Yield what is open of each frame that is rendered in buckets."""
+        if ledger.parts.cut is None:
+            return
+        for frame in ledger.open_frames():
+            if not ledger.parts.is_cut(frame):
+                continue
+            first = ledger.parts.cells_of(frame).start
+            tasks = [task for task in ledger.open_cells(frame) if not self._leases.taken(ledger.id, task)]
+            if tasks:
+                attempt = max(self._attempt(ledger, task) for task in tasks)
+                bits = bits_of(task - first for task in tasks)
+                yield OpenCells(task=frame, attempt=attempt, bits=bits)
+
+    def _attempt(self, ledger: JobLedger, task: int) -> int:
+        return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
+
+
+def _running(docket: Docket) -> int:
+    """Return how many slots claims want that have a lease or wait for the verdict; assembling takes none."""
+    waiting = [all(claim.body.assembles for claim in pending.claims) for pending in docket.pending.values()]
+    return sum(not lease.assembles for lease in docket.by_claim.values()) + waiting.count(False)

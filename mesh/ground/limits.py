@@ -54,6 +54,30 @@ CLAIMS_PER_SECOND = 2
 RUN_MOST = 16
 """Tasks in one frame run: more would leave others idle at the end of a job."""
 
+BUCKET_LEAST_MS = 500
+"""Each bucket costs some 50 ms to begin, and a record, whatever its size."""
+
+BUCKET_MOST_MS = 20 * SECOND_MS
+"""So much is lost with the host that renders it."""
+
+BUCKETS_PER_SLOT = 4
+"""A bucket is a fourth of what is left for its slot, so that buckets shrink towards the end."""
+
+GRANT_MS = 2 * SECOND_MS
+"""A grant that nobody claimed for so long goes to another."""
+
+SELF_CLAIM_MS = SECOND_MS
+"""A slot without a grant claims by itself so long before its work ends, or half the time that it takes."""
+
+TAIL_COPIES_MOST = 4
+"""Copies of the last buckets of a job, for each of its peers."""
+
+TAIL_GAIN_PERCENT = 30
+"""A copy must end so much sooner than what it copies: costs are estimates."""
+
+FIRST_BUCKET_PIXELS = 128 * 128
+"""Of a still's first buckets, before it is known what a pixel costs."""
+
 GAP_MS = 2 * SECOND_MS
 """A gap of the clock between two turns that means: this host slept; hear the news before claiming."""
 
@@ -100,14 +124,23 @@ SYNC_PERIOD_MS = 10 * SECOND_MS
 LOST_PER_AUTHOR = 3
 """Statements of loss that act, per job and author other than the submitter, lowest ids first: a liar reopens three."""
 
+LOST_BUCKETS_PER_AUTHOR = 64
+"""The same of buckets, of which many are lost with a host, and which are quickly rendered again."""
+
 RESULTS_PER_AUTHOR = 64
 """Results, or the submitter's losses, that one author may write of one task: each follows a loss."""
+
+BUCKETS_PER_AUTHOR = 4
+"""The same of one bucket. Blocks of all sizes overlap, so that a cell has as many more as there are sizes."""
 
 SEALS_PER_AUTHOR = 4
 """Seals that one author may write of one job: it needs one, and perhaps another after a restart."""
 
 LOST_AFTER_MS = 30 * SECOND_MS
 """No holder answered for so long: the output is lost."""
+
+LOST_BUCKET_MS = LEASE_MS
+"""The same of a bucket: a still waits for it, and it is rendered again in seconds."""
 
 LOST_AFTER_SAFE_MS = 10 * MINUTE_MS
 """The same where the output was safe: its holders' disks mostly come back."""

@@ -30,8 +30,9 @@ from mesh.ground.errors import MeshError, UsageError
 from mesh.ground.limits import INVITE_MS
 from mesh.net.http_events import Work, watching, working
 from mesh.net.http_guard import Guard, failure, no_such_path, read_body
-from mesh.ports.desk import Desk, NotFound, Progress, SubmitRequest
+from mesh.ports.desk import Desk, NotFound, Progress
 from mesh.ports.roster import RevokeRequest
+from mesh.ports.submission import SubmitRequest
 
 LOOPBACK: Final = "127.0.0.1"
 PREFIX: Final = "/v1"
@@ -55,8 +56,18 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "dry_run": (bool,),
     "allow_missing": (bool,),
     "overwrite": (bool,),
+    "still": (bool,),
+    "buckets": (str,),
+    "order": (str,),
 }
-_SUBMIT_DEFAULTS: Final = {"dry_run": False, "allow_missing": False, "overwrite": False}
+_SUBMIT_DEFAULTS: Final = {
+    "dry_run": False,
+    "allow_missing": False,
+    "overwrite": False,
+    "still": False,
+    "buckets": "auto",
+    "order": "centre",
+}
 
 
 class _NamedConvertor(Convertor[str]):
@@ -162,6 +173,9 @@ class Api:
             dry_run=body["dry_run"],
             allow_missing=body["allow_missing"],
             overwrite=body["overwrite"],
+            still=body["still"],
+            buckets=body["buckets"],
+            order=body["order"],
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 

@@ -3,7 +3,8 @@
 Theory: a stage belongs to whoever renders in it and lies on the bench between frames, so that there are never more
 stages than renders at a time, plus one that was opened ahead. Whoever takes a stage gets one that lies there, waits for
 one that is being opened ahead, or opens one of its own; a failure to open ahead is forgotten, since the taker meets it
-itself.
+itself. Whoever finishes a frame that is made of buckets only borrows a stage between two renders: a second one would
+load the scene for a moment's work.
 
 Invariants: everything that works at a bench runs inside `run`; when it ends, whatever the reason, no process of its
 stages lives and its directory is gone. The scene is checked out by one task at a time, and again after a failure."""
@@ -11,8 +12,8 @@ stages lives and its directory is gone. The scene is checked out by one task at 
 import itertools
 import shutil
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ import trio
 from mesh.ground.errors import MeshError
 from mesh.node.engines import EngineRack
 from mesh.node.timings import Mark, Step, unmarked
-from mesh.ports.renderer import CheckoutFile, OutputUnwritable, Renderer, Stage, StageLimits
+from mesh.ports.renderer import CheckoutFile, FrameFailed, OutputUnwritable, Renderer, Stage, StageLimits
 from mesh.ports.storage import BlobStore, Scenes
 from mesh.ports.world import World
 from mesh.wire.envelope import Signed
@@ -97,6 +98,8 @@ class Bench:
         self._scope = trio.CancelScope()
         self._open: list[Seat] = []
         self._lying: deque[_Lying] = deque()
+        self._lent = 0
+        self._came_back = trio.Event()
         self._checking_out = trio.Lock()
         self._checked_out = False
         self._numbers = itertools.count(1)
@@ -131,6 +134,38 @@ class Bench:
 
     async def take(self) -> Seat:
         """Return a stage that nobody else has. Raises `RendererError`, `StorageError`, `WireError`."""
+        while True:
+            seat = await self._lying_seat()
+            if seat is not None:
+                return seat
+            if not self._lent:
+                return await self.open()
+            await self._came_back.wait()
+
+    @asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[Seat]:
+        """Yield a stage between two renders; opens one only where there is none. Raises what `take` raises."""
+        seat = await self._lying_seat()
+        while seat is None and self._open:
+            await self._came_back.wait()
+            seat = await self._lying_seat()
+        self._lent += 1
+        try:
+            seat = seat or await self.open()
+            try:
+                yield seat
+            except FrameFailed:
+                self.put_back(seat)
+                raise
+            except BaseException:
+                await self.drop(seat)
+                raise
+            self.put_back(seat)
+        finally:
+            self._lent -= 1
+            self._wake()
+
+    async def _lying_seat(self) -> Seat | None:
         while self._lying:
             lying = self._lying.popleft()
             try:
@@ -140,7 +175,7 @@ class Bench:
                 raise
             if lying.seat is not None:
                 return lying.seat
-        return await self.open()
+        return None
 
     async def open(self) -> Seat:
         """Open a fresh stage. Raises what `take` raises."""
@@ -159,6 +194,7 @@ class Bench:
             self.open_ahead()
         else:
             self._lying.appendleft(_Lying(seat))
+        self._wake()
 
     async def drop(self, seat: Seat) -> None:
         """End a stage, also where it has ended already, and in spite of a cancellation; the renderer bounds its end."""
@@ -166,12 +202,18 @@ class Bench:
             await seat.stage.aclose()
         if seat in self._open:
             self._open.remove(seat)
+        self._wake()
 
     async def new_directory(self) -> Path:
         """Make a directory for one frame's files. Raises `OutputUnwritable`."""
         path = self._directory / "frames" / str(next(self._numbers))
         await self._tools.world.in_thread(lambda: _make(path))
         return path
+
+    def _wake(self) -> None:
+        """Have whoever waits for a stage look again."""
+        self._came_back.set()
+        self._came_back = trio.Event()
 
     @property
     def _tree(self) -> Path:

@@ -51,6 +51,7 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.storage import BlobStore
+from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
 from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed, Signer, sign
@@ -124,6 +125,7 @@ class NodeDesk:
         bootstraps: Bootstraps,
         beacon: Callable[[], owner.BeaconRow],
         directories: dict[JobId, str],
+        preview: Callable[[JobId], str],
         stop: Callable[[StopAsked, bool], None],
     ) -> None:
         self._world = world
@@ -142,6 +144,7 @@ class NodeDesk:
         self._bootstraps = bootstraps
         self._beacon = beacon
         self._directories = directories
+        self._preview = preview
         self._stop = stop
 
     async def status(self) -> desk.StatusAnswer:
@@ -208,7 +211,7 @@ class NodeDesk:
         """Look anew what this peer can render with."""
         return desk.engines_answer(await self._rack.probe())
 
-    async def submit(self, request: desk.SubmitRequest, report: Report) -> desk.SubmitAnswer:
+    async def submit(self, request: SubmitRequest, report: Report) -> desk.SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""
         view = self._view()
         if out := self._thrown_out(view):
@@ -405,7 +408,7 @@ class NodeDesk:
         raise NotFound(f"no job is called {named!r}")
 
     def _job_row(self, job: JobView, names: rows.Names) -> desk.JobRow:
-        return rows.job_row(job, names, self._directories.get(job.job, ""))
+        return rows.job_row(job, names, self._directories.get(job.job, ""), self._preview(job.job))
 
     def _submitted_row(self, submitted: Submitted) -> desk.JobRow | None:
         if submitted.job is None:

@@ -24,18 +24,21 @@ from mesh.core.status import HelperView
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
 from mesh.node.choice import Offer, choose, version_key
+from mesh.node.cutting import cut_of, cut_text
 from mesh.node.engines import EngineRack, engine_id
 from mesh.node.rows import engine_text, frames_text, helper_rows, picture_row, refusal_row
 from mesh.node.timings import Mark, Step, unmarked
 from mesh.ports import desk
-from mesh.ports.desk import Refused, Report, SubmitAnswer, SubmitRequest
+from mesh.ports.desk import Refused, Report, SubmitAnswer
 from mesh.ports.folders import Folders
 from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer, SavedBy
 from mesh.ports.storage import Scenes, StorageError, StoredTree
+from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
 from mesh.wire.codec import clipped
+from mesh.wire.grids import Cut
 from mesh.wire.records import MAX_NAME_BYTES, EngineId, OutputNames, Picture
-from mesh.wire.tasks import FrameRange, Frames, parse_frames
+from mesh.wire.tasks import FrameRange, Frames, frames_of, parse_frames
 
 REPORT_S: Final = 0.2
 """Between two reports of how much is stored."""
@@ -50,6 +53,7 @@ class Plan:
     frames: Frames
     names: OutputNames
     picture: Picture
+    cut: Cut | None
     directory: str
     overwrite: bool
     existing: tuple[str, ...]
@@ -121,13 +125,14 @@ class Intake:
             self._nursery.start_soon(self._rack.warm, engine)
         ranges = [range(part.first, part.last + 1, part.step) for part in frames.ranges] if frames else None
         inspection = await self._renderer.inspect(scene, ranges, reader)
-        frames = frames or _own_frames(inspection, request["step"])
+        frames = frames or (_current(inspection) if request["still"] else _own_frames(inspection, request["step"]))
         directory = request["output"] or str(inspection.output_directory)
         names = _own_names(inspection)
         look = await self._world.in_thread(lambda: self._look(directory, names, frames))
         refusals = [*_refusals(inspection, request), *_output_refusals(directory, look, request)]
         if refusals:
             raise Refused(refusals)
+        cut = cut_of(request, inspection, len(frames))
         output = inspection.output
         return Plan(
             name=clipped(request["name"] or scene.stem, MAX_NAME_BYTES),
@@ -141,6 +146,7 @@ class Intake:
                 color_mode=output.color_mode,
                 depth=output.depth,
             ),
+            cut=cut,
             directory=directory,
             overwrite=request["overwrite"],
             existing=look.existing,
@@ -228,6 +234,7 @@ def answer(submitted: Submitted, job: desk.JobRow | None, helpers: Sequence[Help
         "directory": plan.directory,
         "first_file": plan.names.name(min(frames)),
         "last_file": plan.names.name(max(frames)),
+        "buckets": cut_text(plan.cut),
         "files": len(plan.inspection.files),
         "scene_bytes": submitted.size,
         "existing": list(plan.existing),
@@ -248,7 +255,13 @@ def _event(op: int, plan: Plan, stored: StoredTree) -> JobPlanned:
         picture=plan.picture,
         directory=plan.directory,
         overwrite=plan.overwrite,
+        cut=plan.cut,
     )
+
+
+def _current(inspection: Inspection) -> Frames:
+    """Return the frame at which the scene was saved, which is what its artist saw last."""
+    return frames_of([inspection.current_frame])
 
 
 def _own_frames(inspection: Inspection, step: int | None) -> Frames:

@@ -20,6 +20,7 @@ from mesh.core.events import Event, Started, StopAsked
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking, Changes
+from mesh.node.assemblies import Assemblies
 from mesh.node.beacons import BeaconPost
 from mesh.node.bench import Tools
 from mesh.node.bootstraps import Bootstraps
@@ -273,6 +274,14 @@ class Node:
         renders = Renders(
             nursery=nursery, tools=self._tools(), scratch=parts.scratch, tell=tell, hint=self._driver.hint
         )
+        assemblies = self._assemblies = Assemblies(
+            tools=self._tools(),
+            bench=renders.bench,
+            tell=tell,
+            hint=self._driver.hint,
+            scratch=parts.scratch,
+            me=self._who.peer,
+        )
         outputs = Outputs(
             nursery=nursery,
             world=parts.world,
@@ -301,6 +310,10 @@ class Node:
             ef.CloseStage: renders.close_stage,
             ef.StartRender: renders.start,
             ef.KillRender: renders.kill,
+            ef.StartAssembly: assemblies.start,
+            ef.PasteBucket: assemblies.paste,
+            ef.FinishAssembly: assemblies.finish,
+            ef.EndAssembly: assemblies.end,
             ef.CheckOutput: outputs.check,
             ef.Export: outputs.export,
             ef.Earned: channels.earned,
@@ -365,6 +378,7 @@ class Node:
             bootstraps=self._beginning.bootstraps,
             beacon=self._beacons.row,
             directories=self._directories,
+            preview=self._assemblies.preview,
             stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
         )
 

@@ -74,7 +74,7 @@ class Outputs:
         good: bool | None = True
         async with self._checks:
             try:
-                await self._world.in_thread(lambda: self._lay_out(effect.blob, path))
+                await self._world.in_thread(lambda: lay_out(self._store, effect.blob, path))
                 await self._renderer.check_picture(path, wanted_output(job.picture))
             except (OutputTruncated, OutputWrong):
                 good = False
@@ -84,11 +84,6 @@ class Outputs:
                 with suppress(OSError):
                     path.unlink()
         await self._tell(OutputChecked(op=effect.op, blob=effect.blob, good=good))
-
-    def _lay_out(self, blob: BlobId, path: Path) -> None:
-        with path.open("wb") as file:
-            for block in self._blocks(blob):
-                file.write(block)
 
     async def _export(self, effect: Export) -> None:
         answer: Exported | ExportFailed = Exported(op=effect.op)
@@ -104,9 +99,17 @@ class Outputs:
         await self._tell(answer)
 
     def _write(self, effect: Export) -> bool:
-        blocks = self._blocks(effect.blob)
+        blocks = _blocks(self._store, effect.blob)
         return self._folders.write(effect.directory, effect.name, blocks, overwrite=effect.overwrite)
 
-    def _blocks(self, blob: BlobId) -> Iterator[bytes]:
-        for number in range(len(self._store.manifest(blob).pieces)):
-            yield self._store.read_piece(blob, number)
+
+def lay_out(store: BlobStore, blob: BlobId, path: Path) -> None:
+    """Write a blob to a file, so that another process can read it; runs in a thread."""
+    with path.open("wb") as file:
+        for block in _blocks(store, blob):
+            file.write(block)
+
+
+def _blocks(store: BlobStore, blob: BlobId) -> Iterator[bytes]:
+    for number in range(len(store.manifest(blob).pieces)):
+        yield store.read_piece(blob, number)

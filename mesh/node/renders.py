@@ -25,6 +25,8 @@ from mesh.node.failures import failure_of
 from mesh.node.timings import Step, unmarked
 from mesh.ports import renderer as ports
 from mesh.ports.renderer import Progress, RendererCrashed, RenderTask
+from mesh.ports.storage import BlobStore
+from mesh.ports.world import World
 from mesh.wire.envelope import Signed
 from mesh.wire.records import MAX_OUTPUTS, Job, Output, Picture
 
@@ -91,6 +93,31 @@ class Pace:
             self._hint(RenderProgressed(op=self._op, progress=self._steps, sample=self._sample))
 
 
+def stored_as(store: BlobStore, op: int, done: ports.Rendered) -> Rendered:
+    """Store a frame's files and its log; runs in a thread."""
+    blobs = [store.ingest(path) for path in done.files[:MAX_OUTPUTS]]
+    outputs = tuple(Output(blob=blob, size=store.manifest(blob).size) for blob in blobs)
+    return Rendered(op=op, outputs=outputs, log=_store_log(store, done.log))
+
+
+async def keep_log(world: World, store: BlobStore, text: str) -> BlobId | None:
+    """Store a failed render's log; a disk that is full of pictures may have no room for it."""
+    try:
+        return await world.in_thread(lambda: _store_log(store, text))
+    except MeshError:
+        return None
+
+
+async def remove(world: World, directory: Path) -> None:
+    """Remove a frame's directory, also when cancelled."""
+    with trio.CancelScope(shield=True):
+        await world.in_thread(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+def _store_log(store: BlobStore, text: str) -> BlobId | None:
+    return store.ingest(text.encode()[-LOG_MAX_BYTES:]) if text else None
+
+
 class Renders:
     """Performs the core's effects about rendering."""
 
@@ -113,7 +140,7 @@ class Renders:
 
     def open_stage(self, effect: OpenStage) -> None:
         """Check the scene out and open a stage ahead."""
-        self._bench(effect.job).open_ahead()
+        self.bench(effect.job).open_ahead()
 
     def close_stage(self, effect: CloseStage) -> None:
         """End everything of a job."""
@@ -128,7 +155,7 @@ class Renders:
         """Begin a render."""
         self._mark(Step.CLAIMED, effect)
         scope = self._scopes[effect.op] = trio.CancelScope()
-        bench = self._bench(effect.job)
+        bench = self.bench(effect.job)
         bench.order(lambda: self._render(scope, bench, effect))
 
     def kill(self, effect: KillRender) -> None:
@@ -137,7 +164,8 @@ class Renders:
         if scope is not None:
             scope.cancel()
 
-    def _bench(self, job: Signed[Job]) -> Bench:
+    def bench(self, job: Signed[Job]) -> Bench:
+        """Return the job's bench on this host, made where there is none."""
         key = JobId(job.id)
         if key not in self._benches:
             # A number of its own: the directory of an older bench of this job may not be gone yet.
@@ -171,7 +199,9 @@ class Renders:
         directory: Path | None = None
         try:
             directory = await bench.new_directory()
-            task = RenderTask(frame=job.frames.frame(effect.task), directory=directory)
+            region = job.cut.held(effect.block) if job.cut is not None and effect.block is not None else None
+            task = RenderTask(frame=job.frames.frame(effect.task), directory=directory, region=region)
+            wanted = wanted_output(job.picture) if region is None else ports.bucket_output(region)
             seat, done = await self._written(bench, task, pace)
             pace.mark(Step.WRITTEN)
             log = done.log
@@ -183,17 +213,18 @@ class Renders:
             try:
                 await self._tell(FrameWritten(op=effect.op, render_ms=done.render_ms))
                 for picture in done.files:
-                    await self._tools.renderer.check_picture(picture, wanted_output(job.picture))
-                stored = await self._tools.world.in_thread(lambda: self._stored(effect.op, done))
+                    await self._tools.renderer.check_picture(picture, wanted)
+                stored = await self._tools.world.in_thread(lambda: stored_as(self._tools.store, effect.op, done))
                 pace.mark(Step.STORED)
                 return stored
             finally:
                 self._later_parts.release()
         except MeshError as error:
-            return failure_of(effect.op, error, await self._keep_log(log or getattr(error, "log", "")))
+            kept = await keep_log(self._tools.world, self._tools.store, log or getattr(error, "log", ""))
+            return failure_of(effect.op, error, kept)
         finally:
             if directory is not None:
-                await self._remove(directory)
+                await remove(self._tools.world, directory)
 
     async def _written(self, bench: Bench, task: RenderTask, pace: Pace) -> tuple[Seat, ports.Rendered]:
         """Have a frame written by a stage, by a fresh one if an old one dies as it begins."""
@@ -217,25 +248,7 @@ class Renders:
         except BaseException:
             await bench.drop(seat)
             raise
-        seat.note(done.memory_bytes)
+        if task.region is None:
+            # A bucket's memory follows its size.
+            seat.note(done.memory_bytes)
         return done
-
-    def _stored(self, op: int, done: ports.Rendered) -> Rendered:
-        """Store a frame's files and its log; runs in a thread."""
-        blobs = [self._tools.store.ingest(path) for path in done.files[:MAX_OUTPUTS]]
-        outputs = tuple(Output(blob=blob, size=self._tools.store.manifest(blob).size) for blob in blobs)
-        return Rendered(op=op, outputs=outputs, log=self._store_log(done.log))
-
-    async def _keep_log(self, text: str) -> BlobId | None:
-        """Store a failed render's log; a disk that is full of pictures may have no room for it."""
-        try:
-            return await self._tools.world.in_thread(lambda: self._store_log(text))
-        except MeshError:
-            return None
-
-    def _store_log(self, text: str) -> BlobId | None:
-        return self._tools.store.ingest(text.encode()[-LOG_MAX_BYTES:]) if text else None
-
-    async def _remove(self, directory: Path) -> None:
-        with trio.CancelScope(shield=True):
-            await self._tools.world.in_thread(lambda: shutil.rmtree(directory, ignore_errors=True))

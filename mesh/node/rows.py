@@ -118,10 +118,17 @@ def pointer_row(pointer: Pointer) -> PointerRow:
 
 def render_row(view: RenderView) -> desk.RenderRow:
     """Return one frame that this host renders."""
-    return {"job": view.job.hex(), "frame": view.frame, "slot": view.slot, "sample": view.sample}
+    region = view.region
+    return {
+        "job": view.job.hex(),
+        "frame": view.frame,
+        "region": [region.left, region.top, region.right, region.bottom] if region is not None else [],
+        "slot": view.slot,
+        "sample": view.sample,
+    }
 
 
-def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
+def job_row(view: JobView, names: Names, directory: str, preview: str = "") -> desk.JobRow:
     """Return one job in short."""
     return {
         "id": view.job.hex(),
@@ -139,6 +146,9 @@ def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
         "running": view.running,
         "safe": view.safe,
         "stopped": view.stopped,
+        "cells": view.cells,
+        "cells_counting": view.cells_counting,
+        "coordinator": peer_name(names, view.coordinator) if view.coordinator is not None else "",
         "delivered": view.delivered,
         "copies": view.record.copies,
         "durable": view.durable,
@@ -148,6 +158,7 @@ def job_row(view: JobView, names: Names, directory: str) -> desk.JobRow:
         "keeping": view.keeping,
         "median_ms": view.median_ms,
         "directory": directory,
+        "preview": preview,
         "problems": list(view.problems),
         "unwritten": list(view.unwritten),
         "blocked": view.blocked,

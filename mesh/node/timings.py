@@ -43,6 +43,10 @@ class Step(Enum):
     """The frame's file was heard to be whole."""
     STORED = "stored"
     """The frame was checked and is in the store; what follows publishes the result."""
+    PASTED = "pasted"
+    """The last bucket of the frame is pasted; what follows writes all passes."""
+    ASSEMBLED = "assembled"
+    """All passes of the frame are one file; what follows has an engine make the frame's own file of it."""
 
 
 class Mark(Protocol):

@@ -25,6 +25,7 @@ from mesh.ports.roster import (
     RevokeInviteAnswer,
     RevokeRequest,
 )
+from mesh.ports.submission import SubmitRequest
 
 if TYPE_CHECKING:
     from mesh.ports.renderer import Engines
@@ -180,6 +181,11 @@ class JobRow(TypedDict):
     running: int
     safe: int
     stopped: int
+    cells: int
+    """Parts of frames that are rendered in buckets, of all such frames together."""
+    cells_counting: int
+    coordinator: str
+    """Who grants the buckets of its frames, by name; empty where nobody does."""
     delivered: int
     copies: int
     durable: bool
@@ -189,6 +195,8 @@ class JobRow(TypedDict):
     keeping: bool
     median_ms: int
     directory: str
+    preview: str
+    """Where a picture of what is rendered in buckets grows; empty where none does here."""
     problems: list[str]
     unwritten: list[str]
     blocked: int
@@ -256,10 +264,12 @@ class JobsAnswer(TypedDict):
 
 
 class RenderRow(TypedDict):
-    """One frame that this host renders now; `sample` 0 until the engine has reported one."""
+    """One frame or bucket that this host renders now; `sample` 0 until the engine has reported one."""
 
     job: str
     frame: int
+    region: list[int]
+    """Left, top, right and bottom of a bucket in pixels, its margin apart; empty: the whole frame."""
     slot: int
     sample: int
 
@@ -307,20 +317,6 @@ class StatusAnswer(TypedDict):
     """Peers that this one declared gone for their silence, since it started."""
 
 
-class SubmitRequest(TypedDict):
-    """What a person asks for. `frames` None: the scene's own; `step` None: the scene's own, or 1 beside `frames`."""
-
-    scene: str
-    frames: str | None
-    step: int | None
-    name: str | None
-    output: str | None
-    engine: str | None
-    dry_run: bool
-    allow_missing: bool
-    overwrite: bool
-
-
 class SubmitAnswer(TypedDict):
     """What was submitted, or would be: `job` is None after a dry run.
 
@@ -341,6 +337,8 @@ class SubmitAnswer(TypedDict):
     directory: str
     first_file: str
     last_file: str
+    buckets: str
+    """How frames are cut into buckets, in words; empty where each is rendered whole."""
     files: int
     scene_bytes: int
     existing: list[str]

@@ -15,6 +15,7 @@ the burned-in stamp, dithering, the file's own format) happens there, once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -212,6 +213,11 @@ class Output:
     depth: int
 
 
+def bucket_output(region: Region) -> Output:
+    """Return what the file of a bucket must look like that holds `region`, whatever its frame's file is."""
+    return Output(format="OPEN_EXR_MULTILAYER", width=region.width, height=region.height, color_mode="RGBA", depth=32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalFile:
     """Name one file that the scene uses: where it is here, who uses it, and whether it is there.
@@ -257,8 +263,9 @@ class Cutting:
 class Inspection:
     """Tell everything that a submitter must know of a scene before anything is sent.
 
-    Frames are the scene's own range. `output_directory` is absolute. `files` and `recipe` make the tree: every file
-    under its name, and the recipe under `RECIPE_NAME`. `refusals` and `missing` both forbid to go on; warnings do not.
+    Frames are the scene's own range, and the one at which it was saved. `output_directory` is absolute. `files` and
+    `recipe` make the tree: every file under its name, and the recipe under `RECIPE_NAME`. `refusals` and `missing` both
+    forbid to go on; warnings do not.
     """
 
     scene: Path
@@ -270,6 +277,7 @@ class Inspection:
     first_frame: int
     last_frame: int
     frame_step: int
+    current_frame: int
     output: Output
     output_directory: Path
     frame_names: FrameNames
@@ -402,6 +410,25 @@ class Stage(Protocol):
         ...
 
 
+class Assembly(Protocol):
+    """Be one frame that grows bucket by bucket."""
+
+    async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
+        """Take the pixels of `taken` from a file that holds those of `held`, in pixels of the frame.
+
+        Raises OutputTruncated, OutputWrong: the frame goes on without the bucket; RendererCrashed: it does not.
+        """
+        ...
+
+    async def preview(self, picture: Path) -> None:
+        """Write what is there as a small PNG, for eyes alone. Raises OutputUnwritable, OutputWrong, RendererCrashed."""
+        ...
+
+    async def write(self, picture: Path) -> None:
+        """Write all passes as one file. Raises OutputUnwritable, OutputWrong where nothing was pasted."""
+        ...
+
+
 class Renderer(Protocol):
     """Be the one adapter of a peer's renderers. Its processes end with `aclose`, and when the peer dies."""
 
@@ -451,6 +478,10 @@ class Renderer(Protocol):
         Raises SceneUnreadable, SceneRefused, EngineTooOld, EngineBroken, PathLeavesTree, RendererCrashed, RendererHung,
         RendererOutOfMemory.
         """
+        ...
+
+    def assembly(self, width: int, height: int, region: Region) -> AbstractAsyncContextManager[Assembly]:
+        """Begin a frame of this size in pixels of which `region` is made of buckets; what it holds ends with it."""
         ...
 
     async def check_picture(self, picture: Path, output: Output) -> PictureReport:

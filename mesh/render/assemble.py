@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong
+from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
 from mesh.render import process
 from mesh.render.channel import ChannelEnded, Message
 from mesh.wire.grids import Region
@@ -46,11 +46,15 @@ class Assembly:
     async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
         """Take the pixels of `taken` from a file that holds those of `held`, in pixels of the frame.
 
-        Raises OutputTruncated, OutputWrong. A bucket over which the process dies is truncated, and ends the assembly.
+        Raises OutputTruncated, OutputWrong, and RendererCrashed where the process dies on it, or is too slow.
         """
         assert held.left <= taken.left < taken.right <= held.right, f"{taken} is no part of {held}"
         assert held.top <= taken.top < taken.bottom <= held.bottom, f"{taken} is no part of {held}"
         await self._ask(bucket.name, do="paste", path=str(bucket), held=_box(held), taken=_box(taken))
+
+    async def preview(self, picture: Path) -> None:
+        """Write what is there as a small PNG for eyes alone. Raises OutputUnwritable, OutputWrong, RendererCrashed."""
+        await self._ask(picture.name, do="preview", path=str(picture))
 
     async def write(self, picture: Path) -> None:
         """Write the whole. Raises OutputUnwritable, OutputWrong where nothing was pasted."""
@@ -61,7 +65,7 @@ class Assembly:
             answer = await self._answer(name, request)
         text = f"{name}: {answer.get('text')}"
         match answer.get("is"):
-            case "begun" | "pasted" | "written":
+            case "begun" | "pasted" | "previewed" | "written":
                 return
             case "truncated":
                 raise OutputTruncated(text)
@@ -79,11 +83,11 @@ class Assembly:
                 answered = True
                 return answer
         except ChannelEnded as error:
-            raise OutputTruncated(f"{name}: the process that pastes buckets died on it") from error
+            raise RendererCrashed(f"{name}: the process that pastes buckets died on it") from error
         finally:
             if not answered:
                 self._child.kill()
-        raise OutputTruncated(f"{name}: the process that pastes buckets took too long")
+        raise RendererCrashed(f"{name}: the process that pastes buckets took too long")
 
 
 @asynccontextmanager

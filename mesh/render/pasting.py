@@ -2,8 +2,8 @@
 
 Started as `python -I pasting.py -- FD`. It is told the frame's size and region once, then file after file: which pixels
 of the frame a bucket's file holds, its margin included, and which of them to take. At the end it writes one EXR with
-every channel, name, type and header of the buckets. It answers each request with what happened. Nothing of `mesh` is
-imported, so that it starts fast and can be limited hard.
+every channel, name, type and header of the buckets. Asked for a preview, it writes a small picture for eyes alone. It
+answers each request with what happened. Nothing of `mesh` is imported, so that it starts fast and can be limited hard.
 
 Invariants: values are copied bit for bit: halves pass through floats, which hold each of them. A file is looked at
 before it is decoded: one that has other channels or another size than it should is refused, and nothing of it stays.
@@ -21,6 +21,19 @@ import OpenImageIO
 
 _LAYOUT = ("oiio:subimages", "oiio:RowsPerChunk", "name", "oiio:subimagename")
 """What the writer says itself."""
+
+_PREVIEW_SIDE = 1_024
+"""A preview's longer side is at most so many pixels: it is made in a few hundredths of a second."""
+
+_EMPTY = (38, 44)
+"""Greys of what is not rendered yet, in a checkered pattern, as 8-bit values."""
+
+_ENCODED = "meshnodeEncoded"
+"""A header that says that values are a file's, for eyes, and no light."""
+
+_CHECK = 8
+_LINEAR_END, _LINEAR_SLOPE = 0.0031308, 12.92
+"""Of the transfer function of sRGB (IEC 61966-2-1)."""
 
 Answer = dict[str, Any]
 Box = tuple[int, int, int, int]
@@ -43,6 +56,8 @@ class Picture:
         self._region = region
         self._spec: Any = None
         self._pixels: Any = None
+        self._pasted: Any = None
+        """Which pixels are there."""
 
     def paste(self, path: str, held: Box, taken: Box) -> None:
         """Take the pixels of `taken` from a file that holds those of `held`."""
@@ -60,10 +75,36 @@ class Picture:
             left, top, right, bottom = self._region
             self._spec = spec
             self._pixels = np.zeros((bottom - top, right - left, spec.nchannels), np.float32)
+            self._pasted = np.zeros((bottom - top, right - left), bool)
         (left, top, right, bottom), (held_left, held_top, *_) = taken, held
         into = self._pixels[top - self._region[1] : bottom - self._region[1]]
         part = pixels.reshape(held[3] - held_top, held[2] - held_left, -1)[top - held_top : bottom - held_top]
-        into[:, left - self._region[0] : right - self._region[0]] = part[:, left - held_left : right - held_left]
+        across = slice(left - self._region[0], right - self._region[0])
+        into[:, across] = part[:, left - held_left : right - held_left]
+        self._pasted[top - self._region[1] : bottom - self._region[1], across] = True
+
+    def preview(self, path: str) -> None:
+        """Write the colours that were pasted as a small PNG; what is not there yet is grey."""
+        if self._spec is None:
+            raise Refused("wrong", "no bucket was pasted")
+        step = -(-max(self._size) // _PREVIEW_SIDE)
+        rows, columns = np.indices([-(-side // step) for side in reversed(self._size)])
+        greys = np.where((rows // _CHECK + columns // _CHECK) % 2, *_EMPTY).astype(np.uint8)
+        shown = np.repeat(greys[..., None], 3, axis=2)
+        left, top, right, bottom = self._region
+        part = (slice(-(-top // step), -(-bottom // step)), slice(-(-left // step), -(-right // step)))
+        start = (part[0].start * step - top, part[1].start * step - left)
+        pasted = self._pasted[start[0] :: step, start[1] :: step]
+        colours = self._pixels[start[0] :: step, start[1] :: step][..., _colours(self._spec.channelnames)]
+        encoded = self._spec.get_int_attribute(_ENCODED) != 0
+        shown[part][pasted] = _as_bytes(colours[pasted]) if encoded else _for_eyes(colours[pasted])
+        out = OpenImageIO.ImageOutput.create("png")
+        assert out is not None, "OpenImageIO was built without PNG"
+        spec = OpenImageIO.ImageSpec(shown.shape[1], shown.shape[0], 3, "uint8")
+        written = out.open(path, spec) and out.write_image(shown)
+        error = str(out.geterror())
+        if not (out.close() and written):
+            raise Refused("unwritable", error or "it cannot be written")
 
     def write(self, path: str) -> None:
         """Write what was pasted, as one file."""
@@ -112,6 +153,27 @@ def _opened(path: str) -> Any:
     return opened
 
 
+def _colours(names: list[str]) -> list[int]:
+    """Return where red, green and blue of the picture itself are; where there are none, the first channel thrice."""
+    for end in ("Combined.R", "R"):
+        for place, name in enumerate(names):
+            others = [name[:-1] + letter for letter in "GB"]
+            if name.endswith(end) and all(other in names for other in others):
+                return [place, *map(names.index, others)]
+    return [0, 0, 0]
+
+
+def _as_bytes(values: Any) -> Any:
+    return (np.clip(np.nan_to_num(values), 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+
+
+def _for_eyes(linear: Any) -> Any:
+    """Return 8-bit sRGB of linear light."""
+    light = np.clip(np.nan_to_num(linear), 0.0, 1.0)
+    curve = 1.055 * np.maximum(light, _LINEAR_END) ** (1 / 2.4) - 0.055
+    return (np.where(light <= _LINEAR_END, light * _LINEAR_SLOPE, curve) * 255 + 0.5).astype(np.uint8)
+
+
 def _kinds(spec: Any) -> list[str]:
     """Return the kind of each channel's values."""
     return [str(each) for each in spec.channelformats] or [str(spec.format)] * spec.nchannels
@@ -135,6 +197,9 @@ def answer(picture: Picture | None, request: Mapping[str, Any]) -> tuple[Picture
             case "paste" if picture is not None:
                 picture.paste(request["path"], _box(request["held"]), _box(request["taken"]))
                 return picture, {"is": "pasted"}
+            case "preview" if picture is not None:
+                picture.preview(request["path"])
+                return picture, {"is": "previewed"}
             case "write" if picture is not None:
                 picture.write(request["path"])
                 return None, {"is": "written"}

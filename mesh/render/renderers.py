@@ -3,17 +3,19 @@
 Theory: which adapter does the work is told by what it is done to: a scene file by what is in it, everything else by the
 name of the engine. A tree's recipe says whose it is, so that a foreign one is refused by the adapter that opens it.
 
-Invariants: a scene is never given to an adapter of another kind. Trees are written, and pictures looked at, by the same
-code for all.
+Invariants: a scene is never given to an adapter of another kind. Trees are written, pictures looked at and
+frames assembled by the same code for all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
 from mesh.ports.renderer import (
+    Assembly,
     CheckoutFile,
     Engine,
     EngineMissing,
@@ -27,8 +29,9 @@ from mesh.ports.renderer import (
     Stage,
     StageLimits,
 )
-from mesh.render import checkout
+from mesh.render import assemble, checkout
 from mesh.render.picture import PictureChecker
+from mesh.wire.grids import Region
 
 
 class Reads(Protocol):
@@ -81,6 +84,10 @@ class Renderers:
     async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> Stage:
         """Load a checked-out tree's scene; see the port."""
         return await self._of(engine).open_stage(engine, tree, limits)
+
+    def assembly(self, width: int, height: int, region: Region) -> AbstractAsyncContextManager[Assembly]:
+        """Begin a frame that is made of buckets; see the port."""
+        return assemble.assembly(width, height, region)
 
     async def check_picture(self, picture: Path, output: Output) -> PictureReport:
         """Decode a finished frame and hold it against what the scene promised; see the port."""

@@ -10,11 +10,14 @@ as bytes are, by `ValueError`.
 """
 
 import dataclasses
-from collections.abc import Iterator
-from itertools import pairwise
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby, pairwise
 from typing import Annotated, TypeAlias
 
 from mesh.wire.codec import AtMost, Between
+from mesh.wire.tasks import MAX_TASKS
 
 MAX_SIDE = 2**17
 """The widest and highest picture, in pixels."""
@@ -22,8 +25,26 @@ MAX_SIDE = 2**17
 MAX_CELLS = 4_096
 """Cells of one frame; each is a task in every ledger."""
 
+MAX_RUNS = 4
+"""Runs of equal cells on one ruler: what is left at both ends, what lies between, and strips that differ by a pixel."""
+
+MAX_MARGIN = 1_024
+"""The widest margin of a bucket, in pixels."""
+
+_GRIDS_KEPT = 64
+
 Edge: TypeAlias = Annotated[int, Between(0, MAX_SIDE)]
-Edges: TypeAlias = Annotated[tuple[Edge, ...], AtMost(MAX_CELLS + 1)]
+
+
+class Order(enum.IntEnum):
+    """The order in which the buckets of a frame are started."""
+
+    CENTRE = 1
+    """By their distance from the middle, where pictures mostly have what they are about."""
+    SPIRAL = 2
+    """Round and round from the middle, so that what is done is one piece."""
+    ROWS = 3
+    """From left to right, from the top down."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +71,15 @@ class Region:
         """How many pixels it has."""
         return self.width * self.height
 
+    def grown(self, margin: int, within: "Region") -> "Region":
+        """Return it with so many pixels more on each side, as far as `within` reaches."""
+        return Region(
+            left=max(within.left, self.left - margin),
+            top=max(within.top, self.top - margin),
+            right=min(within.right, self.right + margin),
+            bottom=min(within.bottom, self.bottom + margin),
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
@@ -65,9 +95,9 @@ class Block:
 class Grid:
     """The edges of a frame's cells, each at least two."""
 
-    lefts: Edges
+    lefts: tuple[int, ...]
     """Where columns begin, and where the last one ends."""
-    tops: Edges
+    tops: tuple[int, ...]
     """Where rows begin, and where the last one ends."""
 
     def __post_init__(self) -> None:
@@ -101,6 +131,11 @@ class Grid:
         """Whether all cells of `block` are cells of this grid."""
         return block.column + block.columns <= self.columns and block.row + block.rows <= self.rows
 
+    def aligned(self, block: Block) -> bool:
+        """Whether a block of this grid lies where tiling puts one: so each cell lies in few different blocks."""
+        across = _aligned(block.column, block.columns, self.columns)
+        return self.has(block) and across and _aligned(block.row, block.rows, self.rows)
+
     def pixels(self, block: Block) -> Region:
         """Return the pixels of a block of this grid."""
         assert self.has(block), f"{block} lies beyond {self.columns} x {self.rows} cells"
@@ -115,3 +150,105 @@ class Grid:
         """Yield the numbers of a block's cells, along the rows."""
         for row in range(block.row, block.row + block.rows):
             yield from range(row * self.columns + block.column, row * self.columns + block.column + block.columns)
+
+
+def bits_of(cells: Iterable[int]) -> bytes:
+    """Return one bit a cell, the lowest bit of the first byte for cell 0, without empty bytes at the end."""
+    number = 0
+    for cell in cells:
+        number |= 1 << cell
+    return number.to_bytes((number.bit_length() + 7) // 8, "little")
+
+
+def cells_of(bits: bytes) -> Iterator[int]:
+    """Yield the cells whose bits are set, lowest first."""
+    for place, byte in enumerate(bits):
+        for bit in range(8):
+            if byte >> bit & 1:
+                yield 8 * place + bit
+
+
+def _aligned(first: int, count: int, of: int) -> bool:
+    """Whether so many columns or rows from `first` are a power of two and begin at a multiple of it, or end as such."""
+    whole = 1 << (count - 1).bit_length()
+    return first % whole == 0 and (count == whole or first + count == of)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """So many cells of one size beside each other."""
+
+    cells: Annotated[int, Between(1, MAX_CELLS)]
+    size: Annotated[int, Between(1, MAX_SIDE)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ruler:
+    """Edges, told shortly: the first one, and the distances of those that follow."""
+
+    first: Edge
+    runs: Annotated[tuple[Run, ...], AtMost(MAX_RUNS)]
+
+    @property
+    def cells(self) -> int:
+        """How many cells it marks."""
+        return sum(run.cells for run in self.runs)
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Return all edges, in rising order."""
+        found = [self.first]
+        for run in self.runs:
+            found += [found[-1] + run.size * number for number in range(1, run.cells + 1)]
+        return tuple(found)
+
+
+def ruler(edges: Sequence[int]) -> Ruler:
+    """Return the ruler with these edges; raises `ValueError` where they fall into too many runs."""
+    sizes = [after - before for before, after in pairwise(edges)]
+    runs = tuple(Run(cells=len(list(alike)), size=size) for size, alike in groupby(sizes))
+    if len(runs) > MAX_RUNS:
+        raise ValueError(f"cells of {len(runs)} different sizes beside each other; a job can tell {MAX_RUNS}")
+    return Ruler(first=edges[0], runs=runs)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How the last frames of a job are cut: the same grid for each."""
+
+    width: Annotated[int, Between(1, MAX_SIDE)]
+    height: Annotated[int, Between(1, MAX_SIDE)]
+    """Of the whole frame in pixels, of which the cells may be a part."""
+    across: Ruler
+    down: Ruler
+    margin: Annotated[int, Between(0, MAX_MARGIN)]
+    """Pixels that are rendered around each bucket and thrown away."""
+    order: Annotated[int, Between(min(Order), max(Order))]
+    fixed: bool
+    """Each bucket is one cell: a person said how large they are."""
+    frames: Annotated[int, Between(1, MAX_TASKS)]
+    """How many frames of the job are cut: its last ones."""
+    whole: bool
+    """These frames may also be rendered whole."""
+
+    def __post_init__(self) -> None:
+        if max(self.across.cells, self.down.cells, self.across.cells * self.down.cells) > MAX_CELLS:
+            raise ValueError(f"a frame has at most {MAX_CELLS} cells, not {self.across.cells} x {self.down.cells}")
+        region = self.grid.region
+        if region.right > self.width or region.bottom > self.height:
+            raise ValueError(f"cells reach beyond a frame of {self.width}x{self.height} pixels")
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of each cut frame."""
+        return _grid(self.across, self.down)
+
+    def held(self, block: Block) -> Region:
+        """Return the pixels that a bucket's file holds: its own and its margin, as far as cells reach."""
+        grid = self.grid
+        return grid.pixels(block).grown(self.margin, grid.region)
+
+
+@lru_cache(maxsize=_GRIDS_KEPT)
+def _grid(across: Ruler, down: Ruler) -> Grid:
+    return Grid(lefts=across.edges, tops=down.edges)

@@ -17,9 +17,11 @@ from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
 from mesh.wire.gossip import Chains, Offer, SetDigests, SetKeys, Want
+from mesh.wire.grids import Block
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
 from mesh.wire.revocations import Notice
+from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, Grants, Leading, OpenCells
 
 T = TypeVar("T")
 
@@ -158,6 +160,10 @@ class Window:
     """Median render time of the job's tasks so far; 0: none yet."""
     ended: bool
     """Sealed or cancelled: nothing is left to claim."""
+    cells: Annotated[tuple[OpenCells, ...], AtMost(MAX_CUT_FRAMES)] = ()
+    """Of the next frames that are rendered in buckets; such frames among the open ones wait for who assembles them."""
+    cells_counting: Count = 0
+    epoch: Signed[Epoch] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,13 +224,15 @@ class Running:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseHeard:
-    """A lease that the sending keeper hears itself."""
+    """A lease that the sending keeper hears itself, of a frame or of a block of its cells."""
 
     claim: RecordId
     holder: PeerId
     task: Task
     attempt: Attempt
     progress: Annotated[int, Between(0, 2**53)]
+    block: Block | None = None
+    assembles: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,10 +268,7 @@ class StreamDigest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamDigests:
-    """All streams that the sender has of the job; answers a digest that differs.
-
-    `asked`: the receiver answers with its own.
-    """
+    """All streams that the sender has of the job, where digests differ; `asked`: the receiver answers with its own."""
 
     NUMBER: ClassVar[int] = 15
 
@@ -464,6 +469,8 @@ Message: TypeAlias = (
     | Chains
     | Parting
     | Carried
+    | Leading
+    | Grants
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

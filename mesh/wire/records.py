@@ -1,5 +1,8 @@
 """What is recorded for ever, and what is signed for the moment.
 
+A task is named by the number of its frame and, where frames are cut, by a block of the frame's cells: a bucket is
+claimed, rendered and recorded as one, and is all the tasks of its cells.
+
 Records (the job itself, and the entries of streams) are all that the fold sees; their set only grows. Claims, holds and
 keepers' marks are signed messages: others can tell who said them, but no state rests on them for longer than they are
 useful.
@@ -15,7 +18,7 @@ from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
 from mesh.wire.envelope import Signed
-from mesh.wire.grids import MAX_SIDE
+from mesh.wire.grids import MAX_SIDE, Block, Cut
 from mesh.wire.members import MAX_CHAIN, Chain
 from mesh.wire.tasks import FRAME_LIMIT, MAX_TASKS, Frames
 from mesh.wire.tree import name_problem
@@ -130,6 +133,20 @@ class Job:
     submitted: WallTime
     last_day: WallTime
     """Past it all peers drop and refuse whatever belongs to the job."""
+    cut: Cut | None = None
+    """How its last frames are cut; None: every frame is rendered whole."""
+
+    def __post_init__(self) -> None:
+        if self.cut is not None and self.cut.frames > len(self.frames):
+            raise ValueError(f"{self.cut.frames} frames of a job of {len(self.frames)} are cut")
+        if self.tasks > MAX_TASKS:
+            raise ValueError(f"a job has at most {MAX_TASKS} tasks, not {self.tasks}: frames, and cells of frames")
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks it has: its frames, and the cells of those that are cut."""
+        cells = self.cut.frames * self.cut.across.cells * self.cut.down.cells if self.cut is not None else 0
+        return len(self.frames) + cells
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +157,18 @@ class Claim:
 
     job: JobId
     task: Task
+    """Of a frame, also where only some of its cells are taken."""
     attempt: Attempt
-    """One more than the highest that its author had heard of for the task."""
+    """One more than the highest that its author had heard of for the task; for all cells of a bucket."""
     boot: Boot
     number: Annotated[int, Between(1, 2**53)]
     """Of this boot's claims, so that the same task claimed again is another claim."""
+    block: Block | None = None
+    """The cells that it takes of the frame, each a task; None: the frame's own task."""
+    assembles: bool = False
+    """The frame is to be made of its buckets."""
+    grant: RecordId | None = None
+    """The coordinator's, which this takes up."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +201,11 @@ class Result:
         """The attempt that the claim announced."""
         return self.claim.body.attempt
 
+    @property
+    def block(self) -> Block | None:
+        """The cells that were rendered; None: the frame."""
+        return self.claim.body.block
+
 
 class FailureKind(enum.IntEnum):
     """Why a task failed."""
@@ -205,6 +234,7 @@ class Failed:
     kind: Annotated[int, Between(1, 255)]
     reason: Annotated[str, AtMost(MAX_REASON_BYTES)]
     log: BlobId | None
+    block: Block | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +245,7 @@ class Lost:
 
     task: Task
     result: RecordId
+    block: Block | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,34 @@ def test_the_frames_number_may_be_padded() -> None:
     assert not compare([left], [part(R=gradient(), headers={"Frame": "10"})]).none
 
 
+def test_the_things_of_a_matte_may_be_named_in_any_order() -> None:
+    def manifest(text: str) -> list[Part]:
+        return [part(R=gradient(), headers={"cryptomatte/11e9ee6/manifest": text})]
+
+    named = manifest('{"A":"11111111","B":"22222222"}')
+    assert compare(named, manifest('{"B":"22222222","A":"11111111"}')).none
+    for other in ('{"B":"22222222"}', '{"A":"11111111","B":"22222223"}', "{", "[]"):
+        assert compare(named, manifest(other)).structure, other
+    assert compare(manifest("{"), manifest("[]")).structure
+    assert compare(named, [part(R=gradient(), headers={})]).structure
+
+
+def test_values_are_counted_in_each_channel_and_pixels_once() -> None:
+    changed = gradient()
+    changed[2, 3] += 1
+    changed[4, 5] += 1
+    picture = [part(R=gradient(), G=gradient(), B=gradient())]
+    difference = compare(picture, [part(R=changed, G=gradient(), B=changed)])
+    assert (difference.pixels, difference.of) == (2, 9 * 16)
+    assert (difference.values, difference.values_of) == (4, 3 * 9 * 16)
+    assert difference.channels == ("R", "B")
+
+
+def test_all_values_of_what_cannot_be_compared_differ() -> None:
+    difference = compare([part(R=gradient(), G=gradient())], [part(R=gradient())])
+    assert (difference.values, difference.values_of) == (2 * 9 * 16, 2 * 9 * 16)
+
+
 def test_colours_behind_alpha_are_compared_as_they_are_stored(tmp_path: Path) -> None:
     """Else a difference in a nearly transparent pixel would be multiplied away."""
     samples = np.full((2, 2, 4), 200, np.uint8)
@@ -188,11 +216,15 @@ def test_colours_behind_alpha_are_compared_as_they_are_stored(tmp_path: Path) ->
 
 
 def test_channels_of_mixed_types_are_read_as_they_are(tmp_path: Path) -> None:
-    spec = OpenImageIO.ImageSpec(2, 1, 2, "float")
-    spec.channelformats = (OpenImageIO.HALF, OpenImageIO.FLOAT)
-    spec.channelnames = ("A", "Z")
-    (found,) = read(write_as(tmp_path / "mixed.exr", spec, np.array([[[0.5, 1.1], [0.25, 2.2]]], np.float32)))
-    assert {name: str(samples.dtype) for name, samples in found.channels.items()} == {"A": "float16", "Z": "float32"}
+    spec = OpenImageIO.ImageSpec(2, 1, 4, "float")
+    spec.channelformats = (OpenImageIO.HALF, OpenImageIO.HALF, OpenImageIO.FLOAT, OpenImageIO.HALF)
+    spec.channelnames = ("A", "B", "C", "D")
+    pixels = np.array([[[0.5, 1.5, 1.1, 3.0], [0.25, 2.5, 2.2, 4.0]]], np.float32)
+    (found,) = read(write_as(tmp_path / "mixed.exr", spec, pixels))
+    kinds = {name: str(samples.dtype) for name, samples in found.channels.items()}
+    assert kinds == {"A": "float16", "B": "float16", "C": "float32", "D": "float16"}
+    for place, name in enumerate("ABCD"):
+        assert found.channels[name].astype(np.float32).tolist() == pixels[..., place].tolist()
 
 
 def test_what_is_no_picture_is_unreadable(tmp_path: Path) -> None:

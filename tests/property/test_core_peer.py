@@ -260,9 +260,10 @@ class Life:
         assert all(probing.probes.open[one.number] is one for one in probing.probes.own.values())
         assert len(peer.swarm._requests) <= 8
         for job, docket in peer.leases.dockets.items():
-            tasks = peer.ledger.jobs[job].tasks
+            tasks = peer.ledger.jobs[job].parts.tasks
             assert all(0 <= task < tasks for task in (*docket.leases, *docket.pending))
-            assert all(docket.leases[task].claim == claim for claim, task in docket.by_claim.items())
+            assert all(docket.by_claim[lease.claim] is lease for lease in docket.leases.values())
+            assert all(docket.leases[task] is lease for lease in docket.by_claim.values() for task in lease.tasks)
         peer.mesh_view(self.rig.now)
         for job in peer.ledger.jobs:
             peer.task_views(job)

@@ -50,7 +50,7 @@ def state(ledger: JobLedger) -> object:
         [[entry.id for entry in ledger.task(task).failures] for task in range(TASKS)],
         ledger.counting,
         ledger.stopped,
-        list(ledger.open_tasks()),
+        list(ledger.open_frames()),
         ledger.cancel.id if ledger.cancel else None,
         ledger.digest(),
         {key: stream.digest() for key, stream in ledger.streams.items()},
@@ -157,8 +157,8 @@ def test_the_counters_are_those_of_the_tasks(story: Story) -> None:
     assert ledger.counting == states.count(TaskFold.COUNTS)
     assert ledger.stopped == states.count(TaskFold.STOPPED)
     if not ledger.ended:
-        assert list(ledger.open_tasks()) == [task for task, one in enumerate(states) if one is TaskFold.OPEN]
-        assert [task for task in range(TASKS) if ledger.is_open(task)] == list(ledger.open_tasks())
+        assert list(ledger.open_frames()) == [task for task, one in enumerate(states) if one is TaskFold.OPEN]
+        assert [task for task in range(TASKS) if ledger.is_open(task)] == list(ledger.open_frames())
 
 
 @given(stories, st.data())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.core.tiling import CELLS_AIM, MARGIN_COSTS_MOST, UNIT, Order, cut, cut_to, next_block, strips
-from mesh.wire.grids import MAX_CELLS, Block, Grid, Region
+from mesh.core.tiling import CELLS_AIM, MARGIN_COSTS_MOST, UNIT, cut, cut_to, next_block, strips
+from mesh.wire.grids import MAX_CELLS, Block, Grid, Order, Region
 
 SIDES = st.integers(1, 90) | st.sampled_from([127, 128, 129, 333, 1_080, 1_920, 4_096, 2**17])
 SMALL = st.integers(1, 40)

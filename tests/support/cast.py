@@ -10,6 +10,7 @@ from blake3 import blake3
 from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import DAY_MS, HOUR_MS, Instant, Now, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
+from mesh.wire.grids import Block, Cut, Order, ruler
 from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
 from mesh.wire.messages import Head
 from mesh.wire.records import (
@@ -49,6 +50,28 @@ def blob(label: str) -> BlobId:
 def boot(label: str) -> Boot:
     """Return the boot that `label` names."""
     return Boot(blake3(label.encode(), derive_key_context="meshnode test boot").digest(length=16))
+
+
+def cut_into(
+    columns: int, rows: int, *, frames: int = 1, fixed: bool = False, order: Order = Order.ROWS, margin: int = 0
+) -> Cut:
+    """Return how frames are cut into so many cells of 32 pixels a side."""
+    return Cut(
+        width=32 * columns,
+        height=32 * rows,
+        across=ruler(range(0, 32 * columns + 1, 32)),
+        down=ruler(range(0, 32 * rows + 1, 32)),
+        margin=margin,
+        order=order,
+        fixed=fixed,
+        frames=frames,
+        whole=False,
+    )
+
+
+def block(column: int, row: int, columns: int = 1, rows: int = 1) -> Block:
+    """Return a block of cells."""
+    return Block(column=column, row=row, columns=columns, rows=rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +152,7 @@ class Cast:
         number: int = 1,
         scene: BlobId | None = None,
         last_day: int = WALL + 90 * DAY_MS,
+        cut: Cut | None = None,
     ) -> Head:
         """Return a signed job and its submitter's chain."""
         body = Job(
@@ -143,6 +167,7 @@ class Cast:
             tries=tries,
             submitted=WALL,
             last_day=WallTime(last_day),
+            cut=cut,
         )
         return Head(job=sign(body, author.signer), chain=author.chain)
 
@@ -152,32 +177,60 @@ class Cast:
         number = self._numbers[author.id, life] = self._numbers.get((author.id, life), 0) + 1
         return sign(Entry(job=JobId(head.job.id), boot=life, number=number, what=what), author.signer)
 
-    def claim(self, author: Actor, head: Head, task: int, attempt: int = 1) -> Signed[Claim]:
+    def claim(
+        self,
+        author: Actor,
+        head: Head,
+        task: int,
+        attempt: int = 1,
+        *,
+        block: Block | None = None,
+        assembles: bool = False,
+    ) -> Signed[Claim]:
         """Return a claim; never the same one twice."""
         self._claims += 1
         body = Claim(
-            job=JobId(head.job.id), task=task, attempt=attempt, boot=boot(author.name), number=1 + self._claims
+            job=JobId(head.job.id),
+            task=task,
+            attempt=attempt,
+            boot=boot(author.name),
+            number=1 + self._claims,
+            block=block,
+            assembles=assembles,
         )
         return sign(body, author.signer)
 
     def result(
-        self, author: Actor, head: Head, task: int, attempt: int = 1, *, picture: BlobId | None = None, label: str = ""
+        self,
+        author: Actor,
+        head: Head,
+        task: int,
+        attempt: int = 1,
+        *,
+        picture: BlobId | None = None,
+        label: str = "",
+        block: Block | None = None,
+        assembles: bool = False,
     ) -> Signed[Entry]:
-        """Return a record that a task is rendered, under the author's own claim."""
-        claim = self.claim(author, head, task, attempt)
-        found = picture or BlobId(blob(f"{author.name} {task} {attempt} {label}"))
+        """Return a record that a task, or a block of a frame's cells, is rendered, under the author's own claim."""
+        claim = self.claim(author, head, task, attempt, block=block, assembles=assembles)
+        where = "" if block is None else f"{block.column} {block.row} {block.columns} {block.rows} "
+        found = picture or BlobId(blob(f"{author.name} {task} {attempt} {where}{label}"))
         what = Result(claim=claim, outputs=(Output(blob=found, size=1_000),), render_ms=1_000, log=None)
         return self.entry(author, head, what)
 
-    def failed(self, author: Actor, head: Head, task: int, attempt: int = 1) -> Signed[Entry]:
-        """Return a record that a task could not be rendered."""
-        what = Failed(task=task, attempt=attempt, kind=FailureKind.CRASHED, reason="signal 11", log=None)
+    def failed(
+        self, author: Actor, head: Head, task: int, attempt: int = 1, *, block: Block | None = None
+    ) -> Signed[Entry]:
+        """Return a record that a task, or a block of a frame's cells, could not be rendered."""
+        what = Failed(task=task, attempt=attempt, kind=FailureKind.CRASHED, reason="signal 11", log=None, block=block)
         return self.entry(author, head, what)
 
     def lost(self, author: Actor, head: Head, of: Signed[Entry]) -> Signed[Entry]:
         """Return a record that nobody has a result's output."""
-        assert isinstance(of.body.what, Result)
-        return self.entry(author, head, Lost(task=of.body.what.task, result=RecordId(of.id)))
+        what = of.body.what
+        assert isinstance(what, Result)
+        return self.entry(author, head, Lost(task=what.task, result=RecordId(of.id), block=what.block))
 
     def cancel(self, author: Actor, head: Head) -> Signed[Entry]:
         """Return a record that the job is cancelled."""

@@ -18,9 +18,10 @@ from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import Standing, found_mesh, join_mesh, join_papers
 from mesh.node.node import Beginning, Ending, Node, Parts
 from mesh.node.plain import plain_errors
-from mesh.ports.desk import Desk, JobRow, NotFound, Progress, SubmitRequest
+from mesh.ports.desk import Desk, JobRow, NotFound, Progress
 from mesh.ports.renderer import RECIPE_NAME, StageLimits
 from mesh.ports.storage import DiskFull
+from mesh.ports.submission import SubmitRequest
 from mesh.store.blobs import FileBlobStore
 from mesh.store.folders import DiskFolders
 from mesh.store.journal import FileJournal
@@ -272,6 +273,9 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "dry_run": False,
         "allow_missing": False,
         "overwrite": False,
+        "still": False,
+        "buckets": "auto",
+        "order": "centre",
     }
     return {**plain, **changes}  # type: ignore[typeddict-item]
 

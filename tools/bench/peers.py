@@ -139,6 +139,10 @@ class TimedPeer:
         """Return the processor time that this peer and all that it ever started have used."""
         return sum(_processor_ms(process) for process in (self.peer.number, *self._started()))
 
+    def own_processor_ms(self) -> int:
+        """Return the processor time of the peer itself, without anything that it started."""
+        return _processor_ms(self.peer.number, own=True)
+
     def engines(self) -> list[int]:
         """Return the processes of this peer's stages, whether they render or wait."""
         return [one.process for one in self.peer.started() if "stage.py" in one.command]
@@ -244,6 +248,11 @@ def bare(scene: Path, out: Path, first_frame: int, last_frame: int) -> tuple[int
     return begun, read_marks(said), now_ms()
 
 
+def pause(seconds: float) -> None:
+    """Let so much time go by: what is measured is what happens in it."""
+    time.sleep(seconds)
+
+
 def pulse_ms() -> float:
     """Return how long an empty Python process takes from start to end: what the machine itself costs just now."""
     begun = time.perf_counter()
@@ -260,13 +269,15 @@ def _blender(script: str, words: Sequence[str], niceness: int = 0) -> str:
     return done.stdout
 
 
-def _processor_ms(process: int) -> int:
-    """Return the processor time of a process and of its children that have ended; 0 when it has ended itself."""
+def _processor_ms(process: int, *, own: bool = False) -> int:
+    """Return the processor time of a process and, unless it is its `own` that is asked for, of its children that have
+    ended; 0 when it has ended itself.
+    """
     try:
         fields = Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return 0
-    return sum(map(int, fields[11:15])) * 1000 // os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11 : 13 if own else 15])) * 1000 // os.sysconf("SC_CLK_TCK")
 
 
 def _sees_all(peer: TimedPeer, peers: Sequence[TimedPeer]) -> bool:

@@ -113,6 +113,7 @@ def _renders(status: StatusAnswer) -> list[str]:
     names = {job["id"]: job["name"] for job in status["jobs"]}
     return [
         f"{names.get(one['job'], words.short(one['job']))} frame {one['frame']}"
+        + (f", {words.area(one['region'])}" if one["region"] else "")
         + (f", sample {one['sample']}" if one["sample"] else "")
         for one in status["renders"]
     ]

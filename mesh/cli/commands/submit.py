@@ -8,12 +8,14 @@ import click
 from mesh.cli import following, output, words
 from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
 from mesh.cli.progress import meter
-from mesh.ports.desk import JobRow, SubmitAnswer, SubmitRequest
+from mesh.ports.desk import JobRow, SubmitAnswer
+from mesh.ports.submission import SubmitRequest
 
 
 @click.command()
 @click.argument("scene", type=click.Path(exists=True, dir_okay=False, resolve_path=True))
 @click.option("--frames", metavar="LIST", help="Such as 1-240 or 1,5,10-20.  [default: the scene's own range]")
+@click.option("--frame", metavar="N", help="A single frame: the same as --frames N.")
 @click.option("--step", type=click.IntRange(min=1), metavar="N", help="Every Nth frame of each range.")
 @click.option("--name", metavar="NAME", help="What to call the job.  [default: the scene file's name]")
 @click.option("--output", "directory", metavar="DIR", help="Where frames go.  [default: the scene's own output place]")
@@ -21,6 +23,17 @@ from mesh.ports.desk import JobRow, SubmitAnswer, SubmitRequest
     "--engine",
     metavar="VERSION",
     help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
+)
+@click.option("--still", is_flag=True, help="All machines render each frame together, in buckets.")
+@click.option(
+    "--buckets",
+    metavar="SIZE",
+    help="Of a still: auto, a size in pixels such as 128x128, or strips:8.  [default: auto]",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["centre", "spiral", "rows"]),
+    help="In which order buckets are started.  [default: centre]",
 )
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
@@ -34,10 +47,14 @@ def command(
     *,
     scene: str,
     frames: str | None,
+    frame: str | None,
     step: int | None,
     name: str | None,
     directory: str | None,
     engine: str | None,
+    still: bool,
+    buckets: str | None,
+    order: str | None,
     wait: bool,
     dry_run: bool,
     allow_missing: bool,
@@ -50,9 +67,13 @@ def command(
     the command ends once this machine may be switched off.
     """
     started_s = time.monotonic()
+    if frame is not None and (frames is not None or step is not None):
+        raise click.UsageError("--frame is one frame; --frames and --step are for several")
+    if not still and (buckets is not None or order is not None):
+        raise click.UsageError("--buckets and --order are about a still: add --still")
     request = SubmitRequest(
         scene=scene,
-        frames=frames,
+        frames=frame if frame is not None else frames,
         step=step,
         name=name,
         output=None if directory is None else str(Path(directory).absolute()),
@@ -60,6 +81,9 @@ def command(
         dry_run=dry_run,
         allow_missing=allow_missing,
         overwrite=overwrite,
+        still=still,
+        buckets=buckets or "auto",
+        order=order or "centre",
     )
     try:
         answer = _submitted(caller, request)
@@ -121,6 +145,7 @@ def _describe(answer: SubmitAnswer) -> None:
             ("scene", f"{Path(answer['scene']).name}, saved {age} by {answer['saved_by']}"),
             ("to send", size),
             ("frames", f"{answer['frames']} ({words.count(answer['tasks'], 'frame')}), {look}"),
+            *([("buckets", answer["buckets"])] if answer["buckets"] else []),
             ("engine", answer["engine"]),
             ("output", f"{answer['directory']}/"),
             ("", names),

@@ -5,12 +5,14 @@ process started here ends with `aclose`, and by itself when this process is gone
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import trio
 
 from mesh.ports.renderer import (
     RECIPE_NAME,
+    Assembly,
     CheckoutFile,
     Engine,
     Engines,
@@ -22,11 +24,12 @@ from mesh.ports.renderer import (
     SceneUnreadable,
     StageLimits,
 )
-from mesh.render import checkout, engines, process
+from mesh.render import assemble, checkout, engines, process
 from mesh.render.blender import inspection, paths, recipe, session
 from mesh.render.blender.stages import BlenderStage
 from mesh.render.picture import PictureChecker
 from mesh.render.session import Session
+from mesh.wire.grids import Region
 
 _INSPECT_SILENCE_MS = 120_000
 
@@ -103,6 +106,10 @@ class BlenderRenderer:
         self._stages = {each for each in self._stages if not each.closed} | {stage}
         await stage.open()
         return stage
+
+    def assembly(self, width: int, height: int, region: Region) -> AbstractAsyncContextManager[Assembly]:
+        """Begin a frame that is made of buckets; see the port."""
+        return assemble.assembly(width, height, region)
 
     async def check_picture(self, picture: Path, output: Output) -> PictureReport:
         """Decode a finished frame and hold it against what the scene promised; see the port."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import refusals
+from . import cutting, refusals
 from .files import Frames, external_files
 
 Facts = dict[str, Any]
@@ -25,7 +25,9 @@ def facts(main: str, frames: Frames | None, raw_engines: Mapping[str, str]) -> F
         "first": scene.frame_start,
         "last": scene.frame_end,
         "step": scene.frame_step,
+        "current": scene.frame_current,
         "output": output(scene),
+        "cutting": cutting.facts(scene),
         "directory": _directory(scene, main),
         "names": frame_names(scene),
         "color": color_management(scene),
@@ -38,11 +40,10 @@ def facts(main: str, frames: Frames | None, raw_engines: Mapping[str, str]) -> F
 def output(scene: Any) -> Facts:
     """Say what each finished frame must look like."""
     render, settings = scene.render, scene.render.image_settings
-    width = render.resolution_x * render.resolution_percentage // 100
-    height = render.resolution_y * render.resolution_percentage // 100
+    width, height = cutting.frame_size(scene)
     if render.use_border and render.use_crop_to_border:
-        width = int(render.border_max_x * width) - int(render.border_min_x * width)
-        height = int(render.border_max_y * height) - int(render.border_min_y * height)
+        left, top, right, bottom = cutting.region(scene)
+        width, height = right - left, bottom - top
     return {
         "format": settings.file_format,
         "width": width,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.ports.renderer import (
+    Cutting,
     Engine,
     EngineTooOld,
     ExternalFile,
@@ -21,6 +22,10 @@ from mesh.ports.renderer import (
 )
 from mesh.render.blender import header, paths, recipe
 from mesh.render.blender.stages import read_output
+from mesh.wire.grids import MAX_SIDE, Region
+
+_MARGIN_MAX = 64
+"""Pixels around a bucket; eight are known to do."""
 
 _MISSING_DATABLOCK = re.compile(r"LIB: (?P<kind>[^:]+): '(?P<name>.*)' missing from '(?P<library>.*)', parent '.*'")
 
@@ -109,14 +114,16 @@ def _assembled(scene: Path, engine: Engine, closure: Closure, facts: Mapping[str
         first_frame=facts["first"],
         last_frame=facts["last"],
         frame_step=facts["step"],
+        current_frame=facts["current"],
         output=read_output(facts["output"]),
         output_directory=Path(facts["directory"]),
         frame_names=FrameNames(**facts["names"]),
+        cutting=_cutting(facts["cutting"]),
         color_management=tuple((name, value) for name, value in facts["color"]),
         external=tuple(external),
         files=laid.files,
         recipe=laid.recipe,
-        refusals=(*(Refusal(**each) for each in facts["refusals"]), *missing_datablocks(log, external)),
+        refusals=(*map(_refusal, facts["refusals"]), *missing_datablocks(log, external)),
         warnings=(*facts["warnings"], *needless, *_environment_warnings()),
     )
 
@@ -138,6 +145,31 @@ def missing_datablocks(log: str, external: list[ExternalFile]) -> list[Refusal]:
         if refusal not in found:
             found.append(refusal)
     return found
+
+
+def _cutting(facts: Mapping[str, Any]) -> Cutting:
+    """Read how frames can be cut. Raises ValueError and the like where that makes no sense."""
+    numbers = [facts["width"], facts["height"], *facts["region"], facts["margin"]]
+    if any(type(each) is not int for each in numbers):
+        raise ValueError(f"{numbers} are not all numbers")
+    width, height, left, top, right, bottom, margin = numbers
+    if not (0 <= left < right <= width <= MAX_SIDE and 0 <= top < bottom <= height <= MAX_SIDE):
+        raise ValueError(f"{left}, {top}, {right}, {bottom} is no part of {width}x{height} pixels")
+    if not 0 <= margin <= _MARGIN_MAX:
+        raise ValueError(f"a margin of {margin} pixels")
+    return Cutting(
+        width=width,
+        height=height,
+        region=Region(left=left, top=top, right=right, bottom=bottom),
+        margin=margin,
+        obstacles=tuple(map(_refusal, facts["obstacles"])),
+    )
+
+
+def _refusal(each: Mapping[str, Any]) -> Refusal:
+    if any(type(text) is not str for text in each.values()):
+        raise TypeError("a reason is no text")
+    return Refusal(**each)
 
 
 def _external(file: Mapping[str, Any]) -> ExternalFile:

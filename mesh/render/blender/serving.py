@@ -83,6 +83,8 @@ class Stage:
         self._main = ""
         self._has_sequences = False
         self._absent: frozenset[str] = frozenset()
+        self._at: int | None = None
+        self._obstacles: list[str] | None = None
 
     def start(self) -> None:
         """Import Blender, say hello, and start the threads."""
@@ -99,7 +101,13 @@ class Stage:
 
     def serve(self) -> None:
         """Carry out commands for ever; the reading thread ends the process."""
-        actions = {"open": self._open, "render": self._render, "inspect": self._inspect, "prove": self._prove}
+        actions = {
+            "open": self._open,
+            "render": self._render,
+            "finish": self._finish,
+            "inspect": self._inspect,
+            "prove": self._prove,
+        }
         while True:
             self._busy = False
             command = self._channel.commands.get()
@@ -186,27 +194,73 @@ class Stage:
             scene.cycles.device = "CPU"
 
     def _render(self, command: Message) -> Message:
-        """Render one frame to a temporary name and rename it."""
+        """Render one frame, or a bucket of one, to a temporary name and rename it."""
         import bpy
 
-        from . import inspect
+        from . import cutting, inspect
 
-        scene, frame = bpy.context.scene, command["frame"]
+        scene, frame, started = bpy.context.scene, command["frame"], time.monotonic()
         self._check_sequences(frame)
-        original = scene.render.filepath
+        if command["region"] is None:
+            self._set_frame(scene, frame)
+            return self._written(command, inspect.frame_name(scene, frame), started)
+        if self._obstacles is None:
+            self._obstacles = [each["text"] for each in cutting.obstacles(scene)]
+        if self._obstacles:
+            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(self._obstacles)}")
+        # A heavy scene takes seconds to go to a frame, even to the one where it is.
+        if self._at != frame:
+            self._set_frame(scene, frame)
+        left, top, right, bottom = command["region"]
+        # For whoever reads the log: Blender itself says nothing of its borders.
+        print(f"bucket of frame {frame}: {right - left}x{bottom - top} pixels at {left},{top}", flush=True)
+        try:
+            with cutting.bucket(scene, (left, top, right, bottom)):
+                name = f"bucket_{frame}_{left}_{top}_{right}_{bottom}.exr"
+                return self._written(command, name, started)
+        except ValueError as error:
+            raise Refused("frame", str(error)) from error
+
+    def _finish(self, command: Message) -> Message:
+        """Make the file of one frame from its passes."""
+        import bpy
+
+        from . import finishing, inspect
+
+        scene, frame, started = bpy.context.scene, command["frame"], time.monotonic()
+        self._set_frame(scene, frame)
         name = inspect.frame_name(scene, frame)
-        temporary, final = os.path.join(command["temporary"], name), os.path.join(command["directory"], name)
-        self._frame, self._sampled = frame, False
-        started = time.monotonic()
+        try:
+            return finishing.finish(
+                scene, command["passes"], command["temporary"], lambda: self._written(command, name, started)
+            )
+        except finishing.Unfit as error:
+            raise Refused("frame", str(error)) from error
+
+    def _set_frame(self, scene: Any, frame: int) -> None:
+        self._at = None
         try:
             scene.frame_set(frame)
-            scene.render.filepath = temporary
+        except RuntimeError as error:
+            raise Refused("frame", str(error).strip()) from error
+        self._at = frame
+
+    def _written(self, command: Message, name: str, started: float) -> Message:
+        """Have Blender render and write the frame that the scene is at, as it is set up, under this bare name."""
+        import bpy
+
+        render, frame = bpy.context.scene.render, command["frame"]
+        original = render.filepath
+        temporary, final = os.path.join(command["temporary"], name), os.path.join(command["directory"], name)
+        self._frame, self._sampled = frame, False
+        try:
+            render.filepath = temporary
             outcome = bpy.ops.render.render(write_still=True)
         except RuntimeError as error:
             raise Refused("frame", str(error).strip()) from error
         finally:
             self._frame = None
-            scene.render.filepath = original
+            render.filepath = original
         if "FINISHED" not in outcome or not os.path.isfile(temporary):
             raise Refused("frame", "the renderer wrote no picture")
         os.replace(temporary, final)

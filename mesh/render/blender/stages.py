@@ -13,6 +13,7 @@ import trio
 
 from mesh.ports.renderer import (
     Engine,
+    FinishTask,
     FrameFailed,
     Output,
     OutputUnwritable,
@@ -85,21 +86,33 @@ class BlenderStage:
             raise
 
     async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
-        """Render one frame; see the port for what it raises."""
+        """Render one frame, or a bucket of one; see the port for what it raises."""
+        box = task.region and [task.region.left, task.region.top, task.region.right, task.region.bottom]
+        return await self._made(task.frame, task.directory, on_progress, do="render", region=box)
+
+    async def finish(self, task: FinishTask, on_progress: Callable[[Progress], None]) -> Rendered:
+        """Make the file of one frame from its passes; see the port for what it raises."""
+        passes = str(task.passes.absolute())
+        return await self._made(task.frame, task.directory, on_progress, do="finish", passes=passes)
+
+    async def _made(
+        self, frame: int, directory: Path, on_progress: Callable[[Progress], None], **command: object
+    ) -> Rendered:
+        """Have the process make one file of a frame and look whether it is there."""
         session = self._session
         if session is None or self._closed:
             raise StageClosed("the stage is closed")
         place = session.child.log.place()
-        temporary = task.directory / f".rendering-{task.frame}-{session.child.pid}"
+        temporary = directory / f".rendering-{frame}-{session.child.pid}"
         _make(temporary)
         try:
             answer = await session.ask(
                 self._limits.silence_ms,
-                lambda message: on_progress(_progress(task.frame, message)),
-                do="render",
-                frame=task.frame,
-                directory=str(task.directory),
+                lambda message: on_progress(_progress(frame, message)),
+                frame=frame,
+                directory=str(directory),
                 temporary=str(temporary),
+                **command,
             )
         except (FrameFailed, OutputUnwritable):
             raise
@@ -108,7 +121,13 @@ class BlenderStage:
             raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        done = self._rendered(task, answer, session.log(place))
+        done = Rendered(
+            frame=frame,
+            files=_written(directory, listed(answer, "files")),
+            render_ms=number(answer, "render_ms"),
+            memory_bytes=number(answer, "memory_bytes"),
+            log=session.log(place),
+        )
         _refuse_if_full(done)
         return done
 
@@ -128,15 +147,6 @@ class BlenderStage:
         if session is not None:
             with trio.CancelScope(shield=True):
                 await session.child.aclose()
-
-    def _rendered(self, task: RenderTask, answer: Message, log: str) -> Rendered:
-        return Rendered(
-            frame=task.frame,
-            files=_written(task.directory, listed(answer, "files")),
-            render_ms=number(answer, "render_ms"),
-            memory_bytes=number(answer, "memory_bytes"),
-            log=log,
-        )
 
 
 def read_output(value: object) -> Output:

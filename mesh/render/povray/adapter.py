@@ -6,12 +6,14 @@ artist's own files are only read. Must not know jobs, claims or blobs.
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import trio
 
 from mesh.ports.renderer import (
     RECIPE_NAME,
+    Assembly,
     CheckoutFile,
     Engine,
     Engines,
@@ -25,11 +27,12 @@ from mesh.ports.renderer import (
     SceneUnreadable,
     StageLimits,
 )
-from mesh.render import checkout, engines, process
+from mesh.render import assemble, checkout, engines, process
 from mesh.render.picture import PictureChecker
 from mesh.render.povray import files, inspection, program, proving, recipe, stages
 from mesh.render.povray.files import Places
 from mesh.render.povray.stages import PovrayStage, Scene
+from mesh.wire.grids import Region
 
 _TRY_SILENCE_MS = 120_000
 _ONE_PIXEL = ["Start_Column=1", "End_Column=1", "Start_Row=1", "End_Row=1", "Quality=0"]
@@ -82,6 +85,10 @@ class PovrayRenderer:
         self._stages = {each for each in self._stages if not each.closed} | {stage}
         await stage.open()
         return stage
+
+    def assembly(self, width: int, height: int, region: Region) -> AbstractAsyncContextManager[Assembly]:
+        """Begin a frame that is made of buckets; see the port."""
+        return assemble.assembly(width, height, region)
 
     async def check_picture(self, picture: Path, output: Output) -> PictureReport:
         """Decode a finished frame and hold it against what the scene promised; see the port."""

@@ -59,6 +59,8 @@ def cut(source: str, target: str, crop: list[int], size: list[int]) -> None:
     made.attribute("Software", spec.get_string_attribute("Software"))
     if is_png:
         made.attribute(_ATTRIBUTE, _told(source))
+        # The values are those of a file for eyes, not light: a preview shows them as they are.
+        made.attribute("meshnodeEncoded", 1)
     _write(target, made, np.ascontiguousarray(part, np.float32))
 
 

@@ -57,6 +57,8 @@ _OBSTACLES = {
     "subsurface": "light below surfaces is sampled by chance",
 }
 
+_OBSTACLE_REMEDY = "take it out, or have the frame rendered whole (without --still)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -144,6 +146,7 @@ def inspect(scene: Path, frames: Sequence[range] | None, engine: Engine) -> Insp
         first_frame=span.first,
         last_frame=span.last,
         frame_step=int(settings.get("Frame_Step", 1)),
+        current_frame=span.first,
         output=output,
         output_directory=directory,
         frame_names=names,
@@ -240,20 +243,17 @@ def frame_names(prefix: str, settings: Mapping[str, str]) -> FrameNames:
 
 def cutting_of(settings: Mapping[str, str], output: Output, found: Closure) -> Cutting:
     """Tell why a frame cannot be rendered in buckets, if so."""
-    obstacles = [
-        Refusal(code=mark, subject=mark, text=f"{place}: {_OBSTACLES[mark]}")
-        for mark, place in sorted(found.marks.items())
-    ]
+    obstacles = [_obstacle(mark, mark, f"{place}: {_OBSTACLES[mark]}") for mark, place in sorted(found.marks.items())]
     if output.format not in _EXACT_FORMATS:
-        obstacles.append(
-            Refusal(code="file-format", subject=output.format, text=f"{output.format} files lose what buckets hold")
-        )
+        obstacles.append(_obstacle("file-format", output.format, f"{output.format} files lose what buckets hold"))
     if settings.get("Dither") == "on" and settings.get("Dither_Method", "FS") in _DIFFUSION:
-        obstacles.append(
-            Refusal(code="dither", subject="Dither", text="its dither carries errors through the whole picture")
-        )
+        obstacles.append(_obstacle("dither", "Dither", "its dither carries errors through the whole picture"))
     whole = Region(left=0, top=0, right=output.width, bottom=output.height)
     return Cutting(width=output.width, height=output.height, region=whole, obstacles=tuple(obstacles))
+
+
+def _obstacle(code: str, subject: str, text: str) -> Refusal:
+    return Refusal(code=code, subject=subject, text=text, remedy=_OBSTACLE_REMEDY)
 
 
 def _refused_frames(text: str) -> Refusal:

@@ -84,7 +84,7 @@ def test_a_liar_can_reopen_three_tasks_of_a_job_and_no_more(cast: Cast) -> None:
     lies = [cast.lost(liar, head, result) for result in results]
     for entry in (*lies, *results):
         ledger.add(entry)
-    assert list(ledger.open_tasks()) == sorted(
+    assert list(ledger.open_frames()) == sorted(
         lie.body.what.task for lie in sorted(lies, key=lambda lie: lie.id)[:LOST_PER_AUTHOR]
     )
 
@@ -152,7 +152,7 @@ def test_a_cancel_stands_above_every_seal(cast: Cast) -> None:
     assert ledger.cancel is None
     ledger.add(cast.entry(ann, head, Cancel()))
     assert ledger.cancel is not None
-    assert list(ledger.open_tasks()) == []
+    assert list(ledger.open_frames()) == []
 
 
 def test_the_same_body_signed_again_is_the_same_record(cast: Cast) -> None:

@@ -220,7 +220,7 @@ def test_an_output_that_nobody_answers_for_is_lost_after_half_a_minute_and_its_t
     assert losses(keeper) == []
     keeper.rig.wait(30 * SECOND_MS, keeper.ann, keeper.cid)
     assert losses(keeper) == [found.id]
-    assert list(keeper.rig.peer.ledger.jobs[keeper.job].open_tasks()) == [0, 1, 2, 3]
+    assert list(keeper.rig.peer.ledger.jobs[keeper.job].open_frames()) == [0, 1, 2, 3]
 
 
 def test_an_output_whose_author_comes_back_in_time_is_not_lost(keeper: Keeper) -> None:

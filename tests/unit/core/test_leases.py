@@ -2,9 +2,10 @@
 
 import pytest
 
+from mesh.core.dockets import Docket
 from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.keepers import distance
-from mesh.core.leases import _LEASES_PER_SLOT, _STRANGERS_SLOTS, Docket
+from mesh.core.leases import _LEASES_PER_SLOT, _STRANGERS_SLOTS
 from mesh.core.placement import rank
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS

@@ -38,5 +38,5 @@ def test_only_the_submitter_can_reopen_more_than_a_few_tasks() -> None:
         assert ledger.all_count
         for entry in results:
             ledger.add(cast.lost(author, head, entry))
-        assert len(list(ledger.open_tasks())) == reopened
+        assert len(list(ledger.open_frames())) == reopened
         assert ledger.counting == 8 - reopened

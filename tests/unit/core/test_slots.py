@@ -9,26 +9,27 @@ from mesh.core.turn import Turn
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import NEWS_AFTER_GAP_MS
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Block, Cut
 from mesh.wire.kept import KeptEntries
 from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Output, Result
-from tests.support.cast import Cast, blob
+from tests.support.cast import Cast, blob, block, cut_into
 from tests.support.rig import Rig, kept, of
 
 
 class Bench:
     """A host with two slots that wins what the test gives it."""
 
-    def __init__(self, cast: Cast, slots: int = 2) -> None:
+    def __init__(self, cast: Cast, slots: int = 2, *, cut: Cut | None = None) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=slots)
         self.ann = cast.actor("ann")
         self.rig.meet(self.ann)
-        self.head = cast.head(self.ann, frames=10)
+        self.head = cast.head(self.ann, frames=10, cut=cut)
         self.job = self.rig.learn(self.head, self.ann, by=self.ann)
         self.rig.clear()
 
-    def win(self, task: int) -> Signed[Claim]:
-        claim = self.cast.claim(self.rig.me, self.head, task)
+    def win(self, task: int, *, block: Block | None = None, assembles: bool = False) -> Signed[Claim]:
+        claim = self.cast.claim(self.rig.me, self.head, task, block=block, assembles=assembles)
         turn = Turn(self.rig.now, self.rig.peer._dice, self.rig.me.id)
         self.rig.peer.slots.on_claim_won(turn, ClaimWon(claim=claim))
         self.rig.effects += turn.effects
@@ -191,3 +192,79 @@ def test_answers_to_ops_that_nobody_waits_for_change_nothing(bench: Bench) -> No
     ):
         bench.rig.tell(event)
     assert len(bench.rig.effects) == before
+
+
+LEFT, RIGHT = block(0, 0, 2, 2), block(2, 0, 2, 2)
+
+
+@pytest.fixture
+def tiler(cast: Cast) -> Bench:
+    """A host with two slots; the last frame of the job has four by two cells."""
+    return Bench(cast, cut=cut_into(4, 2))
+
+
+def test_a_bucket_is_rendered_as_a_part_of_its_frame(tiler: Bench) -> None:
+    tiler.win(9, block=LEFT)
+    tiler.win(0)
+    assert [(effect.task, effect.block) for effect in tiler.started()] == [(9, LEFT), (0, None)]
+
+
+def test_a_buckets_result_and_failure_say_which_it_was(tiler: Bench) -> None:
+    claim = tiler.win(9, block=LEFT)
+    tiler.win(9, block=RIGHT)
+    left, right = tiler.started()
+    tiler.written(left)
+    tiler.rendered(left)
+    tiler.rig.tell(RenderFailed(op=right.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    result, failed = (entry.body.what for entry in tiler.records())
+    assert isinstance(result, Result)
+    assert isinstance(failed, Failed)
+    assert (result.claim, result.block) == (claim, LEFT)
+    assert (failed.task, failed.block) == (9, RIGHT)
+
+
+def test_a_bucket_is_given_up_once_others_have_rendered_all_of_its_cells(tiler: Bench) -> None:
+    tiler.win(9, block=LEFT)
+    tiler.win(9, block=RIGHT)
+    left, _ = tiler.started()
+    for cells, killed in ((block(0, 0, 1, 2), []), (block(1, 0, 1, 2), [KillRender(op=left.op)])):
+        tiler.rig.take(tiler.head, tiler.cast.result(tiler.ann, tiler.head, 9, block=cells), by=tiler.ann)
+        assert of(tiler.rig.effects, KillRender) == killed
+    assert tiler.rig.peer.slots.busy == 1
+
+
+def test_buckets_of_a_frame_that_counts_are_given_up_and_never_published(tiler: Bench) -> None:
+    tiler.win(9, block=LEFT)
+    tiler.win(9, block=RIGHT)
+    tiler.win(9, block=block(0, 0))
+    tiler.win(0)
+    renders, checks = tiler.started()
+    tiler.written(checks)
+    tiler.rig.take(tiler.head, tiler.cast.result(tiler.ann, tiler.head, 9, assembles=True), by=tiler.ann)
+    assert renders.op in [effect.op for effect in of(tiler.rig.effects, KillRender)]
+    tiler.rendered(checks)
+    assert tiler.records() == []
+    assert [(effect.task, effect.block) for effect in tiler.started()][-1] == (0, None)
+
+
+def test_cells_of_another_frame_end_nothing(cast: Cast) -> None:
+    tiler = Bench(cast, cut=cut_into(4, 2, frames=2))
+    tiler.win(9, block=LEFT)
+    tiler.rig.take(tiler.head, tiler.cast.result(tiler.ann, tiler.head, 8, block=LEFT), by=tiler.ann)
+    assert of(tiler.rig.effects, KillRender) == []
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_bucket_that_nobody_needs_is_not_begun(tiler: Bench, whole: bool) -> None:
+    counting = None if whole else block(0, 0, 4, 2)
+    tiler.rig.take(tiler.head, tiler.cast.result(tiler.ann, tiler.head, 9, block=counting), by=tiler.ann)
+    tiler.win(9, block=LEFT)
+    assert tiler.started() == []
+    assert tiler.rig.peer.slots.idle
+
+
+def test_an_assembly_takes_no_slot(tiler: Bench) -> None:
+    tiler.win(9, assembles=True)
+    assert tiler.started() == []
+    assert tiler.rig.peer.slots.wanting_slots() == 0
+    assert tiler.rig.peer.slots.idle

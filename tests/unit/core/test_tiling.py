@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from mesh.core.tiling import Order, cut, cut_to, next_block, strips
-from mesh.wire.grids import MAX_SIDE, Block, Grid, Region
+from mesh.core.tiling import cut, cut_to, next_block, strips
+from mesh.wire.grids import MAX_SIDE, Block, Grid, Order, Region
 
 HD = Region(left=0, top=0, right=1_920, bottom=1_080)
 

@@ -5,9 +5,9 @@ import pytest
 from mesh.core.status import JobState, TaskState
 from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS
-from mesh.wire.messages import Available, Follow, Window
+from mesh.wire.messages import Available, ClaimSent, Follow, Head, Running, Window
 from mesh.wire.records import Cancel, EngineId
-from tests.support.cast import ENGINE, Cast, blob
+from tests.support.cast import ENGINE, Cast, blob, block, cut_into
 from tests.support.rig import Rig, sent
 from tests.support.small_mesh import SmallMesh
 
@@ -111,3 +111,53 @@ def test_a_jobs_state_follows_its_records(cast: Cast) -> None:
     assert state() is JobState.CANCELLED
     rig.wait(MINUTE_MS, ann, bob)
     assert state() is JobState.CANCELLED
+
+
+def still(cast: Cast) -> tuple[Rig, Head, JobId]:
+    """A keeper of ann's job of two frames, the second of four by two cells; bob has four slots."""
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    rig = Rig(cast, slots=0)
+    rig.meet(ann, bob)
+    rig.hear(bob, Available(engines=(ENGINE,), slots=4, busy=1, cores=4, memory_mb=1, draining=False))
+    head = cast.head(ann, frames=2, cut=cut_into(4, 2))
+    return rig, head, rig.keep(head, by=ann)
+
+
+def test_a_bucket_is_one_render_however_many_cells_it_has(cast: Cast) -> None:
+    rig, head, job = still(cast)
+    bob = cast.actor("bob")
+    rig.hear(bob, ClaimSent(claims=(cast.claim(bob, head, 1, block=block(0, 0, 2, 2)),)))
+    view = rig.peer.job_view(rig.now, job)
+    assert view is not None
+    assert (view.running, view.state) == (1, JobState.RENDERING)
+
+
+def test_a_frame_that_is_assembled_is_on_its_way(cast: Cast) -> None:
+    rig, head, job = still(cast)
+    bob = cast.actor("bob")
+    rig.hear(bob, Running(claims=(cast.claim(bob, head, 1, assembles=True),)))
+    view = rig.peer.job_view(rig.now, job)
+    assert view is not None
+    assert (view.tasks, view.state) == (2, JobState.RENDERING)
+    assert [(task.state, task.holder) for task in rig.peer.task_views(job)] == [
+        (TaskState.OPEN, None),
+        (TaskState.RUNNING, bob.id),
+    ]
+
+
+def test_what_is_done_of_frames_in_buckets_is_told_in_cells(cast: Cast) -> None:
+    rig, head, job = still(cast)
+    bob = cast.actor("bob")
+    rig.take(head, cast.result(bob, head, 1, block=block(0, 0, 2, 2)), by=bob)
+    view = rig.peer.job_view(rig.now, job)
+    assert view is not None
+    assert (view.cells, view.cells_counting, view.counting) == (8, 4, 0)
+
+
+def test_a_bucket_that_failed_is_named_after_its_frame(cast: Cast) -> None:
+    rig, head, job = still(cast)
+    bob = cast.actor("bob")
+    rig.take(head, cast.failed(bob, head, 1, block=block(0, 0, 2, 2)), by=bob)
+    view = rig.peer.job_view(rig.now, job)
+    assert view is not None
+    assert view.problems == ("a bucket of frame 2 failed on bob: crashed: signal 11",)

@@ -4,27 +4,37 @@ import pytest
 
 from mesh.core.events import ChannelClosed
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import FOLLOW_PERIOD_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
-from mesh.wire.messages import ClaimSent, Follow, Window
+from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.wire.grids import Block, Cut, cells_of
+from mesh.wire.messages import MAX_CUT_FRAMES, ClaimSent, Follow, Window
 from mesh.wire.records import Cancel
-from tests.support.cast import Actor, Cast
+from tests.support.cast import Actor, Cast, block, cut_into
 from tests.support.rig import Rig, sent
 
 
 class Told:
     """A keeper of ann's job of fifty frames, and its followers."""
 
-    def __init__(self, cast: Cast, *, keeping: bool = True) -> None:
+    def __init__(self, cast: Cast, *, keeping: bool = True, cut: Cut | None = None) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=0)
         self.ann, self.bob = cast.actor("ann"), cast.actor("bob")
         self.rig.meet(self.ann, self.bob)
-        self.head = cast.head(self.ann, frames=50)
+        self.head = cast.head(self.ann, frames=50, cut=cut)
         self.job = self.rig.keep(self.head, by=self.ann) if keeping else self.rig.learn(self.head, by=self.ann)
         self.rig.clear()
 
     def follow(self, actor: Actor, slots: int = 1) -> None:
         self.rig.hear(actor, Follow(job=self.job, slots=slots))
+
+    def told(self) -> Window:
+        """What ann is told, who follows anew."""
+        self.follow(self.ann)
+        return self.windows(self.ann)[-1]
+
+    def claim(self, found: Block | None, frame: int, *, assembles: bool = False) -> None:
+        claim = self.cast.claim(self.bob, self.head, frame, block=found, assembles=assembles)
+        self.rig.hear(self.bob, ClaimSent(claims=(claim,)))
 
     def windows(self, actor: Actor) -> list[Window]:
         return [window for peer, window in sent(self.rig.effects, Window) if peer == actor.id]
@@ -103,3 +113,83 @@ def test_who_keeps_no_job_tells_no_window(cast: Cast) -> None:
     told = Told(cast, keeping=False)
     told.follow(told.bob)
     assert told.windows(told.bob) == []
+
+
+@pytest.fixture
+def still(cast: Cast) -> Told:
+    """A job whose last six frames have four by two cells."""
+    return Told(cast, cut=cut_into(4, 2, frames=6))
+
+
+def cells(window: Window) -> dict[int, list[int]]:
+    return {told.task: list(cells_of(told.bits)) for told in window.cells}
+
+
+def test_the_open_cells_of_the_next_frames_are_told(still: Told) -> None:
+    window = still.told()
+    assert cells(window) == {frame: list(range(8)) for frame in range(44, 44 + MAX_CUT_FRAMES)}
+    assert {told.attempt for told in window.cells} == {0}
+    assert window.cells_counting == 0
+
+
+def test_a_job_that_is_not_cut_tells_no_cells(told: Told) -> None:
+    assert told.told().cells == ()
+
+
+def test_cells_that_are_leased_or_count_are_in_no_window(still: Told) -> None:
+    still.rig.take(still.head, still.cast.result(still.bob, still.head, 44, block=block(0, 0, 2, 1)), by=still.bob)
+    still.claim(block(2, 0, 2, 2), 44)
+    window = still.told()
+    assert cells(window)[44] == [4, 5]
+    assert (window.cells_counting, window.running, window.counting) == (2, 1, 0)
+
+
+def test_a_frame_all_of_whose_cells_are_taken_leaves_its_place_to_the_next(still: Told) -> None:
+    still.claim(block(0, 0, 4, 2), 44)
+    still.rig.take(still.head, still.cast.result(still.bob, still.head, 45), by=still.bob)
+    assert list(cells(still.told())) == [46, 47, 48, 49]
+
+
+def test_cells_that_were_tried_say_the_highest_attempt_of_those_that_are_open(still: Told) -> None:
+    for attempt, found in ((3, block(0, 0)), (7, block(1, 0)), (2, block(2, 0))):
+        failed = still.cast.failed(still.bob, still.head, 44, attempt, block=found)
+        still.rig.take(still.head, failed, by=still.bob)
+    assert still.told().cells[0].attempt == 7
+    still.rig.take(still.head, still.cast.result(still.bob, still.head, 44, 8, block=block(1, 0)), by=still.bob)
+    assert [told.attempt for told in still.told().cells] == [3, 0, 0, 0]
+
+
+def test_a_frame_waits_for_who_assembles_it_until_somebody_does(cast: Cast) -> None:
+    told = Told(cast, cut=cut_into(4, 2, frames=50))
+    assert [task.task for task in told.told().open] == [0, 1, 2, 3]
+    told.claim(None, 0, assembles=True)
+    window = told.told()
+    assert [task.task for task in window.open] == [1, 2, 3, 4]
+    assert list(cells(window)) == [0, 1, 2, 3], "its cells are open all the same"
+
+
+def test_who_assembles_renders_nothing(still: Told) -> None:
+    still.claim(None, 44, assembles=True)
+    assert still.told().running == 0
+    still.rig.wait(SETTLE_LEAST_MS)
+    assert still.rig.peer.leases.taken(still.job, 44)
+    assert still.told().running == 0
+    still.claim(block(0, 0), 44)
+    assert still.told().running == 1
+
+
+def test_followers_hear_that_a_bucket_was_taken_counts_or_is_free_again(still: Told) -> None:
+    still.follow(still.ann)
+    still.rig.wait(2 * WINDOW_PERIOD_MS, still.ann, still.bob)
+    for change in (
+        lambda: still.claim(block(0, 0), 44),
+        lambda: still.rig.take(
+            still.head, still.cast.result(still.bob, still.head, 44, block=block(1, 0)), by=still.bob
+        ),
+        lambda: still.rig.tell(ChannelClosed(peer=still.bob.id, clean=True)),
+    ):
+        still.rig.clear()
+        change()
+        still.rig.wait(WINDOW_PERIOD_MS, still.ann)
+        assert len(still.windows(still.ann)) == 1
+    assert cells(still.windows(still.ann)[-1])[44] == [0, 2, 3, 4, 5, 6, 7]

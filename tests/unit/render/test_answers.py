@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.ports.renderer import Engine, EngineBroken, ExternalFile, FrameNames, SceneUnreadable
+from mesh.ports.renderer import (
+    Cutting,
+    Engine,
+    EngineBroken,
+    ExternalFile,
+    FrameNames,
+    Inspection,
+    Refusal,
+    SceneUnreadable,
+)
 from mesh.render import process
 from mesh.render.blender.inspection import Closure, assemble, missing_datablocks
 from mesh.render.blender.session import command_line, printed_progress
+from mesh.wire.grids import Region
 
 LOG_42 = """\
 Read blend: "/p/s.blend"
@@ -86,6 +96,69 @@ def test_what_blender_says_of_a_scene_is_refused_where_it_makes_no_sense(tmp_pat
     for facts in nonsense:
         with pytest.raises(SceneUnreadable, match="makes no sense"):
             assemble(scene, engine, closure, facts, "")
+
+
+CUTTING: dict[str, object] = {"width": 8, "height": 6, "region": [1, 2, 8, 6], "margin": 8, "obstacles": []}
+
+
+def inspected(directory: Path, cutting: object) -> Inspection:
+    """Put together an inspection of a scene of which Blender says this."""
+    scene = directory / "a.blend"
+    scene.touch()
+    engine = Engine(name="blender", version="4.2", build="abc", program=scene, embedded=True, renders=("CYCLES",))
+    facts = {
+        "scene": "Scene",
+        "render_engine": "CYCLES",
+        "first": 1,
+        "last": 2,
+        "step": 1,
+        "output": {"format": "PNG", "width": 8, "height": 6, "color_mode": "RGB", "depth": 8},
+        "cutting": cutting,
+        "directory": str(directory),
+        "names": {"prefix": "", "digits": 4, "suffix": ".png"},
+        "color": [],
+        "files": [],
+        "refusals": [],
+        "warnings": [],
+    }
+    return assemble(scene, engine, Closure(saved_by="4.2", engines={}, stored=()), facts, "")
+
+
+def test_how_a_frame_can_be_cut_is_as_blender_says(tmp_path: Path) -> None:
+    why = {"code": "whole-engine", "subject": "X", "text": "it does not", "remedy": "Cycles"}
+    assert inspected(tmp_path, CUTTING | {"obstacles": [why]}).cutting == Cutting(
+        width=8, height=6, region=Region(left=1, top=2, right=8, bottom=6), margin=8, obstacles=(Refusal(**why),)
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": 7},
+        {"width": "8"},
+        {"height": 2**17 + 1},
+        {"width": 1e300},
+        {"region": [1, 2, 8]},
+        {"region": [1, 2, 8, 6, 9]},
+        {"region": [1, 2, 1, 6]},
+        {"region": [-1, 2, 8, 6]},
+        {"region": [True, 2, 8, 6]},
+        {"region": None},
+        {"margin": -1},
+        {"margin": 2**70},
+        {"margin": None},
+        {"obstacles": [7]},
+        {"obstacles": [{"code": "x"}]},
+        {"obstacles": [{"code": "x", "subject": "y", "text": ["z"]}]},
+        {"obstacles": None},
+    ],
+    ids=str,
+)
+def test_a_cut_that_makes_no_sense_refuses_the_scene(wrong: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(SceneUnreadable, match="makes no sense"):
+        inspected(tmp_path, CUTTING | wrong)
+    with pytest.raises(SceneUnreadable, match="makes no sense"):
+        inspected(tmp_path, None)
 
 
 def test_a_program_that_gets_no_room_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import OpenImageIO
 import pytest
 
-from mesh.core.tiling import Order, cut_to, next_block
+from mesh.core.tiling import cut_to, next_block
 from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong
 from mesh.render.assemble import assembly
 from mesh.render.pasting import Answer, Picture, answer
-from mesh.wire.grids import Grid, Region
+from mesh.wire.grids import Grid, Order, Region
 from tests.support.timed import timed
 
 FRAME = Region(left=0, top=0, right=37, bottom=23)
@@ -210,3 +210,35 @@ async def test_a_process_of_its_own_pastes_and_names_what_it_cannot(tmp_path: Pa
             await made.write(tmp_path / "nowhere" / "merged.exr")
         await made.write(tmp_path / "merged.exr")
     assert read(tmp_path / "merged.exr")[1].tobytes() == whole.tobytes()
+
+
+def test_a_preview_shows_what_is_there_in_the_colours_of_a_screen(tmp_path: Path) -> None:
+    pixels = np.zeros((FRAME.height, FRAME.width, 4), np.float32)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2] = 0.0, 0.5, 40.0
+    bucket = write(tmp_path / "bucket.exr", pixels[:, :20])
+    box = [0, 0, 20, FRAME.height]
+    picture, _ = answer(None, {"do": "begin", "width": FRAME.width, "height": FRAME.height, "region": [0, 0, 37, 23]})
+    picture, said = answer(picture, {"do": "paste", "path": str(bucket), "held": box, "taken": box})
+    assert said == {"is": "pasted"}
+    _, said = answer(picture, {"do": "preview", "path": str(tmp_path / "preview.png")})
+    assert said == {"is": "previewed"}
+    shown = OpenImageIO.ImageBuf(str(tmp_path / "preview.png")).get_pixels(OpenImageIO.UINT8)
+    assert shown.shape == (FRAME.height, FRAME.width, 3)
+    assert (shown[:, :20] == (0, 188, 255)).all()
+    assert set(shown[:, 20:].ravel()) == {38, 44}
+
+
+def test_a_preview_of_a_large_frame_is_small(tmp_path: Path) -> None:
+    picture = Picture(4_100, 900, (100, 200, 2_200, 700))
+    bucket = write(tmp_path / "bucket.exr", np.ones((500, 2_100, 4), np.float32))
+    picture.paste(str(bucket), (100, 200, 2_200, 700), (100, 200, 2_200, 700))
+    picture.preview(str(tmp_path / "preview.png"))
+    shown = OpenImageIO.ImageBuf(str(tmp_path / "preview.png")).get_pixels(OpenImageIO.UINT8)
+    assert shown.shape == (180, 820, 3)
+    assert (shown[40:140, 20:440] == 255).all()
+    assert (shown[:40] < 50).all() and (shown[:, 440:] < 50).all()
+
+
+def test_a_preview_of_nothing_is_refused() -> None:
+    picture, _ = answer(None, {"do": "begin", "width": 8, "height": 8, "region": [0, 0, 8, 8]})
+    assert answer(picture, {"do": "preview", "path": "/nowhere.png"})[1]["is"] == "wrong"

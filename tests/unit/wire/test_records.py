@@ -1,5 +1,7 @@
 """Records: names that make files on other people's disks, attempts that cannot run out, pages read whole."""
 
+from dataclasses import fields, replace
+
 import pytest
 
 from mesh.ground.errors import WireError
@@ -7,12 +9,15 @@ from mesh.ground.ids import BlobId, JobId
 from mesh.wire import cbor
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.envelope import check, sign
+from mesh.wire.grids import Cut
 from mesh.wire.records import (
     MAX_ATTEMPT,
     MAX_COPIES,
     EngineId,
     Hold,
+    Job,
     OutputNames,
+    Result,
     SealedTask,
     SealPage,
     decode_page,
@@ -21,7 +26,9 @@ from mesh.wire.records import (
     page_bytes,
 )
 from mesh.wire.signing import Ed25519Verifier
+from mesh.wire.tasks import MAX_TASKS, FrameRange, Frames
 from tests.strategies import SIGNERS, sample
+from tests.support.cast import Cast, block, cut_into
 
 
 def names(prefix: str, digits: int = 4, suffix: str = ".png") -> OutputNames:
@@ -117,3 +124,42 @@ def test_a_page_is_refused_in_pieces() -> None:
             decode_page(data[:end])
     with pytest.raises(WireError):
         decode_page(cbor.encode(to_value(sample(SealPage).tasks[0])))
+
+
+def job(frames: int, cut: Cut | None) -> Job:
+    ranges = Frames(ranges=(FrameRange(first=1, last=frames, step=1),))
+    return replace(sample(Job), frames=ranges, cut=cut)
+
+
+def test_the_cells_of_cut_frames_are_tasks_beside_the_frames() -> None:
+    assert job(10, None).tasks == 10
+    assert job(10, cut_into(5, 3, frames=2)).tasks == 10 + 2 * 15
+
+
+def test_no_more_frames_are_cut_than_a_job_has() -> None:
+    assert job(3, cut_into(5, 3, frames=3)).cut is not None
+    with pytest.raises(ValueError, match="4 frames of a job of 3 are cut"):
+        job(3, cut_into(5, 3, frames=4))
+
+
+def test_frames_and_cells_together_are_no_more_tasks_than_a_job_may_have() -> None:
+    full = job(MAX_TASKS - 24 * 4_096, cut_into(64, 64, frames=24))
+    assert full.tasks == MAX_TASKS
+    with pytest.raises(ValueError, match=f"at most {MAX_TASKS} tasks, not {MAX_TASKS + 1}"):
+        job(len(full.frames) + 1, full.cut)
+
+
+@pytest.mark.parametrize("frames", [1, 100_000])
+def test_a_job_that_is_cut_as_it_cannot_be_is_refused_from_bytes(frames: int) -> None:
+    told = to_value(job(2, cut_into(64, 64, frames=2)))
+    assert isinstance(told, list)
+    place = [field.name for field in fields(Job)].index("frames")
+    told[place] = to_value(Frames(ranges=(FrameRange(first=1, last=frames, step=1),)))
+    with pytest.raises(WireError):
+        from_value(Job, told)
+
+
+def test_a_result_is_of_the_cells_that_its_claim_took() -> None:
+    bucket = Cast().result(Cast().founder(), Cast().head(Cast().founder()), 3, 7, block=block(2, 1, 2, 1)).body.what
+    assert isinstance(bucket, Result)
+    assert (bucket.task, bucket.attempt, bucket.block) == (3, 7, block(2, 1, 2, 1))

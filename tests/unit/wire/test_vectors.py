@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mesh.wire import cbor, envelope, kept, lookups, members, messages, records, revocations
+from mesh.wire import cbor, envelope, kept, lookups, members, messages, records, revocations, stills
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import SIGNERS, sample
@@ -40,7 +40,7 @@ KNOWN: dict[str, dict[str, tuple[Coder, Any]]] = {
     "records": {
         **{
             kind.__name__: (signed(kind), sample(envelope.Signed[kind]))
-            for module in (records, members, revocations, lookups)
+            for module in (records, members, revocations, lookups, stills)
             for kind in vars(module).values()
             if isinstance(kind, type) and "DOMAIN" in vars(kind) and kind is not records.Entry
         },

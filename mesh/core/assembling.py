@@ -1,0 +1,294 @@
+"""Frames that grow from buckets: whoever won a frame's assembly fetches each bucket as it counts, and pastes it.
+
+Theory: the work begins with the first bucket, so that little is left to do when the last one comes. It takes no slot:
+it is mostly waiting. Nothing of it is unique: when its peer dies another one fetches the same buckets from their
+authors.
+
+Invariants: a cell is pasted once, from a result that counted then; what counts later changes nothing that is pasted.
+A frame is finished when every cell is pasted, and published only if it still lacks a result. Who may claim an assembly,
+and who renders buckets, is not known here.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from mesh.core.effects import EndAssembly, FinishAssembly, PasteBucket, StartAssembly
+from mesh.core.events import BucketPasted, FrameWritten, Rendered, RenderFailed, RenderProgressed
+from mesh.core.fold import result_of
+from mesh.core.host import HostFacts
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import (
+    BlobComplete,
+    CellsChanged,
+    ClaimEnded,
+    ClaimLost,
+    ClaimWon,
+    JobEnded,
+    PauseChanged,
+    PeerDead,
+    Publish,
+    TaskChanged,
+)
+from mesh.core.ops import Ops
+from mesh.core.results import failed, lacks, publish, rendered
+from mesh.core.swarm import Swarm
+from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
+from mesh.ground.limits import LOST_BUCKET_MS
+from mesh.wire.envelope import Signed
+from mesh.wire.records import Claim, Entry, Lost
+
+_REASON = b"bucket"
+
+
+@dataclass(slots=True, kw_only=True)
+class Growing:
+    """One frame that this peer assembles."""
+
+    claim: Signed[Claim]
+    op: int
+    pasted: dict[int, None] = field(default_factory=dict)
+    """Tasks of cells."""
+    coming: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
+    """Buckets that are fetched: more than one where files are the same, or where somebody says so."""
+    pasting: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
+    """Those of one file one after the other, since the answers name it alone."""
+    steps: int = 0
+    finishing: bool = False
+    """Told to finish, or ended by itself: nothing is fetched or pasted any more."""
+    render_ms: int = 0
+
+
+class Assembling:
+    """Assemble the frames whose assembly this peer has won."""
+
+    def __init__(self, ledger: Ledger, swarm: Swarm, host: HostFacts, ops: Ops, me: PeerId) -> None:
+        self._ledger = ledger
+        self._swarm = swarm
+        self._host = host
+        self._ops = ops
+        self._me = me
+        self._by_op: dict[int, Growing] = {}
+        self._held_back: list[Rendered | RenderFailed] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is assembled here."""
+        return not self._by_op
+
+    def assembles(self, op: int) -> bool:
+        """Whether an answer is about something that this machine has asked for."""
+        return op in self._by_op
+
+    def claim_of(self, op: int) -> Signed[Claim] | None:
+        """Return the claim that an effect of this machine is about."""
+        growing = self._by_op.get(op)
+        return growing.claim if growing is not None else None
+
+    def growing(self) -> list[Growing]:
+        """Return what is assembled now."""
+        return list(self._by_op.values())
+
+    def progress_of(self, claim: RecordId) -> int | None:
+        """Return how far the assembly of a claim is, a number that grows; None: it is no assembly of this peer's."""
+        return next((each.steps for each in self._by_op.values() if each.claim.id == claim), None)
+
+    def on_claim_won(self, turn: Turn, note: ClaimWon) -> None:
+        """Begin, with what counts already."""
+        body = note.claim.body
+        if not body.assembles:
+            return
+        ledger = self._ledger.get(body.job)
+        if ledger is None or not ledger.needs(body.task, None):
+            turn.tell(ClaimEnded(claim=note.claim, gave_up=True))
+            return
+        growing = Growing(claim=note.claim, op=self._ops.next())
+        self._by_op[growing.op] = growing
+        turn.do(StartAssembly(op=growing.op, job=ledger.head.job, task=body.task))
+        self._take(turn, ledger, growing, ledger.parts.cells_of(body.task))
+
+    def on_claim_lost(self, turn: Turn, note: ClaimLost) -> None:
+        """Somebody else assembles it."""
+        self._end(turn, lambda growing: growing.claim == note.claim)
+
+    def on_cells_changed(self, turn: Turn, note: CellsChanged) -> None:
+        """Fetch what counts now."""
+        ledger = self._ledger.get(note.job)
+        if ledger is None:
+            return
+        for growing in self._of(note.job, note.frame):
+            self._let_go(ledger, growing)
+            self._take(turn, ledger, growing, note.tasks)
+
+    def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
+        """Give up a frame that has its result."""
+        ledger = self._ledger.get(note.job)
+        if ledger is not None and not ledger.lacks(note.task, None):
+            self._end(turn, lambda growing: _about(growing.claim) == (note.job, note.task))
+
+    def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
+        """Paste a bucket that came."""
+        for growing in self._by_op.values():
+            for entry in growing.coming.pop(note.blob, []):
+                self._paste(turn, growing, note.blob, entry)
+
+    def on_bucket_pasted(self, turn: Turn, event: BucketPasted) -> None:
+        """Finish when it was the last; have a bad one rendered again."""
+        growing = self._by_op.get(event.op)
+        ledger = self._ledger.get(growing.claim.body.job) if growing is not None else None
+        pasting = growing.pasting.get(event.blob) if growing is not None else None
+        if growing is None or ledger is None or pasting is None:
+            return
+        entry = pasting.pop(0)
+        if pasting:
+            self._order(turn, growing, event.blob)
+        else:
+            growing.pasting.pop(event.blob)
+        growing.steps += 1
+        if event.problem:
+            self._say_lost(turn, ledger, [entry])
+            return
+        result = result_of(entry)
+        growing.pasted.update(dict.fromkeys(ledger.parts.of(result.task, result.block)))
+        self._finish_if_whole(turn, ledger, growing)
+
+    def on_progress(self, event: RenderProgressed) -> None:
+        """Note that finishing gets on."""
+        growing = self._by_op.get(event.op)
+        if growing is not None:
+            growing.steps += 1
+
+    def on_frame_written(self, event: FrameWritten) -> None:
+        """Note how long it took."""
+        self._by_op[event.op].render_ms = event.render_ms
+
+    def on_answer(self, turn: Turn, event: Rendered | RenderFailed) -> None:
+        """Publish the frame, or why there is none; after a gap of the clock only once the news was heard."""
+        growing = self._by_op.get(event.op)
+        if growing is None:
+            return
+        growing.finishing = True
+        self._fetch_no_more(growing)
+        if self._host.hears(turn.now.instant):
+            self._held_back.append(event)
+            return
+        self._by_op.pop(event.op)
+        claim = growing.claim
+        what = rendered(claim, event, growing.render_ms) if isinstance(event, Rendered) else failed(claim, event)
+        publish(turn, self._ledger, claim, what)
+
+    def on_hearing_ends(self, turn: Turn) -> None:
+        """Publish what was held back, where it is still wanted."""
+        held, self._held_back = self._held_back, []
+        for event in held:
+            self.on_answer(turn, event)
+
+    def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
+        """Give up everything of the job."""
+        self._end(turn, lambda growing: growing.claim.body.job == note.job)
+
+    def on_pause_changed(self, turn: Turn, _note: PauseChanged) -> None:
+        """Leave all of it to others: the host's owner wants the memory."""
+        if self._host.pause is not None:
+            self.give_up(turn, all_of_it=True)
+
+    def give_up(self, turn: Turn, *, all_of_it: bool) -> None:
+        """Leave to others what still waits for buckets, or also what is being finished; they fetch the same buckets."""
+        self._end(turn, lambda growing: all_of_it or not growing.finishing)
+
+    def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
+        """Have buckets rendered again whose author has died before they were fetched: mostly nobody else has them."""
+        for growing in self._by_op.values():
+            ledger = self._ledger.get(growing.claim.body.job)
+            coming = [entry for entries in growing.coming.values() for entry in entries]
+            gone = [entry for entry in coming if entry.author == note.peer]
+            if ledger is not None and gone:
+                self._say_lost(turn, ledger, gone)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Say what nobody has any more, so that it is rendered again."""
+        for growing in self._by_op.values():
+            ledger = self._ledger.get(growing.claim.body.job)
+            gone = [entry for blob, coming in growing.coming.items() if self._silent(turn, blob) for entry in coming]
+            if ledger is not None and gone:
+                self._say_lost(turn, ledger, gone)
+
+    def _silent(self, turn: Turn, blob: BlobId) -> bool:
+        since = self._swarm.silent_since(blob)
+        return since is not None and turn.now.instant - since >= LOST_BUCKET_MS
+
+    def _of(self, job: JobId, frame: int) -> list[Growing]:
+        return [growing for growing in self._by_op.values() if _about(growing.claim) == (job, frame)]
+
+    def _take(self, turn: Turn, ledger: JobLedger, growing: Growing, tasks: Iterable[int]) -> None:
+        """Fetch the buckets of which cells count that are not pasted."""
+        if growing.finishing:
+            return
+        for task in tasks:
+            entry = ledger.task(task).counting
+            if entry is None or task in growing.pasted:
+                continue
+            blob = result_of(entry).outputs[0].blob
+            if entry in growing.coming.get(blob, []) or entry in growing.pasting.get(blob, []):
+                continue
+            if self._swarm.complete(blob):
+                self._paste(turn, growing, blob, entry)
+            else:
+                growing.coming.setdefault(blob, []).append(entry)
+                self._swarm.want(turn, blob, self._reason(growing), entry.author)
+
+    def _let_go(self, ledger: JobLedger, growing: Growing) -> None:
+        """Fetch nothing that counts nowhere any more."""
+        for blob, coming in list(growing.coming.items()):
+            coming[:] = [entry for entry in coming if _counts(ledger, entry)]
+            if not coming:
+                growing.coming.pop(blob)
+                self._swarm.drop(blob, self._reason(growing))
+
+    def _paste(self, turn: Turn, growing: Growing, blob: BlobId, entry: Signed[Entry]) -> None:
+        pasting = growing.pasting.setdefault(blob, [])
+        pasting.append(entry)
+        if len(pasting) == 1:
+            self._order(turn, growing, blob)
+
+    def _order(self, turn: Turn, growing: Growing, blob: BlobId) -> None:
+        block = result_of(growing.pasting[blob][0]).block
+        assert block is not None, "a cell counts by a result of its frame"
+        turn.do(PasteBucket(op=growing.op, blob=blob, block=block))
+
+    def _finish_if_whole(self, turn: Turn, ledger: JobLedger, growing: Growing) -> None:
+        whole = len(growing.pasted) == ledger.parts.cells
+        if whole and not growing.pasting and not growing.finishing and lacks(self._ledger, growing.claim):
+            growing.finishing = True
+            turn.do(FinishAssembly(op=growing.op))
+
+    def _say_lost(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]]) -> None:
+        for entry in entries[: ledger.may_say_lost(self._me, buckets=True)]:
+            result = result_of(entry)
+            what = Lost(task=result.task, result=RecordId(entry.id), block=result.block)
+            turn.tell(Publish(job=ledger.id, what=what))
+
+    def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
+        for growing in [growing for growing in self._by_op.values() if which(growing)]:
+            self._by_op.pop(growing.op)
+            self._fetch_no_more(growing)
+            turn.do(EndAssembly(op=growing.op))
+            turn.tell(ClaimEnded(claim=growing.claim, gave_up=True))
+
+    def _fetch_no_more(self, growing: Growing) -> None:
+        for blob in growing.coming:
+            self._swarm.drop(blob, self._reason(growing))
+        growing.coming.clear()
+
+    def _reason(self, growing: Growing) -> bytes:
+        return _REASON + growing.op.to_bytes(8, "big") + growing.claim.body.job
+
+
+def _about(claim: Signed[Claim]) -> tuple[JobId, int]:
+    return (claim.body.job, claim.body.task)
+
+
+def _counts(ledger: JobLedger, entry: Signed[Entry]) -> bool:
+    """Whether a bucket's result counts for any of its cells."""
+    result = result_of(entry)
+    return any(ledger.task(task).counting == entry for task in ledger.parts.of(result.task, result.block))

@@ -1,0 +1,62 @@
+"""What a pixel costs: measured from buckets that were rendered, by job and by who rendered them.
+
+Theory: a bucket should take the remaining work / (4 x slots), so that all slots end at about the same time, but at
+least half a second, since each bucket has costs of its own, and at most twenty, since that much is lost with a host.
+What a pixel costs differs from peer to peer and from place to place in the picture; the latest buckets tell best.
+
+Invariants: pure arithmetic on what it was told. Must not know which cells are open, nor who may claim.
+"""
+
+from dataclasses import dataclass, field
+
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.limits import BUCKET_LEAST_MS, BUCKET_MOST_MS, BUCKETS_PER_SLOT, FIRST_BUCKET_PIXELS
+
+_WEIGHT_OF_LATEST = 0.4
+
+
+@dataclass(slots=True)
+class Pace:
+    """What a pixel costs the peers of one job, in milliseconds of one slot."""
+
+    of_all: float = 0.0
+    by_peer: dict[PeerId, float] = field(default_factory=dict)
+
+
+class Costs:
+    """Measure, and say how large the next bucket should be."""
+
+    def __init__(self) -> None:
+        self._paces: dict[JobId, Pace] = {}
+
+    def note(self, job: JobId, peer: PeerId, pixels: int, render_ms: int) -> None:
+        """Learn from a bucket."""
+        assert pixels > 0
+        pace = self._paces.setdefault(job, Pace())
+        cost = max(render_ms, 1) / pixels
+        pace.of_all = _blended(pace.of_all, cost)
+        pace.by_peer[peer] = _blended(pace.by_peer.get(peer, 0.0), cost)
+
+    def forget(self, job: JobId) -> None:
+        """Forget a job."""
+        self._paces.pop(job, None)
+
+    def expected_ms(self, job: JobId, peer: PeerId, pixels: int) -> int | None:
+        """Return how long so many pixels take a slot of a peer; None where nothing was measured yet."""
+        pace = self._paces.get(job)
+        return round(pixels * pace.by_peer.get(peer, pace.of_all)) if pace is not None else None
+
+    def bucket_pixels(self, job: JobId, peer: PeerId, remaining: int, slots: int) -> float:
+        """Return how many pixels the next bucket of a peer should have at most, `remaining` ones being open, for so
+        many slots of all peers.
+        """
+        share = remaining / (BUCKETS_PER_SLOT * max(1, slots))
+        pace = self._paces.get(job)
+        if pace is None:
+            return min(share, FIRST_BUCKET_PIXELS)
+        bucket_ms = min(BUCKET_MOST_MS, max(BUCKET_LEAST_MS, share * pace.of_all))
+        return bucket_ms / pace.by_peer.get(peer, pace.of_all)
+
+
+def _blended(before: float, latest: float) -> float:
+    return latest if before == 0.0 else before + _WEIGHT_OF_LATEST * (latest - before)

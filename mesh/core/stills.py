@@ -1,0 +1,184 @@
+"""The coordinator's work: keep every slot one bucket ahead, and let the last buckets end soon.
+
+Theory: whoever coordinates a job's stills knows from leases, records and followers what is open and who is there; from
+results what a pixel costs each peer. It grants the next bucket of a suitable size to whoever has the least in hand. A
+grant keeps the cells for a moment and binds nobody: the claim that takes it up does. Near the end, when nothing is open
+any more, an idle peer that would be faster is granted a copy of what another renders.
+
+Invariants: nothing here is unique: whoever takes over works it out again. Who coordinates is not decided here.
+"""
+
+from collections import Counter
+
+from mesh.core.buckets import Bucket, Buckets
+from mesh.core.costs import Costs
+from mesh.core.directory import Directory
+from mesh.core.dockets import Docket, Granted, Lease
+from mesh.core.election import Election
+from mesh.core.leases import Leases
+from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.notes import EntryAdded, EpochRaised, FollowerCame, JobEnded, WindowChanged
+from mesh.core.turn import Turn
+from mesh.core.windows import Windows
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import later
+from mesh.ground.limits import GRANT_MS, TAIL_COPIES_MOST, TAIL_GAIN_PERCENT
+from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.messages import portions
+from mesh.wire.records import Result
+from mesh.wire.stills import Grant, Grants, Leading
+
+
+class Stills:
+    """Grant the buckets of the jobs that this peer coordinates."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        election: Election,
+        leases: Leases,
+        windows: Windows,
+        directory: Directory,
+        *,
+        costs: Costs,
+        signer: Signer,
+    ) -> None:
+        self._ledger = ledger
+        self._election = election
+        self._leases = leases
+        self._windows = windows
+        self._directory = directory
+        self._costs = costs
+        self._signer = signer
+        self._number = 0
+        self.tail_copies: Counter[JobId] = Counter()
+        """Copies that were granted, of each job."""
+
+    def on_epoch_raised(self, turn: Turn, note: EpochRaised) -> None:
+        """Begin to grant, where it is this peer that coordinates now."""
+        epoch = self._election.epoch(note.job)
+        if epoch is not None and self._election.leads(note.job, turn.now):
+            for peer in self._windows.followers(note.job):
+                turn.send(peer, Leading(epoch=epoch))
+            self._deal(turn, note.job)
+
+    def on_window_changed(self, turn: Turn, note: WindowChanged) -> None:
+        """See who has too little in hand now."""
+        self._deal(turn, note.job)
+
+    def on_follower_came(self, turn: Turn, note: FollowerCame) -> None:
+        """Give work to who just came."""
+        self._deal(turn, note.job)
+
+    def on_entry_added(self, _turn: Turn, note: EntryAdded) -> None:
+        """Learn what a pixel costs others; of its own renders this peer knows before they are records."""
+        what, job = note.entry.body.what, note.entry.body.job
+        ledger = self._ledger.get(job)
+        if isinstance(what, Result) and what.block is not None and not note.own and ledger is not None:
+            pixels = ledger.parts.grid.pixels(what.block).area
+            self._costs.note(job, note.entry.author, pixels, what.render_ms)
+
+    def on_tick(self, turn: Turn) -> None:
+        """Grant again what came back, and copies of what takes long."""
+        for job, ledger in self._ledger.jobs.items():
+            if ledger.parts.cut is not None:
+                self._deal(turn, job)
+
+    def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
+        """Forget what its pixels cost."""
+        self._costs.forget(note.job)
+
+    def _deal(self, turn: Turn, job: JobId) -> None:
+        ledger, docket = self._ledger.get(job), self._leases.dockets.get(job)
+        if ledger is None or docket is None or ledger.parts.cut is None or not self._election.leads(job, turn.now):
+            return
+        slots = {peer: count for peer, count in self._windows.followers(job).items() if peer not in docket.deaf}
+        in_hand = _in_hand(docket)
+        if all(in_hand[peer] >= 2 * count for peer, count in slots.items()):
+            return
+        everybody = max(1, self._windows.slots(job))
+        buckets = Buckets(ledger.parts)
+        buckets.tell(self._windows.open_cells(ledger))
+        found: dict[PeerId, list[Signed[Grant]]] = {}
+        while buckets.cells and slots:
+            peer = min(slots, key=lambda peer: (in_hand[peer] // slots[peer], in_hand[peer], peer))
+            remaining = buckets.pixels
+            pixels = self._costs.bucket_pixels(job, peer, remaining, everybody)
+            ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
+            bucket = buckets.next(pixels) if in_hand[peer] < (1 + ahead) * slots[peer] else None
+            if bucket is None:
+                break
+            buckets.take(bucket.frame, bucket.block)
+            in_hand[peer] += 1
+            found.setdefault(peer, []).append(self._grant(turn, ledger, docket, peer, bucket))
+        if not buckets.cells:
+            for peer, bucket in self._copies(turn, ledger, docket, slots, in_hand):
+                found.setdefault(peer, []).append(self._grant(turn, ledger, docket, peer, bucket, copy=True))
+        for peer, grants in found.items():
+            for portion in portions(Grants, "grants", grants):
+                turn.send(peer, Grants(grants=portion))
+
+    def _copies(
+        self, turn: Turn, ledger: JobLedger, docket: Docket, slots: dict[PeerId, int], in_hand: Counter[PeerId]
+    ) -> list[tuple[PeerId, Bucket]]:
+        """Choose who of the idle renders again what another would end much later."""
+        found: list[tuple[PeerId, Bucket]] = []
+        copied = Counter(task for lease in docket.by_claim.values() for task in lease.tasks)
+        copied.update(task for granted in docket.grants.values() for task in granted.tasks)
+        running = [lease for lease in docket.by_claim.values() if lease.block is not None]
+        late = sorted(running, key=lambda lease: (-self._left_ms(turn, ledger, lease), lease.claim))
+        for peer in sorted(peer for peer in slots if in_hand[peer] == 0):
+            for lease in late:
+                if len(found) + self.tail_copies[ledger.id] >= TAIL_COPIES_MOST * max(1, len(slots)):
+                    return found
+                if lease.holder == peer or copied[lease.tasks[0]] > 1:
+                    continue
+                left_ms = self._left_ms(turn, ledger, lease)
+                again_ms = self._costs.expected_ms(ledger.id, peer, self._pixels(ledger, lease))
+                if again_ms is None or again_ms * 100 > left_ms * (100 - TAIL_GAIN_PERCENT):
+                    continue
+                assert lease.block is not None
+                copied.update(lease.tasks)
+                attempt = max(docket.attempts.get(task, 0) for task in lease.tasks)
+                found.append((peer, Bucket(frame=lease.task, block=lease.block, attempt=attempt)))
+                break
+        return found
+
+    def _left_ms(self, turn: Turn, ledger: JobLedger, lease: Lease) -> int:
+        """Return how long a bucket will still take; who is late is taken to need as long again."""
+        expected_ms = self._costs.expected_ms(ledger.id, lease.holder, self._pixels(ledger, lease)) or 0
+        spent_ms = turn.now.instant - lease.begun_at
+        return expected_ms - spent_ms if spent_ms < expected_ms else spent_ms
+
+    def _pixels(self, ledger: JobLedger, lease: Lease) -> int:
+        assert lease.block is not None
+        return ledger.parts.grid.pixels(lease.block).area
+
+    def _grant(
+        self, turn: Turn, ledger: JobLedger, docket: Docket, peer: PeerId, bucket: Bucket, *, copy: bool = False
+    ) -> Signed[Grant]:
+        epoch = self._election.epoch(ledger.id)
+        assert epoch is not None
+        self._number += 1
+        body = Grant(
+            job=ledger.id,
+            epoch=epoch.body.number,
+            number=self._number,
+            peer=peer,
+            task=bucket.frame,
+            block=bucket.block,
+            attempt=bucket.attempt,
+        )
+        grant = sign(body, self._signer)
+        tasks = ledger.parts.of(bucket.frame, bucket.block)
+        until = later(turn.now.instant, GRANT_MS)
+        docket.grant(grant.id, Granted(peer=peer, tasks=tasks, until=until, copy=copy))
+        self.tail_copies[ledger.id] += copy
+        return grant
+
+
+def _in_hand(docket: Docket) -> Counter[PeerId]:
+    """Count what each peer works on, has claimed ahead or was just granted."""
+    found = Counter(lease.holder for lease in docket.by_claim.values() if not lease.assembles)
+    found.update(granted.peer for granted in docket.grants.values())
+    return found

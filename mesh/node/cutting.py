@@ -1,0 +1,79 @@
+"""How a person's wishes about buckets become the cut of a job's frames.
+
+Invariants: what the engine cannot cut is refused by its own reasons; nothing is cut that nobody asked for.
+"""
+
+import re
+from typing import Final
+
+from mesh.core import tiling
+from mesh.ground.errors import UsageError
+from mesh.node.rows import refusal_row
+from mesh.ports.desk import Refused
+from mesh.ports.renderer import Cutting, Inspection
+from mesh.ports.submission import SubmitRequest
+from mesh.wire.grids import Block, Cut, Grid, Order, ruler
+
+_SIZE: Final = re.compile(r"(\d{1,6})x(\d{1,6})")
+_STRIPS: Final = re.compile(r"strips:(\d{1,6})")
+_AUTO: Final = "auto"
+
+_ORDERS: Final = {
+    Order.CENTRE: "from the centre",
+    Order.SPIRAL: "in a spiral from the centre",
+    Order.ROWS: "row by row",
+}
+
+
+def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut | None:
+    """Return how the frames of a job are cut, None where they are rendered whole. Raises `UsageError`, `Refused`."""
+    order = _order(request["order"])
+    if not request["still"]:
+        return None
+    cutting = inspection.cutting
+    if cutting.obstacles:
+        raise Refused([refusal_row(obstacle) for obstacle in cutting.obstacles])
+    grid = _grid(request["buckets"], cutting)
+    return Cut(
+        width=cutting.width,
+        height=cutting.height,
+        across=ruler(grid.lefts),
+        down=ruler(grid.tops),
+        margin=cutting.margin,
+        order=order,
+        fixed=request["buckets"] != _AUTO,
+        frames=frames,
+        whole=False,
+    )
+
+
+def _order(name: str) -> Order:
+    try:
+        return Order[name.upper()]
+    except KeyError:
+        known = ", ".join(order.name.lower() for order in Order)
+        raise UsageError(f"--order {name}: there is no such order; there are {known}") from None
+
+
+def _grid(wanted: str, cutting: Cutting) -> Grid:
+    try:
+        if wanted == _AUTO:
+            return tiling.cut(cutting.region, cutting.margin)
+        if size := _SIZE.fullmatch(wanted):
+            return tiling.cut_to(cutting.region, int(size[1]), int(size[2]))
+        if strips := _STRIPS.fullmatch(wanted):
+            return tiling.strips(cutting.region, int(strips[1]))
+    except ValueError as error:
+        raise UsageError(f"--buckets {wanted}: {error}") from error
+    raise UsageError(f"--buckets {wanted}: it takes auto, a size such as 128x128, or strips:8")
+
+
+def cut_text(cut: Cut | None) -> str:
+    """Say in words how frames are cut; nothing where they are not."""
+    if cut is None:
+        return ""
+    grid = cut.grid
+    first = grid.pixels(Block(column=0, row=0, columns=1, rows=1))
+    sizes = f"{len(grid)} of {first.width}x{first.height} pixels" if cut.fixed else "as large as suits"
+    margin = f", {cut.margin} pixels around each" if cut.margin else ""
+    return f"{sizes}, {_ORDERS[Order(cut.order)]}{margin}"

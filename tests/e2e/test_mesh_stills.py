@@ -1,0 +1,56 @@
+"""A still on several peers is what Blender alone renders, whoever of them is killed meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import buckets, peers, scenes
+from tests.support.peers import Answer, TestMesh
+
+STILL = ("--still", "--frame", "2")
+
+
+def coordinator(mesh: TestMesh, job: str, *, other_than: str = "") -> str:
+    """Wait until somebody coordinates a job, and return who."""
+
+    def leads(answer: Answer) -> bool:
+        return answer["job"]["coordinator"] not in ("", other_than)
+
+    name: str = mesh.wait("somebody coordinates", leads, job)["job"]["coordinator"]
+    return name
+
+
+def counting(part: float) -> Callable[[Answer], bool]:
+    """Return whether so much of a job's cells count."""
+    return lambda answer: answer["job"]["cells_counting"] >= part * answer["job"]["cells"] > 0
+
+
+@pytest.mark.parametrize("name", ["passes", "passes_adaptive"])
+def test_every_bit_of_every_pass_is_as_one_host_renders_it(name: str, tmp_path: Path) -> None:
+    with peers.running(tmp_path, "ada", "bela", "cleo") as mesh:
+        scene = scenes.own_scene(name, mesh.source)
+        job = mesh.submit(scene, *STILL, "--buckets", "37x29")
+        answer = mesh.sealed(job)
+        assert answer["job"]["cells"] > 1
+        (made,) = mesh.out.iterdir()
+        own = scenes.reference(name, 2, 2) / made.name
+        assert buckets.layout(made)[:2] == buckets.layout(own)[:2]
+        assert buckets.changed(buckets.channels(made), buckets.channels(own)) == {}
+
+
+def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_again(tmp_path: Path) -> None:
+    with peers.running(tmp_path, "ada", "bela", "cleo", "dora", "ella") as mesh:
+        scene = peers.heavier("passes_png", mesh.source, samples=96)
+        job = mesh.submit(scene, *STILL, "--buckets", "40x36")
+        first = coordinator(mesh, job)
+        mesh.wait("a fifth is rendered", counting(0.2), job)
+        mesh.kill(mesh.named(first))
+        second = coordinator(mesh, job, other_than=first)
+        mesh.wait("a half is rendered", counting(0.5), job)
+        mesh.kill(mesh.named(second))
+        for name in (first, second):
+            if mesh.named(name) is mesh.submitter:
+                mesh.named(name).join()
+        mesh.sealed(job)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)

@@ -1,0 +1,153 @@
+"""Stills on real nodes: one frame in buckets by all of them, whole at the end, whoever goes meanwhile."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import trio
+
+from mesh.ground.ids import JobId
+from mesh.ports.desk import JobRow, Refused
+from mesh.wire.records import Result
+from tests.support.nodes import TestPeer, mesh_of, refuse_wrong_frames, request, unheard, until, write_scene
+
+SEALED = "sealed"
+
+
+async def submit_still(peer: TestPeer, scene: Path, **changes: object) -> str:
+    asked = {"still": True, "buckets": "8x8", **changes}
+    answer = await peer.at.submit(request(scene, **asked), unheard)
+    assert answer["job"] is not None
+    return answer["job"]["id"]
+
+
+def done(row: JobRow) -> bool:
+    return row["state"] == SEALED and row["delivered"] == row["tasks"]
+
+
+def buckets_of(*peers: TestPeer) -> list[object]:
+    return [region for peer in peers for region in peer.stagehand.regions]
+
+
+def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
+            scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nms 40")
+            row = await until(ada, await submit_still(ada, scene), done)
+            assert (row["tasks"], row["cells"], row["cells_counting"]) == (1, 40, 40)
+            refuse_wrong_frames(scene, range(3, 4))
+            each = [buckets_of(peer) for peer in (ada, ben, cyd)]
+            assert all(each), "somebody rendered nothing"
+            again = Counter(buckets_of(ada, ben, cyd))
+            assert None not in again
+            assert len(again) == 40
+            copied = sum(tail_copies(peer) for peer in (ada, ben, cyd))
+            assert again.total() <= 40 + copied, "cells were rendered twice that nobody meant to be"
+
+    trio.run(main)
+
+
+def tail_copies(peer: TestPeer) -> int:
+    """Return how many copies of last buckets a peer has granted."""
+    assert peer.node is not None
+    return peer.node._peer.stills.tail_copies.total()
+
+
+def granted_part(peer: TestPeer, job: str) -> float:
+    """Return of how many of a job's buckets the claim took up a grant."""
+    assert peer.node is not None
+    ledger = peer.node._peer.ledger.jobs[JobId(bytes.fromhex(job))]
+    results = [entry.body.what for entry in ledger.entries.values() if isinstance(entry.body.what, Result)]
+    claims = [result.claim.body for result in results if result.block is not None]
+    return sum(claim.grant is not None for claim in claims) / len(claims)
+
+
+def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, _, _):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            job = await submit_still(ada, scene)
+            await until(ada, job, done)
+            assert granted_part(ada, job) > 0.9
+
+    trio.run(main)
+
+
+def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, ben):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            job = await submit_still(ada, scene)
+            seen: dict[bytes, None] = {}
+
+            def look(row: JobRow) -> bool:
+                if row["preview"]:
+                    seen[Path(row["preview"]).read_bytes()] = None
+                return done(row)
+
+            await until(ada, job, look)
+            assert len(seen) >= 5
+            assert (await ben.at.job(job))["job"]["preview"] == ""
+
+    trio.run(main)
+
+
+def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, _):
+            scene = write_scene(tmp_path / "shot", "frames 1 4\nms 10")
+            await until(ada, await submit_still(ada, scene, frames="1-3", buckets="strips:4", order="rows"), done)
+            refuse_wrong_frames(scene, range(1, 4))
+
+    trio.run(main)
+
+
+def test_who_goes_in_the_middle_is_not_missed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 100")
+            job = await submit_still(ada, scene)
+            await until(ada, job, lambda row: row["cells_counting"] >= 6)
+            ben.scope.cancel()
+            await ben.ended.wait()
+            await until(ada, job, lambda row: row["cells_counting"] >= 16)
+            cyd.scope.cancel()
+            await until(ada, job, done)
+            refuse_wrong_frames(scene, range(1, 2))
+
+    trio.run(main)
+
+
+def test_buckets_are_as_large_as_suits(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 5")
+            await until(ada, await submit_still(ada, scene, buckets="auto"), done)
+            refuse_wrong_frames(scene, range(1, 2))
+
+    trio.run(main)
+
+
+def test_what_cannot_be_cut_is_refused_by_name(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nwhole it draws lines over the whole frame")
+            with pytest.raises(Refused, match="it draws lines over the whole frame"):
+                await submit_still(ada, scene)
+            assert (await ada.at.jobs())["jobs"] == []
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"buckets": "0x8"}, "0x8"), ({"buckets": "many"}, "strips:8"), ({"order": "random"}, "centre, spiral, rows")],
+)
+def test_what_makes_no_sense_is_said_so(changes: dict[str, object], said: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,):
+            scene = write_scene(tmp_path / "shot", "frames 1 1")
+            with pytest.raises(Exception, match=said):
+                await submit_still(ada, scene, **changes)
+
+    trio.run(main)

@@ -1,0 +1,306 @@
+"""Print how exactly frames made of buckets are what one host renders: `python -m tools.exactness`.
+
+Each scene is rendered in buckets by three stages, pasted and finished; then whole by a fresh stage, and by the engine
+alone, without anything of the project. Compared are all passes before the picture is finished, the finished files, the
+mattes by the names of things, and what neighbours differ across the borders of buckets. Ends with 0 when every bound is
+met, with 1 when one is missed, with 2 when something could not be rendered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import trio
+
+from mesh.ground.errors import MeshError
+from mesh.ports.renderer import Engine, Engines, Renderer
+from mesh.render.blender.adapter import BlenderRenderer
+from mesh.render.engines import cache_directory
+from mesh.render.install import embedded_python
+from tools import judge, scenes, seams, still_scenes
+from tools.bench import report
+from tools.buckets import Files, Pieces, Subject, in_buckets, whole
+from tools.compare import Difference, Part, Unreadable, compare, read
+from tools.cryptomatte import Unmatched, lost, mattes
+
+CELL = (75, 61)
+"""Pixels; no divisor of any picture's side, so that the last columns and rows are narrow."""
+DENOISED_LARGEST = 1e-6
+"""What a denoiser that got the same passes may differ by: it adds in another order. Measured: 4e-7."""
+NOT_RENDERED = 2
+
+Alone = Callable[[Engine, Path, Path, int], None]
+"""Have an engine alone render a frame of a scene into a directory. Raises judge.ReferenceFailed."""
+
+
+class NothingToMeasure(Exception):
+    """A scene cannot be measured on this machine; the message says what is missing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What renders scenes of one kind: the adapter, which of its engines, and the engine alone."""
+
+    make_renderer: Callable[[Path], Renderer]
+    choose: Callable[[Engines], Engine | None]
+    alone: Alone
+
+
+def _blender_alone(engine: Engine, scene: Path, out: Path, frame: int) -> None:
+    program = judge.Engine(program=engine.program, version=engine.version, embedded=engine.embedded)
+    judge.render_alone(program, scene, out, frame, frame)
+
+
+def _embedded(engines: Engines) -> Engine | None:
+    return next((engine for engine in engines.usable if engine.embedded), None)
+
+
+KINDS: Mapping[str, Kind] = {
+    ".blend": Kind(make_renderer=lambda cache: BlenderRenderer(cache=cache), choose=_embedded, alone=_blender_alone),
+}
+"""By the ending of a scene's file. Another renderer joins the table with its line here."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What was found of one scene."""
+
+    scene: str
+    adaptive: bool
+    denoised: bool
+    format: str
+    buckets: int
+    passes: Difference
+    """What was pasted, against all passes rendered at once."""
+    picture: Difference
+    """The finished file, against that of a fresh stage."""
+    alone: Difference
+    """The finished file, against the engine's own."""
+    things: int
+    """Things that mattes name and that cover pixels."""
+    lost: tuple[str, ...]
+    seam: float
+    seconds: float
+
+    def misses(self) -> list[str]:
+        """Say which bounds are missed, in sentences."""
+        said = [f"{self.scene}: {what}" for what in self.lost]
+        # Nothing was denoised yet in the passes, so they are always the same.
+        wanted = (
+            ("passes", self.passes, 0.0),
+            ("file", self.picture, self._most),
+            ("engine's file", self.alone, self._most),
+        )
+        for what, difference, most in wanted:
+            said += [f"{self.scene}, {what}: {line}" for line in difference.structure]
+            if difference.values and not difference.largest <= most:
+                text = (
+                    f"{difference.values} of {difference.values_of} values differ, by at most {difference.largest:.3g}"
+                )
+                said.append(f"{self.scene}, {what}: {text}, in {', '.join(difference.channels[:4])}")
+        if not self.seam <= seams.FIGURE_MOST:
+            said.append(f"{self.scene}: {self.seam:.4f} x the steps across borders, over {seams.FIGURE_MOST}")
+        return said
+
+    @property
+    def _most(self) -> float:
+        if not self.denoised:
+            return 0.0
+        # A value that lies just between two steps may fall to either.
+        return 1 / 255 if self.format == "PNG" else DENOISED_LARGEST
+
+
+async def measure(kind: Kind, renderer: Renderer, engine: Engine, scene: Path, directory: Path) -> Row:
+    """Render a scene in all ways, in a directory of its own, and compare; raises what renderers and readers raise."""
+    begun = time.monotonic()
+    inspection = await renderer.inspect(scene, None, engine)
+    subject = Subject(renderer=renderer, engine=engine, inspection=inspection, directory=directory)
+    if subject.cutting.obstacles:
+        raise NothingToMeasure(f"{scene.name}: {'; '.join(each.text for each in subject.cutting.obstacles)}")
+    pieces = await in_buckets(subject, CELL)
+    reference = await whole(subject)
+    own = directory / "alone"
+    await trio.to_thread.run_sync(kind.alone, engine, scene, own, subject.frame)
+    alone = own / inspection.frame_names.name(subject.frame)
+    found = await trio.to_thread.run_sync(_compared, subject, pieces, reference, alone)
+    return dataclasses.replace(found, seconds=time.monotonic() - begun)
+
+
+def _compared(subject: Subject, pieces: Pieces, reference: Files, alone: Path) -> Row:
+    inspection, cutting = subject.inspection, subject.cutting
+    pasted, passes = _unplaced(read(pieces.files.passes)), _unplaced(read(reference.passes))
+    finished, own = read(pieces.files.picture), read(alone)
+    height, width = next(iter(finished[0].channels.values())).shape
+    origin = (0, 0) if (width, height) == (cutting.width, cutting.height) else (cutting.region.left, cutting.region.top)
+    named = [(mattes(one), mattes(other)) for one, other in ((pasted[0], passes[0]), (finished[0], own[0]))]
+    return Row(
+        scene=inspection.scene.stem,
+        adaptive=cutting.margin > 0,
+        denoised=any(".Denoising " in name for name in pasted[0].channels),
+        format="PNG" if inspection.output.format == "PNG" else "EXR",
+        buckets=len(pieces.buckets),
+        passes=compare(pasted, passes),
+        picture=compare(finished, read(reference.picture)),
+        alone=compare(finished, own),
+        things=sum(amount > 0 for matte in named[0][0] for amount in matte.covered.values()),
+        lost=tuple(what for one, other in named for what in lost(one, other)),
+        seam=seams.figure(finished[0], own[0], pieces.buckets, origin),
+        seconds=0.0,
+    )
+
+
+def _unplaced(parts: Sequence[Part]) -> list[Part]:
+    """Forget where in its frame a picture lies: a pasted one says it, an engine's does not."""
+    kept = [{name: text for name, text in part.headers.items() if name != "window"} for part in parts]
+    return [Part(channels=part.channels, headers=headers) for part, headers in zip(parts, kept, strict=True)]
+
+
+HEADS = (
+    "scene",
+    "sampling",
+    "buckets",
+    "channels",
+    "values",
+    "differ",
+    "largest",
+    "rmse",
+    "file",
+    "values",
+    "differ (stage, alone)",
+    "pixels",
+    "largest",
+    "headers",
+    "mattes",
+    "seam",
+    "s",
+)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Write a row of the table."""
+    channels = row.passes.values_of // max(1, row.passes.of)
+    return (
+        row.scene,
+        "adaptive" if row.adaptive else "fixed",
+        str(row.buckets),
+        str(channels),
+        str(row.passes.values_of),
+        str(row.passes.values),
+        f"{row.passes.largest:.2g}",
+        f"{row.passes.rmse:.2g}",
+        row.format,
+        str(row.alone.values_of),
+        f"{row.picture.values}, {row.alone.values}",
+        f"{row.picture.pixels}, {row.alone.pixels}",
+        f"{max(row.picture.largest, row.alone.largest):.2g}",
+        str(sum(len(each.structure) for each in (row.passes, row.picture, row.alone))),
+        f"{row.things - len(row.lost)}/{row.things}" if row.things else "-",
+        f"{row.seam:.4f}",
+        f"{row.seconds:.0f}",
+    )
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Return the lines of the table."""
+    lines = [HEADS, *map(cells, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """Return all that was found of a scene; infinite distances are null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(each) for name, each in value.items()}
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return {**plain(dataclasses.asdict(row)), "missed": row.misses()}
+
+
+async def measure_all(files: Sequence[Path], directory: Path, cache: Path) -> list[Row]:
+    """Measure scene after scene, with the renderers that their kinds need."""
+    rows: list[Row] = []
+    for ending, kind in KINDS.items():
+        mine = [file for file in files if file.suffix == ending]
+        if not mine:
+            continue
+        renderer = kind.make_renderer(cache)
+        try:
+            engine = kind.choose(await renderer.probe())
+            if engine is None:
+                raise NothingToMeasure(f"no engine here renders {ending}; `meshnode engine list` says why")
+            for number, file in enumerate(mine):
+                report.say(f"{file.stem} ...")
+                with tempfile.TemporaryDirectory(dir=directory, prefix=f"{number}-") as own:
+                    rows.append(await measure(kind, renderer, engine, file, Path(own)))
+                report.say("  ".join(cells(rows[-1])))
+        finally:
+            await renderer.aclose()
+    return rows
+
+
+def make_scenes(cache: Path, out: Path, names: Sequence[str]) -> list[Path]:
+    """Make the project's own scenes and return their files. Raises NothingToMeasure, ScenesFailed."""
+    if not names:
+        return []
+    python = embedded_python(cache)
+    if python is None:
+        raise NothingToMeasure("Blender is not installed; type: meshnode engine install blender")
+    scenes.make(python, out, names)
+    return [out / name / f"{name}.blend" for name in names]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure the scenes that are asked for and print the table; return the exit code."""
+    known = sorted(name for name in still_scenes.SCENES if name not in still_scenes.FOR_TIME)
+    parser = argparse.ArgumentParser(description="Print how exactly frames made of buckets are what one host renders.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found there, too")
+    parser.add_argument(
+        "--scene", nargs="+", default=known, metavar="NAME", help=f"only these, or scene files; of: {', '.join(known)}"
+    )
+    options = parser.parse_args(arguments)
+    cache = cache_directory(os.environ)
+    files = [Path(name) for name in options.scene if Path(name).suffix in KINDS]
+    names = [name for name in options.scene if Path(name).suffix not in KINDS]
+    if unknown := [name for name in names if name not in scenes.SCENES]:
+        parser.error(f"no scene {', '.join(unknown)}")
+    with tempfile.TemporaryDirectory(prefix="meshnode-exactness-") as made:
+        try:
+            files += make_scenes(cache, Path(made) / "scenes", names)
+            rows = trio.run(measure_all, files, Path(made), cache)
+        except (
+            MeshError,
+            NothingToMeasure,
+            scenes.ScenesFailed,
+            judge.ReferenceFailed,
+            Unreadable,
+            Unmatched,
+        ) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return NOT_RENDERED
+    misses = [miss for row in rows for miss in row.misses()]
+    print("\n".join(table(rows)))
+    for miss in misses:
+        print(f"MISSED  {miss}")
+    if options.json is not None:
+        value = {"machine": report.machine(), "rows": list(map(as_json, rows))}
+        options.json.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    return report.MISSED if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
