@@ -339,5 +339,5 @@ def _no_engine(wanted: str | None, saved_by: SavedBy, offers: Sequence[Offer]) -
         "code": "no-engine",
         "subject": wanted or _program(saved_by),
         "text": f"no peer has {what}; known to the mesh: {known}",
-        "remedy": "install one (`meshnode engine install blender`), or choose one that is there (--engine VERSION)",
+        "remedy": "install it on a peer (`meshnode engine list` shows what is there), or choose one (--engine VERSION)",
     }

@@ -56,8 +56,12 @@ _TELLING = re.compile(
 """Tokens after which something is to be done: all others are passed over at once, since scenes hold millions."""
 
 
+TELLING_MAX = 3_000_000
+"""Of one file: six seconds of reading. Meshes have next to none, whatever their size."""
+
+
 class NotTheLanguage(Exception):
-    """The text is none that POV-Ray could read; the message begins with the line."""
+    """The text is none that POV-Ray could read, or nobody should; the message begins with the line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +176,11 @@ class _Reader:
 
     def text(self) -> Text:
         """Read all of it. Raises NotTheLanguage."""
+        told = 0
         while (token := self.next(_TELLING)) is not _END:
+            told += 1
+            if told > TELLING_MAX:
+                raise NotTheLanguage(f"line {self._line_of(token)}: too much that might open a file")
             if token.kind == "mark":
                 self._directive()
             elif token.kind == "word":

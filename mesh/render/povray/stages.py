@@ -187,7 +187,8 @@ class PovrayStage:
         arguments = frame_arguments(self._recipe.settings, task.frame)
         crop, name = None, self._name(task.frame)
         if (region := task.region) is not None:
-            assert region.right <= self._output.width and region.bottom <= self._output.height, region
+            if region.right > self._output.width or region.bottom > self._output.height:
+                raise FrameFailed(f"{region} lies outside of the picture, which the job says is another")
             arguments += region_arguments(outwards(region, self._output))
             crop, name = [region.left, region.top, region.right, region.bottom], _bucket_name(task.frame, region)
         size = [self._output.width, self._output.height]

@@ -166,3 +166,10 @@ def test_any_bytes_give_a_text_or_a_named_mistake(data: bytes) -> None:
     language.version(data)
     with suppress(NotTheLanguage):
         assert all(opening.line >= 1 for opening in language.read(data).openings)
+
+
+def test_what_would_take_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "TELLING_MAX", 3)
+    language.read(b"###")
+    with pytest.raises(NotTheLanguage, match="line 2"):
+        language.read(b"###\n#")

@@ -6,6 +6,7 @@ import numpy as np
 import OpenImageIO
 import pytest
 
+from mesh.render import pasting
 from mesh.render.povray import developing
 from mesh.render.povray.developing import Spoilt, _write_png
 
@@ -88,3 +89,18 @@ def test_a_picture_that_stops_before_its_end_is_spoilt(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(Spoilt):
         developing.cut(str(tmp_path / "a.png"), str(tmp_path / "a.exr"), [0, 0, 64, 64], [64, 64])
+
+
+def test_a_preview_shows_a_files_values_as_they_are(tmp_path: Path) -> None:
+    values = np.arange(40 * 30 * 3, dtype=np.float32).reshape(30, 40, 3) % 256
+    _write_png(str(tmp_path / "a.png"), values / np.float32(255), 8, "")
+    developing.cut(str(tmp_path / "a.png"), str(tmp_path / "a.exr"), [0, 0, 40, 30], [40, 30])
+    picture = pasting.Picture(40, 30, (0, 0, 40, 30))
+    picture.paste(str(tmp_path / "a.exr"), (0, 0, 40, 30), (0, 0, 40, 30))
+    picture.preview(str(tmp_path / "preview.png"))
+    assert (read(tmp_path / "preview.png") == values).all()
+    # What the header says of itself goes the whole way.
+    picture.write(str(tmp_path / "passes.exr"))
+    opened = OpenImageIO.ImageInput.open(str(tmp_path / "passes.exr"))
+    assert opened is not None
+    assert opened.spec().get_int_attribute("meshnodeEncoded") == 1
