@@ -307,7 +307,7 @@ class FakeDesk:
             job=row,
             name=request["name"] or "shot",
             scene=request["scene"],
-            saved_by="4.2",
+            saved_by="blender 4.2",
             saved_at_ms=1_790_000_000_000,
             engine="blender 4.2.23",
             frames=request["frames"] or "1-4",

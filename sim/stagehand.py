@@ -51,6 +51,7 @@ from mesh.ports.renderer import (
     Rendered,
     RendererCrashed,
     RenderTask,
+    SavedBy,
     SceneFile,
     SceneUnreadable,
     StageClosed,
@@ -303,9 +304,9 @@ class Stagehand:
         await trio.lowlevel.checkpoint()
         return Engines(usable=(self.engine,) if self.has_engine else ())
 
-    def saved_by(self, scene: Path) -> str:
+    def saved_by(self, scene: Path) -> SavedBy:
         """Read which version the scene says saved it."""
-        return Script.read(scene).saved_by
+        return SavedBy(engine="blender", version=Script.read(scene).saved_by)
 
     async def inspect(
         self,

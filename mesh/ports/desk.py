@@ -320,9 +320,9 @@ class StatusAnswer(TypedDict):
 class SubmitAnswer(TypedDict):
     """What was submitted, or would be: `job` is None after a dry run.
 
-    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `scene_bytes` count
-    what peers need of this host; `first_file` and `last_file` are the names of the first and last frame; `existing`
-    names files that will be written over.
+    `saved_by` and `saved_at_ms` tell which program saved the scene file, such as `blender 4.2`, and when. `files` and
+    `scene_bytes` count what peers need of this host; `first_file` and `last_file` are the names of the first and last
+    frame; `existing` names files that will be written over.
     """
 
     job: JobRow | None

@@ -80,6 +80,11 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def cores() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def memory_kills() -> int:
     """Count the processes that the system killed for want of memory since it started, as far as it tells."""
     try:

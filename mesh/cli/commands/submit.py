@@ -145,7 +145,7 @@ def _describe(answer: SubmitAnswer) -> None:
         names += f" … {answer['last_file']}"
     for line in output.facts(
         [
-            ("scene", f"{Path(answer['scene']).name}, saved {age} by Blender {answer['saved_by']}"),
+            ("scene", f"{Path(answer['scene']).name}, saved {age} by {answer['saved_by']}"),
             ("to send", size),
             ("frames", f"{answer['frames']} ({words.count(answer['tasks'], 'frame')}), {look}"),
             *([("buckets", answer["buckets"])] if answer["buckets"] else []),
