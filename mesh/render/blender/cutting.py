@@ -94,6 +94,10 @@ def _sampling(scene: Any) -> Iterator[dict[str, str]]:
     if cycles.use_guiding:
         text = f"scene {scene.name!r} uses path guiding, which learns from the whole picture"
         yield _obstacle("whole-path-guiding", scene.name, text, "switch Path Guiding off")
+    for layer in scene.view_layers if cycles.use_adaptive_sampling else ():
+        if layer.use and layer.cycles.pass_debug_sample_count:
+            text = f"view layer {layer.name!r} has a pass of sample counts, which are parts of each bucket's highest"
+            yield _obstacle("whole-sample-count", layer.name, text, "switch the Sample Count pass off")
     if not cycles.use_denoising:
         return
     if cycles.denoiser != _DENOISER:

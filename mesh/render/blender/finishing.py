@@ -39,6 +39,8 @@ _GUIDES: tuple[Pass, ...] = (
 )
 _MOTION: Pass = ("Vector", "XYZW", "VECTOR")
 """Denoisers of animations look at it; ours does not, but files without it are not denoised."""
+_DENOISED = (_COMBINED, _MOTION, _NOISY, *_GUIDES)
+"""The passes in the denoiser's files."""
 _KEPT = ("cycles.", "cryptomatte/")
 """Headers that Cycles leaves with its passes; Blender adds all others by itself."""
 
@@ -78,8 +80,9 @@ class _Work:
         if is_denoised:
             result.load_from_file(self._denoised)
             with self._values(result) as values:
-                for name in (_COMBINED[0], _NOISY[0]):
-                    values[name][:] = values[name][::-1].copy()
+                for name, *_ in _DENOISED:
+                    if name in values:
+                        values[name][:] = values[name][::-1].copy()
 
     @contextmanager
     def _values(self, result: Any) -> Iterator[dict[str, Values]]:
@@ -102,7 +105,7 @@ class _ForDenoiser(_Work):
     """
 
     def passes(self, scene: Any, layer: Any) -> Iterable[Pass]:  # noqa: ARG002 (the same for all)
-        return (_COMBINED, _MOTION, _NOISY, *_GUIDES)
+        return _DENOISED
 
     def _change(self, result: Any, *, is_denoised: bool) -> None:  # noqa: ARG002
         with self._values(result) as values:

@@ -187,6 +187,8 @@ class Stage:
         # Moving hair differs from a cold render when data is kept from frame to frame.
         hair = any(settings.type == "HAIR" for settings in bpy.data.particles)
         render.use_persistent_data = not hair
+        # It means nothing without a window, but makes Cycles keep the data of one layer for the next.
+        render.use_single_layer = False
         render.use_overwrite, render.use_placeholder = True, False
         if hasattr(render, "use_render_cache"):
             render.use_render_cache = False
