@@ -145,12 +145,16 @@ def _compared(subject: Subject, pieces: Pieces, reference: Files, alone: Path) -
     finished, own = read(pieces.files.picture), read(alone)
     height, width = next(iter(finished[0].channels.values())).shape
     origin = (0, 0) if (width, height) == (cutting.width, cutting.height) else (cutting.region.left, cutting.region.top)
-    named = [(mattes(one), mattes(other)) for one, other in ((pasted[0], passes[0]), (finished[0], own[0]))]
+    form = "PNG" if inspection.output.format == "PNG" else "EXR"
+    named = [(mattes(pasted[0]), mattes(passes[0]))]
+    # Blender writes the headers of mattes into every file, and their channels into those with layers.
+    if form == "EXR":
+        named.append((mattes(finished[0]), mattes(own[0])))
     return Row(
         scene=inspection.scene.stem,
         adaptive=cutting.margin > 0,
         denoised=any(".Denoising " in name for name in pasted[0].channels),
-        format="PNG" if inspection.output.format == "PNG" else "EXR",
+        format=form,
         buckets=len(pieces.buckets),
         passes=compare(pasted, passes),
         picture=compare(finished, read(reference.picture)),
