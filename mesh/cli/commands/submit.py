@@ -13,7 +13,6 @@ from mesh.cli.progress import meter
 from mesh.ports.desk import JobRow, SubmitAnswer
 from mesh.ports.submission import SubmitRequest
 
-
 _STILL_OPTIONS = (
     click.option("--still", is_flag=True, help="All machines render each frame together, in buckets."),
     click.option(
@@ -57,7 +56,7 @@ def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
 @home_option
 @json_option
 @pass_caller
-def command(caller: Caller, *, wait: bool, **typed: Any) -> None:
+def command(caller: Caller, /, *, wait: bool, **typed: Any) -> None:
     """Have the mesh render a scene.
 
     SCENE is a .blend or a .pov file; it is read and never changed. Frames appear as they finish at the scene's own
