@@ -269,6 +269,8 @@ class Leases:
                 continue
             before, patience_ms = len(docket.by_claim), _patience_ms(ledger)
             for lease in list(docket.by_claim.values()):
+                if lease.assembles and ledger.open_cells(lease.task):
+                    lease.progressed_at = turn.now.instant  # it waits for others
                 if turn.now.instant - lease.heard_at > LEASE_MS:
                     _end(docket, lease)
                 elif turn.now.instant - lease.progressed_at > patience_ms:
