@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import click
 
-from mesh.cli import following, jobrows, output, words
+from mesh.cli import buckets, following, jobrows, output, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
 from mesh.cli.output import Column
 from mesh.ports.desk import JobAnswer, JobRow, TaskRow
@@ -45,8 +45,13 @@ def _head(answer: JobAnswer) -> list[str]:
         *output.facts(
             [
                 ("done", _done(job) + (f", about {words.rough(left)} left" if left else "")),
+                ("buckets", buckets.shared_by(answer["shares"])),
+                ("assembling", ", ".join(_assembling(answer))),
                 *((name, words.frames(by_state[name])) for name in ("safe", "counts", "running", "open", "stopped")),
-                ("each takes", words.span(job["median_ms"]) if job["median_ms"] else ""),
+                (
+                    "each bucket takes" if jobrows.in_buckets(job) else "each takes",
+                    words.span(job["median_ms"]) if job["median_ms"] else "",
+                ),
                 ("picture", look),
                 ("engine", job["engine"]),
                 ("from", f"{job['submitter_name']}, {words.moment(job['submitted_at_ms'])}"),
@@ -61,12 +66,29 @@ def _head(answer: JobAnswer) -> list[str]:
 
 
 def _done(job: JobRow) -> str:
-    parts = [f"{job['counting']} of {job['tasks']}", words.percent(job["counting"], job["tasks"])]
+    if jobrows.in_buckets(job):
+        parts = [jobrows.picture(job)]
+        if job["tasks"] > 1:
+            parts.append(f"{job['counting']} of {job['tasks']} frames")
+    else:
+        parts = [f"{job['counting']} of {job['tasks']}", jobrows.share(job)]
     if job["mine"] and job["delivered"] != job["counting"]:
         parts.append(f"{job['delivered']} delivered")
     if job["safe"] != job["counting"]:
         parts.append(f"{job['safe']} safe")
     return ", ".join(parts)
+
+
+def _assembling(answer: JobAnswer) -> list[str]:
+    """Say who assembles which frames now, as far as this peer knows."""
+    if not jobrows.in_buckets(answer["job"]):
+        return []
+    by: defaultdict[str, list[int]] = defaultdict(list)
+    for task in answer["frames"]:
+        if task["state"] == "running":
+            by[task["holder_name"]].append(task["frame"])
+    several = answer["job"]["tasks"] > 1
+    return [f"{name} (frame {words.frames(numbers)})" if several else name for name, numbers in by.items()]
 
 
 def _problems(job: JobRow) -> list[str]:
@@ -82,6 +104,8 @@ def _problems(job: JobRow) -> list[str]:
 
 def _peers(answer: JobAnswer) -> list[str]:
     """Say who rendered how much."""
+    if answer["shares"]:
+        return _shares(answer)
     took: defaultdict[str, list[int]] = defaultdict(list)
     for task in answer["frames"]:
         if task["render_ms"]:
@@ -99,6 +123,30 @@ def _peers(answer: JobAnswer) -> list[str]:
     rows = [
         (name, str(len(times)), words.percent(len(times), total), words.span(sum(times) / len(times)))
         for name, times in ranked
+    ]
+    return ["", *output.table(columns, rows)]
+
+
+def _shares(answer: JobAnswer) -> list[str]:
+    """Say who rendered how much in buckets: these differ in size, so that pixels tell."""
+    columns = (
+        Column(title="PEER", gives=True),
+        Column(title="BUCKETS", right=True),
+        Column(title="SHARE", right=True),
+        Column(title="EACH", right=True),
+        Column(title="TOGETHER", right=True),
+    )
+    total = sum(share["pixels"] for share in answer["shares"])
+    ranked = sorted(answer["shares"], key=lambda share: (-share["pixels"], share["peer_name"]))
+    rows = [
+        (
+            share["peer_name"],
+            str(share["buckets"]),
+            words.percent(share["pixels"], total),
+            words.span(share["render_ms"] / share["buckets"]),
+            words.span(share["render_ms"]),
+        )
+        for share in ranked
     ]
     return ["", *output.table(columns, rows)]
 
