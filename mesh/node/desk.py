@@ -64,11 +64,10 @@ from mesh.ports.stills import BucketsAnswer
 from mesh.ports.storage import BlobStore
 from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
-from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
 from mesh.wire.members import DEFAULT_ROLES, MAX_USES, Chain, Invite, Role
-from mesh.wire.messages import MAX_ADDRESSES, Address
+from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 from mesh.wire.revocations import InviteRevoked, Ousted, Revocation
 from mesh.wire.signing import Ed25519Signer
@@ -295,7 +294,7 @@ class NodeDesk:
             inviter=self._inviting.chain(),
             seed=seed,
             secret=self._inviting.secret,
-            addresses=_invited_to(self._inviting.addresses()),
+            addresses=roster.invited_to(self._inviting.addresses()),
             mesh_name=self._inviting.mesh_name,
         )
         return {
@@ -439,11 +438,6 @@ class NodeDesk:
         self._directories[submitted.job] = submitted.plan.directory
         view = self._view()
         return self._job_row(self._find(view, submitted.job.hex()), _names(view))
-
-
-def _invited_to(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    """Return what an invite names: what means this host everywhere; on a host without a network, what means it here."""
-    return (told(addresses, here=False) or addresses)[:MAX_ADDRESSES]
 
 
 def _declined(reply: Declined) -> DeskError:

@@ -1,13 +1,16 @@
 """`meshnode show`: one job in full."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import click
 
 from mesh.cli import buckets, following, jobrows, output, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
 from mesh.cli.output import Column
-from mesh.ports.desk import JobAnswer, JobRow, TaskRow
+from mesh.ground.errors import UsageError
+from mesh.ports.desk import JobAnswer, JobRow, NotFound, TaskRow
+from mesh.ports.stills import BucketsAnswer
 
 PROBLEMS_MOST = 3
 
@@ -15,14 +18,26 @@ PROBLEMS_MOST = 3
 @click.command()
 @click.argument("job")
 @click.option("--frames", "each", is_flag=True, help="A line for each frame.")
+@click.option(
+    "--map",
+    "drawn",
+    metavar="FILE",
+    help="Write who rendered which bucket as a picture, .svg or .png, and nothing else.",
+)
+@click.option("--frame", type=int, metavar="N", help="The frame to map.  [default: the one that grows]")
 @home_option
 @json_option
 @pass_caller
-def command(caller: Caller, job: str, each: bool) -> None:
+def command(caller: Caller, job: str, each: bool, drawn: str | None, frame: int | None) -> None:
     """Show one job in full.
 
-    JOB is a job's name, its id, or the beginning of its id.
+    JOB is a job's name, its id, or the beginning of its id. A map replaces an older map, and no other file.
     """
+    if drawn is not None:
+        _map(caller, job, frame, Path(drawn))
+        return
+    if frame is not None:
+        raise UsageError("--frame says which frame --map FILE is of; a job's log of one frame has `meshnode logs`")
     answer: JobAnswer = caller.client().get(job_path(job))
     if caller.as_json:
         output.say_json(answer)
@@ -30,6 +45,25 @@ def command(caller: Caller, job: str, each: bool) -> None:
     parts = [*_head(answer), *_problems(answer["job"]), *_peers(answer), *_failures(answer)]
     for line in [*parts, *(_frames(answer) if each else ())]:
         output.say(line)
+
+
+def _map(caller: Caller, job: str, frame: int | None, path: Path) -> None:
+    """Write a map of one frame's buckets."""
+    # Drawing takes numpy and more, which no other command waits for.
+    from mesh.cli import mapfiles, maps
+
+    mapfiles.check(path)
+    below = "/buckets" if frame is None else f"/buckets?frame={frame}"
+    told: BucketsAnswer = caller.client().get(job_path(job, below))
+    if not told["known"]:
+        raise NotFound(f"this peer only follows {told['name']}; the one that submitted it knows who rendered what")
+    mapfiles.write(maps.drawing(told), path)
+    if caller.as_json:
+        output.say_json({**told, "map": str(path.absolute())})
+        return
+    share = words.percent(buckets.rendered(told), buckets.area(told["region"]))
+    how = buckets.how_made(told)
+    output.say(f"frame {told['frame']}, {share} rendered" + (f": {how}" if how else "") + f"; map in {path}")
 
 
 def _head(answer: JobAnswer) -> list[str]:
