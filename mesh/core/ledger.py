@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from blake3 import blake3
 
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
+from mesh.core.growth import Growth
 from mesh.core.notes import CellsChanged, TaskChanged
 from mesh.core.parts import Parts
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
@@ -96,6 +97,7 @@ class JobLedger:
         self.counting = 0
         """Frames that do."""
         self.cells_counting = 0
+        self.growth = Growth(self.parts)
         self.stopped = 0
         self._stopped_cells: Counter[int] = Counter()
         self._counting_cells: Counter[int] = Counter()
@@ -139,6 +141,7 @@ class JobLedger:
         if result.block is None:
             for output in result.outputs:
                 self.by_output.setdefault(output.blob, {})[result.task] = None
+        self.growth.note(result)
         if not result.claim.body.assembles:
             self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], result.render_ms]
 
@@ -232,6 +235,13 @@ class JobLedger:
     def all_count(self) -> bool:
         """Whether every frame has a result that counts."""
         return self.counting == self.frames
+
+    @property
+    def pixels_counting(self) -> int:
+        """How many pixels of all frames are rendered, where some frames are cut: a frame that counts is all there."""
+        begun = self.growth.begun().items()
+        part = sum(pixels for frame, pixels in begun if self.task(frame).state is not TaskFold.COUNTS)
+        return self.counting * self.growth.frame_pixels + part
 
     @property
     def median_ms(self) -> int:
@@ -351,6 +361,8 @@ class JobLedger:
             self._stopped_cells[self.parts.frame_of(task)] += stopped
             self._counting_cells[self.parts.frame_of(task)] += counts
             self.cells_counting += counts
+            if counts:
+                self.growth.count(task, counts)
             return True
         self.counting += counts
         self.stopped += stopped

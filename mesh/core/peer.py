@@ -45,7 +45,7 @@ from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
-from mesh.core.status import HelperView, JobView, MeshView, TaskView
+from mesh.core.status import HelperView, JobView, MeshView, ShareView, StillView, TaskView
 from mesh.core.stills import Stills
 from mesh.core.stopping import Stopping
 from mesh.core.swarm import Swarm
@@ -114,6 +114,14 @@ class Peer:
     def task_views(self, job: JobId) -> tuple[TaskView, ...]:
         """Return every task of a job; none where it is unknown."""
         return self.views.tasks(job) if job in self.ledger.jobs else ()
+
+    def still_view(self, now: Now, job: JobId, frame: int | None) -> StillView | None:
+        """Return how a frame grows from buckets, or None where none such is known; without a number, the next one."""
+        return self.views.still(now, job, frame) if job in self.ledger.jobs else None
+
+    def share_views(self, job: JobId) -> tuple[ShareView, ...]:
+        """Return who rendered how much of a job in buckets; nobody where it is unknown."""
+        return self.views.shares(job) if job in self.ledger.jobs else ()
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with `engine`, and what the others lack."""

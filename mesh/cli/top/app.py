@@ -8,8 +8,9 @@ from textual.message import Message
 
 from mesh.cli.top.board import Board
 from mesh.cli.top.feed import Connect, Feed
+from mesh.cli.top.help import HelpScreen
 from mesh.cli.top.news import News, StatusTold
-from mesh.cli.top.screens import BoardScreen, HelpScreen, MeshScreen
+from mesh.cli.top.screens import BoardScreen, MeshScreen
 from mesh.ports.desk import StatusAnswer
 
 BACK_S: Final = 5.0
