@@ -21,7 +21,6 @@ from mesh.ports.desk import (
     JobsAnswer,
     LogAnswer,
     NotFound,
-    PictureRow,
     Progress,
     RefusalRow,
     Refused,
@@ -44,7 +43,7 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.stills import BucketsAnswer
-from mesh.ports.submission import SubmitRequest
+from mesh.ports.submission import PictureRow, SubmitRequest
 from sim import bucketrows
 
 ME = "a1" * 32

@@ -22,6 +22,7 @@ from mesh.ground.ids import PeerId, short
 from mesh.ports import desk, owner, stills
 from mesh.ports.renderer import Refusal
 from mesh.ports.roster import PeerRow, PointerRow
+from mesh.ports.submission import PictureRow
 from mesh.wire.dials import Outcome, Tried
 from mesh.wire.grids import Region
 from mesh.wire.lookups import Pointer
@@ -286,7 +287,7 @@ def helper_rows(views: Sequence[HelperView]) -> list[desk.HelperRow]:
     return [{"id": view.peer.hex(), "name": view.name or short(view.peer), "lacks": view.lacks} for view in views]
 
 
-def picture_row(picture: Picture) -> desk.PictureRow:
+def picture_row(picture: Picture) -> PictureRow:
     """Return what every finished frame must be."""
     return {
         "format": picture.format,

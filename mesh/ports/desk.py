@@ -26,7 +26,7 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.stills import BucketsAnswer, RenderRow, ShareRow
-from mesh.ports.submission import SubmitRequest
+from mesh.ports.submission import PictureRow, SubmitRequest
 
 if TYPE_CHECKING:
     from mesh.ports.renderer import Engines
@@ -240,16 +240,6 @@ class HelperRow(TypedDict):
     id: str
     name: str
     lacks: str
-
-
-class PictureRow(TypedDict):
-    """What every finished frame must be: sizes in pixels, `depth` in bits per channel."""
-
-    format: str
-    width: int
-    height: int
-    color_mode: str
-    depth: int
 
 
 class JobAnswer(TypedDict):

@@ -1,6 +1,16 @@
-"""What a person asks for when a scene is submitted. As light as `desk`, and by its conventions."""
+"""What a person asks for when a scene is submitted, and what pictures will be. As light as `desk`, and by its conventions."""
 
 from typing import TypedDict
+
+
+class PictureRow(TypedDict):
+    """What every finished frame must be: sizes in pixels, `depth` in bits per channel."""
+
+    format: str
+    width: int
+    height: int
+    color_mode: str
+    depth: int
 
 
 class SubmitRequest(TypedDict):

@@ -20,8 +20,9 @@ from mesh.cli.top.news import (
     StillRefused,
     StillTold,
 )
-from mesh.ports.desk import JobAnswer, JobRow, LogAnswer, PictureRow, StatusAnswer, TaskRow
+from mesh.ports.desk import JobAnswer, JobRow, LogAnswer, StatusAnswer, TaskRow
 from mesh.ports.stills import BucketsAnswer
+from mesh.ports.submission import PictureRow
 
 FOLLOWED_JOBS_MOST: Final = 4
 """Rendering jobs that are followed so that each peer's frame can be named: each costs the peer up to a twentieth of its
