@@ -168,8 +168,8 @@ class JobRow(TypedDict):
     """One job in short; `frames` reads like `1-240`, `directory` is empty where this peer does not deliver files.
 
     Where frames are rendered in buckets, `cells` are the parts of all such frames that can count, and `pixels` those of
-    all frames together; `pixel_ns` is what a pixel took a slot on average; all are 0 for other jobs. `coordinator` grants
-    the buckets, and `preview` is where a picture of what there is grows on this host.
+    all frames together; `pixel_ns` is what a pixel took a slot on average; all are 0 for other jobs. `coordinator`
+    grants the buckets, and `preview` is where a picture of what there is grows on this host.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a person asks for when a scene is submitted, and what pictures will be. As light as `desk`, and by its conventions."""
+"""What a person asks for when a scene is submitted, and what pictures will be; by the conventions of `desk`."""
 
 from typing import TypedDict
 
