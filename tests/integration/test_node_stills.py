@@ -10,7 +10,18 @@ from mesh.ground.ids import JobId
 from mesh.ground.limits import SPLIT_LEAST_MS
 from mesh.ports.desk import JobRow, Refused
 from mesh.wire.records import Result
-from tests.support.nodes import TestPeer, mesh_of, refuse_wrong_frames, request, unheard, until, write_scene
+from sim.stagehand import Stagehand, engine
+from tests.support.nodes import (
+    TestPeer,
+    joiner,
+    mesh_of,
+    refuse_wrong_frames,
+    request,
+    sees,
+    unheard,
+    until,
+    write_scene,
+)
 
 SEALED = "sealed"
 
@@ -130,6 +141,45 @@ def test_who_goes_in_the_middle_is_not_missed(tmp_path: Path) -> None:
             cyd.scope.cancel()
             await until(ada, job, done)
             refuse_wrong_frames(scene, range(1, 2))
+
+    trio.run(main)
+
+
+def test_who_comes_in_the_middle_works_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, _), trio.open_nursery() as nursery:
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
+            job = await submit_still(ada, scene)
+            await until(ada, job, lambda row: row["cells_counting"] >= 4)
+            token = (await ada.at.invite([], 3_600_000, 1))["token"]
+            cyd = await joiner(tmp_path / "cyd", token, "cyd")
+            await nursery.start(cyd.run)
+            await until(ada, job, done)
+            refuse_wrong_frames(scene, range(1, 2))
+            assert len(buckets_of(cyd)) >= 4
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_only_the_jobs_own_build_takes_part_and_the_others_are_told_why(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,), trio.open_nursery() as nursery:
+            token = (await ada.at.invite([], 3_600_000, 1))["token"]
+            ben = await joiner(tmp_path / "ben", token, "ben", stagehand=Stagehand(engine=engine(build="another")))
+            await nursery.start(ben.run)
+            await sees(ada, 2)
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 1000")
+            answer = await ada.at.submit(request(scene, still=True, buckets="8x8", engine="4.2.23"), unheard)
+            assert answer["job"] is not None
+            lacks = {row["name"]: row["lacks"] for row in answer["helpers"]}
+            assert sorted(map(bool, lacks.values())) == [False, True]
+            assert "another build" in "".join(lacks.values())
+            await until(ada, answer["job"]["id"], done)
+            able = next(peer for peer in (ada, ben) if not lacks[peer.name])
+            assert len(buckets_of(able)) >= 40
+            assert len(buckets_of(ada, ben)) == len(buckets_of(able))
+            nursery.cancel_scope.cancel()
 
     trio.run(main)
 
