@@ -133,6 +133,7 @@ def uncuttable(out: Path) -> None:
     scene.sequence_editor_create().sequences.new_effect("Color", "COLOR", 1, 1, frame_end=4)
     pencil = bpy.data.objects.new("Pencil", bpy.data.grease_pencils.new("Pencil"))
     scene.collection.objects.link(pencil)
+    scene.render.use_border, scene.render.border_max_x = True, 0.001
     scene.use_nodes = True
     scene.node_tree.nodes["Render Layers"].scene = bpy.data.scenes.new("Other")
     scene.cycles.keyframe_insert("use_denoising", frame=1)

@@ -126,11 +126,15 @@ def test_why_a_frame_is_only_rendered_whole(tmp_path: Path) -> None:
             task = RenderTask(frame=FRAME, directory=tmp_path / "out", region=region)
             with pytest.raises(FrameFailed) as failed:
                 await stage.render(task, scenes.ignore)
+            finish = FinishTask(frame=FRAME, directory=tmp_path / "out", passes=tmp_path / "no.exr")
+            with pytest.raises(FrameFailed, match="only rendered whole"):
+                await stage.finish(finish, scenes.ignore)
             return inspection, failed.value
 
     inspection, failed = scenes.run(asked)
     obstacles = inspection.cutting.obstacles
     assert list(dict.fromkeys(each.code for each in obstacles)) == [
+        "whole-border",
         "whole-time-limit",
         "whole-path-guiding",
         "whole-sample-count",

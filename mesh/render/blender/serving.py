@@ -206,10 +206,7 @@ class Stage:
         if command["region"] is None:
             self._set_frame(scene, frame)
             return self._written(command, inspect.frame_name(scene, frame), started)
-        if self._obstacles is None:
-            self._obstacles = [each["text"] for each in cutting.obstacles(scene)]
-        if self._obstacles:
-            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(self._obstacles)}")
+        self._check_cutting(scene)
         # A heavy scene takes seconds to go to a frame, even to the one where it is.
         if self._at != frame:
             self._set_frame(scene, frame)
@@ -230,6 +227,7 @@ class Stage:
         from . import finishing, inspect
 
         scene, frame, started = bpy.context.scene, command["frame"], time.monotonic()
+        self._check_cutting(scene)
         self._set_frame(scene, frame)
         name = inspect.frame_name(scene, frame)
         try:
@@ -238,6 +236,15 @@ class Stage:
             )
         except finishing.Unfit as error:
             raise Refused("frame", str(error)) from error
+
+    def _check_cutting(self, scene: Any) -> None:
+        """Refuse what is about buckets where frames are only rendered whole."""
+        from . import cutting
+
+        if self._obstacles is None:
+            self._obstacles = [each["text"] for each in cutting.obstacles(scene)]
+        if self._obstacles:
+            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(self._obstacles)}")
 
     def _set_frame(self, scene: Any, frame: int) -> None:
         self._at = None
