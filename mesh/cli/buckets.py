@@ -1,6 +1,6 @@
 """A frame in buckets as people read it: who made it, in which colour and letter. Pure.
 
-Theory: colours and letters follow the order of the peers' ids, so that they stay while shares change; a letter stands
+Theory: colours and letters follow the order of the peers' names, so that they stay while shares change; a letter stands
 beside each colour, since some people, terminals and printers tell few colours apart, and there may be more peers than
 colours.
 """
@@ -39,7 +39,7 @@ class Maker:
     peer: str
     name: str
     place: int
-    """Among all peers that have a part, by id."""
+    """Among all peers that have a part, by name."""
     buckets: int
     pixels: int
     render_ms: int
@@ -68,7 +68,7 @@ def whole(row: BucketRow) -> tuple[object, ...]:
 
 
 def makers(rows: Iterable[BucketRow]) -> dict[str, Maker]:
-    """Return by id the peers that have a part in a frame, lowest id first."""
+    """Return by id the peers that have a part in a frame, by name."""
     names: dict[str, str] = {}
     took: dict[str, dict[tuple[object, ...], int]] = {}
     pixels: dict[str, int] = {}
@@ -93,7 +93,7 @@ def makers(rows: Iterable[BucketRow]) -> dict[str, Maker]:
             render_ms=sum(took.get(peer, {}).values()),
             running=len(running.get(peer, ())),
         )
-        for place, peer in enumerate(sorted(names))
+        for place, peer in enumerate(sorted(names, key=lambda peer: (names[peer].casefold(), peer)))
     }
 
 

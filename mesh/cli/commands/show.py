@@ -79,7 +79,7 @@ def _head(answer: JobAnswer) -> list[str]:
         *output.facts(
             [
                 ("done", _done(job) + (f", about {words.rough(left)} left" if left else "")),
-                ("buckets", buckets.shared_by(answer["shares"])),
+                ("made of", buckets.shared_by(answer["shares"])),
                 ("assembling", ", ".join(_assembling(answer))),
                 *((name, words.frames(by_state[name])) for name in ("safe", "counts", "running", "open", "stopped")),
                 (
@@ -122,7 +122,8 @@ def _assembling(answer: JobAnswer) -> list[str]:
         if task["state"] == "running":
             by[task["holder_name"]].append(task["frame"])
     several = answer["job"]["tasks"] > 1
-    return [f"{name} (frame {words.frames(numbers)})" if several else name for name, numbers in by.items()]
+    frames = {name: f"frame{'s' if len(numbers) > 1 else ''} {words.frames(numbers)}" for name, numbers in by.items()}
+    return [f"{name} ({told})" if several else name for name, told in frames.items()]
 
 
 def _problems(job: JobRow) -> list[str]:

@@ -139,8 +139,8 @@ class Board:
 
     def per_hour(self, row: JobRow) -> float:
         """Return how many frames an hour a job makes: as seen, or until then by its frames' times; 0 where unknown."""
-        if row["state"] != "rendering":
-            return 0.0
+        if row["state"] != "rendering" or (row["pixels"] and row["tasks"] == 1):
+            return 0.0  # of a single picture the time left says it better
         came = row["counting"] - self._began.get(row["id"], row["counting"])
         if came >= RATE_AFTER and (seen := self._rates[row["id"]].per_second()):
             return seen * 3_600

@@ -110,7 +110,12 @@ def _legend(told: BucketsAnswer, found: Mapping[str, Maker], columns: int, room:
     if len(ranked) > most:
         found_lines[-1] = (Span(f"   and {len(ranked) - most + 1} more", Tone.DIM),)
     found_lines.append(
-        (Span(" . ", Tone.CELL_OPEN), Span(" open   ", Tone.DIM), Span("a", Tone.BOLD), Span(" renders", Tone.DIM))
+        (
+            Span(" . ", Tone.CELL_OPEN),
+            Span(" open   ", Tone.DIM),
+            Span("a", Tone.BOLD),
+            Span(" renders, or claimed", Tone.DIM),
+        )
     )
     return found_lines
 
