@@ -173,14 +173,15 @@ class Windows:
 
     def _splits(self, ledger: JobLedger) -> bool:
         """Whether frames that may be rendered whole are not: too few are left for the idle slots, or for all once these
-        have ended what they render; and a frame takes long enough.
+        have ended what they render; and a frame takes long enough, where that is known.
         """
         if ledger.parts.cut is None or not ledger.parts.cut.whole or 0 < ledger.median_ms < SPLIT_LEAST_MS:
             return False
         slots, docket = self.followers(ledger.id), self._leases.dockets.get(ledger.id)
         claimed = _claimed(docket) if docket is not None else Counter[PeerId]()
         idle = sum(max(0, count - claimed[peer]) for peer, count in slots.items())
-        return len(list(islice(self._unclaimed(ledger), sum(slots.values())))) < (idle or sum(slots.values()))
+        most = idle or (sum(slots.values()) if ledger.median_ms else 0)
+        return len(list(islice(self._unclaimed(ledger), most))) < most
 
     def _in_buckets(self, ledger: JobLedger, frame: int, *, splits: bool) -> bool:
         """Whether a frame is rendered in buckets: it must be, somebody has begun so, or slots would be idle."""

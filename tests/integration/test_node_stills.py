@@ -118,13 +118,13 @@ def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
 def test_the_last_frames_of_an_animation_become_buckets_where_slots_would_be_idle(split: bool, tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd", "dee") as peers:
-            scene = write_scene(tmp_path / "shot", f"frames 1 5\nms {SPLIT_LEAST_MS}")
+            scene = write_scene(tmp_path / "shot", f"frames 1 9\nms {SPLIT_LEAST_MS}")
             asked = {"still": False, "split": split, "buckets": "16x18"}
             await until(peers[0], await submit_still(peers[0], scene, **asked), done)
-            refuse_wrong_frames(scene, range(1, 6))
+            refuse_wrong_frames(scene, range(1, 10))
             rendered = Counter(buckets_of(*peers))
-            assert rendered[None] == (4 if split else 5), rendered
-            assert (rendered.total() > 5) is split
+            assert rendered[None] in (range(6, 9) if split else [9]), rendered
+            assert (rendered.total() > 9) is split
 
     trio.run(main)
 
