@@ -21,7 +21,6 @@ from mesh.ports.desk import (
     JobsAnswer,
     LogAnswer,
     NotFound,
-    PictureRow,
     Progress,
     RefusalRow,
     Refused,
@@ -43,7 +42,9 @@ from mesh.ports.roster import (
     RevokeInviteAnswer,
     RevokeRequest,
 )
-from mesh.ports.submission import SubmitRequest
+from mesh.ports.stills import BucketsAnswer
+from mesh.ports.submission import PictureRow, SubmitRequest
+from sim import bucketrows
 
 ME = "a1" * 32
 OTHER = "b2" * 32
@@ -73,6 +74,9 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         cells=0,
         cells_counting=0,
         coordinator="",
+        pixels=0,
+        pixels_counting=0,
+        pixel_ns=0,
         delivered=0,
         copies=2,
         durable=False,
@@ -149,6 +153,8 @@ class FakeDesk:
     def __init__(self) -> None:
         self.rows: dict[str, JobRow] = {}
         self.tasks: dict[str, list[TaskRow]] = {}
+        self.stills: dict[str, dict[int, BucketsAnswer]] = {}
+        """By job and frame, those that are rendered in buckets."""
         self.peers = [peer_row(), peer_row(OTHER, "studio", me=False)]
         self.member_rows = [member_row(ME, "desk"), member_row(OTHER, "studio", by=ME)]
         self.calls: list[tuple[object, ...]] = []
@@ -177,6 +183,12 @@ class FakeDesk:
         self.tasks[row["id"]] = [task_row(frame) for frame in range(1, row["tasks"] + 1)]
         self.changed()
         return row
+
+    def grow(self, row: JobRow, told: BucketsAnswer) -> None:
+        """Let a frame of the job have grown so far."""
+        self.stills.setdefault(row["id"], {})[told["frame"]] = told
+        bucketrows.take_in(row, told)
+        self.changed()
 
     def deliver(self, row: JobRow, frame: int) -> None:
         """Let a frame of the job be rendered and delivered."""
@@ -275,8 +287,19 @@ class FakeDesk:
             picture=PICTURE,
             scene="d4" * 32,
             helpers=[{"id": one["id"], "name": one["name"], "lacks": one["lacks"]} for one in helpers],
+            shares=[share for told in self.stills.get(row["id"], {}).values() for share in bucketrows.shares(told)],
             frames=self.tasks[row["id"]],
         )
+
+    async def buckets(self, job: str, frame: int | None) -> BucketsAnswer:
+        """Tell of a frame in buckets, the first one where none is named."""
+        self._asked("buckets", job, frame)
+        row = self._find(job)
+        grown = self.stills.get(row["id"], {})
+        number = next(iter(grown), None) if frame is None else frame
+        if number not in grown:
+            raise NotFound(f"frame {frame} of {row['name']} is not rendered in buckets, but whole")
+        return grown[number]
 
     async def engines(self) -> EnginesAnswer:
         """Tell of one good engine and a broken one."""
@@ -307,7 +330,7 @@ class FakeDesk:
             job=row,
             name=request["name"] or "shot",
             scene=request["scene"],
-            saved_by="4.2",
+            saved_by="blender 4.2",
             saved_at_ms=1_790_000_000_000,
             engine="blender 4.2.23",
             frames=request["frames"] or "1-4",

@@ -16,12 +16,15 @@ from sim.parcels import Parcels
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobFacts:
-    """What the world knows of a blob: its pieces and size in bytes, and whether it is a picture as its job wants it."""
+    """What the world knows of a blob: its pieces and size in bytes, and whether it is a picture as its job wants it, or
+    a bucket of one.
+    """
 
     blob: BlobId
     pieces: int
     size: int
     picture: bool = False
+    bucket: bool = False
 
 
 class StoredBlob:

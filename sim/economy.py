@@ -1,21 +1,24 @@
 """What the rendering cost, and whether every side of a split got on: the checkers of L4 and L7.
 
 A frame rendered more than once is waste, whoever was to blame; in a run that nothing disturbs there may be hardly
-any. A side that can render and can reach a scene must go on rendering during a split, once it had time to find out
-that it is alone.
+any. Of a bucket, waste is that part of it that was rendered before. A side that can render and can reach a scene must
+go on rendering during a split, once it had time to find out that it is alone.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.core.effects import StartRender
+from mesh.core.effects import StartAssembly, StartRender
 from mesh.core.status import JobState
 from mesh.ground.ids import JobId
-from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, RESTARTED_KEEPER_MS
+from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS
+from mesh.wire.grids import Block
 from sim.render import Render
+from sim.stills import cell_pixels
 from sim.violation import Violation
 
 if TYPE_CHECKING:
+    from sim.assemblies import Growing
     from sim.host import Host
     from sim.world import World
 
@@ -28,13 +31,27 @@ _FINDS_OUT_MS = KEEPERLESS_MS + LEASE_MS + RESTARTED_KEEPER_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """One frame that somebody rendered."""
+    """One frame or bucket that somebody rendered."""
 
     at_ms: int
     host: int
     job: JobId
     task: int
     took_ms: int
+    cells: tuple[int, ...] = ()
+    """Of the frame, none where it was rendered whole."""
+    pixels: tuple[int, ...] = ()
+    """Of each of these cells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """One frame that somebody made of buckets."""
+
+    at_ms: int
+    host: int
+    job: JobId
+    task: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,35 +82,59 @@ class Economy:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.finished: list[Finished] = []
-        self._started: list[tuple[int, int, JobId, int]] = []
-        self._left: list[tuple[int, int, JobId, int]] = []
+        self.assembled: list[Assembled] = []
+        self.assemblies: list[tuple[int, int, JobId, int]] = []
+        """When, by whom and of which frame an assembly was begun."""
+        self.cells_pasted = 0
+        self.pasted_again = 0
+        """Of these, cells into which another bucket had been pasted before."""
+        self._started: list[tuple[int, int, JobId, int, Block | None]] = []
+        self._left: list[tuple[int, int, JobId, int, Block | None]] = []
         self._parted: dict[int, Parted] = {}
         self._cuts = 0
 
     def started(self, host: "Host", effect: StartRender) -> None:
-        """Book the start of a frame."""
-        self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task))
+        """Book the start of a frame or bucket."""
+        self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task, effect.block))
+
+    def assembly_started(self, host: "Host", effect: StartAssembly) -> None:
+        """Book the start of an assembly."""
+        self.assemblies.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task))
+
+    def pasted(self, *, again: bool) -> None:
+        """Book a cell that was pasted."""
+        self.cells_pasted += 1
+        self.pasted_again += again
+
+    def assembled_frame(self, host: "Host", growing: "Growing") -> None:
+        """Book a frame that was made of buckets."""
+        self.assembled.append(
+            Assembled(at_ms=self._world.now_ms, host=host.index, job=growing.job, task=growing.effect.task)
+        )
 
     def leaves(self, host: "Host") -> None:
         """Book what a host has in hand when it is about to be heard no more."""
         for render in host.farm.renders.values():
             if render.writing:
-                self._left.append((self._world.now_ms, host.index, render.job, render.effect.task))
+                effect = render.effect
+                self._left.append((self._world.now_ms, host.index, render.job, effect.task, effect.block))
 
     def left(self) -> list[Left]:
         """Return what was left in hand, and how soon others took it over."""
         found: list[Left] = []
-        for at_ms, host, job, task in self._left:
+        for at_ms, host, job, task, block in self._left:
             taken = [
                 start_ms - at_ms
-                for start_ms, by, of, which in self._started
-                if (of, which) == (job, task) and by != host and start_ms >= at_ms
+                for start_ms, by, of, which, part in self._started
+                if (of, which) == (job, task) and by != host and start_ms >= at_ms and _overlap(block, part)
             ]
             found.append(Left(at_ms=at_ms, host=host, job=job, task=task, taken_after_ms=min(taken, default=None)))
         return found
 
     def rendered(self, host: "Host", render: Render) -> None:
-        """Book a frame."""
+        """Book a frame or bucket."""
+        cut, block = render.effect.job.body.cut, render.effect.block
+        cells = tuple(cut.grid.cells(block)) if cut is not None and block is not None else ()
         self.finished.append(
             Finished(
                 at_ms=self._world.now_ms,
@@ -101,18 +142,21 @@ class Economy:
                 job=render.job,
                 task=render.effect.task,
                 took_ms=self._world.now_ms - render.started_ms,
+                cells=cells,
+                pixels=tuple(cell_pixels(cut.grid, cell).area for cell in cells) if cut is not None else (),
             )
         )
 
     def waste(self) -> tuple[int, int]:
-        """Return the milliseconds spent on frames that had been rendered before, and on all."""
-        seen: dict[tuple[JobId, int], None] = {}
+        """Return the milliseconds spent on what had been rendered before, and on all."""
+        seen: dict[tuple[JobId, int, int], None] = {}
         twice_ms = all_ms = 0
         for frame in self.finished:
             all_ms += frame.took_ms
-            if (frame.job, frame.task) in seen:
-                twice_ms += frame.took_ms
-            seen[frame.job, frame.task] = None
+            parts = dict(zip(frame.cells or (-1,), frame.pixels or (1,), strict=True))
+            again = sum(pixels for cell, pixels in parts.items() if (frame.job, frame.task, cell) in seen)
+            twice_ms += frame.took_ms * again // sum(parts.values())
+            seen |= dict.fromkeys((frame.job, frame.task, cell) for cell in parts)
         return twice_ms, all_ms
 
     def end(self) -> None:
@@ -152,6 +196,8 @@ class Economy:
         if any(host.index in world.faults.paused for host in steady):
             return
         alone_ms = world.now_ms - split.since_ms
+        if world.scenario.still_frames:  # buckets that only the other side has are lost before they are open again
+            slowest_ms += LOST_AFTER_MS + world.scenario.still_ms + world.scenario.finish_ms
         if len(steady) < len(side) or alone_ms < _FINDS_OUT_MS + slowest_ms:
             return
         for job, record in world.books.jobs.items():
@@ -161,10 +207,20 @@ class Economy:
             if not able or not reach or not all(self._open(host, job) for host in steady):
                 continue
             found_out_ms = split.since_ms + _FINDS_OUT_MS
-            if not any(frame.host in side and frame.at_ms >= found_out_ms for frame in self.finished):
+            done = [(frame.host, frame.at_ms) for frame in self.finished]
+            done += [(frame.host, frame.at_ms) for frame in self.assembled]
+            if not any(by in side and at_ms >= found_out_ms for by, at_ms in done):
                 raise Violation("L7", f"side {side} rendered nothing in {alone_ms} ms of a split", job)
 
     def _open(self, host: "Host", job: JobId) -> bool:
         """Tell whether a host still has a task of the job to render, as far as it knows."""
         view = host.core.job_view(host.now(), job)
         return view is not None and view.counting + view.stopped < view.tasks and view.state is not JobState.CANCELLED
+
+
+def _overlap(one: Block | None, other: Block | None) -> bool:
+    """Tell whether two tasks of one frame have a cell in common, or are both the whole of it."""
+    if one is None or other is None:
+        return one is other
+    across = one.column < other.column + other.columns and other.column < one.column + one.columns
+    return across and one.row < other.row + other.rows and other.row < one.row + one.rows

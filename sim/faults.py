@@ -178,11 +178,12 @@ class Faults:
             host.clock.step(self._dice.below(2 * HOUR_MS) - HOUR_MS)
 
     def _rot(self) -> None:
-        """Let a piece of a picture rot on one disk."""
+        """Let a piece of a picture or bucket rot on one disk."""
         host = self._victim()
         if host is None:
             return
-        pictures = [blob for blob in host.disk.whole() if self._world.blobs[blob].picture]
+        facts = self._world.blobs
+        pictures = [blob for blob in host.disk.whole() if facts[blob].picture or facts[blob].bucket]
         if pictures:
             blob = pictures[self._dice.below(len(pictures))]
             host.disk.blobs[blob].rotten = 1
@@ -286,8 +287,19 @@ class Faults:
                     self.mend(number)
             case "cancel":
                 world.people.cancel(world.people.plans[act.job])
+            case "kill-assembler" | "lose-assembler":
+                for host in [host for host in world.hosts if host.assemblies.growing]:
+                    self._end_assembler(host, for_good=act.what == "lose-assembler")
             case _:
                 pass
+
+    def _end_assembler(self, host: "Host", *, for_good: bool) -> None:
+        """End a host that assembles a frame, for a while or for good."""
+        self.kill(host, power=for_good)
+        if for_good:
+            self.core.pop(host.index, None)
+        else:
+            self._world.after(self._world.scenario.down_ms, self.start, host)
 
     def is_core(self, host: "Host") -> bool:
         """Tell whether the liveness phase counts on a host."""

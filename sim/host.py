@@ -22,12 +22,15 @@ from mesh.core.effects import (
     Done,
     Earned,
     Effect,
+    EndAssembly,
     Export,
     FetchManifest,
     FetchPieces,
+    FinishAssembly,
     KillRender,
     Knock,
     OpenStage,
+    PasteBucket,
     PeerFound,
     ReachFound,
     ReadPage,
@@ -37,6 +40,7 @@ from mesh.core.effects import (
     SendBeacon,
     SendDatagram,
     SetTimer,
+    StartAssembly,
     StartRender,
     Stopped,
     TryDials,
@@ -52,6 +56,7 @@ from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, peer_id
 from mesh.wire.members import Admission
 from mesh.wire.messages import Address
+from sim.assemblies import Assemblies
 from sim.clock import HostClock
 from sim.disk import Disk
 from sim.net import address_of
@@ -108,6 +113,7 @@ class Host:
         self.disk = Disk(world.parcels)
         self.shelf = Shelf(world, self)
         self.farm = Farm(world, self, scenario.slowest_percent + self._dice.below(101 - scenario.slowest_percent))
+        self.assemblies = Assemblies(world, self)
         self.boot = Boot(b"")
         self.life = 0
         self.powered = True
@@ -144,6 +150,10 @@ class Host:
             CloseStage: lambda effect: self.farm.close(effect.job),
             StartRender: self.farm.start,
             KillRender: lambda effect: self.farm.kill(effect.op),
+            StartAssembly: self.assemblies.start,
+            PasteBucket: self.assemblies.paste,
+            FinishAssembly: self.assemblies.finish,
+            EndAssembly: self.assemblies.end,
             Reply: self._reply,
             AnswerDoor: lambda _: None,
             TryDials: lambda effect: world.tell(self, 0, DialsTried(op=effect.op, tried=())),
@@ -201,6 +211,7 @@ class Host:
         self._syncing = False
         self._inbox.clear()
         self.farm.die()
+        self.assemblies.die()
 
     def _stopped(self, effect: Stopped) -> None:
         self.world.safety.stopped(self, effect)

@@ -1,18 +1,27 @@
 """The rules of acceptance once more, as plainly as they can be said, to hold the core's fold against.
 
 It folds a whole set of records at one go, knows nothing of the core's code, and takes no short cuts: what the core
-keeps beside its ledger for speed must come to the same.
+keeps beside its ledger for speed must come to the same. Tasks are the job's frames in their order, then the cells of
+each frame that is cut, along the rows. A record of a bucket is a record of each of its cells.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self, TypeAlias
 
 from mesh.ground.ids import PeerId, RecordId
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Block
 from mesh.wire.records import Entry, Failed, Job, Lost, Result
 
 LOST_THAT_ACT = 3
+LOST_OF_EACH_BUCKET = 2
 FAILURES_PER_TRY = 3
+
+Loss: TypeAlias = tuple[RecordId, int, Block | None]
+"""A result, and what it is said to be a result of."""
+Losses: TypeAlias = dict[Loss, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,23 +32,108 @@ class Told:
     stopped: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How many frames a job has, which of them are cut, and into how many columns and rows of cells."""
+
+    frames: int
+    cut: range
+    columns: int
+    rows: int
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return a job's shape."""
+        frames = len(job.frames)
+        if job.cut is None:
+            return cls(frames=frames, cut=range(0), columns=0, rows=0)
+        cut = range(frames - job.cut.frames, frames)
+        return cls(frames=frames, cut=cut, columns=job.cut.across.cells, rows=job.cut.down.cells)
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are."""
+        return self.frames + len(self.cut) * self.columns * self.rows
+
+    def cells_of(self, frame: int) -> range:
+        """Return the tasks of all cells of a frame that is cut."""
+        cells = self.columns * self.rows
+        first = self.frames + self.cut.index(frame) * cells
+        return range(first, first + cells)
+
+    def tasks_of(self, frame: int, block: Block | None) -> tuple[int, ...]:
+        """Return the tasks that a record of a frame or a block of its cells is about; none where it is about none."""
+        if block is None:
+            return (frame,) if frame < self.frames else ()
+        if frame not in self.cut:
+            return ()
+        if not _lies_well(block.column, block.columns, self.columns) or not _lies_well(
+            block.row, block.rows, self.rows
+        ):
+            return ()
+        cells = self.cells_of(frame)
+        rows, columns = range(block.row, block.row + block.rows), range(block.column, block.column + block.columns)
+        return tuple(cells[row * self.columns + column] for row in rows for column in columns)
+
+
 def fold(submitter: PeerId, job: Job, entries: Mapping[RecordId, Signed[Entry]]) -> tuple[Told, ...]:
     """Return what counts of each task, seals and cancels aside."""
-    lost = _lost(submitter, entries.values())
+    shape, lost = Shape.of(job), _lost(submitter, entries.values())
     results: dict[int, list[Signed[Entry]]] = {}
     failures: dict[int, list[Signed[Entry]]] = {}
     for identifier in sorted(entries):
         entry = entries[identifier]
         what = entry.body.what
         if isinstance(what, Result) and _answers_its_own_claim(entry, what):
-            results.setdefault(what.task, []).append(entry)
+            for task in shape.tasks_of(what.task, what.block):
+                results.setdefault(task, []).append(entry)
         elif isinstance(what, Failed):
-            failures.setdefault(what.task, []).append(entry)
-    return tuple(_told(job, results.get(task, []), failures.get(task, []), lost) for task in range(len(job.frames)))
+            for task in shape.tasks_of(what.task, what.block):
+                failures.setdefault(task, []).append(entry)
+    told = [_told(job, results.get(task, []), failures.get(task, []), lost) for task in range(shape.tasks)]
+    for frame in shape.cut:  # of a frame that lacks a cell which cannot be rendered there will be no picture
+        if told[frame].result is None and any(told[task].stopped for task in shape.cells_of(frame)):
+            told[frame] = Told(result=None, stopped=True)
+    return tuple(told)
 
 
-def _told(job: Job, results: list[Signed[Entry]], failures: list[Signed[Entry]], lost: dict[RecordId, None]) -> Told:
-    alive = [entry for entry in results if entry.id not in lost]
+def all_count(submitter: PeerId, job: Job, entries: Iterable[Signed[Entry]], frame: int, block: Block | None) -> bool:
+    """Return whether a frame, or every cell of a block of it, has a result that counts."""
+    shape, about = Shape.of(job), [entry for entry in entries if _is_about(entry, frame)]
+    lost = _lost(submitter, about)
+    lacking = dict.fromkeys(shape.tasks_of(frame, block))
+    for entry in about:
+        what = entry.body.what
+        if isinstance(what, Result) and _meet(what.block, block) and _named(entry) not in lost:
+            tasks = shape.tasks_of(frame, what.block) if _answers_its_own_claim(entry, what) else ()
+            for task in tasks:
+                lacking.pop(task, None)
+    return not lacking
+
+
+def _meet(one: Block | None, other: Block | None) -> bool:
+    """Tell whether two blocks have a cell in common, or both are the whole frame."""
+    if one is None or other is None:
+        return one is other
+    across = max(one.column, other.column) < min(one.column + one.columns, other.column + other.columns)
+    return across and max(one.row, other.row) < min(one.row + one.rows, other.row + other.rows)
+
+
+def _is_about(entry: Signed[Entry], frame: int) -> bool:
+    """Tell whether a record may say that a frame or its cells count; of all statements of loss only the first act."""
+    what = entry.body.what
+    return isinstance(what, Lost) or (isinstance(what, Result) and what.task == frame)
+
+
+@lru_cache(maxsize=4_096)
+def _lies_well(first: int, count: int, of: int) -> bool:
+    """Tell whether these are the columns or rows of one field of a checkerboard whose side is a power of two."""
+    sides = [1 << power for power in range(of.bit_length() + 1)]
+    return any(first % side == 0 and first < of and count == min(side, of - first) for side in sides)
+
+
+def _told(job: Job, results: list[Signed[Entry]], failures: list[Signed[Entry]], lost: Losses) -> Told:
+    alive = [entry for entry in results if _named(entry) not in lost]
     if alive:
         return Told(result=min(alive, key=lambda entry: (_attempt(entry), entry.id)).id, stopped=False)
     authors: dict[PeerId, None] = dict.fromkeys(entry.author for entry in failures)
@@ -57,15 +151,25 @@ def _attempt(entry: Signed[Entry]) -> int:
     return what.attempt
 
 
-def _lost(submitter: PeerId, entries: Iterable[Signed[Entry]]) -> dict[RecordId, None]:
-    by_author: dict[PeerId, list[Signed[Entry]]] = {}
+def _named(entry: Signed[Entry]) -> Loss:
+    what = entry.body.what
+    assert isinstance(what, Result)
+    return (entry.id, what.task, what.block)
+
+
+def _lost(submitter: PeerId, entries: Iterable[Signed[Entry]]) -> Losses:
+    """Return the statements of loss that act: others than the submitter may make few of frames, and of each bucket."""
+    said: dict[tuple[PeerId, int | None, Block | None], list[Signed[Entry]]] = {}
     for entry in entries:
-        if isinstance(entry.body.what, Lost):
-            by_author.setdefault(entry.author, []).append(entry)
-    lost: dict[RecordId, None] = {}
-    for author, said in by_author.items():
-        acting = len(said) if author == submitter else LOST_THAT_ACT
-        for entry in sorted(said, key=lambda one: one.id)[:acting]:
+        what = entry.body.what
+        if isinstance(what, Lost):
+            about = (what.task, what.block) if what.block is not None else (None, None)
+            said.setdefault((entry.author, *about), []).append(entry)
+    acting: Losses = {}
+    for (author, _, block), losses in said.items():
+        most = LOST_THAT_ACT if block is None else LOST_OF_EACH_BUCKET
+        for entry in sorted(losses, key=lambda one: one.id)[: len(losses) if author == submitter else most]:
             assert isinstance(entry.body.what, Lost)
-            lost[entry.body.what.result] = None
-    return lost
+            lost = entry.body.what
+            acting[lost.result, lost.task, lost.block] = None
+    return acting

@@ -29,6 +29,15 @@ def _small(name: str, **options: object) -> Scenario:
     return dataclasses.replace(_SMALL, **changed)  # type: ignore[arg-type]
 
 
+def _still(name: str, **options: object) -> Scenario:
+    """One still that twenty peers render in about half a minute."""
+    still: dict[str, object] = {
+        "peers": 20, "renderers": 19, "submitters": (19,), "frames": 1, "still_frames": 1, "still_ms": 400 * _S,
+        "slowest_percent": 80, "spread_percent": 60,
+    }  # fmt: skip
+    return _small(name, **(still | options))
+
+
 def _reclaim(name: str, what: str) -> Scenario:
     """Four frames among ten renderers, of which five are lost while they render."""
     return _small(
@@ -258,6 +267,39 @@ _SCENARIOS = (
             Act(at_ms=45 * _S, what="mend", peers=tuple(range(0, 40, 2))),
         ),
     ),
+    # One still among twenty peers: nothing of it is rendered twice, and one of them makes the picture.
+    _still("still", steady=True),
+    # Peers die while they render it, whoever assembles it twice, and come back.
+    _still(
+        "still-churn",
+        kills=8,
+        down_ms=6 * _S,
+        script=(Act(at_ms=20 * _S, what="kill-assembler"), Act(at_ms=35 * _S, what="kill-assembler")),
+    ),
+    # Who assembles is lost for good, and so are authors of finished buckets: their cells are open again.
+    _still(
+        "still-lost",
+        core=tuple(peer for peer in range(20) if peer not in (1, 2, 3)),
+        script=(
+            Act(at_ms=25 * _S, what="power", peers=(1, 2, 3)),
+            Act(at_ms=25 * _S, what="lose-assembler"),
+        ),
+    ),
+    # The same of buckets whose size a person chose: the lost have hundreds of them.
+    _still(
+        "still-lost-small",
+        peers=6,
+        renderers=5,
+        submitters=(5,),
+        width=480,
+        height=270,
+        buckets=(16, 16),
+        still_ms=60 * _S,
+        core=(0, 4, 5),
+        script=(Act(at_ms=25 * _S, what="power", peers=(1, 2, 3)), Act(at_ms=25 * _S, what="lose-assembler")),
+    ),
+    # Some frames of an animation, each cut.
+    _still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * _S, steady=True),
 )  # fmt: skip
 
 NAMED: dict[str, Scenario] = {scenario.name: scenario for scenario in _SCENARIOS}

@@ -12,6 +12,7 @@ from mesh.wire.records import OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
 from mesh.wire.tasks import FrameRange, Frames
 from sim.disk import BlobFacts
+from sim.stills import cut_of
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -143,6 +144,7 @@ class People:
             picture=Picture(format="PNG", width=1920, height=1080, color_mode="RGB", depth=8),
             directory=plan.directory,
             overwrite=False,
+            cut=cut_of(scenario),
         )
 
     def _scene(self, plan: Plan, label: bytes, pieces: int) -> BlobFacts:

@@ -2,12 +2,12 @@
 
 A frame's cost belongs to the task, a host's speed to the host, so that two peers agree on which frame is the heavy
 one. What a render leaves is a blob of its own: engines do not repeat themselves, unless the scenario says that they
-do. While the machine sleeps, its renders stand still; while only its node is stopped, they go on.
+do. While the machine sleeps, its renders stand still; while only its node is stopped, they go on. Of a frame that is
+cut a block of cells is rendered, a bucket, which is a file but no picture.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
@@ -15,7 +15,9 @@ from mesh.core.effects import StartRender
 from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgressed
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.records import FailureKind, Output
+from sim.delays import Delays
 from sim.disk import BlobFacts
+from sim.stills import bucket_ms, bucket_size, crashing_cell
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -35,7 +37,7 @@ _CONTEXT = "meshnode sim picture"
 
 @dataclass(slots=True, kw_only=True)
 class Render:
-    """One frame in hand; `writing` until its file is on the disk and its slot is free for the next."""
+    """One frame or bucket in hand; `writing` until its file is on the disk and its slot is free for the next."""
 
     effect: StartRender
     started_ms: int
@@ -57,6 +59,7 @@ class Farm:
         self._speed_percent = speed_percent
         self._loaded: set[tuple[JobId, int]] = set()
         self.renders: dict[int, Render] = {}
+        self._later = Delays(world, host, self.renders).later
 
     def start(self, effect: StartRender) -> None:
         """Start one frame; how it ends is drawn now."""
@@ -68,7 +71,7 @@ class Farm:
         fate = self._dice.below(1_000)
         scenario = self._world.scenario
         hangs = fate < scenario.crash_permille + scenario.hang_permille
-        if self._world.people.is_poisoned(effect.job.body.name, effect.task):
+        if self._is_poisoned(effect):
             self._later(duration_ms // 2, effect.op, self._fail, FailureKind.CRASHED)
         elif hangs and self._world.faulty:
             crashes = fate < scenario.crash_permille
@@ -79,17 +82,31 @@ class Farm:
                 self._later(duration_ms * step // (PROGRESS_STEPS + 1), effect.op, self._progress, step)
             self._later(duration_ms, effect.op, self._write, duration_ms)
 
+    def _is_poisoned(self, effect: StartRender) -> bool:
+        """Tell whether a task crashes every renderer: of a cut frame the buckets with one of its cells."""
+        name, cut, block = effect.job.body.name, effect.job.body.cut, effect.block
+        if not self._world.people.is_poisoned(name, effect.task):
+            return False
+        if cut is None or block is None:
+            return True
+        return crashing_cell(name, effect.task, len(cut.grid)) in cut.grid.cells(block)
+
     def _duration_ms(self, render: Render) -> int:
-        plan = self._world.people.plan(render.effect.job.body.name)
-        task = render.effect.task.to_bytes(4, "big")
-        heaviness = int.from_bytes(blake3(plan.name.encode() + task).digest(length=2), "big") % 1_000
-        spread = plan.frame_ms * self._world.scenario.spread_percent // 100
-        duration_ms = plan.frame_ms - spread + 2 * spread * heaviness // 1_000
+        duration_ms = self._work_ms(render.effect)
         stage = (render.job, render.effect.slot)
         if stage not in self._loaded:
             self._loaded.add(stage)
             duration_ms += self._world.scenario.stage_ms
         return max(1, duration_ms * 100 // self._speed_percent)
+
+    def _work_ms(self, effect: StartRender) -> int:
+        name, cut, block = effect.job.body.name, effect.job.body.cut, effect.block
+        if cut is not None and block is not None:
+            return bucket_ms(name, effect.task, block, cut, self._world.scenario)
+        plan = self._world.people.plan(name)
+        heaviness = int.from_bytes(blake3(name.encode() + effect.task.to_bytes(4, "big")).digest(length=2), "big")
+        spread = plan.frame_ms * self._world.scenario.spread_percent // 100
+        return plan.frame_ms - spread + 2 * spread * (heaviness % 1_000) // 1_000
 
     def kill(self, op: int) -> None:
         """End one frame; nothing of it is heard any more."""
@@ -106,26 +123,6 @@ class Farm:
 
     # What happens on the way.
 
-    def _later(self, after_ms: int, op: int, action: Callable[[int, Any], None], argument: Any) -> None:
-        due_ms = self._world.now_ms + after_ms
-        self._world.at(due_ms, self._due, self._host.life, op, (due_ms, self._host.slept_ms), (action, argument))
-
-    def _due(self, life: int, op: int, due: tuple[int, int], then: tuple[Callable[[int, Any], None], Any]) -> None:
-        """Act, or wait for as long as the machine has slept since the act was planned."""
-        host = self._host
-        if host.life != life or op not in self.renders:
-            return
-        due_ms, slept_ms = due
-        if host.asleep:
-            self._world.at(host.wakes_ms, self._due, life, op, due, then)
-            return
-        due_ms += host.slept_ms - slept_ms
-        if due_ms > self._world.now_ms:
-            self._world.at(due_ms, self._due, life, op, (due_ms, host.slept_ms), then)
-            return
-        action, argument = then
-        action(op, argument)
-
     def _progress(self, op: int, step: int) -> None:
         self._host.receive(RenderProgressed(op=op, progress=step))
 
@@ -139,19 +136,31 @@ class Farm:
 
     def _finish(self, op: int, _: None) -> None:
         render = self.renders.pop(op)
-        facts = BlobFacts(blob=self._picture(render), pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True)
+        facts = self._file(render)
         self._world.blobs[facts.blob] = facts
         self._host.disk.ingest(facts)
         self._world.economy.rendered(self._host, render)
-        self._world.safety.rendered(facts.blob, render.job, render.effect.task)
+        if render.effect.block is None:
+            self._world.safety.rendered(facts.blob, render.job, render.effect.task)
+        else:
+            self._world.safety.bucket_rendered(facts.blob, render.effect)
         outputs = (Output(blob=facts.blob, size=facts.size),)
         self._host.receive(Rendered(op=op, outputs=outputs, log=None))
 
-    def _picture(self, render: Render) -> BlobId:
-        named = render.job + render.effect.task.to_bytes(4, "big")
+    def _file(self, render: Render) -> BlobFacts:
+        """Return what a render leaves: a picture, or a bucket of one."""
+        effect = render.effect
+        named = render.job + effect.task.to_bytes(4, "big")
+        if effect.block is not None:
+            named += repr(effect.block).encode()
         if not self._world.scenario.repeatable:
-            named += self._host.boot + render.effect.op.to_bytes(8, "big")
-        return BlobId(blake3(named, derive_key_context=_CONTEXT).digest())
+            named += self._host.boot + effect.op.to_bytes(8, "big")
+        blob = BlobId(blake3(named, derive_key_context=_CONTEXT).digest())
+        cut = effect.job.body.cut
+        if cut is not None and effect.block is not None:
+            pieces, size = bucket_size(cut, effect.block)
+            return BlobFacts(blob=blob, pieces=pieces, size=size, bucket=True)
+        return BlobFacts(blob=blob, pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True)
 
     def _fail(self, op: int, kind: FailureKind) -> None:
         del self.renders[op]

@@ -9,17 +9,29 @@ rule's number.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender, Stopped
+from mesh.core.effects import (
+    Append,
+    CloseChannel,
+    Effect,
+    Export,
+    PasteBucket,
+    Send,
+    StartAssembly,
+    StartRender,
+    Stopped,
+)
 from mesh.core.events import ChannelClosed, ChannelOpened, EnginesProbed, Event, MessageHeard, TimerFired
+from mesh.core.fold import TaskFold
 from mesh.core.status import JobState, TaskState, TaskView
 from mesh.core.timers import Tick
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Block
 from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
 from mesh.wire.messages import Have, Holds
 from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
 from mesh.wire.revocations import Bans
-from sim.model import Told, fold
+from sim.model import Told, all_count, fold
 from sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -40,6 +52,7 @@ class Safety:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._pictures: dict[BlobId, tuple[JobId, int]] = {}
+        self._buckets: dict[BlobId, tuple[JobId, int, Block | None]] = {}
         self._replayed: int | None = None
         self._bans: dict[int, Bans] = {}
         """What each host's revocations came to at the end of its last turn."""
@@ -47,6 +60,7 @@ class Safety:
         self._turns: dict[type[Effect], Callable[[Host, Any], None]] = {
             Append: self._keeps,
             StartRender: self._starts,
+            StartAssembly: self._starts,
             Export: self._exports,
         }
 
@@ -59,6 +73,9 @@ class Safety:
             check = self._turns.get(type(effect))
             if check is not None:
                 check(host, effect)
+        for place, effect in enumerate(effects):
+            if isinstance(effect, StartRender | StartAssembly):
+                self._needed(host, effect, effects[place:])
 
     def _not_from_the_revoked(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """S5: who knows of a revocation opens no channel to whom it shuts out, and hears it no more."""
@@ -135,13 +152,29 @@ class Safety:
             if not host.disk.has(needed) and needed not in self._world.faults.rotted:
                 raise Violation("S1", f"{host.name} holds what it does not have", hold.id, blob)
 
-    def _starts(self, host: "Host", effect: StartRender) -> None:
+    def _starts(self, host: "Host", effect: StartRender | StartAssembly) -> None:
         job = JobId(effect.job.id)
         self._not_replayed(host, "started a render", job)
         if self._world.books.of(host).paused:
             raise Violation("pause", f"{host.name} started task {effect.task} although its owner has paused it", job)
         if job in self._world.books.of(host).cancels:
             raise Violation("S11", f"{host.name} started task {effect.task} of a cancelled job", job)
+
+    def _needed(self, host: "Host", effect: StartRender | StartAssembly, after: list[Effect]) -> None:
+        """Of a frame that is cut no host renders what all counts at it, nor assembles what has its picture there."""
+        job, body = JobId(effect.job.id), effect.job.body
+        block = effect.block if isinstance(effect, StartRender) else None
+        if body.cut is None or (block is None and isinstance(effect, StartRender)):
+            return
+        book = self._world.books.of(host)
+        appended = [kept for each in after if isinstance(each, Append) for kept in each.entries]
+        later = {entry.id: None for kept in appended if isinstance(kept, KeptEntries) for entry in kept.entries}
+        struck = book.bans.struck()
+        entries = book.entries.get(job, {}).values()
+        known = [entry for entry in entries if entry.id not in later and entry.author not in struck]
+        if all_count(effect.job.author, body, known, effect.task, block):
+            what = "a bucket" if block is not None else "the assembly"
+            raise Violation("waste", f"{host.name} starts {what} of task {effect.task}, which counts", job)
 
     def _exports(self, host: "Host", effect: Export) -> None:
         self._not_replayed(host, "wrote a file", effect.blob)
@@ -175,6 +208,27 @@ class Safety:
             if not host.disk.has(blob):
                 raise Violation("scene", f"{host.name} renders without the whole scene", effect.job.id, blob)
 
+    def assembly_starts(self, host: "Host", effect: StartAssembly) -> None:
+        """A host assembles a frame once at a time, and only one that is cut."""
+        cut, frames = effect.job.body.cut, len(effect.job.body.frames)
+        if cut is None or effect.task < frames - cut.frames:
+            raise Violation("assembly", f"{host.name} assembles task {effect.task}, which has no cells", effect.job.id)
+        for op, growing in host.assemblies.growing.items():
+            if op == effect.op or (growing.job, growing.effect.task) == (JobId(effect.job.id), effect.task):
+                raise Violation("assembly", f"{host.name} assembles task {effect.task} twice", effect.job.id)
+
+    def pastes(self, host: "Host", frame: StartAssembly, effect: PasteBucket) -> None:
+        """S7: a bucket that is pasted is on the disk; and it is one of that frame, of those very cells."""
+        if not host.disk.has(effect.blob) and effect.blob not in self._world.faults.rotted:
+            raise Violation("S7", f"{host.name} pastes a bucket that it does not have", effect.blob, frame.job.id)
+        if self._buckets.get(effect.blob) != (JobId(frame.job.id), frame.task, effect.block):
+            text = f"{host.name} pastes into task {frame.task} at {effect.block} what is no such bucket"
+            raise Violation("assembly", text, effect.blob, frame.job.id)
+
+    def bucket_rendered(self, blob: BlobId, effect: StartRender) -> None:
+        """Learn which cells a bucket shows: it is no picture, and nobody's file."""
+        self._buckets[blob] = (JobId(effect.job.id), effect.task, effect.block)
+
     def rendered(self, blob: BlobId, job: JobId, task: int) -> None:
         """Learn which frame a picture shows."""
         self._pictures[blob] = (job, task)
@@ -190,7 +244,8 @@ class Safety:
         if there is not None and there != effect.blob and place in book.delivered and not struck:
             raise Violation("S3", f"{host.name} replaces the delivered {effect.name}", effect.blob, there)
         if job is None:
-            raise Violation("S2", f"{host.name} delivers what is no picture as {effect.name}", effect.blob)
+            what = "a bucket" if effect.blob in self._buckets else "what is no picture"
+            raise Violation("S2", f"{host.name} delivers {what} as {effect.name}", effect.blob)
         body = self._world.books.jobs[job].body
         if body.names.name(body.frames.frame(task)) != effect.name:
             raise Violation("S2", f"{host.name} delivers task {task} as {effect.name}", effect.blob, job)
@@ -230,6 +285,8 @@ class Safety:
         acting = {key: entry for key, entry in entries.items() if entry.author not in struck}
         told = fold(book.heads[job].author, book.heads[job].body, acting)
         seals = [entry for entry in acting.values() if isinstance(entry.body.what, Seal)]
+        if not seals or not struck:  # a seal that others signed gives a struck author's records their force back
+            self._look_at_cells(host, job, told[len(views) :])
         for view in views:
             expected = told[view.task]
             made = entries.get(view.result) if view.result is not None else None
@@ -243,6 +300,16 @@ class Safety:
                     job,
                     *([view.result] if view.result else []),
                 )
+
+    def _look_at_cells(self, host: "Host", job: JobId, told: tuple[Told, ...]) -> None:
+        """S4 for cells, which nobody is shown: what the ledger says of them is what its records say."""
+        ledger = host.core.ledger.jobs[job]
+        for task, expected in enumerate(told, start=ledger.frames):
+            folded = ledger.task(task)
+            result = folded.counting.id if folded.counting is not None else None
+            if (result, folded.state is TaskFold.STOPPED) != (expected.result, expected.stopped):
+                text = f"{host.name} folds cell task {task} to {folded.state.value} by {_hex(result)}"
+                raise Violation("S4", f"{text}, but its records say {_hex(expected.result)}", job)
 
     def _seal_says(self, seal: Signed[Entry], view: TaskView) -> bool:
         page = self._page(seal)

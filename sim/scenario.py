@@ -17,7 +17,7 @@ from mesh.ground.limits import EVERYBODY
 
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
-    *("pause", "pause-now", "resume", "move", "revoke", "strike"),
+    *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
 )
 
 
@@ -26,7 +26,8 @@ class Act:
     """One thing that happens at a fixed time: to these peers; cuts part `peers` from all others, or from `others`.
 
     Who revokes is the first host, which alone is an admin.
-    What moves is a host whose process does not run: it gets an address that it never had.
+    What moves is a host whose process does not run: it gets an address that it never had. Whoever assembles a frame
+    at that time is killed, and starts again after a while, or is lost for good.
     """
 
     at_ms: int
@@ -74,6 +75,21 @@ class Scenario:
     """Speed of the slowest peer, the fastest being 100."""
     stage_ms: int = 800
     probe_ms: int = 500
+    still_frames: int = 0
+    """So many last frames of each job are cut into cells."""
+    width: int = 640
+    height: int = 360
+    margin: int = 0
+    """Of a cut frame, in pixels."""
+    buckets: tuple[int, ...] = ()
+    """Width and height of buckets that a person asked for; empty: of any size."""
+    order: int = 0
+    """From the middle, round and round, along the rows: 0 to 2."""
+    still_ms: int = 2 * MINUTE_MS
+    """What one cut frame costs a slot of the fastest peer, margins and the costs of each bucket aside."""
+    paste_ms: int = 20
+    finish_ms: int = 1_500
+    """What a bucket costs whoever assembles its frame, and what making the file of all does."""
     scene_blobs: int = 3
     scene_pieces: int = 4
     """Pieces of each blob of a scene."""
@@ -132,6 +148,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if not 1 <= self.peers <= 4_096 or not 0 <= self.renderers <= self.peers:
             raise UsageError(f"{self.peers} peers of which {self.renderers} render")
+        if not 0 <= self.still_frames <= self.frames or len(self.buckets) not in (0, 2):
+            raise UsageError(f"{self.still_frames} of {self.frames} frames are cut, to buckets of {self.buckets}")
 
     @property
     def ends_ms(self) -> int:
@@ -152,7 +170,7 @@ def draw(seed: int, peers: int, minutes: int) -> Scenario:
     safety_ms = minutes * MINUTE_MS * 6 // 10
     renderers = max(1, peers * (5 + dice.below(6)) // 10)
     frames = max(2, safety_ms * renderers * (3 + dice.below(4)) // (10 * frame_ms * jobs))
-    return Scenario(
+    drawn = Scenario(
         name="random",
         peers=peers,
         renderers=renderers,
@@ -203,6 +221,31 @@ def draw(seed: int, peers: int, minutes: int) -> Scenario:
         pauses=maybe(4),
         beacons=dice.below(2) == 0,
         everybody=6 if dice.below(3) == 0 else EVERYBODY,
+    )
+    return _draw_stills(dice, drawn)
+
+
+def _draw_stills(dice: Dice, drawn: Scenario) -> Scenario:
+    """Let a third of all seeds have frames that are cut: alone, or after some that are not."""
+    if dice.below(3):
+        return drawn
+    slots = drawn.renderers * drawn.slots
+    still_frames = 1 + dice.below(3)
+    work_ms = drawn.safety_ms * slots * (3 + dice.below(6)) // 10
+    alone = dice.below(2) == 0
+    side = 16 * (1 + dice.below(6))
+    return dataclasses.replace(
+        drawn,
+        frames=still_frames if alone else min(drawn.frames, 20) + still_frames,
+        still_frames=still_frames,
+        width=200 + dice.below(800),
+        height=100 + dice.below(500),
+        margin=dice.below(2) * dice.below(5),
+        buckets=(side, side) if dice.below(4) == 0 else (),
+        order=dice.below(3),
+        still_ms=work_ms // (drawn.jobs * still_frames * (1 if alone else 2)),
+        paste_ms=1 + dice.below(200),
+        finish_ms=100 + dice.below(6_000),
     )
 
 

@@ -5,7 +5,7 @@ frame, so that two hosts render alike and a missing file shows. What goes wrong 
 ends the renderer at frame 3 on every host, `crash-once DIR` only where DIR is made by it, and so on.
 
     frames 1 12        the scene's range          file tex.png      an external file, beside the scene
-    ms 50              time of one frame          saved-by 4.2      which version saved it
+    ms 50              time of a whole frame         saved-by 4.2      which version saved it
     crash 3            ends at that frame         truncated 4       half a picture
     current 7          where it was saved         whole text        cannot be cut into buckets
     unreadable         cannot be opened           refused text      the mesh cannot render it
@@ -51,6 +51,7 @@ from mesh.ports.renderer import (
     Rendered,
     RendererCrashed,
     RenderTask,
+    SavedBy,
     SceneFile,
     SceneUnreadable,
     StageClosed,
@@ -163,9 +164,10 @@ class FakeStage:
         self._stagehand.note(task.frame)
         if self._closed:
             raise RendererCrashed("the stage is gone")
+        part = task.region.area / (PICTURE.width * PICTURE.height) if task.region is not None else 1
         for sample in (1, 2):
             on_progress(Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes))
-            await trio.sleep(self._script.ms / 2000)
+            await trio.sleep(self._script.ms * part / 2000)
         if self._script.work:
             self._stagehand.worked_ns += await trio.to_thread.run_sync(_work, self._script.work)
         self._fail(task.frame)
@@ -302,9 +304,9 @@ class Stagehand:
         await trio.lowlevel.checkpoint()
         return Engines(usable=(self.engine,) if self.has_engine else ())
 
-    def saved_by(self, scene: Path) -> str:
+    def saved_by(self, scene: Path) -> SavedBy:
         """Read which version the scene says saved it."""
-        return Script.read(scene).saved_by
+        return SavedBy(engine="blender", version=Script.read(scene).saved_by)
 
     async def inspect(
         self,

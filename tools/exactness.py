@@ -47,7 +47,11 @@ Alone = Callable[[Engine, Path, Path, int], None]
 
 
 class NothingToMeasure(Exception):
-    """A scene cannot be measured on this machine; the message says what is missing."""
+    """No scene of a kind can be rendered on this machine; the message says what is missing."""
+
+
+class OnlyWhole(Exception):
+    """Frames of a scene are never cut, and so are what one host renders; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +128,15 @@ class Row:
 
 
 async def measure(kind: Kind, renderer: Renderer, engine: Engine, scene: Path, directory: Path) -> Row:
-    """Render a scene in all ways, in a directory of its own, and compare; raises what renderers and readers raise."""
+    """Render a scene in all ways, in a directory of its own, and compare.
+
+    Raises OnlyWhole, and what renderers, engines and readers raise.
+    """
     begun = time.monotonic()
     inspection = await renderer.inspect(scene, None, engine)
     subject = Subject(renderer=renderer, engine=engine, inspection=inspection, directory=directory)
     if subject.cutting.obstacles:
-        raise NothingToMeasure(f"{scene.name}: {'; '.join(each.text for each in subject.cutting.obstacles)}")
+        raise OnlyWhole(f"{scene.stem}: {'; '.join(each.text for each in subject.cutting.obstacles)}")
     pieces = await in_buckets(subject, CELL)
     reference = await whole(subject)
     own = directory / "alone"
@@ -145,12 +152,16 @@ def _compared(subject: Subject, pieces: Pieces, reference: Files, alone: Path) -
     finished, own = read(pieces.files.picture), read(alone)
     height, width = next(iter(finished[0].channels.values())).shape
     origin = (0, 0) if (width, height) == (cutting.width, cutting.height) else (cutting.region.left, cutting.region.top)
-    named = [(mattes(one), mattes(other)) for one, other in ((pasted[0], passes[0]), (finished[0], own[0]))]
+    form = "PNG" if inspection.output.format == "PNG" else "EXR"
+    named = [(mattes(pasted[0]), mattes(passes[0]))]
+    # Blender writes the headers of mattes into every file, and their channels into those with layers.
+    if form == "EXR":
+        named.append((mattes(finished[0]), mattes(own[0])))
     return Row(
         scene=inspection.scene.stem,
         adaptive=cutting.margin > 0,
         denoised=any(".Denoising " in name for name in pasted[0].channels),
-        format="PNG" if inspection.output.format == "PNG" else "EXR",
+        format=form,
         buckets=len(pieces.buckets),
         passes=compare(pasted, passes),
         picture=compare(finished, read(reference.picture)),
@@ -231,9 +242,10 @@ def as_json(row: Row) -> dict[str, Any]:
     return {**plain(dataclasses.asdict(row)), "missed": row.misses()}
 
 
-async def measure_all(files: Sequence[Path], directory: Path, cache: Path) -> list[Row]:
-    """Measure scene after scene, with the renderers that their kinds need."""
+async def measure_all(files: Sequence[Path], directory: Path, cache: Path) -> tuple[list[Row], list[str]]:
+    """Measure scene after scene, with the renderers that their kinds need; tell which are only rendered whole."""
     rows: list[Row] = []
+    only_whole: list[str] = []
     for ending, kind in KINDS.items():
         mine = [file for file in files if file.suffix == ending]
         if not mine:
@@ -246,11 +258,16 @@ async def measure_all(files: Sequence[Path], directory: Path, cache: Path) -> li
             for number, file in enumerate(mine):
                 report.say(f"{file.stem} ...")
                 with tempfile.TemporaryDirectory(dir=directory, prefix=f"{number}-") as own:
-                    rows.append(await measure(kind, renderer, engine, file, Path(own)))
-                report.say("  ".join(cells(rows[-1])))
+                    try:
+                        row = await measure(kind, renderer, engine, file, Path(own))
+                    except OnlyWhole as whole_scene:
+                        only_whole.append(str(whole_scene))
+                        continue
+                rows.append(row)
+                report.say("  ".join(cells(row)))
         finally:
             await renderer.aclose()
-    return rows
+    return rows, only_whole
 
 
 def make_scenes(cache: Path, out: Path, names: Sequence[str]) -> list[Path]:
@@ -281,7 +298,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="meshnode-exactness-") as made:
         try:
             files += make_scenes(cache, Path(made) / "scenes", names)
-            rows = trio.run(measure_all, files, Path(made), cache)
+            rows, only_whole = trio.run(measure_all, files, Path(made), cache)
         except (
             MeshError,
             NothingToMeasure,
@@ -294,10 +311,12 @@ def main(arguments: Sequence[str]) -> int:
             return NOT_RENDERED
     misses = [miss for row in rows for miss in row.misses()]
     print("\n".join(table(rows)))
+    for text in only_whole:
+        print(f"WHOLE   {text}")
     for miss in misses:
         print(f"MISSED  {miss}")
     if options.json is not None:
-        value = {"machine": report.machine(), "rows": list(map(as_json, rows))}
+        value = {"machine": report.machine(), "rows": list(map(as_json, rows)), "only_whole": only_whole}
         options.json.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
     return report.MISSED if misses else 0
 

@@ -18,6 +18,7 @@ MARKED = re.compile(r"(<!-- system packages: made by tools/readme.py -->\n).*?(<
 GROUPS = {
     "python": "to run anything",
     "render": "to render with the embedded Blender",
+    "povray": "to render with POV-Ray",
     "test": "for the tests only",
     "netns": "for the network tests only",
 }

@@ -29,7 +29,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.settings import Settings
 from mesh.net import http as api
 from mesh.net.http_guard import MAX_BODY_BYTES
-from mesh.ports import desk, roster
+from mesh.ports import desk, roster, stills
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +131,11 @@ _ROUTES: dict[str, tuple[str, str, str]] = {
     "POST /jobs": ("SubmitAnswer", "SubmitRequest", "submits a scene; *works*"),
     "GET /jobs/{job}": ("JobAnswer", "", "one job in full"),
     "GET /jobs/{job}/watch": ("JobChange", "", "*watches*"),
+    "GET /jobs/{job}/buckets": (
+        "BucketsAnswer",
+        "",
+        "who renders which part of a frame; `?frame=N`, else the first that is not there yet",
+    ),
     "GET /jobs/{job}/logs": ("LogAnswer", "", "what the engine printed; `?frame=N` for one frame"),
     "POST /jobs/{job}/cancel": ("CancelAnswer", "", "ends a job for good"),
     "POST /jobs/{job}/fetch": ("FetchAnswer", "`directory`, `overwrite`", "writes the frames into a folder; *works*"),
@@ -254,7 +259,7 @@ def api_page() -> str:
         answer, body, text = _ROUTES[path]
         lines.append(f"| `{path}` | {_linked(body)} | {_linked(answer) or '`{}`'} | {text} |")
     lines += ["", "## Values", ""]
-    for name, kind in (vars(roster) | vars(desk)).items():
+    for name, kind in (vars(roster) | vars(stills) | vars(desk)).items():
         if is_typeddict(kind):
             lines += [f"### {name}", "", " ".join((kind.__doc__ or "").split()), "", "| field | type |", "|---|---|"]
             lines += [f"| `{field}` | {_type_name(hint)} |" for field, hint in get_type_hints(kind).items()]
@@ -275,7 +280,11 @@ def paths() -> list[str]:
 
 
 def _linked(name: str) -> str:
-    return f"[{name}](#{name.lower()})" if is_typeddict(getattr(desk, name, getattr(roster, name, None))) else name
+    return (
+        f"[{name}](#{name.lower()})"
+        if any(is_typeddict(getattr(module, name, None)) for module in (desk, roster, stills))
+        else name
+    )
 
 
 def _type_name(hint: Any) -> str:

@@ -222,6 +222,15 @@ def table(out: Path, size: tuple[int, int], samples: int) -> Any:
     return scene
 
 
+def still_counted(out: Path) -> None:
+    """Make a still that keeps how many samples each pixel got: as a part of the most that any pixel of a render got."""
+    scene = table(out, (160, 90), SAMPLES)
+    adapt(scene)
+    scene.view_layers[0].cycles.pass_debug_sample_count = True
+    output("OPEN_EXR_MULTILAYER", "RGBA", "32")
+    save(out)
+
+
 def still_bench(out: Path) -> None:
     """Make the still that benches render: a minute to a minute and a half on two cores, at once loaded."""
     table(out, (960, 540), 70)
@@ -397,8 +406,6 @@ def adapt(scene: Any) -> None:
     cycles = scene.cycles
     cycles.use_adaptive_sampling, cycles.adaptive_threshold, cycles.adaptive_min_samples = True, 0.08, 16
     cycles.samples *= ADAPTIVE_FACTOR
-    for layer in scene.view_layers:
-        layer.cycles.pass_debug_sample_count = True
 
 
 def make(content: Content, out: Path, *, exr: bool, adaptive: bool) -> None:
@@ -436,5 +443,6 @@ FOR_TIME: dict[str, Callable[[Path], None]] = {
 
 SCENES: dict[str, Callable[[Path], None]] = {
     **names((dof, volume, hair, displaced, layers, denoised, border, cropped)),
+    "still_counted": still_counted,
     **FOR_TIME,
 }

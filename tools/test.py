@@ -239,7 +239,7 @@ def forty(run: Run) -> Outcome:
 
 def e2e(run: Run) -> Outcome:
     """Run whole meshes with real Blender, after bringing its environment up to date."""
-    setup.require_packages(["render"])
+    setup.require_packages(["render", "povray"])
     if run.python("-m", "mesh.render.install") != 0:
         return Outcome(False, note="the engine could not be installed")
     return run.pytest([ENGINE_CONTRACT, "tests/e2e"])

@@ -1,11 +1,13 @@
 """Following a job: until the submitter may go, or until every frame is on this disk."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from mesh.cli import jobrows, output, words
+from mesh.cli import buckets, jobrows, output, words
 from mesh.cli.caller import Caller, job_path
 from mesh.cli.client import PeerEnded
 from mesh.cli.progress import Meter, meter
+from mesh.ground.errors import MeshError
 from mesh.ports.desk import (
     JobCancelled,
     JobChange,
@@ -112,7 +114,7 @@ def until_done(caller: Caller, job: JobRow) -> JobRow:
                 if job["preview"] and not shown_preview:
                     shown_preview = True
                     shown.tell(f"preview  {job['preview']}")
-                _show(shown, change, arrivals)
+                _show(shown, change, arrivals, caller)
     if job["state"] == "cancelled":
         raise JobCancelled(f"{job['name']}: {job['delivered']} of {job['tasks']} frames are in {job['directory']}")
     if job["blocked"]:
@@ -155,11 +157,10 @@ class _Arrivals:
         return arrived
 
 
-def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
+def _show(shown: Meter, change: JobChange, arrivals: _Arrivals, caller: Caller) -> None:
     job = change["job"]
     for task in arrivals.of(change):
-        by = f"{task['holder_name']}, {words.span(task['render_ms'])}"
-        shown.tell(f"{output.good('✓')} {task['file']}  {output.dim(by)}")
+        shown.tell(f"{output.good('✓')} {task['file']}  {output.dim(_made(caller, job, task))}")
     for task in change["frames"]:
         for failure in task["failures"][-1:]:
             if task["state"] in ("open", "stopped"):
@@ -167,17 +168,41 @@ def _show(shown: Meter, change: JobChange, arrivals: _Arrivals) -> None:
                 shown.tell(f"{output.bad('✗')} {where}: {failure['kind']}: {failure['reason']}")
     for text in arrivals.unwritten(change):
         shown.tell(f"{output.bad('✗')} {text}")
+    shown.update(picture_progress(job) if jobrows.in_buckets(job) else _frames_progress(job))
+
+
+def _made(caller: Caller, job: JobRow, task: TaskRow) -> str:
+    """Say who made a frame: of one in buckets how many peers, else the one and how long it took."""
+    if jobrows.in_buckets(job):
+        # A peer that just forgets the job, or ends, is heard of by other ways; the frame is here all the same.
+        with suppress(MeshError):
+            told = caller.client().get(job_path(job["id"], f"/buckets?frame={task['frame']}"))
+            if how := buckets.how_made(told):
+                return how
+    return f"{task['holder_name']}, {words.span(task['render_ms'])}"
+
+
+def _frames_progress(job: JobRow) -> Progress:
     text = job["name"] if job["state"] != "waiting" else f"{job['name']}, waiting for a peer that can render it"
-    done, total = job["delivered"], job["tasks"]
-    if done < 2 and (left := jobrows.left_ms(job)) is not None:
+    if job["delivered"] < 2 and (left := jobrows.left_ms(job)) is not None:
         # A rate takes two frames to show; until then the renderers' own times tell.
         text += f", about {words.rough(left)} left"
-    if job["cells"] and done < total:
-        # Few frames take long each: what is rendered of them tells more.
-        done, total = job["cells_counting"], job["cells"]
-        shown.update(Progress(phase="cells", text=text, done=done, total=total, unit="cells"))
-        return
-    shown.update(Progress(phase="frames", text=text, done=done, total=total, unit="frames"))
+    return Progress(phase="frames", text=text, done=job["delivered"], total=job["tasks"], unit="frames")
+
+
+def picture_progress(job: JobRow) -> Progress:
+    """Say how far a job is whose frames grow in buckets: few frames take long each, so that parts of them tell more."""
+    parts = [f"{job['name']}: {jobrows.picture(job)}"]
+    if job["tasks"] > 1 and job["delivered"]:
+        parts.append(f"{job['delivered']} of {job['tasks']} frames here")
+    if job["state"] == "waiting":
+        parts.append("waiting for a peer that can render it")
+    elif jobrows.assembling(job):
+        parts.append("being assembled")
+    elif (left := jobrows.left_ms(job)) is not None:
+        parts.append(f"about {words.rough(left)} left")
+    text = ", ".join(parts)
+    return Progress(phase="picture", text=text, done=job["pixels_counting"], total=job["pixels"], unit="pixels")
 
 
 def summary(job: JobRow, took_ms: float) -> str:

@@ -45,7 +45,9 @@ class Rate:
 
 
 def amount(progress: Progress) -> str:
-    """Say how much is done, such as `12.3 MiB of 84.2 MiB`."""
+    """Say how much is done, such as `12.3 MiB of 84.2 MiB`; of pixels nothing, since the text says it better."""
+    if progress["unit"] == "pixels":
+        return ""
     show: Callable[[int], str] = words.size if progress["unit"] == "bytes" else str
     if not progress["total"]:
         return show(progress["done"]) if progress["done"] else ""
@@ -60,7 +62,11 @@ def line(progress: Progress, rate: Rate) -> str:
             parts.append(f"{words.size(round(speed))}/s")
         elif progress["unit"] == "frames":
             parts.append(f"{speed * 3600:.0f} frames/h" if speed < 1 else f"{speed:.1f} frames/s")
-    if progress["total"] and (left := rate.left_ms(progress["total"] - progress["done"])):
+    if (
+        progress["total"]
+        and progress["unit"] != "pixels"
+        and (left := rate.left_ms(progress["total"] - progress["done"]))
+    ):
         parts.append(f"{words.rough(left)} left")
     told = ", ".join(part for part in parts if part)
     return f"{progress['text']}: {told}" if told else progress["text"]

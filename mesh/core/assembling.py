@@ -36,9 +36,12 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.limits import LOST_BUCKET_MS
 from mesh.wire.envelope import Signed
-from mesh.wire.records import Claim, Entry, Lost
+from mesh.wire.records import Claim, Entry, FailureKind, Lost
 
 _REASON = b"bucket"
+
+_AT_ONCE = 512
+"""Buckets of one frame that are fetched and pasted at a time: who takes over a frame may find thousands that count."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,10 +56,17 @@ class Growing:
     """Buckets that are fetched: more than one where files are the same, or where somebody says so."""
     pasting: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
     """Those of one file one after the other, since the answers name it alone."""
+    put_off: bool = False
+    """Whether there are buckets that count and are not fetched yet."""
     steps: int = 0
     finishing: bool = False
     """Told to finish, or ended by itself: nothing is fetched or pasted any more."""
     render_ms: int = 0
+
+    @property
+    def under_way(self) -> int:
+        """How many buckets are fetched and pasted now."""
+        return len(self.coming) + len(self.pasting)
 
 
 class Assembling:
@@ -119,6 +129,7 @@ class Assembling:
         for growing in self._of(note.job, note.frame):
             self._let_go(ledger, growing)
             self._take(turn, ledger, growing, note.tasks)
+            self._take_put_off(turn, ledger, growing)
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """Give up a frame that has its result."""
@@ -146,10 +157,12 @@ class Assembling:
             growing.pasting.pop(event.blob)
         growing.steps += 1
         if event.problem:
-            self._say_lost(turn, ledger, [entry])
+            if not self._say_lost(turn, ledger, [entry]):
+                self._fail(turn, growing, event.problem)
             return
         result = result_of(entry)
         growing.pasted.update(dict.fromkeys(ledger.parts.of(result.task, result.block)))
+        self._take_put_off(turn, ledger, growing)
         self._finish_if_whole(turn, ledger, growing)
 
     def on_progress(self, event: RenderProgressed) -> None:
@@ -221,10 +234,13 @@ class Assembling:
         return [growing for growing in self._by_op.values() if _about(growing.claim) == (job, frame)]
 
     def _take(self, turn: Turn, ledger: JobLedger, growing: Growing, tasks: Iterable[int]) -> None:
-        """Fetch the buckets of which cells count that are not pasted."""
+        """Fetch the buckets of which cells count that are not pasted, as far as not too many are under way."""
         if growing.finishing:
             return
         for task in tasks:
+            if growing.under_way >= _AT_ONCE:
+                growing.put_off = True
+                return
             entry = ledger.task(task).counting
             if entry is None or task in growing.pasted:
                 continue
@@ -236,6 +252,12 @@ class Assembling:
             else:
                 growing.coming.setdefault(blob, []).append(entry)
                 self._swarm.want(turn, blob, self._reason(growing), entry.author)
+
+    def _take_put_off(self, turn: Turn, ledger: JobLedger, growing: Growing) -> None:
+        """Fetch what was too much at a time, once half of that has come."""
+        if growing.put_off and growing.under_way < _AT_ONCE // 2:
+            growing.put_off = False
+            self._take(turn, ledger, growing, ledger.parts.cells_of(growing.claim.body.task))
 
     def _let_go(self, ledger: JobLedger, growing: Growing) -> None:
         """Fetch nothing that counts nowhere any more."""
@@ -262,11 +284,26 @@ class Assembling:
             growing.finishing = True
             turn.do(FinishAssembly(op=growing.op))
 
-    def _say_lost(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]]) -> None:
-        for entry in entries[: ledger.may_say_lost(self._me, buckets=True)]:
+    def _say_lost(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]]) -> bool:
+        """Say that buckets have to be rendered again, as often as that acts; tell whether any was said."""
+        said = False
+        for entry in entries:
             result = result_of(entry)
-            what = Lost(task=result.task, result=RecordId(entry.id), block=result.block)
-            turn.tell(Publish(job=ledger.id, what=what))
+            assert result.block is not None, "a cell counts by a result of its frame"
+            if ledger.may_say_bucket_lost(self._me, result.task, result.block):
+                what = Lost(task=result.task, result=RecordId(entry.id), block=result.block)
+                turn.tell(Publish(job=ledger.id, what=what))
+                said = True
+        return said
+
+    def _fail(self, turn: Turn, growing: Growing, problem: str) -> None:
+        """Say that a frame cannot be assembled: its bucket is bad whoever renders it."""
+        self._by_op.pop(growing.op)
+        self._fetch_no_more(growing)
+        turn.do(EndAssembly(op=growing.op))
+        kind = FailureKind.WRONG_PICTURE
+        event = RenderFailed(op=growing.op, kind=kind, reason=problem, unfit=False, log=None)
+        publish(turn, self._ledger, growing.claim, failed(growing.claim, event))
 
     def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
         for growing in [growing for growing in self._by_op.values() if which(growing)]:

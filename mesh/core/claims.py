@@ -44,6 +44,7 @@ from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
+    SPLIT_LEAST_MS,
     UNFIT_MS,
 )
 from mesh.wire.envelope import Signed
@@ -300,6 +301,8 @@ class Claims:
             return
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+        if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
+            everybody *= 2  # the last ones are better split than claimed ahead
         excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
         unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
@@ -359,7 +362,8 @@ class Claims:
 
     def _offered(self, ledger: JobLedger) -> int:
         """Return how many slots a keeper may count on; nobody is granted buckets of a scene that is not here yet."""
-        ready = ledger.parts.cut is None or self._scene_complete(ledger.id)
+        cut = ledger.parts.cut
+        ready = cut is None or cut.whole or self._scene_complete(ledger.id)
         return self._host.slots if self._host.pause is None and ready else 0
 
     def _keepers_of(self, job: JobId, now: Now) -> list[PeerId]:

@@ -4,6 +4,7 @@ Invariants: a task has one lease at most that keeps others from it. A tail copy 
 nobody from anything, and takes the other's place when that one ends first. Who may have a lease is not decided here.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -115,6 +116,8 @@ class Granted:
     """A bucket that was granted to a peer and that it has not claimed yet."""
 
     peer: PeerId
+    task: int
+    """The frame."""
     tasks: tuple[int, ...]
     until: Instant
     copy: bool
@@ -139,12 +142,15 @@ class Docket:
     grants: dict[RecordId, Granted] = field(default_factory=dict)
     granted: dict[int, RecordId] = field(default_factory=dict)
     """By each task that a grant keeps others from."""
+    buckets: Counter[int] = field(default_factory=Counter)
+    """Leases and grants of buckets, by their frame."""
     deaf: dict[PeerId, Instant] = field(default_factory=dict)
     """Until when peers are granted nothing that took up no grant."""
 
     def begin(self, lease: Lease) -> None:
         """Take a lease; one of tasks that all have another is a tail copy."""
         self.by_claim[lease.claim] = lease
+        self.buckets[lease.task] += lease.block is not None
         for task in lease.tasks:
             self.leases.setdefault(task, lease)
             self.attempts[task] = max(lease.attempt, self.attempts.get(task, 0))
@@ -153,6 +159,7 @@ class Docket:
         """Forget a lease; a tail copy takes its place."""
         if self.by_claim.pop(lease.claim, None) is None:
             return
+        self.buckets[lease.task] -= lease.block is not None
         left = [task for task in lease.tasks if self.leases.get(task) is lease]
         for task in left:
             del self.leases[task]
@@ -170,6 +177,7 @@ class Docket:
     def grant(self, grant: RecordId, granted: Granted) -> None:
         """Keep tasks for whom they were granted to, for a moment."""
         self.grants[grant] = granted
+        self.buckets[granted.task] += 1
         if not granted.copy:
             self.granted.update(dict.fromkeys(granted.tasks, grant))
 
@@ -208,6 +216,8 @@ class Docket:
         return task in self.leases or task in self.pending or task in self.granted
 
     def _forget(self, grant: RecordId) -> None:
-        for task in self.grants.pop(grant).tasks:
+        granted = self.grants.pop(grant)
+        self.buckets[granted.task] -= 1
+        for task in granted.tasks:
             if self.granted.get(task) == grant:
                 del self.granted[task]

@@ -51,6 +51,7 @@ class Election:
         signer: Signer,
         *,
         ready: Callable[[JobId, Now], bool],
+        has_buckets: Callable[[JobLedger], bool],
     ) -> None:
         self._ledger = ledger
         self._keepers = keepers
@@ -58,6 +59,8 @@ class Election:
         self._signer = signer
         self._ready = ready
         """Whether this peer, as a keeper, decides claims of a job now."""
+        self._has_buckets = has_buckets
+        """Whether frames of a job are rendered in buckets now."""
         self._reigns: dict[JobId, Reign] = {}
 
     def epoch(self, job: JobId) -> Signed[Epoch] | None:
@@ -111,7 +114,7 @@ class Election:
             self._consider(turn, ledger)
 
     def _may_lead(self, now: Now, ledger: JobLedger) -> bool:
-        return ledger.parts.cut is not None and not ledger.ended and self._ready(ledger.id, now)
+        return not ledger.ended and self._ready(ledger.id, now) and self._has_buckets(ledger)
 
     def on_tick(self, turn: Turn) -> None:
         """Lead on, or take over from whoever is silent."""

@@ -52,8 +52,8 @@ class Following:
         self.told = told
         parts = ledger.parts
         tasks = {task.task: task for task in told.open if task.task < parts.frames}
-        self.unassembled = {number: task for number, task in tasks.items() if parts.is_cut(number)}
-        self.window = {number: task for number, task in tasks.items() if not parts.is_cut(number)}
+        self.unassembled = {number: task for number, task in tasks.items() if task.in_buckets and parts.is_cut(number)}
+        self.window = {number: task for number, task in tasks.items() if not task.in_buckets}
         self.buckets.tell(told.cells)
 
     def forget(self) -> None:

@@ -416,7 +416,7 @@ class Holding:
 
     def _say_lost(self, turn: Turn, ledger: JobLedger, gone: list[Signed[Entry]]) -> None:
         """Say what is lost; no more often than it would act, so that a peer that was cut off fills no ledger."""
-        for entry in gone[: ledger.may_say_lost(self._directory.me, buckets=False)]:
+        for entry in gone[: ledger.may_say_lost(self._directory.me)]:
             self._gone_since.pop(entry.id, None)
             turn.tell(Publish(job=ledger.id, what=Lost(task=result_of(entry).task, result=RecordId(entry.id))))
 

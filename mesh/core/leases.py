@@ -199,6 +199,8 @@ class Leases:
                 continue
             changed, patience_ms = docket.expire(turn.now.instant), _patience_ms(ledger)
             for lease in list(docket.by_claim.values()):
+                if lease.assembles and ledger.open_cells(lease.task):
+                    lease.progressed_at = turn.now.instant  # it waits for others
                 if turn.now.instant - lease.heard_at > LEASE_MS:
                     docket.end(lease)
                     changed = True
@@ -267,7 +269,7 @@ class Leases:
             turn.send(claim.author, Verdict(claim=claim.id, yours=True))
         elif claim.body.block is not None:
             self._consider_bucket(turn, ledger, docket, claim)
-        elif not ledger.is_open(task) or task in docket.leases:
+        elif not ledger.is_open(task) or task in docket.leases or _clashes(ledger, docket, claim):
             turn.send(claim.author, Verdict(claim=claim.id, yours=False))
         else:
             waiting = docket.pending.get(task)
@@ -291,7 +293,8 @@ class Leases:
             yours = any(map(ledger.is_open, tasks))
         else:
             yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
-        yours = yours and self._may_hold_more(docket, claim.author)
+        whole = docket.leases.get(claim.body.task)
+        yours = yours and (whole is None or whole.assembles) and self._may_hold_more(docket, claim.author)
         if yours:
             self._begin(turn, ledger, docket, claim)
         turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
@@ -350,6 +353,12 @@ class Leases:
             docket = self.dockets[job] = Docket(ready_at=later(turn.now.instant, wait_ms))
             turn.tell(WindowChanged(job=job))
         return docket
+
+
+def _clashes(ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> bool:
+    """Whether a frame is claimed to be rendered whole that others render in buckets."""
+    task = claim.body.task
+    return not claim.body.assembles and (docket.buckets[task] > 0 or ledger.has_buckets(task))
 
 
 def _suits(ledger: JobLedger, claim: Signed[Claim]) -> tuple[bool, bytes, RecordId]:

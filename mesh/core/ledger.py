@@ -18,14 +18,15 @@ from dataclasses import dataclass, field, replace
 from blake3 import blake3
 
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
+from mesh.core.growth import Growth
 from mesh.core.notes import CellsChanged, TaskChanged
 from mesh.core.parts import Parts
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.limits import (
     BUCKETS_PER_AUTHOR,
     FAILURES_PER_TRY,
-    LOST_BUCKETS_PER_AUTHOR,
     LOST_PER_AUTHOR,
+    LOST_PER_BUCKET,
     MAX_RECORDS_PER_JOB,
     RESULTS_PER_AUTHOR,
     SEALS_PER_AUTHOR,
@@ -87,9 +88,8 @@ class JobLedger:
         self._folded: dict[int, Folded] = {}
         self._records: dict[int, list[Signed[Entry]]] = {}
         self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
-        self._lost_frames: dict[RecordId, None] = {}
-        self._lost_buckets: dict[RecordId, None] = {}
-        """Results that are lost. A statement about a bucket says nothing of a frame: of those an author may say few."""
+        self._lost: dict[tuple[RecordId, int, Block | None], None] = {}
+        """Which results somebody said are lost, with the frame and block that he named: both must be the result's."""
         self._said: dict[tuple[object, ...], list[Signed[Entry]]] = {}
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
         self._times_ms: list[int] = []
@@ -97,8 +97,10 @@ class JobLedger:
         self.counting = 0
         """Frames that do."""
         self.cells_counting = 0
+        self.growth = Growth(self.parts)
         self.stopped = 0
         self._stopped_cells: Counter[int] = Counter()
+        self._counting_cells: Counter[int] = Counter()
         """How many of each frame."""
         self._digest: bytes | None = None
 
@@ -139,6 +141,7 @@ class JobLedger:
         if result.block is None:
             for output in result.outputs:
                 self.by_output.setdefault(output.blob, {})[result.task] = None
+        self.growth.note(result)
         if not result.claim.body.assembles:
             self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], result.render_ms]
 
@@ -218,6 +221,10 @@ class JobLedger:
             return False
         return any(self.task(task).state is not TaskFold.COUNTS for task in self.parts.of(frame, block))
 
+    def has_buckets(self, frame: int) -> bool:
+        """Whether a bucket of a frame counts."""
+        return self._counting_cells[frame] > 0
+
     def open_cells(self, frame: int) -> list[int]:
         """Return the tasks of a frame's cells that still need a result, along the rows."""
         if not self.is_open(frame):
@@ -230,16 +237,27 @@ class JobLedger:
         return self.counting == self.frames
 
     @property
+    def pixels_counting(self) -> int:
+        """How many pixels of all frames are rendered, where some frames are cut: a frame that counts is all there."""
+        begun = self.growth.begun().items()
+        part = sum(pixels for frame, pixels in begun if self.task(frame).state is not TaskFold.COUNTS)
+        return self.counting * self.growth.frame_pixels + part
+
+    @property
     def median_ms(self) -> int:
         """Return the median render time of the latest results, of frames and buckets alike; 0: none yet."""
         return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
 
-    def may_say_lost(self, author: PeerId, *, buckets: bool) -> int:
-        """Return how many statements of loss more by `author` would act, of buckets or of frames."""
-        told = sum((_lost(lost).block is not None) == buckets for lost in self._lost_by.get(author, []))
+    def may_say_lost(self, author: PeerId) -> int:
+        """Return how many statements more by `author` that a frame is lost would act."""
         if author == self.submitter:
             return MAX_RECORDS_PER_JOB
-        return max(0, (LOST_BUCKETS_PER_AUTHOR if buckets else LOST_PER_AUTHOR) - told)
+        return LOST_PER_AUTHOR - len(self._said.get(("lost", author), ()))
+
+    def may_say_bucket_lost(self, author: PeerId, frame: int, block: Block) -> bool:
+        """Whether one statement more by `author` that this bucket is lost would act."""
+        most = RESULTS_PER_AUTHOR if author == self.submitter else LOST_PER_BUCKET
+        return len(self._said.get(("lost", author, frame, block), ())) < most
 
     def failures(self) -> tuple[Signed[Entry], ...]:
         """Return the failures of tasks that still lack a result, each once, in the order of the tasks."""
@@ -300,12 +318,9 @@ class JobLedger:
 
     def _add_lost(self, entry: Signed[Entry]) -> list[int]:
         by_author = self._lost_by.setdefault(entry.author, [])
-        before = self._acting(entry.author)
         by_author.append(entry)
-        by_author.sort(key=lambda lost: lost.id)
         self._choose_lost()
-        named = {_lost(lost).result: None for lost in (*before, *self._acting(entry.author))}
-        return sorted({task for result in named for task in self._tasks_of(result)})
+        return list(self._tasks_of(_lost(entry).result))
 
     def _tasks_of(self, result: RecordId) -> tuple[int, ...]:
         """Return the tasks that a result is of, none where it is not here yet: it is folded when it comes."""
@@ -313,18 +328,9 @@ class JobLedger:
         what = entry.body.what if entry is not None else None
         return self.parts.of(what.task, what.block) if isinstance(what, Result) else ()
 
-    def _acting(self, author: PeerId) -> list[Signed[Entry]]:
-        """Return the statements of loss that act: all of the submitter's, who wants the job done, few of others."""
-        losts = [] if self.voids(author) else self._lost_by.get(author, [])
-        if author == self.submitter:
-            return losts
-        frames = [lost for lost in losts if _lost(lost).block is None][:LOST_PER_AUTHOR]
-        return frames + [lost for lost in losts if _lost(lost).block is not None][:LOST_BUCKETS_PER_AUTHOR]
-
     def _choose_lost(self) -> None:
-        acting = [_lost(lost) for author in self._lost_by for lost in self._acting(author)]
-        self._lost_frames = {lost.result: None for lost in acting if lost.block is None}
-        self._lost_buckets = {lost.result: None for lost in acting if lost.block is not None}
+        acting = (lost for author, said in self._lost_by.items() if not self.voids(author) for lost in map(_lost, said))
+        self._lost = {(lost.result, lost.task, lost.block): None for lost in acting}
 
     def _choose_cancel(self) -> None:
         acting = [entry for entry in self._cancels.values() if not self.voids(entry.author)]
@@ -353,7 +359,10 @@ class JobLedger:
         stopped = (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
         if task >= self.frames:
             self._stopped_cells[self.parts.frame_of(task)] += stopped
+            self._counting_cells[self.parts.frame_of(task)] += counts
             self.cells_counting += counts
+            if counts:
+                self.growth.count(task, counts)
             return True
         self.counting += counts
         self.stopped += stopped
@@ -365,11 +374,15 @@ class JobLedger:
         records = self._records.get(task, [])
         if self._struck:
             records = [entry for entry in records if not self.voids(entry.author)]
-        lost = self._lost_frames if task < self.frames else self._lost_buckets
+        lost = [entry.id for entry in records if self._is_lost(entry)]
         folded = fold_task(records, lost, self.job.tries)
         if folded.state is TaskFold.OPEN and self._stopped_cells[task] > 0:
             return replace(folded, state=TaskFold.STOPPED)
         return folded
+
+    def _is_lost(self, entry: Signed[Entry]) -> bool:
+        what = entry.body.what
+        return isinstance(what, Result) and (entry.id, what.task, what.block) in self._lost
 
 
 class Ledger:
@@ -427,9 +440,10 @@ def _room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], 
             return ("failed", author, what.task, what.block), MAX_TRIES * FAILURES_PER_TRY
         case Lost() if author == submitter:
             return ("lost", author, what.task, what.block), RESULTS_PER_AUTHOR
+        case Lost() if what.block is not None:
+            return ("lost", author, what.task, what.block), LOST_PER_BUCKET
         case Lost():
-            buckets = what.block is not None
-            return ("lost", author, buckets), LOST_BUCKETS_PER_AUTHOR if buckets else LOST_PER_AUTHOR
+            return ("lost", author), LOST_PER_AUTHOR
         case Cancel():
             return ("cancel", author), 1
         case Seal():

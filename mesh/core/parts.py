@@ -67,6 +67,11 @@ class Parts:
         """Return the number of the frame that a task belongs to, its own where it is a frame's."""
         return task if task < self.frames else self.first_cut + (task - self.frames) // self.cells
 
+    def pixels_of(self, task: int) -> int:
+        """Return how many pixels a cell has."""
+        row, column = divmod((task - self.frames) % self.cells, self.grid.columns)
+        return self.grid.pixels(Block(column=column, row=row, columns=1, rows=1)).area
+
     def frame_block(self, frame: int) -> Block | None:
         """Return all cells of a frame as one block; None where it is not cut."""
         if not self.is_cut(frame):

@@ -33,7 +33,7 @@ from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
-from mesh.core.ledger import Ledger
+from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.me import Me
 from mesh.core.membership import Chain, Door, Members
 from mesh.core.meshset import MeshSet
@@ -45,7 +45,7 @@ from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
-from mesh.core.status import HelperView, JobView, MeshView, TaskView
+from mesh.core.status import HelperView, JobView, MeshView, ShareView, StillView, TaskView
 from mesh.core.stills import Stills
 from mesh.core.stopping import Stopping
 from mesh.core.swarm import Swarm
@@ -115,6 +115,14 @@ class Peer:
         """Return every task of a job; none where it is unknown."""
         return self.views.tasks(job) if job in self.ledger.jobs else ()
 
+    def still_view(self, now: Now, job: JobId, frame: int | None) -> StillView | None:
+        """Return how a frame grows from buckets, or None where none such is known; without a number, the next one."""
+        return self.views.still(now, job, frame) if job in self.ledger.jobs else None
+
+    def share_views(self, job: JobId) -> tuple[ShareView, ...]:
+        """Return who rendered how much of a job in buckets; nobody where it is unknown."""
+        return self.views.shares(job) if job in self.ledger.jobs else ()
+
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with `engine`, and what the others lack."""
         return self.views.helpers(engine)
@@ -139,7 +147,14 @@ class Peer:
         self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer, self.dht.table.answering)
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
-        self.election = Election(self.ledger, self.keepers, self.directory, signer, ready=self.leases.ready)
+        self.election = Election(
+            self.ledger,
+            self.keepers,
+            self.directory,
+            signer,
+            ready=self.leases.ready,
+            has_buckets=self._has_buckets,
+        )
         self.windows = Windows(self.ledger, self.keepers, self.leases, self.election.epoch)
         self.swarm = Swarm(self.directory, self.ops)
         self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
@@ -261,6 +276,9 @@ class Peer:
     def _in_use(self, job: JobId) -> bool:
         """Whether somebody here ordered a job's files, or this host claimed a task of it."""
         return bool(self.delivery.of(job)) or any(mine.claim.body.job == job for mine in self.claims.mine.values())
+
+    def _has_buckets(self, ledger: JobLedger) -> bool:
+        return self.windows.has_buckets(ledger)
 
     def _progress_of(self, claim: RecordId) -> int:
         assembled = self.assembling.progress_of(claim)

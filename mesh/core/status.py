@@ -86,6 +86,11 @@ class JobView:
     cells_counting: int
     coordinator: PeerId | None
     """Who grants its buckets, as far as this peer heard."""
+    pixels: int
+    """Of all frames together, where some are rendered in buckets; 0: none is."""
+    pixels_counting: int
+    pixel_ns: int
+    """What a pixel of a bucket takes one slot, in nanoseconds; 0: nothing tells it here."""
     delivered: int
     durable: bool
     """The job's record is on as many disks as it should be."""
@@ -133,6 +138,48 @@ class TaskView:
     result: RecordId | None
     log: BlobId | None
     failures: tuple[FailureView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketView:
+    """A rectangle of one frame: what counts of a bucket's result, or what is rendered, or what is open."""
+
+    region: Region
+    whole: Region
+    """All pixels of the bucket; other results may count for some of them."""
+    state: TaskState
+    holder: PeerId | None
+    """Who renders it, or rendered what counts; None as well where this peer does not know."""
+    attempt: int
+    render_ms: int
+    """Of the whole bucket."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillView:
+    """One frame that is rendered in buckets."""
+
+    frame: int
+    state: TaskState
+    region: Region
+    """What is rendered of it."""
+    assembler: PeerId | None
+    """Who pastes its buckets together, or did; None where nobody does, or the frame was rendered whole."""
+    known: bool
+    """This peer has the job's records; else it only heard from a keeper how much there is, and not who did it."""
+    buckets: tuple[BucketView, ...]
+    """Rectangles without overlap that make up the region, from the top down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareView:
+    """What one peer rendered of a job's frames in buckets, as far as it counts."""
+
+    peer: PeerId
+    buckets: int
+    pixels: int
+    render_ms: int
+    """Of these buckets, all together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ class Stills:
         grant = sign(body, self._signer)
         tasks = ledger.parts.of(bucket.frame, bucket.block)
         until = later(turn.now.instant, GRANT_MS)
-        docket.grant(grant.id, Granted(peer=peer, tasks=tasks, until=until, copy=copy))
+        docket.grant(grant.id, Granted(peer=peer, task=bucket.frame, tasks=tasks, until=until, copy=copy))
         self.tail_copies[ledger.id] += copy
         return grant
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
+from mesh.core import stillviews
 from mesh.core.claims import Claims
 from mesh.core.delivery import Delivery, Order
 from mesh.core.directory import Directory
@@ -26,6 +27,8 @@ from mesh.core.status import (
     MeshView,
     PeerView,
     RenderView,
+    ShareView,
+    StillView,
     TaskState,
     TaskView,
 )
@@ -148,6 +151,9 @@ class Views:
             cells=ledger.parts.tasks - ledger.frames,
             cells_counting=max(ledger.cells_counting, told.cells_counting if told is not None else 0),
             coordinator=self._coordinator(job, now),
+            pixels=ledger.frames * ledger.growth.frame_pixels,
+            pixels_counting=_pixels_counting(ledger, counting, told.cells_counting if told is not None else 0),
+            pixel_ns=ledger.growth.pixel_ns,
             delivered=self._delivery.delivered(job),
             durable=self._jobs.durable(ledger, now),
             scene_holders=len(self._jobs.scene_holders(ledger)),
@@ -166,7 +172,38 @@ class Views:
         ledger = self._ledger.jobs[job]
         own = self._delivery.own(job)
         delivered = own.delivered if own is not None else {}
-        return tuple(self._task(ledger, task, task in delivered) for task in range(ledger.frames))
+        return tuple(self._task(ledger, task, delivered=task in delivered) for task in range(ledger.frames))
+
+    def still(self, now: Now, job: JobId, frame: int | None) -> StillView | None:
+        """Return how a frame grows from buckets, by its number; without one, that which grows now or the last one.
+
+        None where the frame is not cut, or no such frame is there. Raises `KeyError` where the job is unknown.
+        """
+        ledger = self._ledger.jobs[job]
+        numbers = list(ledger.job.frames)
+        task = stillviews.growing(ledger) if frame is None else numbers.index(frame) if frame in numbers else None
+        if task is None or not ledger.parts.is_cut(task):
+            return None
+        docket = self._leases.dockets.get(job)
+        held: dict[int, stillviews.Held] = {}
+        for mine in self._slots.in_hand():
+            body = mine.claim.body
+            if (body.job, body.task) == (job, task) and body.block is not None:
+                each = stillviews.Held(holder=self._directory.me, block=body.block, attempt=body.attempt)
+                held |= dict.fromkeys(ledger.parts.of(task, body.block), each)
+        held |= stillviews.held_in(docket, task) if docket is not None else {}
+        return StillView(
+            frame=numbers[task],
+            state=self._task(ledger, task, delivered=False).state,
+            region=ledger.parts.grid.region,
+            assembler=stillviews.assembler_of(ledger, docket, task),
+            known=self._sync.takes_part(ledger, now),
+            buckets=stillviews.buckets(ledger, task, held),
+        )
+
+    def shares(self, job: JobId) -> tuple[ShareView, ...]:
+        """Return who rendered how much of a job's frames in buckets; raises `KeyError` where it is unknown."""
+        return stillviews.shares(self._ledger.jobs[job])
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
         """Return which connected peers can render with an engine, and what the others lack."""
@@ -275,7 +312,7 @@ class Views:
         known = self._directory.peers.get(peer)
         return known.name if known is not None else ""
 
-    def _task(self, ledger: JobLedger, task: int, delivered: bool) -> TaskView:
+    def _task(self, ledger: JobLedger, task: int, *, delivered: bool) -> TaskView:
         folded = ledger.task(task)
         docket = self._leases.dockets.get(ledger.id)
         lease = docket.leases.get(task) if docket else None
@@ -314,6 +351,15 @@ def _state(ledger: JobLedger, counting: int, running: int, stopped: int, *, over
     if stopped and counting + stopped == ledger.frames:
         return JobState.STOPPED
     return JobState.RENDERING if running else JobState.WAITING
+
+
+def _pixels_counting(ledger: JobLedger, counting: int, cells_told: int) -> int:
+    """Return how many pixels of all frames are rendered; as far as a keeper only told how many cells, about so many."""
+    frame, parts = ledger.growth.frame_pixels, ledger.parts
+    if not frame:
+        return 0
+    told = (parts.frames - parts.first_cut) * frame * cells_told // max(1, parts.tasks - parts.frames)
+    return min(parts.frames * frame, max(ledger.pixels_counting, counting * frame, told))
 
 
 def _failure(entry: Signed[Entry]) -> FailureView:

@@ -5,6 +5,7 @@ is a few times as long as the job has slots, so that peers who choose from it by
 frames that are rendered in buckets it tells the open cells.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +19,7 @@ from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import FOLLOWED_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.ground.limits import FOLLOWED_MS, SPLIT_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import bits_of
 from mesh.wire.messages import Follow, OpenTask, Window
@@ -135,12 +136,13 @@ class Windows:
         """Return what a follower is told now."""
         slots = self.slots(ledger.id)
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
+        splits = self._splits(ledger)
         listed: list[OpenTask] = []
-        for task in ledger.open_frames():
-            if not self._leases.taken(ledger.id, task):
-                listed.append(OpenTask(task=task, attempt=self._attempt(ledger, task)))
-                if len(listed) >= most:
-                    break
+        for task in self._unclaimed(ledger):
+            in_buckets = self._in_buckets(ledger, task, splits=splits)
+            listed.append(OpenTask(task=task, attempt=self._attempt(ledger, task), in_buckets=in_buckets))
+            if len(listed) >= most:
+                break
         docket = self._leases.dockets.get(ledger.id)
         running = _running(docket) if docket is not None else 0
         left = ledger.frames - ledger.counting - ledger.stopped
@@ -164,12 +166,43 @@ class Windows:
         """Return which cells can be claimed, of the next few frames that are rendered in buckets."""
         return tuple(islice(self._cells(ledger), MAX_CUT_FRAMES))
 
+    def has_buckets(self, ledger: JobLedger) -> bool:
+        """Whether frames of a job are rendered in buckets now."""
+        splits = self._splits(ledger)
+        return any(self._in_buckets(ledger, frame, splits=splits) for frame in _cut_frames(ledger))
+
+    def _splits(self, ledger: JobLedger) -> bool:
+        """Whether frames that may be rendered whole are not: too few are left for the idle slots, or for all once these
+        have ended what they render; and a frame takes long enough, where that is known.
+        """
+        if ledger.parts.cut is None or not ledger.parts.cut.whole or 0 < ledger.median_ms < SPLIT_LEAST_MS:
+            return False
+        slots, docket = self.followers(ledger.id), self._leases.dockets.get(ledger.id)
+        claimed = _claimed(docket) if docket is not None else Counter[PeerId]()
+        idle = sum(max(0, count - claimed[peer]) for peer, count in slots.items())
+        most = idle or (sum(slots.values()) if ledger.median_ms else 0)
+        return len(list(islice(self._unclaimed(ledger), most))) < most
+
+    def _in_buckets(self, ledger: JobLedger, frame: int, *, splits: bool) -> bool:
+        """Whether a frame is rendered in buckets: it must be, somebody has begun so, or slots would be idle."""
+        cut = ledger.parts.cut
+        if cut is None or not ledger.parts.is_cut(frame):
+            return False
+        docket = self._leases.dockets.get(ledger.id)
+        lease = docket.leases.get(frame) if docket is not None else None
+        if not cut.whole or ledger.has_buckets(frame) or lease is not None:
+            return lease is None or lease.assembles
+        begun = docket is not None and docket.buckets[frame] > 0
+        return begun or (splits and not self._leases.taken(ledger.id, frame))
+
+    def _unclaimed(self, ledger: JobLedger) -> Iterator[int]:
+        return (frame for frame in ledger.open_frames() if not self._leases.taken(ledger.id, frame))
+
     def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
         """Yield what is open of each frame that is rendered in buckets."""
-        if ledger.parts.cut is None:
-            return
-        for frame in ledger.open_frames():
-            if not ledger.parts.is_cut(frame):
+        splits = self._splits(ledger)
+        for frame in _cut_frames(ledger):
+            if not self._in_buckets(ledger, frame, splits=splits):
                 continue
             first = ledger.parts.cells_of(frame).start
             tasks = [task for task in ledger.open_cells(frame) if not self._leases.taken(ledger.id, task)]
@@ -180,6 +213,20 @@ class Windows:
 
     def _attempt(self, ledger: JobLedger, task: int) -> int:
         return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
+
+
+def _cut_frames(ledger: JobLedger) -> Iterator[int]:
+    if ledger.parts.cut is None:
+        return iter(())
+    return (frame for frame in ledger.open_frames() if ledger.parts.is_cut(frame))
+
+
+def _claimed(docket: Docket) -> Counter[PeerId]:
+    """Count what each peer renders, or has claimed and waits for the verdict of."""
+    claimed = Counter(lease.holder for lease in docket.by_claim.values() if not lease.assembles)
+    waiting = (claim for pending in docket.pending.values() for claim in pending.claims)
+    claimed.update(claim.author for claim in waiting if not claim.body.assembles)
+    return claimed
 
 
 def _running(docket: Docket) -> int:

@@ -75,6 +75,12 @@ TAIL_COPIES_MOST = 4
 TAIL_GAIN_PERCENT = 30
 """A copy must end so much sooner than what it copies: costs are estimates."""
 
+SPLIT_LEAST_MS = 4 * SECOND_MS
+"""Frames that take less are not worth their buckets: each of these takes half a second at least."""
+
+SPLIT_FRAMES = 16
+"""The last frames of an animation of which so many may be rendered in buckets: those for which slots are idle."""
+
 FIRST_BUCKET_PIXELS = 128 * 128
 """Of a still's first buckets, before it is known what a pixel costs."""
 
@@ -124,8 +130,9 @@ SYNC_PERIOD_MS = 10 * SECOND_MS
 LOST_PER_AUTHOR = 3
 """Statements of loss that act, per job and author other than the submitter, lowest ids first: a liar reopens three."""
 
-LOST_BUCKETS_PER_AUTHOR = 64
-"""The same of buckets, of which many are lost with a host, and which are quickly rendered again."""
+LOST_PER_BUCKET = 2
+"""The same of each bucket: hundreds are lost with a host, and somebody must be able to say so of all of them. A liar
+has each rendered twice more, which is less than a whole frame three times."""
 
 RESULTS_PER_AUTHOR = 64
 """Results, or the submitter's losses, that one author may write of one task: each follows a loss."""

@@ -59,6 +59,7 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "still": (bool,),
     "buckets": (str,),
     "order": (str,),
+    "split": (bool,),
 }
 _SUBMIT_DEFAULTS: Final = {
     "dry_run": False,
@@ -67,6 +68,7 @@ _SUBMIT_DEFAULTS: Final = {
     "still": False,
     "buckets": "auto",
     "order": "centre",
+    "split": True,
 }
 
 
@@ -118,6 +120,7 @@ class Api:
             ("POST", "/jobs", self._submit),
             ("GET", "/jobs/{job:named}", self._job),
             ("GET", "/jobs/{job:named}/watch", self._watch_job),
+            ("GET", "/jobs/{job:named}/buckets", self._buckets),
             ("GET", "/jobs/{job:named}/logs", self._logs),
             ("POST", "/jobs/{job:named}/cancel", self._cancel),
             ("POST", "/jobs/{job:named}/fetch", self._fetch),
@@ -154,9 +157,11 @@ class Api:
     async def _watch_job(self, request: Request) -> Response:
         return watching(self._desk.watch_job(request.path_params["job"]))
 
+    async def _buckets(self, request: Request) -> Response:
+        return JSONResponse(await self._desk.buckets(request.path_params["job"], _asked_frame(request)))
+
     async def _logs(self, request: Request) -> Response:
-        text = request.query_params.get("frame")
-        return JSONResponse(await self._desk.log(request.path_params["job"], None if text is None else _frame(text)))
+        return JSONResponse(await self._desk.log(request.path_params["job"], _asked_frame(request)))
 
     async def _cancel(self, request: Request) -> Response:
         return JSONResponse(await self._desk.cancel(request.path_params["job"]))
@@ -176,6 +181,7 @@ class Api:
             still=body["still"],
             buckets=body["buckets"],
             order=body["order"],
+            split=body["split"],
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 
@@ -276,7 +282,10 @@ def _checked(body: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]]) ->
     return values
 
 
-def _frame(text: str) -> int:
+def _asked_frame(request: Request) -> int | None:
+    text = request.query_params.get("frame")
+    if text is None:
+        return None
     if not text.removeprefix("-").isdecimal() or len(text) > 8:
         raise NotFound(f"frame {text[:20]}")
     return int(text)

@@ -1,13 +1,14 @@
 """Which exact engine a job asks for. A pure function over what peers offer.
 
-Theory: one job, one exact build, since builds differ visibly. The version that saved the file is the safest; where
-nobody has it, the nearest newer one reads it too; an older one does not. Of equal versions that build is taken which
-has most slots."""
+Theory: one job, one exact build, since builds differ visibly. Only the program that a file is for reads it. The version
+that saved the file is the safest; where nobody has it, the nearest newer one reads it too; an older one does not; a
+file that names none can be read by any. Of equal versions that build is taken which has most slots."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mesh.ports.renderer import SavedBy
 from mesh.wire.records import EngineId
 
 
@@ -32,15 +33,16 @@ def sum_offers(engines: Iterable[tuple[EngineId, int]]) -> tuple[Offer, ...]:
     return tuple(Offer(engine=engine, slots=count) for engine, count in slots.items())
 
 
-def choose(offers: Sequence[Offer], *, wanted: str | None, saved_by: str) -> EngineId | None:
-    """Return the engine for a file saved by version `saved_by`, or for `wanted` where a person named one.
+def choose(offers: Sequence[Offer], *, wanted: str | None, saved_by: SavedBy) -> EngineId | None:
+    """Return the engine for a file that is `saved_by` a version, or for `wanted` where a person named one.
 
     `wanted` is a version or its beginning, with or without the engine's name: `4.2`, `blender 4.2.23`. None when nobody
     offers any that will do.
     """
+    offers = [offer for offer in offers if offer.engine.name == saved_by.engine]
     if wanted is not None:
         return _best([offer for offer in offers if _is_wanted(offer.engine, wanted)])
-    saved = version_key(saved_by)
+    saved = version_key(saved_by.version)
     same = [offer for offer in offers if version_key(offer.engine.version)[: len(saved)] == saved]
     if same:
         return _best(same)

@@ -8,11 +8,13 @@ from typing import Final
 
 from mesh.core import tiling
 from mesh.ground.errors import UsageError
+from mesh.ground.limits import SPLIT_FRAMES
 from mesh.node.rows import refusal_row
 from mesh.ports.desk import Refused
 from mesh.ports.renderer import Cutting, Inspection
 from mesh.ports.submission import SubmitRequest
 from mesh.wire.grids import Block, Cut, Grid, Order, ruler
+from mesh.wire.tasks import MAX_TASKS
 
 _SIZE: Final = re.compile(r"(\d{1,6})x(\d{1,6})")
 _STRIPS: Final = re.compile(r"strips:(\d{1,6})")
@@ -26,14 +28,18 @@ _ORDERS: Final = {
 
 
 def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut | None:
-    """Return how the frames of a job are cut, None where they are rendered whole. Raises `UsageError`, `Refused`."""
-    order = _order(request["order"])
-    if not request["still"]:
-        return None
-    cutting = inspection.cutting
-    if cutting.obstacles:
-        raise Refused([refusal_row(obstacle) for obstacle in cutting.obstacles])
+    """Return how the frames of a job are cut, None where they are rendered whole. Raises `UsageError`, `Refused`.
+
+    Of an animation the last frames are cut, as far as its tasks allow, in case that there are more slots than frames.
+    """
+    order, cutting, still = _order(request["order"]), inspection.cutting, request["still"]
     grid = _grid(request["buckets"], cutting)
+    if still and cutting.obstacles:
+        raise Refused([refusal_row(obstacle) for obstacle in cutting.obstacles])
+    if not still:
+        frames = min(frames, SPLIT_FRAMES, (MAX_TASKS - frames) // len(grid))
+        if cutting.obstacles or not request["split"] or not frames:
+            return None
     return Cut(
         width=cutting.width,
         height=cutting.height,
@@ -43,7 +49,7 @@ def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut |
         order=order,
         fixed=request["buckets"] != _AUTO,
         frames=frames,
-        whole=False,
+        whole=not still,
     )
 
 
@@ -69,8 +75,8 @@ def _grid(wanted: str, cutting: Cutting) -> Grid:
 
 
 def cut_text(cut: Cut | None) -> str:
-    """Say in words how frames are cut; nothing where they are not."""
-    if cut is None:
+    """Say in words how frames are cut; nothing where they are rendered whole as long as they can be."""
+    if cut is None or cut.whole:
         return ""
     grid = cut.grid
     first = grid.pixels(Block(column=0, row=0, columns=1, rows=1))

@@ -17,7 +17,17 @@ import trio
 import mesh
 from mesh.core.effects import Declined, Done
 from mesh.core.events import CancelAsked, PauseAsked, PeerAsked, ReachAsked, ResumeAsked, RevokeAsked, StopAsked
-from mesh.core.status import HelperView, JobState, JobView, MemberView, MeshView, PeerView, TaskView
+from mesh.core.status import (
+    HelperView,
+    JobState,
+    JobView,
+    MemberView,
+    MeshView,
+    PeerView,
+    ShareView,
+    StillView,
+    TaskView,
+)
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import ID_SIZE, JobId, PeerId
 from mesh.ground.instants import Now, WallTime, wall_later
@@ -50,14 +60,14 @@ from mesh.ports.roster import (
     RevokeInviteAnswer,
     RevokeRequest,
 )
+from mesh.ports.stills import BucketsAnswer
 from mesh.ports.storage import BlobStore
 from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
-from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
 from mesh.wire.members import DEFAULT_ROLES, MAX_USES, Chain, Invite, Role
-from mesh.wire.messages import MAX_ADDRESSES, Address
+from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 from mesh.wire.revocations import InviteRevoked, Ousted, Revocation
 from mesh.wire.signing import Ed25519Signer
@@ -88,6 +98,10 @@ class Views(Protocol):
     def job_view(self, now: Now, job: JobId) -> JobView | None: ...
 
     def task_views(self, job: JobId) -> tuple[TaskView, ...]: ...
+
+    def still_view(self, now: Now, job: JobId, frame: int | None) -> StillView | None: ...
+
+    def share_views(self, job: JobId) -> tuple[ShareView, ...]: ...
 
     def helpers(self, engine: EngineId) -> tuple[HelperView, ...]: ...
 
@@ -204,8 +218,18 @@ class NodeDesk:
             "picture": rows.picture_row(found.record.picture),
             "scene": found.record.scene.hex(),
             "helpers": rows.helper_rows(self._views.helpers(found.record.engine)),
+            "shares": rows.share_rows(self._views.share_views(found.job), names),
             "frames": [rows.task_row(task, found, names) for task in tasks],
         }
+
+    async def buckets(self, job: str, frame: int | None) -> BucketsAnswer:
+        """Tell who renders which part of a frame."""
+        view = self._view()
+        found = self._find(view, job)
+        still = self._views.still_view(self._world.now(), found.job, frame)
+        if still is None:
+            raise NotFound(rows.not_in_buckets(found, frame))
+        return rows.buckets_answer(still, found, _names(view))
 
     async def engines(self) -> desk.EnginesAnswer:
         """Look anew what this peer can render with."""
@@ -248,7 +272,7 @@ class NodeDesk:
         found = self._find(view, job)
         tasks = self._views.task_views(found.job)
         if frame is not None and all(task.frame != frame for task in tasks):
-            raise NotFound(f"{found.record.name} has no frame {frame}, but {rows.frames_text(found.record.frames)}")
+            raise NotFound(rows.no_such_frame(found, frame))
         return await self._logs.read(found, tasks, frame, _names(view))
 
     async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
@@ -272,7 +296,7 @@ class NodeDesk:
             inviter=self._inviting.chain(),
             seed=seed,
             secret=self._inviting.secret,
-            addresses=_invited_to(self._inviting.addresses()),
+            addresses=roster.invited_to(self._inviting.addresses()),
             mesh_name=self._inviting.mesh_name,
         )
         return {
@@ -416,11 +440,6 @@ class NodeDesk:
         self._directories[submitted.job] = submitted.plan.directory
         view = self._view()
         return self._job_row(self._find(view, submitted.job.hex()), _names(view))
-
-
-def _invited_to(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    """Return what an invite names: what means this host everywhere; on a host without a network, what means it here."""
-    return (told(addresses, here=False) or addresses)[:MAX_ADDRESSES]
 
 
 def _declined(reply: Declined) -> DeskError:

@@ -31,7 +31,7 @@ from mesh.node.timings import Mark, Step, unmarked
 from mesh.ports import desk
 from mesh.ports.desk import Refused, Report, SubmitAnswer
 from mesh.ports.folders import Folders
-from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer
+from mesh.ports.renderer import RECIPE_NAME, Engine, EngineMissing, Inspection, Renderer, SavedBy
 from mesh.ports.storage import Scenes, StorageError, StoredTree
 from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
@@ -153,7 +153,7 @@ class Intake:
             inspection=inspection,
         )
 
-    def _choose(self, wanted: str | None, saved_by: str) -> EngineId:
+    def _choose(self, wanted: str | None, saved_by: SavedBy) -> EngineId:
         """Choose among what can render now, else among all that is known, else refuse by name."""
         offers = self._offers()
         own = [Offer(engine=engine_id(engine), slots=0) for engine in self._rack.found.usable]
@@ -163,14 +163,14 @@ class Intake:
                 return engine
         raise Refused([_no_engine(wanted, saved_by, offers)])
 
-    def _reader(self, engine: EngineId, saved_by: str) -> Engine:
+    def _reader(self, engine: EngineId, saved_by: SavedBy) -> Engine:
         """Return the engine of this host that reads the scene: the job's own, else the nearest that can."""
         with suppress(EngineMissing):
             return self._rack.find(engine)
         here = {engine_id(found): found for found in self._rack.found.usable}
         chosen = choose([Offer(engine=found, slots=1) for found in here], wanted=None, saved_by=saved_by)
         if chosen is None:
-            raise EngineMissing(f"no engine of this host reads a scene saved by version {saved_by}")
+            raise EngineMissing(f"no engine of this host reads a scene saved by {_program(saved_by)}")
         return here[chosen]
 
     def _look(self, directory: str, names: OutputNames, frames: Frames) -> "_Look":
@@ -225,7 +225,7 @@ def answer(submitted: Submitted, job: desk.JobRow | None, helpers: Sequence[Help
         "job": job,
         "name": plan.name,
         "scene": str(plan.inspection.scene),
-        "saved_by": plan.inspection.saved_by,
+        "saved_by": _program(SavedBy(engine=plan.engine.name, version=plan.inspection.saved_by)),
         "saved_at_ms": plan.inspection.saved_at_ms,
         "engine": engine_text(plan.engine),
         "frames": frames_text(plan.frames),
@@ -326,13 +326,18 @@ def _output_refusals(directory: str, look: _Look, request: SubmitRequest) -> lis
     ]
 
 
-def _no_engine(wanted: str | None, saved_by: str, offers: Sequence[Offer]) -> desk.RefusalRow:
-    ranked = sorted(offers, key=lambda offer: version_key(offer.engine.version))
+def _program(saved_by: SavedBy) -> str:
+    """Return a program as people write it: `blender 4.2`."""
+    return f"{saved_by.engine} {saved_by.version}".strip()
+
+
+def _no_engine(wanted: str | None, saved_by: SavedBy, offers: Sequence[Offer]) -> desk.RefusalRow:
+    ranked = sorted(offers, key=lambda offer: (offer.engine.name, version_key(offer.engine.version)))
     known = ", ".join(str(offer.engine) for offer in ranked) or "none"
-    what = f"engine {wanted}" if wanted is not None else f"an engine for a scene saved by version {saved_by}"
+    what = f"engine {wanted}" if wanted is not None else f"an engine for a scene saved by {_program(saved_by)}"
     return {
         "code": "no-engine",
-        "subject": wanted or saved_by,
+        "subject": wanted or _program(saved_by),
         "text": f"no peer has {what}; known to the mesh: {known}",
-        "remedy": "install one (`meshnode engine install blender`), or choose one that is there (--engine VERSION)",
+        "remedy": "install it on a peer (`meshnode engine list` shows what is there), or choose one (--engine VERSION)",
     }

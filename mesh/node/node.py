@@ -271,17 +271,6 @@ class Node:
             hearing=self._hearing,
             tell=tell,
         )
-        renders = Renders(
-            nursery=nursery, tools=self._tools(), scratch=parts.scratch, tell=tell, hint=self._driver.hint
-        )
-        assemblies = self._assemblies = Assemblies(
-            tools=self._tools(),
-            bench=renders.bench,
-            tell=tell,
-            hint=self._driver.hint,
-            scratch=parts.scratch,
-            me=self._who.peer,
-        )
         outputs = Outputs(
             nursery=nursery,
             world=parts.world,
@@ -305,6 +294,21 @@ class Node:
             ef.ReadTree: pages.read_tree,
             ef.WritePage: pages.write_page,
             ef.ReadPage: pages.read_page,
+            ef.CheckOutput: outputs.check,
+            ef.Export: outputs.export,
+            ef.Earned: channels.earned,
+            **self._routes_of_renders(nursery),
+            **self._routes_of_answers(),
+            ef.Stopped: self._on_stopped,
+        }
+
+    def _routes_of_renders(self, nursery: trio.Nursery) -> Mapping[type[ef.Effect], Route]:
+        tools, scratch, tell, hint = self._tools(), self._parts.scratch, self._driver.tell, self._driver.hint
+        renders = Renders(nursery=nursery, tools=tools, scratch=scratch, tell=tell, hint=hint)
+        assemblies = self._assemblies = Assemblies(
+            tools=tools, bench=renders.bench, tell=tell, hint=hint, scratch=scratch, me=self._who.peer
+        )
+        return {
             ef.WarmEngine: renders.warm,
             ef.OpenStage: renders.open_stage,
             ef.CloseStage: renders.close_stage,
@@ -314,11 +318,6 @@ class Node:
             ef.PasteBucket: assemblies.paste,
             ef.FinishAssembly: assemblies.finish,
             ef.EndAssembly: assemblies.end,
-            ef.CheckOutput: outputs.check,
-            ef.Export: outputs.export,
-            ef.Earned: channels.earned,
-            **self._routes_of_answers(),
-            ef.Stopped: self._on_stopped,
         }
 
     def _routes_of_answers(self) -> Mapping[type[ef.Effect], Route]:

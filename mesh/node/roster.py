@@ -19,8 +19,9 @@ from mesh.ground.instants import WallTime
 from mesh.node import rows
 from mesh.ports import roster as ports
 from mesh.ports.desk import Ambiguous, NotAllowed, NotFound, ThrownOut
+from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed
-from mesh.wire.messages import Address
+from mesh.wire.messages import MAX_ADDRESSES, Address
 from mesh.wire.revocations import MAX_SPARED, PeerRevoked, Revocation
 
 BEGINNING_LEAST: Final = 6
@@ -193,3 +194,8 @@ def _was_called(view: MemberView) -> str:
 
 def _falls(one: MemberView, revoked: PeerId, spared: Mapping[RecordId, None]) -> bool:
     return any(step.author == revoked and step.id not in spared for step in one.chain)
+
+
+def invited_to(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """Return what an invite names: what means this host everywhere; on a host without a network, what means it here."""
+    return (told(addresses, here=False) or addresses)[:MAX_ADDRESSES]

@@ -6,12 +6,25 @@ from typing import Final
 from mesh.core.dht.endpoints import addresses_of
 from mesh.core.effects import ReachFound
 from mesh.core.host import Pause
-from mesh.core.status import FailureView, HelperView, JobView, PeerView, RenderView, TaskState, TaskView
+from mesh.core.status import (
+    BucketView,
+    FailureView,
+    HelperView,
+    JobView,
+    PeerView,
+    RenderView,
+    ShareView,
+    StillView,
+    TaskState,
+    TaskView,
+)
 from mesh.ground.ids import PeerId, short
-from mesh.ports import desk, owner
+from mesh.ports import desk, owner, stills
 from mesh.ports.renderer import Refusal
 from mesh.ports.roster import PeerRow, PointerRow
+from mesh.ports.submission import PictureRow
 from mesh.wire.dials import Outcome, Tried
+from mesh.wire.grids import Region
 from mesh.wire.lookups import Pointer
 from mesh.wire.members import Role
 from mesh.wire.records import EngineId, Picture
@@ -20,6 +33,13 @@ from mesh.wire.tasks import Frames
 Names = Mapping[PeerId, str]
 """What people call each peer."""
 
+_BUCKET_STATES: Final[Mapping[TaskState, stills.BucketStateName]] = {
+    TaskState.OPEN: "open",
+    TaskState.RUNNING: "running",
+    TaskState.COUNTS: "counts",
+    TaskState.SAFE: "counts",
+    TaskState.STOPPED: "stopped",
+}
 _OUTCOMES: Final[Mapping[int, owner.OutcomeName]] = {
     Outcome.REACHED: "reached",
     Outcome.REFUSED: "refused",
@@ -52,6 +72,19 @@ def frames_text(frames: Frames) -> str:
         else:
             parts.append(f"{piece.first}-{piece.last}" + (f" step {piece.step}" if piece.step > 1 else ""))
     return ",".join(parts)
+
+
+def no_such_frame(job: JobView, frame: int) -> str:
+    """Say that a job has no frame of that number."""
+    return f"{job.record.name} has no frame {frame}, but {frames_text(job.record.frames)}"
+
+
+def not_in_buckets(job: JobView, frame: int | None) -> str:
+    """Say why a frame of a job has no buckets; None: the job itself."""
+    if frame is not None and frame not in job.record.frames:
+        return no_such_frame(job, frame)
+    what = job.record.name if job.record.cut is None else f"frame {frame} of {job.record.name}"
+    return f"{what} is not rendered in buckets, but whole; `meshnode submit --still` makes a job of buckets"
 
 
 def peer_row(view: PeerView) -> PeerRow:
@@ -116,13 +149,12 @@ def pointer_row(pointer: Pointer) -> PointerRow:
     }
 
 
-def render_row(view: RenderView) -> desk.RenderRow:
+def render_row(view: RenderView) -> stills.RenderRow:
     """Return one frame that this host renders."""
-    region = view.region
     return {
         "job": view.job.hex(),
         "frame": view.frame,
-        "region": [region.left, region.top, region.right, region.bottom] if region is not None else [],
+        "region": _pixels(view.region) if view.region is not None else [],
         "slot": view.slot,
         "sample": view.sample,
     }
@@ -149,6 +181,9 @@ def job_row(view: JobView, names: Names, directory: str, preview: str = "") -> d
         "cells": view.cells,
         "cells_counting": view.cells_counting,
         "coordinator": peer_name(names, view.coordinator) if view.coordinator is not None else "",
+        "pixels": view.pixels,
+        "pixels_counting": view.pixels_counting,
+        "pixel_ns": view.pixel_ns,
         "delivered": view.delivered,
         "copies": view.record.copies,
         "durable": view.durable,
@@ -182,6 +217,56 @@ def task_row(view: TaskView, job: JobView, names: Names) -> desk.TaskRow:
     }
 
 
+def buckets_answer(view: StillView, job: JobView, names: Names) -> stills.BucketsAnswer:
+    """Return how one frame grows."""
+    cut = job.record.cut
+    assert cut is not None, "a frame that is not cut has no buckets"
+    return {
+        "job": job.job.hex(),
+        "name": job.record.name,
+        "frame": view.frame,
+        "state": view.state.value,
+        "width": cut.width,
+        "height": cut.height,
+        "region": _pixels(view.region),
+        "assembler": view.assembler.hex() if view.assembler is not None else "",
+        "assembler_name": peer_name(names, view.assembler),
+        "known": view.known,
+        "buckets": [_bucket_row(bucket, view.frame, names) for bucket in view.buckets],
+    }
+
+
+def _bucket_row(view: BucketView, frame: int, names: Names) -> stills.BucketRow:
+    return {
+        "frame": frame,
+        "region": _pixels(view.region),
+        "bucket": _pixels(view.whole),
+        "state": _BUCKET_STATES[view.state],
+        "peer": view.holder.hex() if view.holder is not None else "",
+        "peer_name": peer_name(names, view.holder),
+        "attempt": view.attempt,
+        "render_ms": view.render_ms,
+    }
+
+
+def share_rows(views: Sequence[ShareView], names: Names) -> list[stills.ShareRow]:
+    """Return who rendered how much in buckets."""
+    return [
+        {
+            "peer": view.peer.hex(),
+            "peer_name": peer_name(names, view.peer),
+            "buckets": view.buckets,
+            "pixels": view.pixels,
+            "render_ms": view.render_ms,
+        }
+        for view in views
+    ]
+
+
+def _pixels(region: Region) -> list[int]:
+    return [region.left, region.top, region.right, region.bottom]
+
+
 def rendered(view: TaskView) -> bool:
     """Say whether a frame has a result that counts."""
     return view.state in (TaskState.COUNTS, TaskState.SAFE)
@@ -202,7 +287,7 @@ def helper_rows(views: Sequence[HelperView]) -> list[desk.HelperRow]:
     return [{"id": view.peer.hex(), "name": view.name or short(view.peer), "lacks": view.lacks} for view in views]
 
 
-def picture_row(picture: Picture) -> desk.PictureRow:
+def picture_row(picture: Picture) -> PictureRow:
     """Return what every finished frame must be."""
     return {
         "format": picture.format,

@@ -25,7 +25,8 @@ from mesh.ports.roster import (
     RevokeInviteAnswer,
     RevokeRequest,
 )
-from mesh.ports.submission import SubmitRequest
+from mesh.ports.stills import BucketsAnswer, RenderRow, ShareRow
+from mesh.ports.submission import PictureRow, SubmitRequest
 
 if TYPE_CHECKING:
     from mesh.ports.renderer import Engines
@@ -164,7 +165,12 @@ TaskStateName: TypeAlias = Literal["open", "running", "counts", "safe", "stopped
 
 
 class JobRow(TypedDict):
-    """One job in short; `frames` reads like `1-240`, `directory` is empty where this peer does not deliver files."""
+    """One job in short; `frames` reads like `1-240`, `directory` is empty where this peer does not deliver files.
+
+    Where frames are rendered in buckets, `cells` are the parts of all such frames that can count, and `pixels` those of
+    all frames together; `pixel_ns` is what a pixel took a slot on average; all are 0 for other jobs. `coordinator`
+    grants the buckets, and `preview` is where a picture of what there is grows on this host.
+    """
 
     id: str
     name: str
@@ -182,10 +188,11 @@ class JobRow(TypedDict):
     safe: int
     stopped: int
     cells: int
-    """Parts of frames that are rendered in buckets, of all such frames together."""
     cells_counting: int
     coordinator: str
-    """Who grants the buckets of its frames, by name; empty where nobody does."""
+    pixels: int
+    pixels_counting: int
+    pixel_ns: int
     delivered: int
     copies: int
     durable: bool
@@ -196,7 +203,6 @@ class JobRow(TypedDict):
     median_ms: int
     directory: str
     preview: str
-    """Where a picture of what is rendered in buckets grows; empty where none does here."""
     problems: list[str]
     unwritten: list[str]
     blocked: int
@@ -236,23 +242,14 @@ class HelperRow(TypedDict):
     lacks: str
 
 
-class PictureRow(TypedDict):
-    """What every finished frame must be: sizes in pixels, `depth` in bits per channel."""
-
-    format: str
-    width: int
-    height: int
-    color_mode: str
-    depth: int
-
-
 class JobAnswer(TypedDict):
-    """One job in full; `frames` are in the job's own order."""
+    """One job in full; `frames` are in the job's own order, `shares` tell of buckets alone."""
 
     job: JobRow
     picture: PictureRow
     scene: str
     helpers: list[HelperRow]
+    shares: list[ShareRow]
     frames: list[TaskRow]
 
 
@@ -261,17 +258,6 @@ class JobsAnswer(TypedDict):
 
     jobs: list[JobRow]
     paused: PauseRow | None
-
-
-class RenderRow(TypedDict):
-    """One frame or bucket that this host renders now; `sample` 0 until the engine has reported one."""
-
-    job: str
-    frame: int
-    region: list[int]
-    """Left, top, right and bottom of a bucket in pixels, its margin apart; empty: the whole frame."""
-    slot: int
-    sample: int
 
 
 class BootstrapRow(TypedDict):
@@ -320,9 +306,9 @@ class StatusAnswer(TypedDict):
 class SubmitAnswer(TypedDict):
     """What was submitted, or would be: `job` is None after a dry run.
 
-    `saved_by` and `saved_at_ms` tell which version saved the scene file, and when. `files` and `scene_bytes` count
-    what peers need of this host; `first_file` and `last_file` are the names of the first and last frame; `existing`
-    names files that will be written over.
+    `saved_by` and `saved_at_ms` tell which program saved the scene file, such as `blender 4.2`, and when. `files` and
+    `scene_bytes` count what peers need of this host; `first_file` and `last_file` are the names of the first and last
+    frame; `existing` names files that will be written over.
     """
 
     job: JobRow | None
@@ -421,6 +407,13 @@ class Desk(Protocol):
 
     async def job(self, job: str) -> JobAnswer:
         """Tell everything of one job. Raises NotFound, Ambiguous."""
+
+    async def buckets(self, job: str, frame: int | None) -> BucketsAnswer:
+        """Tell who renders which part of a frame; without one, of the first that is not there yet, else of the last.
+
+        Raises NotFound, also for a frame that is not rendered in buckets; Ambiguous.
+        """
+        ...
 
     async def engines(self) -> EnginesAnswer:
         """Look anew what this peer can render with, so that one just installed is used from now on."""

@@ -42,7 +42,7 @@ class EngineMissing(RendererError):
 
 
 class EngineTooOld(RendererError):
-    """The scene was saved by a newer Blender than this engine. Install that version, or save it with the older one."""
+    """The scene was saved by a newer program than this engine. Install that version, or save it with the older one."""
 
     exit_code = 32
 
@@ -54,7 +54,7 @@ class EngineBroken(RendererError):
 
 
 class SceneUnreadable(RendererError):
-    """The scene file is damaged, truncated or no Blender file. Open it in Blender and save it again."""
+    """The scene file is damaged, truncated or none that the mesh knows. Open it in its program and save it again."""
 
     exit_code = 34
 
@@ -151,6 +151,17 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SavedBy:
+    """Tell which program a scene file is for: an engine's name, and the version that it must at least have.
+
+    An empty version: any will do.
+    """
+
+    engine: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenEngine:
     """Name a renderer that was found and failed its proof, with the reason and the remedy, for `engine list`."""
 
@@ -211,7 +222,8 @@ def bucket_output(region: Region) -> Output:
 class ExternalFile:
     """Name one file that the scene uses: where it is here, who uses it, and whether it is there.
 
-    `kind` is `library`, `image`, `sequence` or `font`; `user` names the datablock, `owner` the .blend file with it.
+    `kind` is a word such as `library`, `include`, `image`, `sequence` or `font`; `user` names what uses the file,
+    `owner` the scene's file that says so.
     `files` are all the files behind the entry (each needed frame of a sequence), `missing` those that do not exist.
     """
 
@@ -279,13 +291,13 @@ class Inspection:
 
     @property
     def missing(self) -> tuple[Refusal, ...]:
-        """Name each missing file with the datablock that uses it."""
+        """Name each missing file with what uses it."""
         return tuple(
             Refusal(
                 code=f"missing-{external.kind}",
                 subject=str(path),
                 text=f"{external.kind} {path} is missing (used by {external.user} in {external.owner.name})",
-                remedy="put the file there, or relink it in Blender, or pass --allow-missing",
+                remedy="put the file there, or correct the scene, or pass --allow-missing",
             )
             for external in self.external
             for path in external.missing
@@ -421,14 +433,14 @@ class Renderer(Protocol):
     """Be the one adapter of a peer's renderers. Its processes end with `aclose`, and when the peer dies."""
 
     async def probe(self, *, thorough: bool = False) -> Engines:
-        """Find the engines; each was proven by a tiny real Cycles render, once per binary and user.
+        """Find the engines; each was proven by a tiny real render, once per binary and user.
 
         A thorough probe also proves the other render engines, which may take a minute the first time.
         """
         ...
 
-    def saved_by(self, scene: Path) -> str:
-        """Read from a scene's header alone which version saved it, such as `4.2`; runs in a thread.
+    def saved_by(self, scene: Path) -> SavedBy:
+        """Read from a scene's first bytes which engine is for it, and which version saved it; runs in a thread.
 
         Raises SceneUnreadable.
         """

@@ -1,6 +1,16 @@
-"""What a person asks for when a scene is submitted. As light as `desk`, and by its conventions."""
+"""What a person asks for when a scene is submitted, and what pictures will be; by the conventions of `desk`."""
 
 from typing import TypedDict
+
+
+class PictureRow(TypedDict):
+    """What every finished frame must be: sizes in pixels, `depth` in bits per channel."""
+
+    format: str
+    width: int
+    height: int
+    color_mode: str
+    depth: int
 
 
 class SubmitRequest(TypedDict):
@@ -19,5 +29,7 @@ class SubmitRequest(TypedDict):
     """All peers render each frame together, in buckets; `frames` None: the scene's current frame."""
     buckets: str
     """How large buckets are: `auto`, `WxH` in pixels, or `strips:N`."""
+    split: bool
+    """Without `still`: the last frames may be rendered in buckets, too, where slots would be idle."""
     order: str
     """In which order they are started: `centre`, `spiral` or `rows`."""

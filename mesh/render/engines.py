@@ -5,25 +5,21 @@ each is proven in throw-away processes. A proof is remembered by the identity of
 costs nothing; a failed one is tried again each time, since the remedy may have been applied meanwhile.
 """
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
 import trio
 
 from mesh.ports.renderer import BrokenEngine, Engine, EngineBroken, Engines, RendererError
-from mesh.render import install
+from mesh.render import install, proofs
 from mesh.render.blender import session
 
 CACHE_VARIABLE = "MESHNODE_CACHE"
 
-_PROOFS_FILE = "engines.json"
-_PROOF_FORMAT = 1
 _SILENCE_MS = 60_000
 _ALSO_RENDERS = ("BLENDER_EEVEE_NEXT", "BLENDER_EEVEE", "BLENDER_WORKBENCH")
 
@@ -66,21 +62,14 @@ def candidates(cache: Path) -> list[tuple[Path, bool]]:
 async def proven(cache: Path, program: Path, *, embedded: bool, thorough: bool, say: Say = unsaid) -> Engine:
     """Give a proven engine, from memory if this very binary was proven before. Raises EngineBroken and its kin."""
     identity = _identity(program, embedded=embedded)
-    remembered = _remembered(cache).get(str(program))
+    remembered = proofs.remembered(cache).get(str(program))
     known = isinstance(remembered, dict) and remembered.get("identity") == identity
     if isinstance(remembered, dict) and known and (remembered.get("thorough") or not thorough):
         return _engine(program, remembered, embedded=embedded)
     say(f"trying out the Blender at {program} with a tiny render, once; this takes some seconds")
     proof = await _prove(program, embedded=embedded, thorough=thorough)
-    _remember(cache, str(program), {**proof, "identity": identity, "at_ms": round(time.time() * 1000)})
+    proofs.remember(cache, str(program), {**proof, "identity": identity, "at_ms": round(time.time() * 1000)})
     return _engine(program, proof, embedded=embedded)
-
-
-def proven_at_ms(cache: Path) -> dict[str, int]:
-    """Return when each program was proven last, in milliseconds since 1970, as far as that is remembered."""
-    proofs = _remembered(cache)
-    dated = {program: proof.get("at_ms") for program, proof in proofs.items() if isinstance(proof, dict)}
-    return {program: at_ms for program, at_ms in dated.items() if isinstance(at_ms, int)}
 
 
 async def _prove(program: Path, *, embedded: bool, thorough: bool) -> dict[str, object]:
@@ -133,31 +122,3 @@ def _engine(program: Path, proof: Mapping[str, object], *, embedded: bool) -> En
         embedded=embedded,
         renders=tuple(str(each) for each in renders) if isinstance(renders, list) else (),
     )
-
-
-def _remembered(cache: Path) -> dict[str, object]:
-    """Read the proofs; a file that is absent or damaged only means proving again."""
-    try:
-        document = json.loads((cache / _PROOFS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(document, dict) or document.get("format") != _PROOF_FORMAT:
-        return {}
-    proofs = document.get("proofs")
-    return proofs if isinstance(proofs, dict) else {}
-
-
-def _remember(cache: Path, program: str, proof: Mapping[str, object]) -> None:
-    """Write a proof beside the others; peers that start together may each prove once, which harms nobody.
-
-    A cache that cannot be written (it may be shared, and read-only) only means proving again next time.
-    """
-    document = {"format": _PROOF_FORMAT, "proofs": {**_remembered(cache), program: proof}}
-    temporary = cache / f".{_PROOFS_FILE}.{os.getpid()}"
-    with suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-            temporary.replace(cache / _PROOFS_FILE)
-        finally:
-            temporary.unlink(missing_ok=True)

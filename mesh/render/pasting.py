@@ -28,6 +28,9 @@ _PREVIEW_SIDE = 1_024
 _EMPTY = (38, 44)
 """Greys of what is not rendered yet, in a checkered pattern, as 8-bit values."""
 
+_ENCODED = "meshnodeEncoded"
+"""A header that says that values are a file's, for eyes, and no light."""
+
 _CHECK = 8
 _LINEAR_END, _LINEAR_SLOPE = 0.0031308, 12.92
 """Of the transfer function of sRGB (IEC 61966-2-1)."""
@@ -93,7 +96,8 @@ class Picture:
         start = (part[0].start * step - top, part[1].start * step - left)
         pasted = self._pasted[start[0] :: step, start[1] :: step]
         colours = self._pixels[start[0] :: step, start[1] :: step][..., _colours(self._spec.channelnames)]
-        shown[part][pasted] = _for_eyes(colours[pasted])
+        encoded = self._spec.get_int_attribute(_ENCODED) != 0
+        shown[part][pasted] = _as_bytes(colours[pasted]) if encoded else _for_eyes(colours[pasted])
         out = OpenImageIO.ImageOutput.create("png")
         assert out is not None, "OpenImageIO was built without PNG"
         spec = OpenImageIO.ImageSpec(shown.shape[1], shown.shape[0], 3, "uint8")
@@ -157,6 +161,10 @@ def _colours(names: list[str]) -> list[int]:
             if name.endswith(end) and all(other in names for other in others):
                 return [place, *map(names.index, others)]
     return [0, 0, 0]
+
+
+def _as_bytes(values: Any) -> Any:
+    return (np.clip(np.nan_to_num(values), 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
 
 
 def _for_eyes(linear: Any) -> Any:

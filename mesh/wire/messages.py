@@ -134,10 +134,11 @@ class Follow:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTask:
-    """A task that can be claimed, and the highest attempt heard of (0: none)."""
+    """A frame that can be claimed, and the highest attempt heard of (0: none); `in_buckets`: to be assembled."""
 
     task: Task
     attempt: Annotated[int, Between(0, 2**31)]
+    in_buckets: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

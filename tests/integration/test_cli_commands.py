@@ -203,6 +203,10 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "dry_run": True,
         "allow_missing": True,
         "overwrite": True,
+        "still": False,
+        "buckets": "auto",
+        "order": "centre",
+        "split": True,
     }
     assert "Nothing was sent" in printed.out
 

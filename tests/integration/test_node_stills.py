@@ -7,9 +7,21 @@ import pytest
 import trio
 
 from mesh.ground.ids import JobId
+from mesh.ground.limits import SPLIT_LEAST_MS
 from mesh.ports.desk import JobRow, Refused
 from mesh.wire.records import Result
-from tests.support.nodes import TestPeer, mesh_of, refuse_wrong_frames, request, unheard, until, write_scene
+from sim.stagehand import Stagehand, engine
+from tests.support.nodes import (
+    TestPeer,
+    joiner,
+    mesh_of,
+    refuse_wrong_frames,
+    request,
+    sees,
+    unheard,
+    until,
+    write_scene,
+)
 
 SEALED = "sealed"
 
@@ -32,7 +44,7 @@ def buckets_of(*peers: TestPeer) -> list[object]:
 def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
-            scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nms 40")
+            scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nms 1600")
             row = await until(ada, await submit_still(ada, scene), done)
             assert (row["tasks"], row["cells"], row["cells_counting"]) == (1, 40, 40)
             refuse_wrong_frames(scene, range(3, 4))
@@ -65,7 +77,7 @@ def granted_part(peer: TestPeer, job: str) -> float:
 def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, _, _):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
             job = await submit_still(ada, scene)
             await until(ada, job, done)
             assert granted_part(ada, job) > 0.9
@@ -76,7 +88,7 @@ def test_a_coordinator_grants_what_is_rendered(tmp_path: Path) -> None:
 def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben") as (ada, ben):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 300")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
             job = await submit_still(ada, scene)
             seen: dict[bytes, None] = {}
 
@@ -95,9 +107,24 @@ def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
 def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben") as (ada, _):
-            scene = write_scene(tmp_path / "shot", "frames 1 4\nms 10")
+            scene = write_scene(tmp_path / "shot", "frames 1 4\nms 100")
             await until(ada, await submit_still(ada, scene, frames="1-3", buckets="strips:4", order="rows"), done)
             refuse_wrong_frames(scene, range(1, 4))
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_the_last_frames_of_an_animation_become_buckets_where_slots_would_be_idle(split: bool, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd", "dee") as peers:
+            scene = write_scene(tmp_path / "shot", f"frames 1 9\nms {SPLIT_LEAST_MS}")
+            asked = {"still": False, "split": split, "buckets": "16x18"}
+            await until(peers[0], await submit_still(peers[0], scene, **asked), done)
+            refuse_wrong_frames(scene, range(1, 10))
+            rendered = Counter(buckets_of(*peers))
+            assert rendered[None] in (range(6, 9) if split else [9]), rendered
+            assert (rendered.total() > 9) is split
 
     trio.run(main)
 
@@ -105,7 +132,7 @@ def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
 def test_who_goes_in_the_middle_is_not_missed(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 100")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 5000")
             job = await submit_still(ada, scene)
             await until(ada, job, lambda row: row["cells_counting"] >= 6)
             ben.scope.cancel()
@@ -118,10 +145,49 @@ def test_who_goes_in_the_middle_is_not_missed(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def test_who_comes_in_the_middle_works_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, _), trio.open_nursery() as nursery:
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
+            job = await submit_still(ada, scene)
+            await until(ada, job, lambda row: row["cells_counting"] >= 4)
+            token = (await ada.at.invite([], 3_600_000, 1))["token"]
+            cyd = await joiner(tmp_path / "cyd", token, "cyd")
+            await nursery.start(cyd.run)
+            await until(ada, job, done)
+            refuse_wrong_frames(scene, range(1, 2))
+            assert len(buckets_of(cyd)) >= 4
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_only_the_jobs_own_build_takes_part_and_the_others_are_told_why(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,), trio.open_nursery() as nursery:
+            token = (await ada.at.invite([], 3_600_000, 1))["token"]
+            ben = await joiner(tmp_path / "ben", token, "ben", stagehand=Stagehand(engine=engine(build="another")))
+            await nursery.start(ben.run)
+            await sees(ada, 2)
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 1000")
+            answer = await ada.at.submit(request(scene, still=True, buckets="8x8", engine="4.2.23"), unheard)
+            assert answer["job"] is not None
+            lacks = {row["name"]: row["lacks"] for row in answer["helpers"]}
+            assert sorted(map(bool, lacks.values())) == [False, True]
+            assert "another build" in "".join(lacks.values())
+            await until(ada, answer["job"]["id"], done)
+            able = next(peer for peer in (ada, ben) if not lacks[peer.name])
+            assert len(buckets_of(able)) >= 40
+            assert len(buckets_of(ada, ben)) == len(buckets_of(able))
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
 def test_buckets_are_as_large_as_suits(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada") as (ada,):
-            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 5")
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 50")
             await until(ada, await submit_still(ada, scene, buckets="auto"), done)
             refuse_wrong_frames(scene, range(1, 2))
 

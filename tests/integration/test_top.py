@@ -11,8 +11,9 @@ from textual.pilot import Pilot
 from mesh.cli.client import Client
 from mesh.cli.top.app import Top
 from mesh.cli.top.grid import MARKS
+from mesh.cli.top.help import HelpScreen
 from mesh.cli.top.panes import GridPane, LogPane, TablePane
-from mesh.cli.top.screens import HelpScreen, JobScreen, LogScreen, MeshScreen
+from mesh.cli.top.screens import JobScreen, LogScreen, MeshScreen
 from sim.desk import FakeDesk, job_row, peer_row, task_row
 from tests.support.desk_server import TOKEN, DeskServer, running_desk
 from tests.support.screens import (

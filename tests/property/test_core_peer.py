@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mesh.core import effects as ef
 from mesh.core import events as ev
+from mesh.core.parts import Parts
 from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import HOUR_MS, SECOND_MS, WallTime
 from mesh.ground.limits import MAX_CONTACTS, PROBES_OPEN
@@ -21,9 +22,10 @@ from mesh.wire import records as rc
 from mesh.wire.codec import AtMost, Between, Size
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.gossip import SHORT_BYTES, ShortId
+from mesh.wire.grids import Block
 from mesh.wire.members import Admission, Chain
 from tests.strategies import HOSTS, _fields
-from tests.support.cast import ENGINE, NAMES, PICTURE, WALL, Cast, blob, boot
+from tests.support.cast import ENGINE, NAMES, PICTURE, WALL, Cast, blob, boot, cut_into
 from tests.support.rig import Rig
 
 CAST = Cast()
@@ -32,10 +34,20 @@ HEADS = [
     CAST.head(PEOPLE[0], frames=6),
     CAST.head(PEOPLE[1], frames=3, number=2),
     CAST.head(CAST.actor("me"), frames=4),
+    CAST.head(PEOPLE[0], frames=3, number=3, cut=cut_into(4, 2, frames=2)),
+]
+STILL = HEADS[3]
+BLOCKS = [Block(column=0, row=0, columns=4, rows=2), *(Block(column=c, row=0, columns=2, rows=2) for c in (0, 2))]
+BLOCKS += [Block(column=column, row=row, columns=1, rows=1) for column in range(4) for row in range(2)]
+BUCKETS = [
+    CAST.result(author, STILL, task, attempt, block=block)
+    for author, attempt in zip(PEOPLE, (1, 2, 1), strict=True)
+    for task in (1, 2)
+    for block in BLOCKS
 ]
 RESULTS = [CAST.result(author, head, task) for head in HEADS for author in PEOPLE for task in range(3)]
-PICTURES = [entry.body.what.outputs[0].blob for entry in RESULTS if isinstance(entry.body.what, rc.Result)]
-CLAIMS = [entry.body.what.claim for entry in RESULTS if isinstance(entry.body.what, rc.Result)]
+PICTURES = [entry.body.what.outputs[0].blob for entry in (*RESULTS, *BUCKETS) if isinstance(entry.body.what, rc.Result)]
+CLAIMS = [entry.body.what.claim for entry in (*RESULTS, *BUCKETS) if isinstance(entry.body.what, rc.Result)]
 
 _POOLS: dict[Any, list[Any]] = {
     JobId: [*(JobId(head.job.id) for head in HEADS), JobId(blob("no job"))],
@@ -55,6 +67,7 @@ _POOLS: dict[Any, list[Any]] = {
     Signed[Admission]: [admission for actor in PEOPLE for admission in actor.chain],
     Signed[rc.Claim]: CLAIMS,
     ms.Address: [ms.Address(host=host, port=7_000) for host in HOSTS],
+    Block: [*BLOCKS, *(Block(column=c, row=0, columns=w, rows=h) for c, w, h in ((1, 2, 1), (3, 2, 1), (0, 4, 8)))],
     lk.Endpoint: [lk.Endpoint(ip=bytes((192, 0, 2, 7)), port=7_000), lk.Endpoint(ip=bytes(15) + b"\1", port=7_000)],
 }
 
@@ -97,6 +110,11 @@ def _have(found: BlobId, pieces: int) -> ms.Have:
     return ms.Have(blob=found, pieces=pieces, bits=((1 << pieces) - 1).to_bytes(-(-pieces // 8), "little"))
 
 
+def parts_of(job: Signed[rc.Job]) -> Parts:
+    """Return how a job's tasks are numbered."""
+    return Parts.of_job(job.body)
+
+
 messages = st.sampled_from(ms.MESSAGES).flatmap(near)
 datagrams = st.sampled_from(lk.LOOKUPS).flatmap(near)
 
@@ -104,32 +122,57 @@ datagrams = st.sampled_from(lk.LOOKUPS).flatmap(near)
 OTHERS = ["sleep", "break", "come", "command"]
 
 
-class Life:
-    """A peer that keeps one job, submitted another, and knows a third; and its world, which answers as it likes."""
+def _blob_of(entry: Signed[rc.Entry]) -> BlobId:
+    assert isinstance(entry.body.what, rc.Result)
+    return entry.body.what.outputs[0].blob
 
-    def __init__(self) -> None:
-        self.rig = Rig(CAST, "me", actor=CAST.actor("me"))
+
+class Life:
+    """A peer that keeps one job, submitted another, and knows a third, or keeps one whose frames are cut; and its
+    world, which answers as it likes.
+    """
+
+    def __init__(self, *, still: bool = False) -> None:
+        here = tuple(_blob_of(entry) for entry in BUCKETS if entry.author != PEOPLE[2].id)
+        self.rig = Rig(CAST, "me", actor=CAST.actor("me"), complete=here)
         self.rig.meet(*PEOPLE)
-        self.rig.keep(HEADS[0], PEOPLE[1], by=PEOPLE[0])
-        self.rig.learn(HEADS[1], *PEOPLE, by=PEOPLE[1])
-        self.rig.keep(HEADS[2], by=PEOPLE[0])
+        if still:
+            self.rig.keep(STILL, by=PEOPLE[0])
+            self.rig.peer.scenes._whole[STILL.job.body.scene] = None
+            self.rig.wait(3 * SECOND_MS, *PEOPLE)
+        else:
+            self.rig.keep(HEADS[0], PEOPLE[1], by=PEOPLE[0])
+            self.rig.learn(HEADS[1], *PEOPLE, by=PEOPLE[1])
+            self.rig.keep(HEADS[2], by=PEOPLE[0])
         self.rig.peer.scenes._whole.update(dict.fromkeys(head.job.body.scene for head in HEADS))
         self.cancelled: dict[bytes, None] = {}
         self.paused = False
         self.answered: dict[int, None] = {}
+        self.pasted: list[ef.PasteBucket] = []
+        """Answered: of one assembly there are many, each is answered once."""
+        self.growing: dict[int, tuple[Signed[rc.Job], int, dict[int, None]]] = {}
         self.seen = 0
         self.look()
 
     def open_ops(self) -> list[Any]:
-        """Return what the world has not answered yet; a render says several things."""
+        """Return what the world has not answered yet; a render says several things, and so does an assembly."""
         asked = [effect for effect in self.rig.effects if hasattr(effect, "op")]
-        return [effect for effect in asked if effect.op not in self.answered or isinstance(effect, ef.StartRender)]
+        several = (ef.StartRender, ef.StartAssembly, ef.FinishAssembly)
+        return [
+            effect
+            for effect in asked
+            if (effect.op not in self.answered or isinstance(effect, several))
+            and not any(effect is pasted for pasted in self.pasted)
+        ]
 
     def answer(self, data: st.DataObject) -> None:
         effects = self.open_ops()
         if effects:
             effect = data.draw(st.sampled_from(effects[-20:]))
-            self.answered[effect.op] = None
+            if isinstance(effect, ef.PasteBucket):
+                self.pasted.append(effect)
+            else:
+                self.answered[effect.op] = None
             event = self._answer(data, effect)
             if event is not None:
                 self.rig.tell(event)
@@ -137,12 +180,16 @@ class Life:
     def _answer(self, data: st.DataObject, effect: Any) -> ev.Event | None:
         good = data.draw(st.booleans())
         match effect:
-            case ef.StartRender() if good:
+            case ef.PasteBucket():
+                return ev.BucketPasted(op=effect.op, blob=effect.blob, problem="" if good else "it is half a file")
+            case ef.StartAssembly() if good:
+                return ev.RenderProgressed(op=effect.op, progress=data.draw(st.integers(0, 9)))
+            case ef.StartRender() | ef.FinishAssembly() if good:
                 if data.draw(st.booleans()):
                     return ev.FrameWritten(op=effect.op, render_ms=data.draw(st.integers(0, 9_000)))
                 output = rc.Output(blob=data.draw(near(BlobId)), size=5)
                 return ev.Rendered(op=effect.op, outputs=(output,), log=None)
-            case ef.StartRender():
+            case ef.StartRender() | ef.StartAssembly() | ef.FinishAssembly():
                 unfit = data.draw(st.booleans())
                 return ev.RenderFailed(op=effect.op, kind=rc.FailureKind.HUNG, reason="x", unfit=unfit, log=None)
             case ef.FetchManifest() if good:
@@ -212,7 +259,8 @@ class Life:
             case "ask":
                 self.ask(actor.id, data.draw(datagrams))
             case "tell":
-                self.tell_of(data.draw(st.sampled_from(RESULTS)))
+                for entry in data.draw(st.lists(st.sampled_from(RESULTS) | st.sampled_from(BUCKETS), max_size=4)):
+                    self.tell_of(entry)
             case "answer":
                 self.answer(data)
             case "wait":
@@ -247,6 +295,19 @@ class Life:
                     assert not self.paused, "a paused host started a task"
                     assert effect.job.id not in self.cancelled, "a task of a cancelled job was started"
                     assert 0 <= effect.task < len(effect.job.body.frames)
+                    assert effect.block is None or parts_of(effect.job).of(effect.task, effect.block)
+                case ef.StartAssembly():
+                    assert not self.paused, "a paused host started an assembly"
+                    assert effect.job.id not in self.cancelled, "a frame of a cancelled job was assembled"
+                    assert parts_of(effect.job).is_cut(effect.task)
+                    assert effect.op not in self.growing
+                    self.growing[effect.op] = (effect.job, effect.task, {})
+                case ef.PasteBucket():
+                    job, task, pasted = self.growing[effect.op]
+                    pasted |= dict.fromkeys(parts_of(job).of(task, effect.block))
+                case ef.FinishAssembly():
+                    job, task, pasted = self.growing[effect.op]
+                    assert sorted(pasted) == list(parts_of(job).cells_of(task)), "a cell was never pasted"
         self.seen = len(self.rig.effects)
         for job, ledger in self.rig.peer.ledger.jobs.items():
             if ledger.cancel is not None:
@@ -272,17 +333,17 @@ class Life:
 @given(st.data())
 @settings(max_examples=150)
 def test_nothing_that_members_say_or_the_world_answers_breaks_a_peer(data: st.DataObject) -> None:
-    life = Life()
+    life = Life(still=data.draw(st.booleans()))
     for _ in range(data.draw(st.integers(1, 30))):
         life.step(data)
 
 
-@given(st.lists(messages, max_size=30))
+@given(st.lists(messages, max_size=30), st.booleans())
 @settings(max_examples=50)
-def test_the_same_events_give_the_same_effects(said: list[ms.Message]) -> None:
+def test_the_same_events_give_the_same_effects(said: list[ms.Message], still: bool) -> None:
     effects = []
     for _ in range(2):
-        life = Life()
+        life = Life(still=still)
         for number, message in enumerate(said):
             life.rig.hear(PEOPLE[number % 3], message)
             life.rig.wait(200, *PEOPLE)
@@ -290,10 +351,10 @@ def test_the_same_events_give_the_same_effects(said: list[ms.Message]) -> None:
     assert effects[0] == effects[1]
 
 
-@given(st.lists(messages, max_size=15))
+@given(st.lists(messages, max_size=15), st.booleans())
 @settings(max_examples=50)
-def test_a_message_heard_twice_changes_no_record(said: list[ms.Message]) -> None:
-    life = Life()
+def test_a_message_heard_twice_changes_no_record(said: list[ms.Message], still: bool) -> None:
+    life = Life(still=still)
     for number, message in enumerate(said):
         life.rig.hear(PEOPLE[number % 3], message)
         before = {job: ledger.digest() for job, ledger in life.rig.peer.ledger.jobs.items()}

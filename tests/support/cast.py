@@ -211,12 +211,13 @@ class Cast:
         label: str = "",
         block: Block | None = None,
         assembles: bool = False,
+        render_ms: int = 1_000,
     ) -> Signed[Entry]:
         """Return a record that a task, or a block of a frame's cells, is rendered, under the author's own claim."""
         claim = self.claim(author, head, task, attempt, block=block, assembles=assembles)
         where = "" if block is None else f"{block.column} {block.row} {block.columns} {block.rows} "
         found = picture or BlobId(blob(f"{author.name} {task} {attempt} {where}{label}"))
-        what = Result(claim=claim, outputs=(Output(blob=found, size=1_000),), render_ms=1_000, log=None)
+        what = Result(claim=claim, outputs=(Output(blob=found, size=1_000),), render_ms=render_ms, log=None)
         return self.entry(author, head, what)
 
     def failed(

@@ -276,6 +276,7 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "still": False,
         "buckets": "auto",
         "order": "centre",
+        "split": False,
     }
     return {**plain, **changes}  # type: ignore[typeddict-item]
 

@@ -10,6 +10,7 @@ from mesh.cli.top.app import Top
 from mesh.cli.top.board import Board
 from mesh.cli.top.news import JobTold, StatusTold
 from mesh.ports.desk import FailureRow, JobRow, TaskRow
+from sim import bucketrows
 from sim.desk import OTHER, FakeDesk, job_row, peer_row, task_row
 
 THIRD = "c7" * 32
@@ -59,6 +60,21 @@ def busy_desk(frames: int = 240) -> FakeDesk:
     over = desk.add(job_row(2, "titles", 24))
     over.update(state="sealed", counting=24, delivered=24, safe=24, running=0)
     desk.tasks[over["id"]] = [safe(frame) for frame in range(1, 25)]
+    return desk
+
+
+def still_desk(frames: int = 1) -> FakeDesk:
+    """A mesh of three peers that renders a still in buckets, half of which are there."""
+    desk = FakeDesk()
+    desk.peers = [peer_row(), peer_row(OTHER, "studio", me=False), peer_row(THIRD, "attic", me=False)]
+    for peer in desk.peers:
+        peer["busy"] = peer["slots"] = 2
+    row = desk.add(job_row(1, "lake", frames))
+    peers = [(peer["id"], peer["name"]) for peer in desk.peers]
+    told = bucketrows.growing(row, peers, done=70, running=6)
+    told.update(assembler=OTHER, assembler_name="studio")
+    desk.tasks[row["id"]][0] = running(1)
+    desk.grow(row, told)
     return desk
 
 

@@ -127,7 +127,9 @@ def measure(names: list[str], pairs: int) -> list[Figure]:
 
 
 def _figures(name: str, sides: Sides) -> list[Figure]:
-    merged = Figure(name=f"{name}: last bucket stored to all passes in one file", unit="ms", samples=tuple(sides.merged))
+    merged = Figure(
+        name=f"{name}: last bucket stored to all passes in one file", unit="ms", samples=tuple(sides.merged)
+    )
     if name not in LEAST:
         most = {**{each: getattr(merged, each) for each in ("name", "unit", "samples")}, "median_most": MERGED_MOST_MS}
         return [Figure(**most)]

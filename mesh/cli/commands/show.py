@@ -1,13 +1,16 @@
 """`meshnode show`: one job in full."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import click
 
-from mesh.cli import following, jobrows, output, words
+from mesh.cli import buckets, following, jobrows, output, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
 from mesh.cli.output import Column
-from mesh.ports.desk import JobAnswer, JobRow, TaskRow
+from mesh.ground.errors import UsageError
+from mesh.ports.desk import JobAnswer, JobRow, NotFound, TaskRow
+from mesh.ports.stills import BucketsAnswer
 
 PROBLEMS_MOST = 3
 
@@ -15,14 +18,26 @@ PROBLEMS_MOST = 3
 @click.command()
 @click.argument("job")
 @click.option("--frames", "each", is_flag=True, help="A line for each frame.")
+@click.option(
+    "--map",
+    "drawn",
+    metavar="FILE",
+    help="Write who rendered which bucket as a picture, .svg or .png, and nothing else.",
+)
+@click.option("--frame", type=int, metavar="N", help="The frame to map.  [default: the one that grows]")
 @home_option
 @json_option
 @pass_caller
-def command(caller: Caller, job: str, each: bool) -> None:
+def command(caller: Caller, job: str, each: bool, drawn: str | None, frame: int | None) -> None:
     """Show one job in full.
 
-    JOB is a job's name, its id, or the beginning of its id.
+    JOB is a job's name, its id, or the beginning of its id. A map replaces an older map, and no other file.
     """
+    if drawn is not None:
+        _map(caller, job, frame, Path(drawn))
+        return
+    if frame is not None:
+        raise UsageError("--frame says which frame --map FILE is of; a job's log of one frame has `meshnode logs`")
     answer: JobAnswer = caller.client().get(job_path(job))
     if caller.as_json:
         output.say_json(answer)
@@ -30,6 +45,25 @@ def command(caller: Caller, job: str, each: bool) -> None:
     parts = [*_head(answer), *_problems(answer["job"]), *_peers(answer), *_failures(answer)]
     for line in [*parts, *(_frames(answer) if each else ())]:
         output.say(line)
+
+
+def _map(caller: Caller, job: str, frame: int | None, path: Path) -> None:
+    """Write a map of one frame's buckets."""
+    # Drawing takes numpy and more, which no other command waits for.
+    from mesh.cli import mapfiles, maps
+
+    mapfiles.check(path)
+    below = "/buckets" if frame is None else f"/buckets?frame={frame}"
+    told: BucketsAnswer = caller.client().get(job_path(job, below))
+    if not told["known"]:
+        raise NotFound(f"this peer only follows {told['name']}; the one that submitted it knows who rendered what")
+    mapfiles.write(maps.drawing(told), path)
+    if caller.as_json:
+        output.say_json({**told, "map": str(path.absolute())})
+        return
+    share = words.percent(buckets.rendered(told), buckets.area(told["region"]))
+    how = buckets.how_made(told)
+    output.say(f"frame {told['frame']}, {share} rendered" + (f": {how}" if how else "") + f"; map in {path}")
 
 
 def _head(answer: JobAnswer) -> list[str]:
@@ -45,8 +79,13 @@ def _head(answer: JobAnswer) -> list[str]:
         *output.facts(
             [
                 ("done", _done(job) + (f", about {words.rough(left)} left" if left else "")),
+                ("made of", buckets.shared_by(answer["shares"])),
+                ("assembling", ", ".join(_assembling(answer))),
                 *((name, words.frames(by_state[name])) for name in ("safe", "counts", "running", "open", "stopped")),
-                ("each takes", words.span(job["median_ms"]) if job["median_ms"] else ""),
+                (
+                    "each bucket takes" if jobrows.in_buckets(job) else "each takes",
+                    words.span(job["median_ms"]) if job["median_ms"] else "",
+                ),
                 ("picture", look),
                 ("engine", job["engine"]),
                 ("from", f"{job['submitter_name']}, {words.moment(job['submitted_at_ms'])}"),
@@ -61,12 +100,30 @@ def _head(answer: JobAnswer) -> list[str]:
 
 
 def _done(job: JobRow) -> str:
-    parts = [f"{job['counting']} of {job['tasks']}", words.percent(job["counting"], job["tasks"])]
+    if jobrows.in_buckets(job):
+        parts = [jobrows.picture(job)]
+        if job["tasks"] > 1:
+            parts.append(f"{job['counting']} of {job['tasks']} frames")
+    else:
+        parts = [f"{job['counting']} of {job['tasks']}", jobrows.share(job)]
     if job["mine"] and job["delivered"] != job["counting"]:
         parts.append(f"{job['delivered']} delivered")
     if job["safe"] != job["counting"]:
         parts.append(f"{job['safe']} safe")
     return ", ".join(parts)
+
+
+def _assembling(answer: JobAnswer) -> list[str]:
+    """Say who assembles which frames now, as far as this peer knows."""
+    if not jobrows.in_buckets(answer["job"]):
+        return []
+    by: defaultdict[str, list[int]] = defaultdict(list)
+    for task in answer["frames"]:
+        if task["state"] == "running":
+            by[task["holder_name"]].append(task["frame"])
+    several = answer["job"]["tasks"] > 1
+    frames = {name: f"frame{'s' if len(numbers) > 1 else ''} {words.frames(numbers)}" for name, numbers in by.items()}
+    return [f"{name} ({told})" if several else name for name, told in frames.items()]
 
 
 def _problems(job: JobRow) -> list[str]:
@@ -82,6 +139,8 @@ def _problems(job: JobRow) -> list[str]:
 
 def _peers(answer: JobAnswer) -> list[str]:
     """Say who rendered how much."""
+    if answer["shares"]:
+        return _shares(answer)
     took: defaultdict[str, list[int]] = defaultdict(list)
     for task in answer["frames"]:
         if task["render_ms"]:
@@ -99,6 +158,30 @@ def _peers(answer: JobAnswer) -> list[str]:
     rows = [
         (name, str(len(times)), words.percent(len(times), total), words.span(sum(times) / len(times)))
         for name, times in ranked
+    ]
+    return ["", *output.table(columns, rows)]
+
+
+def _shares(answer: JobAnswer) -> list[str]:
+    """Say who rendered how much in buckets: these differ in size, so that pixels tell."""
+    columns = (
+        Column(title="PEER", gives=True),
+        Column(title="BUCKETS", right=True),
+        Column(title="SHARE", right=True),
+        Column(title="EACH", right=True),
+        Column(title="TOGETHER", right=True),
+    )
+    total = sum(share["pixels"] for share in answer["shares"])
+    ranked = sorted(answer["shares"], key=lambda share: (-share["pixels"], share["peer_name"]))
+    rows = [
+        (
+            share["peer_name"],
+            str(share["buckets"]),
+            words.percent(share["pixels"], total),
+            words.span(share["render_ms"] / share["buckets"]),
+            words.span(share["render_ms"]),
+        )
+        for share in ranked
     ]
     return ["", *output.table(columns, rows)]
 

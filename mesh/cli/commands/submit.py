@@ -1,7 +1,9 @@
 """`meshnode submit`: have the mesh render a scene."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +12,28 @@ from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
 from mesh.cli.progress import meter
 from mesh.ports.desk import JobRow, SubmitAnswer
 from mesh.ports.submission import SubmitRequest
+
+_STILL_OPTIONS = (
+    click.option("--still", is_flag=True, help="All machines render each frame together, in buckets."),
+    click.option(
+        "--buckets",
+        metavar="SIZE",
+        help="Of a still: auto, a size in pixels such as 128x128, or strips:8.  [default: auto]",
+    ),
+    click.option(
+        "--order",
+        type=click.Choice(["centre", "spiral", "rows"]),
+        help="Of a still: in which order buckets are started.  [default: centre]",
+    ),
+    click.option("--no-split", is_flag=True, help="Render an animation's last frames whole, too."),
+)
+
+
+def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that are about frames that several machines render together."""
+    for option in reversed(_STILL_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -24,17 +48,7 @@ from mesh.ports.submission import SubmitRequest
     metavar="VERSION",
     help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
 )
-@click.option("--still", is_flag=True, help="All machines render each frame together, in buckets.")
-@click.option(
-    "--buckets",
-    metavar="SIZE",
-    help="Of a still: auto, a size in pixels such as 128x128, or strips:8.  [default: auto]",
-)
-@click.option(
-    "--order",
-    type=click.Choice(["centre", "spiral", "rows"]),
-    help="In which order buckets are started.  [default: centre]",
-)
+@_about_stills
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
 @click.option("--allow-missing", is_flag=True, help="Render though files are missing.")
@@ -42,51 +56,16 @@ from mesh.ports.submission import SubmitRequest
 @home_option
 @json_option
 @pass_caller
-def command(
-    caller: Caller,
-    *,
-    scene: str,
-    frames: str | None,
-    frame: str | None,
-    step: int | None,
-    name: str | None,
-    directory: str | None,
-    engine: str | None,
-    still: bool,
-    buckets: str | None,
-    order: str | None,
-    wait: bool,
-    dry_run: bool,
-    allow_missing: bool,
-    overwrite: bool,
-) -> None:
+def command(caller: Caller, /, *, wait: bool, **typed: Any) -> None:
     """Have the mesh render a scene.
 
-    SCENE is a .blend file; it is read and never changed. Frames appear as they finish at the scene's own output place,
-    under its own names. What is missing, or cannot be rendered truly, is named before anything is sent. Without --wait
-    the command ends once this machine may be switched off.
+    SCENE is a .blend or a .pov file; it is read and never changed. Frames appear as they finish at the scene's own
+    output place, under its own names. What is missing, or cannot be rendered truly, is named before anything is sent.
+    Without --wait the command ends once this machine may be switched off.
     """
     started_s = time.monotonic()
-    if frame is not None and (frames is not None or step is not None):
-        raise click.UsageError("--frame is one frame; --frames and --step are for several")
-    if not still and (buckets is not None or order is not None):
-        raise click.UsageError("--buckets and --order are about a still: add --still")
-    request = SubmitRequest(
-        scene=scene,
-        frames=frame if frame is not None else frames,
-        step=step,
-        name=name,
-        output=None if directory is None else str(Path(directory).absolute()),
-        engine=engine,
-        dry_run=dry_run,
-        allow_missing=allow_missing,
-        overwrite=overwrite,
-        still=still,
-        buckets=buckets or "auto",
-        order=order or "centre",
-    )
     try:
-        answer = _submitted(caller, request)
+        answer = _submitted(caller, _request(**typed))
     except KeyboardInterrupt:
         output.notice("Interrupted before the peer had answered; `meshnode jobs` shows whether it took the job.")
         raise
@@ -103,6 +82,45 @@ def command(
             for line in output.paragraph(text):
                 output.notice(line)
             raise
+
+
+def _request(
+    *,
+    scene: str,
+    frames: str | None,
+    frame: str | None,
+    step: int | None,
+    name: str | None,
+    directory: str | None,
+    engine: str | None,
+    still: bool,
+    buckets: str | None,
+    order: str | None,
+    no_split: bool,
+    dry_run: bool,
+    allow_missing: bool,
+    overwrite: bool,
+) -> SubmitRequest:
+    """Return what was typed as the peer is asked for it. Raises click.UsageError."""
+    if frame is not None and (frames is not None or step is not None):
+        raise click.UsageError("--frame is one frame; --frames and --step are for several")
+    if not still and (buckets is not None or order is not None):
+        raise click.UsageError("--buckets and --order are about a still: add --still")
+    return SubmitRequest(
+        scene=scene,
+        frames=frame if frame is not None else frames,
+        step=step,
+        name=name,
+        output=None if directory is None else str(Path(directory).absolute()),
+        engine=engine,
+        dry_run=dry_run,
+        allow_missing=allow_missing,
+        overwrite=overwrite,
+        still=still,
+        buckets=buckets or "auto",
+        order=order or "centre",
+        split=not no_split,
+    )
 
 
 def _submitted(caller: Caller, request: SubmitRequest) -> SubmitAnswer:
@@ -142,7 +160,7 @@ def _describe(answer: SubmitAnswer) -> None:
         names += f" … {answer['last_file']}"
     for line in output.facts(
         [
-            ("scene", f"{Path(answer['scene']).name}, saved {age} by Blender {answer['saved_by']}"),
+            ("scene", f"{Path(answer['scene']).name}, saved {age} by {answer['saved_by']}"),
             ("to send", size),
             ("frames", f"{answer['frames']} ({words.count(answer['tasks'], 'frame')}), {look}"),
             *([("buckets", answer["buckets"])] if answer["buckets"] else []),

@@ -119,9 +119,14 @@ def probe_engines(say: Callable[[str], None]) -> EnginesAnswer:
     """Look what this machine can render with, without a peer; `say` hears of what takes time."""
     import trio
 
-    from mesh.render.engines import cache_directory, find
+    from mesh.render.engines import cache_directory
+    from mesh.render.installed import renderers
 
     async def look() -> EnginesAnswer:
-        return engines_answer(await find(cache_directory(os.environ), thorough=False, say=say))
+        made = renderers(cache_directory(os.environ), say)
+        try:
+            return engines_answer(await made.probe())
+        finally:
+            await made.aclose()
 
     return trio.run(look)

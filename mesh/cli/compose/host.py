@@ -20,7 +20,8 @@ from mesh.cli.checks import HostFacts
 from mesh.cli.compose import is_member
 from mesh.ground.errors import MeshError
 from mesh.render import install
-from mesh.render.engines import cache_directory, proven_at_ms
+from mesh.render.engines import cache_directory
+from mesh.render.proofs import proven_at_ms
 from mesh.store import posix
 from mesh.store.home import read_settings
 

@@ -38,8 +38,8 @@ from mesh.ports.renderer import Engines, Renderer, StageLimits
 from mesh.ports.storage import KeyUnusable
 from mesh.ports.transport import Pieces, PortTaken
 from mesh.ports.world import HostFacts
-from mesh.render.blender.adapter import BlenderRenderer
 from mesh.render.engines import cache_directory
+from mesh.render.installed import renderers
 from mesh.store.blobs import FileBlobStore
 from mesh.store.folders import DiskFolders
 from mesh.store.home import Home
@@ -93,14 +93,14 @@ def run(
     make_renderer: MakeRenderer | None = None,
     through: Through = lambda datagrams: datagrams,
 ) -> None:
-    """Run a peer until it is stopped; it renders with Blender, or with what `make_renderer` makes.
+    """Run a peer until it is stopped; it renders with the programs of this host, or with what `make_renderer` makes.
 
     Its single datagrams go by what `through` makes of the network's. An error is raised bare, whatever groups it came
     in.
     """
     home = Home(plan.home)
     try:
-        make_renderer = make_renderer or (lambda: BlenderRenderer(cache=cache_directory(os.environ), say=say))
+        make_renderer = make_renderer or (lambda: renderers(cache_directory(os.environ), say))
         ending = trio.run(_live, _start(home, plan, say, make_renderer, through), on_ready)
         if ending is Ending.LEFT:
             _forget(home)

@@ -8,8 +8,9 @@ from textual.message import Message
 
 from mesh.cli.top.board import Board
 from mesh.cli.top.feed import Connect, Feed
+from mesh.cli.top.help import HelpScreen
 from mesh.cli.top.news import News, StatusTold
-from mesh.cli.top.screens import BoardScreen, HelpScreen, MeshScreen
+from mesh.cli.top.screens import BoardScreen, MeshScreen
 from mesh.ports.desk import StatusAnswer
 
 BACK_S: Final = 5.0
@@ -82,8 +83,10 @@ class Top(App[None]):
 
     def show(self) -> None:
         """Let the screen that is seen show the board; one that is just coming does so by itself."""
-        if isinstance(self.screen, BoardScreen) and self.screen.is_mounted:
-            self.screen.show()
+        # At the end news may come when the panes, or all screens, are gone already.
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, BoardScreen) and screen.is_mounted and screen.children:
+            screen.show()
 
     def follow(self) -> None:
         """Follow the jobs that the screen is about, and a few more."""

@@ -8,8 +8,21 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mesh.cli.progress import Rate
-from mesh.cli.top.news import JobChanged, JobRefused, JobTold, LogRefused, LogTold, News, PeerLost, StatusTold
-from mesh.ports.desk import JobAnswer, JobRow, LogAnswer, PictureRow, StatusAnswer, TaskRow
+from mesh.cli.top.news import (
+    JobChanged,
+    JobRefused,
+    JobTold,
+    LogRefused,
+    LogTold,
+    News,
+    PeerLost,
+    StatusTold,
+    StillRefused,
+    StillTold,
+)
+from mesh.ports.desk import JobAnswer, JobRow, LogAnswer, StatusAnswer, TaskRow
+from mesh.ports.stills import BucketsAnswer
+from mesh.ports.submission import PictureRow
 
 FOLLOWED_JOBS_MOST: Final = 4
 """Rendering jobs that are followed so that each peer's frame can be named: each costs the peer up to a twentieth of its
@@ -69,6 +82,10 @@ class Board:
     jobs: dict[str, KnownJob] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     log: Log | None = None
+    still: BucketsAnswer | None = None
+    """The frame in buckets that was told last."""
+    stills_told: int = 0
+    """How often one was told, or refused: whoever waits for an answer sees that it came."""
     _rates: dict[str, Rate] = field(default_factory=dict)
     _began: dict[str, int] = field(default_factory=dict)
     """By job, the frames that counted when it was first seen to render."""
@@ -93,6 +110,11 @@ class Board:
                 self.log = Log(job=job, frame=frame, answer=answer)
             case LogRefused(job=job, frame=frame, why=why):
                 self.log = Log(job=job, frame=frame, answer=None, why=why)
+            case StillTold(answer=answer):
+                self.still = answer
+                self.stills_told += 1
+            case StillRefused():
+                self.stills_told += 1
 
     def _status(self, status: StatusAnswer) -> None:
         if self.lost is not None:
@@ -117,12 +139,20 @@ class Board:
 
     def per_hour(self, row: JobRow) -> float:
         """Return how many frames an hour a job makes: as seen, or until then by its frames' times; 0 where unknown."""
-        if row["state"] != "rendering":
-            return 0.0
+        if row["state"] != "rendering" or (row["pixels"] and row["tasks"] == 1):
+            return 0.0  # of a single picture the time left says it better
         came = row["counting"] - self._began.get(row["id"], row["counting"])
         if came >= RATE_AFTER and (seen := self._rates[row["id"]].per_second()):
             return seen * 3_600
-        return row["running"] * 3_600_000 / row["median_ms"] if row["median_ms"] else 0.0
+        # What buckets took tells of frames that grow from them; their median does not.
+        grown_ms = row["pixels"] // row["tasks"] * row["pixel_ns"] / 1_000_000
+        frame_ms = grown_ms if row["pixels"] else row["median_ms"]
+        return row["running"] * 3_600_000 / frame_ms if frame_ms else 0.0
+
+    def still_of(self, job: str, frame: int) -> BucketsAnswer | None:
+        """Return who renders which part of a frame, where that was told last."""
+        told = self.still
+        return told if told is not None and (told["job"], told["frame"]) == (job, frame) and told["known"] else None
 
     def rendered_by(self) -> dict[str, list[tuple[str, int]]]:
         """Return by peer what it renders now: job and frame, as far as jobs are followed."""

@@ -17,7 +17,18 @@ from typing import Any, Final, Protocol, TypeAlias
 from mesh.cli import output, printable
 from mesh.cli.caller import job_path
 from mesh.cli.client import Answered
-from mesh.cli.top.news import JobChanged, JobRefused, JobTold, LogRefused, LogTold, News, PeerLost, StatusTold
+from mesh.cli.top.news import (
+    JobChanged,
+    JobRefused,
+    JobTold,
+    LogRefused,
+    LogTold,
+    News,
+    PeerLost,
+    StatusTold,
+    StillRefused,
+    StillTold,
+)
 from mesh.ground.errors import MeshError
 
 AGAIN_S: Final = 1.0
@@ -104,6 +115,7 @@ class Feed:
         self._tell = tell
         self._jobs: dict[str, _Reader] = {}
         self._log: _Reader | None = None
+        self._still: _Reader | None = None
         self._status = _Reader(connect, self._read_status, self._lost)
 
     def start(self) -> None:
@@ -135,9 +147,25 @@ class Feed:
         # A log keeps its line breaks, so that it is made printable as a block.
         self._log = _Reader(lambda _plain: self._connect(printable.block), read, lost).start()
 
+    def ask_still(self, job: str, frame: int) -> None:
+        """Hear once who renders which part of a frame; what was asked before and did not come yet is given up."""
+        if self._still is not None:
+            self._still.end()
+
+        def read(source: Source) -> bool:
+            self._tell(StillTold(job=job, answer=source.get(job_path(job, f"/buckets?frame={frame}"))))
+            return True
+
+        def lost(_error: MeshError | None) -> bool:
+            self._tell(StillRefused(job=job, frame=frame))
+            return False
+
+        self._still = _Reader(self._connect, read, lost).start()
+
     def close(self) -> None:
         """End all threads."""
-        readers = [self._status, *self._jobs.values(), *([self._log] if self._log is not None else [])]
+        asked = [reader for reader in (self._log, self._still) if reader is not None]
+        readers = [self._status, *self._jobs.values(), *asked]
         for reader in readers:
             reader.end()
         for reader in readers:

@@ -30,15 +30,20 @@ class Tone(enum.Enum):
     CELL_COUNTS = "cell-counts"
     CELL_SAFE = "cell-safe"
     CELL_STOPPED = "cell-stopped"
+    PEER = "peer"
+    """What a peer rendered, in the peer's hue."""
+    PEER_RUNS = "peer-runs"
+    """What it renders now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a line; `marked` is where the cursor is."""
+    """A piece of a line; `marked` is where the cursor is, `hue` a peer's colour as `#rrggbb` where a tone needs one."""
 
     text: str
     tone: Tone = Tone.PLAIN
     marked: bool = False
+    hue: str = ""
 
 
 Line: TypeAlias = tuple[Span, ...]
@@ -75,7 +80,7 @@ def clip(line: Line, most: int) -> Line:
         # The span that is cut shows it, also where it would just have filled the line.
         last = cell_len(span.text) >= left
         text = cut(span.text + "…", left) if last else span.text
-        kept.append(Span(text, span.tone, span.marked))
+        kept.append(Span(text, span.tone, span.marked, span.hue))
         left -= cell_len(text)
     return tuple(kept)
 

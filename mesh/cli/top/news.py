@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mesh.ports.desk import JobAnswer, JobChange, LogAnswer, StatusAnswer
+from mesh.ports.stills import BucketsAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,4 +62,22 @@ class LogRefused:
     why: str
 
 
-News: TypeAlias = StatusTold | PeerLost | JobTold | JobChanged | JobRefused | LogTold | LogRefused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillTold:
+    """Who renders which part of a frame."""
+
+    job: str
+    answer: BucketsAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillRefused:
+    """The peer does not know who renders which part of a frame."""
+
+    job: str
+    frame: int
+
+
+News: TypeAlias = (
+    StatusTold | PeerLost | JobTold | JobChanged | JobRefused | LogTold | LogRefused | StillTold | StillRefused
+)

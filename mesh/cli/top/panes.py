@@ -17,11 +17,13 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from mesh.cli.top import grid, tables
+from mesh.cli.maps import GROUND, mixed
+from mesh.cli.top import grid, still, tables
 from mesh.cli.top import log as logs
 from mesh.cli.top.lines import Line, Span, Tone, clip, rule, scrolled
 from mesh.cli.top.tables import Column, Row, Sort
 from mesh.ports.desk import TaskRow
+from mesh.ports.stills import BucketsAnswer
 
 STYLES: Final[dict[Tone, Style]] = {
     Tone.PLAIN: Style(color="#d5d9e0"),
@@ -39,6 +41,8 @@ STYLES: Final[dict[Tone, Style]] = {
     Tone.CELL_COUNTS: Style(color="#e3f1e3", bgcolor="#356a3b"),
     Tone.CELL_SAFE: Style(color="#0b190b", bgcolor="#7fc27e"),
     Tone.CELL_STOPPED: Style(color="#ffffff", bgcolor="#c2352b", bold=True),
+    Tone.PEER: Style(),
+    Tone.PEER_RUNS: Style(bold=True),
 }
 """Far enough apart on the dark ground for most eyes; a letter or a word stands beside every colour."""
 
@@ -48,11 +52,18 @@ MARKED_CELL: Final = Style(color="#000000", bgcolor="#ffffff", bold=True, revers
 
 def style(span: Span) -> Style:
     """Return how a span looks."""
-    found = STYLES[span.tone]
+    found = STYLES[span.tone] + _hued(span) if span.hue else STYLES[span.tone]
     if not span.marked:
         return found
     # Without colours only this is left of a marked cell of one letter.
     return MARKED_CELL + Style(underline=True) if found.bgcolor is not None else found + MARKED
+
+
+def _hued(span: Span) -> Style:
+    """Return a peer's colours: what it rendered is of its hue, what it renders has its letter in it."""
+    if span.tone is Tone.PEER:
+        return Style(color=mixed(GROUND, span.hue, 0.3), bgcolor=span.hue)
+    return Style(color=span.hue, bgcolor=mixed(GROUND, span.hue, 0.25))
 
 
 class Pane(Widget):
@@ -106,6 +117,26 @@ class TextPane(Pane):
     def paint(self, columns: int, height: int) -> list[Line]:
         """Return the lines."""
         return list(self._make(columns))[:height]
+
+
+class StillPane(Pane):
+    """A frame that grows from buckets."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._told: BucketsAnswer | None = None
+
+    def show(self, told: BucketsAnswer | None) -> None:
+        """Show this frame; None: it is not known yet."""
+        self._told = told
+        self.redraw()
+
+    def paint(self, columns: int, height: int) -> list[Line]:
+        """Return the rule and the picture."""
+        if self._told is None:
+            return [rule("Buckets", columns)]
+        title = f"Buckets of frame {self._told['frame']}, {self._told['width']}×{self._told['height']}"
+        return [rule(title, columns), *still.lines(self._told, columns, max(1, height - 1))]
 
 
 _STEPS: Final[list[BindingType]] = [

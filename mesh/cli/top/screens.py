@@ -1,4 +1,4 @@
-"""The screens: the mesh, one job, a log, and what the keys do. Each shows the board when told to."""
+"""The screens: the mesh, one job, and a log. Each shows the board when told to."""
 
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
@@ -6,22 +6,29 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.events import Resize
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.timer import Timer
 
-from mesh.cli import words
-from mesh.cli.top import grid, tables
+from mesh.cli import jobrows, words
+from mesh.cli.top import grid, still, tables
 from mesh.cli.top import log as logs
 from mesh.cli.top.board import Board, KnownJob
-from mesh.cli.top.lines import Line, Span, Tone, cut, rule
-from mesh.cli.top.panes import GridPane, LogPane, TablePane, TextPane
+from mesh.cli.top.lines import Line, Span, Tone, rule
+from mesh.cli.top.panes import GridPane, LogPane, StillPane, TablePane, TextPane
 from mesh.ports.desk import TaskRow
+from mesh.ports.stills import BucketsAnswer
 
 if TYPE_CHECKING:
     from mesh.cli.top.app import Top
 
 TALL: Final = 32
 """From that many lines on, the mesh's screen has room for the frames of the job under the cursor."""
+
+HEADS: Final = 8
+"""Lines of a job's screen around the frames and what is below: head, job, legend, frame and keys."""
+
+LOG_LEAST: Final = 6
+"""Fewer lines of a log, its title among them, say little."""
 
 SETTLED_S: Final = 0.2
 """A log is asked for when the cursor stood still for so long: keys repeat faster."""
@@ -205,6 +212,9 @@ class JobScreen(BoardScreen):
         self._asked: object = None
         self._settling: Timer | None = None
         self._begun = False
+        self._still_asked: object = None
+        self._stills_waited = -1
+        """How many stills had been told when one was asked for; -1: none is waited for."""
 
     @property
     def looked_at(self) -> str | None:
@@ -218,6 +228,7 @@ class JobScreen(BoardScreen):
         yield TextPane(lambda _columns: [grid.legend()], id="legend")
         with Vertical(id="below"):
             yield TextPane(self._frame, id="frame")
+            yield StillPane(id="still")
             yield LogPane(id="log")
 
     def on_mount(self) -> None:
@@ -233,11 +244,44 @@ class JobScreen(BoardScreen):
         frames = self._known.frames if self._known is not None else ()
         room = max(8, self.size.height - 6)
         most = room - max(6, self.size.height * 2 // 5)
-        self.query_one("#grid").styles.height = min(most, 1 + grid.shape(frames, self.size.width, most - 1).rows)
+        grid_lines = min(most, 1 + grid.shape(frames, self.size.width, most - 1).rows)
+        self.query_one("#grid").styles.height = grid_lines
+        self._share_below(self.size.height - grid_lines - HEADS)
+
+    def _share_below(self, room: int) -> None:
+        """Give a frame in buckets the lines that its picture needs; the log has what is left, if that is worth it."""
+        pane, log = self.query_one("#still", StillPane), self.query_one("#log", LogPane)
+        pane.display = self._in_buckets and room > still.LEAST
+        told = self._still
+        need = 1 + still.height(told, self.size.width, room - 1) if told is not None else room
+        log.display = not pane.display or log.has_focus or room - need >= LOG_LEAST
+        pane.styles.height = min(need, room - LOG_LEAST if log.display else room)
 
     @property
     def _known(self) -> KnownJob | None:
         return self.board.jobs.get(self._job)
+
+    @property
+    def _in_buckets(self) -> bool:
+        return self._known is not None and jobrows.in_buckets(self._known.row)
+
+    @property
+    def _still(self) -> BucketsAnswer | None:
+        """Who renders which part of the frame under the cursor, as far as that was told."""
+        task = self._under_cursor
+        return self.board.still_of(self._job, task["frame"]) if task is not None and self._in_buckets else None
+
+    def _ask_still(self) -> None:
+        """Ask who renders which part of the frame, whenever that may be another; one question at a time."""
+        task, row = self._under_cursor, self._known.row if self._known is not None else None
+        if task is None or row is None or not self._in_buckets or not self.is_current:
+            return
+        if self.board.stills_told == self._stills_waited:
+            return
+        stamp = (task, row["pixels_counting"], row["running"], row["counting"], self.board.returns)
+        if stamp != self._still_asked:
+            self._still_asked, self._stills_waited = stamp, self.board.stills_told
+            self.top.feed.ask_still(self._job, task["frame"])
 
     @property
     def _under_cursor(self) -> TaskRow | None:
@@ -260,6 +304,8 @@ class JobScreen(BoardScreen):
     def _show_frame(self) -> None:
         for name in ("#about", "#frame"):
             self.query_one(name, TextPane).redraw()
+        self.query_one("#still", StillPane).show(self._still)
+        self._ask_still()
         task, log, pane = self._under_cursor, self.board.log, self.query_one("#log", LogPane)
         if task is None:
             pane.show("Log", [])
@@ -301,8 +347,10 @@ class JobScreen(BoardScreen):
         ]
 
     def _frame(self, _columns: int) -> list[Line]:
-        task = self._under_cursor
-        return grid.frame_lines(task) if task is not None else []
+        task, told = self._under_cursor, self._still
+        if task is None:
+            return []
+        return still.frame_lines(task, told) if told is not None else grid.frame_lines(task)
 
     def on_cursor(self) -> None:
         """Show the frame that the cursor stands on."""
@@ -315,12 +363,19 @@ class JobScreen(BoardScreen):
 
     def on_screen_resume(self) -> None:
         """Ask for the frame's log again, where another was shown meanwhile; the class above does the rest."""
-        self._asked = None
+        self._asked = self._still_asked = None
+        self._stills_waited = -1
 
     def action_other(self) -> None:
         """Go from the frames to the log or back."""
         frames, log = self.query_one("#grid", GridPane), self.query_one("#log", LogPane)
+        # A picture of buckets may have taken the log's place; it makes room for whoever wants to read.
+        log.display = True
         (log if frames.has_focus else frames).focus()
+
+    def on_descendant_focus(self) -> None:
+        """Share the lines anew."""
+        self._share()
 
     def action_log(self) -> None:
         """Show the log of the whole job."""
@@ -386,64 +441,3 @@ class LogScreen(BoardScreen):
         if stamp != self._asked:
             self._asked = stamp
             self.top.feed.ask_log(self._job, self._frame)
-
-
-_HELP: Final = (
-    ("Everywhere", ""),
-    ("?", "this help; escape closes it"),
-    ("q, ctrl+c", "quit; the peer runs on"),
-    ("arrows, h j k l", "move; pages and ends with page up, page down, home, end"),
-    ("enter, escape", "open what the cursor stands on; go back"),
-    ("tab", "to the other table, or between frames and log"),
-    ("", ""),
-    ("Peers and jobs", ""),
-    ("s, r", "sort by the next column; the other way round"),
-    ("l", "the job's log: failed attempts and the newest frame"),
-    ("", ""),
-    ("One job", ""),
-    ("n", "to the next frame that failed"),
-    ("enter, L", "the frame's log; the whole job's"),
-)
-
-
-class HelpScreen(ModalScreen[None]):
-    """What the keys do and what the letters mean."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,question_mark,space", "dismiss", show=False)]
-
-    def compose(self) -> ComposeResult:
-        """Make the one pane."""
-        with Vertical(id="help"):
-            yield TextPane(self._lines, id="help-text")
-
-    def _lines(self, columns: int) -> list[Line]:
-        found: list[Line] = []
-        for key, does in _HELP:
-            if not does:
-                found.append((Span(key, Tone.BOLD),))
-            else:
-                found.append((Span(f"  {key:<16}", Tone.BUSY), Span(cut(does, columns - 18))))
-        legend = [(Span(f" {one.letter} ", one.tone), Span(f" {text}", Tone.DIM)) for one, text in _MEANINGS]
-        pairs = [(*first, *self._second(first, rest)) for first, rest in zip(legend[::2], legend[1::2], strict=True)]
-        found += [(), (Span("Letters", Tone.BOLD), Span("  (capital: the file is delivered)", Tone.DIM)), *pairs]
-        room = self.size.height - 2
-        return (
-            found
-            if len(found) <= room
-            else [*found[: room - 1], (Span("The window is too small for more.", Tone.WARN),)]
-        )
-
-    @staticmethod
-    def _second(first: Line, line: Line) -> Line:
-        taken = sum(len(span.text) for span in first)
-        return (Span(" " * max(1, 32 - taken)), *line)
-
-
-_MEANINGS: Final = (
-    (grid.OPEN, "open: nobody renders it yet"),
-    (grid.RUNNING, "is rendered now"),
-    (grid.FAILED, "failed, and is tried again"),
-    (grid.STOPPED, "stopped: failed too often"),
-    (grid.COUNTS, "counts: it is rendered"),
-    (grid.SAFE, "safe: enough peers hold it"),
-)

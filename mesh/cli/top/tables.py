@@ -202,7 +202,7 @@ def _job_row(board: Board, job: JobRow) -> Row:
         cells=(
             Span(job["name"], Tone.DIM if job["state"] == "cancelled" else Tone.PLAIN),
             Span(state, Tone.BAD if alarm else _JOB_TONES[job["state"]]),
-            Span(f"{job['counting']}/{job['tasks']}"),
+            Span(jobrows.share(job) if jobrows.in_buckets(job) else f"{job['counting']}/{job['tasks']}"),
             Span(str(job["delivered"]) if job["mine"] else "–", Tone.PLAIN if job["mine"] else none),
             Span(str(job["safe"])),
             Span(rate_text(rate) or "–", Tone.PLAIN if rate else none),
@@ -213,16 +213,23 @@ def _job_row(board: Board, job: JobRow) -> Row:
         ranks=(
             job["name"],
             job["state"],
-            job["counting"] / max(1, job["tasks"]),
+            _part(job),
             job["delivered"],
             job["safe"],
             rate,
             left if left is not None else float("inf"),
             job["submitter_name"],
-            job["counting"] / max(1, job["tasks"]),
+            _part(job),
         ),
         job=job,
     )
+
+
+def _part(job: JobRow) -> float:
+    """Return which part of a job is rendered."""
+    if jobrows.in_buckets(job):
+        return job["pixels_counting"] / job["pixels"]
+    return job["counting"] / max(1, job["tasks"])
 
 
 def rate_text(per_hour: float) -> str:
@@ -302,10 +309,9 @@ def bar(job: JobRow, columns: int) -> list[Span]:
     """Return a job as a bar: safe, counting, running, stopped, open; whatever is there at all shows."""
     if columns <= 0 or not job["tasks"]:
         return [Span(" " * max(0, columns))]
-    running = min(job["running"], job["tasks"] - job["counting"] - job["stopped"])
-    amounts = (job["safe"], job["counting"] - job["safe"], running, job["stopped"])
-    lengths = [max(1, round(columns * amount / job["tasks"])) if amount > 0 else 0 for amount in amounts]
-    whole = sum(max(0, amount) for amount in amounts) >= job["tasks"]
+    total, amounts = _amounts(job)
+    lengths = [max(1, round(columns * amount / total)) if amount > 0 else 0 for amount in amounts]
+    whole = sum(max(0, amount) for amount in amounts) >= total
     # Rounding may have made it a little too long, or too short where nothing is open: the longest part pays.
     while sum(lengths) > columns:
         lengths[lengths.index(max(lengths))] -= 1
@@ -313,6 +319,18 @@ def bar(job: JobRow, columns: int) -> list[Span]:
         lengths[lengths.index(max(lengths))] += columns - sum(lengths)
     spans = [Span(sign * length, tone) for length, (sign, tone) in zip(lengths, _BAR, strict=True) if length > 0]
     return [*spans, Span("·" * max(0, columns - sum(lengths)), Tone.DIM)]
+
+
+def _amounts(job: JobRow) -> tuple[int, tuple[int, ...]]:
+    """Return all that there is, and what of it is safe, counts, is running and is stopped: frames, or their pixels."""
+    if not jobrows.in_buckets(job):
+        running = min(job["running"], job["tasks"] - job["counting"] - job["stopped"])
+        return job["tasks"], (job["safe"], job["counting"] - job["safe"], running, job["stopped"])
+    frame = job["pixels"] // job["tasks"]
+    safe, stopped, done = job["safe"] * frame, job["stopped"] * frame, job["pixels_counting"]
+    # How large the buckets are that are rendered now is not told; that some are is seen.
+    running = min(int(job["running"] > 0), job["pixels"] - done)
+    return job["pixels"], (safe, done - safe, running, min(stopped, job["pixels"] - done))
 
 
 def head(board: Board, columns: int) -> Line:
@@ -397,11 +415,19 @@ def problem_line(job: JobRow) -> Line:
     return (Span(f" from {job['submitter_name']}{goes}", Tone.DIM),)
 
 
+def _how_far(job: JobRow) -> str:
+    """Say how far a job is: its frames, or how much of the picture where it has one in buckets."""
+    frames = f"{job['counting']}/{job['tasks']}"
+    if not jobrows.in_buckets(job):
+        return f"{frames}, {jobrows.share(job)}"
+    return jobrows.picture(job) if job["tasks"] == 1 else f"{frames}, {jobrows.picture(job)}"
+
+
 def job_line(board: Board, job: JobRow, columns: int) -> Line:
     """Return the line above a job's frames: how far it is, how fast, how long still; less where there is no room."""
     left, rate = jobrows.left_ms(job), rate_text(board.per_hour(job))
     parts = [
-        f"{job['counting']}/{job['tasks']}, {words.percent(job['counting'], job['tasks'])}",
+        _how_far(job),
         f"{words.rough(left)} left" if left is not None else "",
         f"{job['safe']} safe",
         f"{job['delivered']} here" if job["mine"] else "",

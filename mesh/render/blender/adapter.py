@@ -20,6 +20,7 @@ from mesh.ports.renderer import (
     Output,
     PathLeavesTree,
     PictureReport,
+    SavedBy,
     SceneUnreadable,
     StageLimits,
 )
@@ -27,6 +28,7 @@ from mesh.render import assemble, checkout, engines, process
 from mesh.render.blender import inspection, paths, recipe, session
 from mesh.render.blender.stages import BlenderStage
 from mesh.render.picture import PictureChecker
+from mesh.render.session import Session
 from mesh.wire.grids import Region
 
 _INSPECT_SILENCE_MS = 120_000
@@ -48,9 +50,9 @@ class BlenderRenderer:
         await trio.to_thread.run_sync(process.sweep)
         return await engines.find(self._cache, thorough=thorough, say=self._say)
 
-    def saved_by(self, scene: Path) -> str:
+    def saved_by(self, scene: Path) -> SavedBy:
         """Read from a scene's header alone which version saved it. Raises SceneUnreadable."""
-        return inspection.read_header(scene).version
+        return SavedBy(engine="blender", version=inspection.read_header(scene).version)
 
     async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
         """Read a scene without running its scripts; see the port."""
@@ -123,7 +125,7 @@ class BlenderRenderer:
                     await waiting.session.child.aclose()
             await self._pictures.aclose()
 
-    async def _take(self, engine: Engine) -> session.Session:
+    async def _take(self, engine: Engine) -> Session:
         """Take the process of an engine that waits for a scene, or is about to, if there is one; else start one."""
         waiting = self._waiting.get(engine.key)
         if waiting is not None and not waiting.promised:
@@ -145,13 +147,13 @@ class _Waiting:
     """A process that waits for a scene, or is being started; it belongs to `warm` until it is taken."""
 
     def __init__(self) -> None:
-        self.session: session.Session | None = None
+        self.session: Session | None = None
         self.promised = False
         self.ready = trio.Event()
         self.taken = trio.Event()
 
 
-async def _launch(engine: Engine) -> session.Session:
+async def _launch(engine: Engine) -> Session:
     return await session.launch(engine.program, embedded=engine.embedded, name=session.title(engine))
 
 

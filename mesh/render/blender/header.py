@@ -18,6 +18,9 @@ _OLD_BYTES = 12
 _NEW_BYTES = 17
 """Header sizes before Blender 5.0 and since."""
 
+FIRST_BYTES = _NEW_BYTES
+"""What has to be read of a file before anything can be said of it."""
+
 ZSTD_WINDOW_MAX_BYTES = 8 * 1024 * 1024
 """Blender compresses in frames of 1 MiB; a larger window is somebody else's idea of our memory."""
 
@@ -46,6 +49,11 @@ class Header:
     def version(self) -> str:
         """Give the version as people write it, such as `4.2`."""
         return f"{self.major}.{self.minor}"
+
+
+def may_be_blend(first: bytes) -> bool:
+    """Say whether a file that begins so may be a .blend file: it has the magic, or is packed as they may be."""
+    return first.startswith((b"BLENDER", _GZIP, _ZSTD))
 
 
 def parse(first: bytes) -> Header:

@@ -1,180 +1,22 @@
-"""Hold the talk with one Blender process: commands, answers, signs of life, and why it ended.
-
-Theory: the stage answers each command with one message; between them come progress and, each second, its processor
-time. A process that neither progresses nor computes for too long has hung. One whose channel ends has crashed: its exit
-code, the system's count of memory kills and the end of its log say why.
-
-Must not know scenes or recipes: it only carries messages and turns failures into the port's errors.
-"""
+"""Start Blender processes and talk with them, and name their builds."""
 
 import platform
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import trio
-
-from mesh.ports.renderer import (
-    Engine,
-    EngineBroken,
-    EngineTooOld,
-    FrameFailed,
-    OutputUnwritable,
-    PathLeavesTree,
-    Refusal,
-    RendererCrashed,
-    RendererError,
-    RendererHung,
-    RendererOutOfMemory,
-    SceneRefused,
-    SceneUnreadable,
-    StageClosed,
-)
+from mesh.ports.renderer import Engine
 from mesh.render import process
-from mesh.render.channel import ChannelEnded, Message, listed, number
+from mesh.render.channel import Message
+from mesh.render.session import Session
 
 _STAGE = Path(__file__).with_name("stage.py")
-
-HELLO_MS = 120_000
-"""Importing Blender takes 0.5 s, 10 s beside 39 busy processes, and longer from a cold disk."""
-
-_BUSY_MS_PER_BEAT = 10
-"""Showing life costs a stage 1 ms a second; one that computes uses more than this, even on a crowded machine."""
-
 _SAMPLE = re.compile(r"Sample (\d{1,9})/(\d{1,9})")
-_LOG_CHARACTERS = 16 * 1024
-_EXCERPT_LINES = 6
-_MEMORY_WORDS = ("std::bad_alloc", "Malloc returns null", "Calloc returns null", "out of memory", "MemoryError")
-_DISK_WORDS = ("No space left on device", "Permission denied", "Read-only file system", "Disk quota exceeded")
-
-Heard = Callable[[Message], None]
-
-
-class Session:
-    """Be one Blender process that said hello. Made by `launch`."""
-
-    def __init__(self, child: process.Child, engine_name: str) -> None:
-        self._name = engine_name
-        self._memory_bytes = 0
-        self.child = child
-        self.version: tuple[int, ...] = ()
-        self.build = ""
-
-    async def ask(self, silence_ms: int, heard: Heard | None = None, **command: object) -> Message:
-        """Send a command and wait for its answer; `heard` is told all progress on the way.
-
-        Raises the port's error for whatever went wrong. Whenever there is no answer, the process is killed.
-        """
-        place = self.child.log.place()
-        try:
-            return await self._ask(silence_ms, heard, command)
-        except RendererError as error:
-            error.log = self.log(place)
-            raise
-
-    async def _ask(self, silence_ms: int, heard: Heard | None, command: dict[str, object]) -> Message:
-        answered = False
-        try:
-            await self.child.channel.send(**command)
-            answer = await self._answer(silence_ms, heard)
-            answered = True
-        except ChannelEnded as error:
-            raise await self._why_it_ended(str(error)) from error
-        finally:
-            if not answered:
-                self.child.kill()
-        if answer.get("is") == "failed":
-            raise self._failure(answer)
-        return answer
-
-    async def _answer(self, silence_ms: int, heard: Heard | None) -> Message:
-        alive, computed = trio.current_time(), 0
-        place, told = self.child.log.place(), False
-        while True:
-            message: Message | None = None
-            with trio.move_on_at(alive + silence_ms / 1000):
-                message = await self.child.channel.receive()
-            if message is None:
-                raise RendererHung(f"{self._name} showed no life for {silence_ms / 1000:g} s{self._excerpt()}")
-            match message.get("is"):
-                case "beat":
-                    now = number(message, "processor_ms")
-                    self._memory_bytes = number(message, "memory_bytes")
-                    if now - computed >= _BUSY_MS_PER_BEAT:
-                        alive = trio.current_time()
-                    computed = now
-                    if heard is not None and not told and (printed := printed_progress(self.child.log.since(place))):
-                        alive = trio.current_time()
-                        heard({**printed, "memory_bytes": self._memory_bytes})
-                        place = self.child.log.place()
-                case "progress":
-                    alive, told = trio.current_time(), True
-                    if heard is not None:
-                        heard({**message, "memory_bytes": self._memory_bytes})
-                case _:
-                    return message
-
-    async def hello(self) -> None:
-        """Wait until Blender is up. Raises EngineBroken."""
-        try:
-            answer = await self._answer(HELLO_MS, None)
-        except (ChannelEnded, RendererError) as error:
-            await self.child.end()
-            raise EngineBroken(f"{self._name} does not start{self._excerpt()}") from error
-        version = listed(answer, "version")
-        if answer.get("is") != "hello" or not version or any(type(part) is not int or part < 0 for part in version):
-            raise EngineBroken(f"{self._name} is not what it should be")
-        self.version = tuple(version)
-        self.build = str(answer.get("build", ""))
-
-    def log(self, place: int) -> str:
-        """Give the end of what the process printed since a place in its log."""
-        return self.child.log.since(place)[-_LOG_CHARACTERS:]
-
-    async def _why_it_ended(self, text: str) -> RendererError:
-        killed = self.child.killed
-        if not killed:
-            # Its end of the channel is closed, but the process may still be dying, or only pretend to.
-            with trio.move_on_after(5):
-                await self.child.exit_code()
-        code = await self.child.end()
-        if killed:
-            return StageClosed(f"{self._name} was ended on request")
-        log = self.child.log.since()
-        if self.child.was_out_of_memory() and code == -9:
-            return RendererOutOfMemory(f"the system killed {self._name} for want of memory")
-        if any(word in log for word in _MEMORY_WORDS):
-            return RendererOutOfMemory(f"{self._name} ran out of memory ({_end(code)})")
-        return RendererCrashed(f"{self._name} {_end(code)}: {text}{self._excerpt()}")
-
-    def _failure(self, answer: Message) -> RendererError:
-        text = str(answer.get("text", ""))
-        match answer.get("code"):
-            case "refused":
-                return SceneRefused([_refusal(each) for each in listed(answer, "refusals")])
-            case "leaves-tree":
-                return PathLeavesTree(text)
-            case "unreadable":
-                return SceneUnreadable(text)
-            case "too-old":
-                return EngineTooOld(f"{text}, this is {self._name}")
-            case "memory":
-                return RendererOutOfMemory(text)
-            case "frame" if any(word in text for word in _DISK_WORDS):
-                return OutputUnwritable(text)
-            case _:
-                return FrameFailed(text)
-
-    def _excerpt(self) -> str:
-        """Give the last lines of the log, to be put behind a sentence."""
-        lines = [line for line in self.child.log.since().splitlines() if line.strip()][-_EXCERPT_LINES:]
-        return (": " + " | ".join(lines)) if lines else ""
 
 
 async def launch(program: Path, *, embedded: bool, name: str) -> Session:
     """Start a Blender process and wait for its hello. Raises EngineBroken."""
-    session = Session(process.start(command_line(program, embedded=embedded)), name)
+    session = Session(process.start(command_line(program, embedded=embedded)), name, printed_progress)
     try:
         await session.hello()
     except BaseException:
@@ -208,19 +50,3 @@ def printed_progress(log: str) -> Message | None:
 def title(engine: Engine) -> str:
     """Name an engine as people do."""
     return f"Blender {engine.version}"
-
-
-def _end(code: int | None) -> str:
-    if code is None:
-        return "does not end, though it was killed"
-    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
-def _refusal(each: object) -> Refusal:
-    fields = each if isinstance(each, dict) else {}
-    return Refusal(
-        code=str(fields.get("code", "")),
-        subject=str(fields.get("subject", "")),
-        text=str(fields.get("text", "")),
-        remedy=str(fields.get("remedy", "")),
-    )

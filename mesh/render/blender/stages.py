@@ -25,8 +25,8 @@ from mesh.ports.renderer import (
     StageLimits,
 )
 from mesh.render.blender.recipe import Recipe
-from mesh.render.blender.session import Session
 from mesh.render.channel import Message, listed, number
+from mesh.render.session import Session
 
 _FREE_MIN_BYTES = 64 << 10
 """A file system with less than this free has cut off the frame, or will cut off the next."""

@@ -70,10 +70,10 @@ class Tiler:
         by: Actor | None = None,
     ) -> None:
         """Hear a window that tells these cells and frames as open."""
-        told = {} if cells is None else cells
+        told, parts = {} if cells is None else cells, self.ledger.parts
         window = Window(
             job=self.job,
-            open=tuple(OpenTask(task=task, attempt=attempt) for task in open_frames),
+            open=tuple(OpenTask(task=task, attempt=attempt, in_buckets=parts.is_cut(task)) for task in open_frames),
             slots=slots,
             unclaimed=len(open_frames),
             running=0,

@@ -7,7 +7,7 @@ import pytest
 from mesh.core.fold import TaskFold
 from mesh.core.ledger import JobLedger
 from mesh.core.notes import CellsChanged, TaskChanged
-from mesh.ground.limits import BUCKETS_PER_AUTHOR, LOST_BUCKETS_PER_AUTHOR, LOST_PER_AUTHOR
+from mesh.ground.limits import BUCKETS_PER_AUTHOR, LOST_PER_AUTHOR, LOST_PER_BUCKET
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.messages import Head
@@ -152,17 +152,18 @@ def lost_again(book: Book, count: int) -> list[Signed[Entry]]:
     ]
 
 
-def test_one_author_says_of_few_buckets_that_they_are_lost_and_of_frames_apart(book: Book) -> None:
-    assert book.ledger.may_say_lost(book.cid.id, buckets=True) == LOST_BUCKETS_PER_AUTHOR
-    book.add(*lost_again(book, LOST_BUCKETS_PER_AUTHOR - 1))
-    assert book.ledger.may_say_lost(book.cid.id, buckets=True) == 1
-    assert book.ledger.may_say_lost(book.cid.id, buckets=False) == LOST_PER_AUTHOR
+def test_one_author_says_of_each_bucket_twice_that_it_is_lost_and_of_frames_apart(book: Book) -> None:
+    assert book.ledger.may_say_bucket_lost(book.cid.id, CUT, block(0, 0))
+    book.add(*lost_again(book, LOST_PER_BUCKET))
+    assert not book.ledger.may_say_bucket_lost(book.cid.id, CUT, block(0, 0))
+    assert book.ledger.may_say_bucket_lost(book.cid.id, CUT, block(1, 0)), "another bucket"
+    assert book.ledger.may_say_bucket_lost(book.bob.id, CUT, block(0, 0)), "another author"
+    assert book.ledger.may_say_bucket_lost(book.ann.id, CUT, block(0, 0)), "she submitted it"
     book.add(*lost_again(book, 5))
-    assert book.ledger.may_say_lost(book.cid.id, buckets=True) == 0
-    assert len(book.ledger.entries) == LOST_BUCKETS_PER_AUTHOR
+    assert len(book.ledger.entries) == LOST_PER_BUCKET
+    assert book.ledger.may_say_lost(book.cid.id) == LOST_PER_AUTHOR
     book.add(book.cast.lost(book.cid, book.head, book.cast.result(book.bob, book.head, WHOLE)))
-    assert book.ledger.may_say_lost(book.cid.id, buckets=False) == LOST_PER_AUTHOR - 1
-    assert book.ledger.may_say_lost(book.ann.id, buckets=True) > LOST_BUCKETS_PER_AUTHOR, "she submitted it"
+    assert book.ledger.may_say_lost(book.cid.id) == LOST_PER_AUTHOR - 1
 
 
 def test_nobody_reopens_frames_by_saying_that_buckets_are_lost(book: Book) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.core.effects import KillRender, StartRender
+from mesh.core.effects import KillRender, StartAssembly, StartRender
 from mesh.core.events import ChannelClosed, FrameWritten, RenderFailed, RenderProgressed
 from mesh.core.keepers import distance
 from mesh.ground.ids import JobId
@@ -15,6 +15,7 @@ from mesh.ground.limits import (
     UNANSWERED_MS,
     UNFIT_MS,
 )
+from mesh.wire.grids import Cut
 from mesh.wire.kept import KeptHead, KeptMark
 from mesh.wire.members import DEFAULT_ROLES, Role
 from mesh.wire.messages import (
@@ -30,7 +31,7 @@ from mesh.wire.messages import (
     Withdraw,
 )
 from mesh.wire.records import MAX_ATTEMPT, Cancel, FailureKind
-from tests.support.cast import NOW, Actor, Cast
+from tests.support.cast import NOW, Actor, Cast, cut_into
 from tests.support.rig import Rig, of, sent
 
 
@@ -38,14 +39,21 @@ class Claimant:
     """A peer with one slot and a job's scene, that two others keep the job for."""
 
     def __init__(
-        self, cast: Cast, *, frames: int = 20, slots: int = 1, new: bool = False, roles: Role = DEFAULT_ROLES
+        self,
+        cast: Cast,
+        *,
+        frames: int = 20,
+        slots: int = 1,
+        new: bool = False,
+        roles: Role = DEFAULT_ROLES,
+        cut: Cut | None = None,
     ) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=slots, roles=roles)
         keepers = [cast.actor("ann"), cast.actor("bob")]
         self.liar = cast.actor("liar")
         self.rig.meet(*keepers, self.liar)
-        self.head: Head = cast.head(keepers[0], frames=frames)
+        self.head: Head = cast.head(keepers[0], frames=frames, cut=cut)
         self.job: JobId = self.rig.learn(self.head, *keepers, by=keepers[0])
         self.rig.peer.scenes._whole[self.head.job.body.scene] = None
         order = self.rig.peer.keepers.of(self.job, self.rig.now)
@@ -54,9 +62,10 @@ class Claimant:
             self.rig.wait(SECOND_MS, self.first, self.second)
 
     def window(self, *tasks: int, attempt: int = 0, slots: int = 1, unclaimed: int | None = None) -> Window:
+        parts = self.rig.peer.ledger.jobs[self.job].parts
         return Window(
             job=self.job,
-            open=tuple(OpenTask(task=task, attempt=attempt) for task in tasks),
+            open=tuple(OpenTask(task=task, attempt=attempt, in_buckets=parts.is_cut(task)) for task in tasks),
             slots=slots,
             unclaimed=len(tasks) if unclaimed is None else unclaimed,
             running=0,
@@ -314,3 +323,15 @@ def test_what_waits_for_a_verdict_when_the_host_slept_is_withdrawn(claimant: Cla
     assert [peer for peer, _ in sent(claimant.rig.effects, Withdraw)] == [claimant.first.id]
     assert claimant.rig.peer.claims.mine == {}
     assert claimant.rendered() == []
+
+
+def test_a_window_older_than_a_claim_has_no_frame_assembled_twice(cast: Cast) -> None:
+    """Its keeper told it before it heard of the claim; the second claim would take the place of the first there."""
+    claimant = Claimant(cast, frames=1, cut=cut_into(4, 2))
+    for _ in range(2):
+        claimant.rig.hear(claimant.first, claimant.window(0))
+    assert claimant.claimed() == [(claimant.first.id, 0)]
+    claimant.answer(claimant.first, yours=True)
+    claimant.rig.hear(claimant.first, claimant.window(0))
+    claimant.rig.wait(UNANSWERED_MS, claimant.first)
+    assert [effect.task for effect in of(claimant.rig.effects, StartAssembly)] == [0]

@@ -22,6 +22,7 @@ from mesh.ground.limits import (
     STALLED_UNKNOWN_MS,
 )
 from mesh.wire.envelope import Signed
+from mesh.wire.grids import Block, Cut
 from mesh.wire.members import Role
 from mesh.wire.messages import (
     Available,
@@ -38,20 +39,20 @@ from mesh.wire.messages import (
     Withdraw,
 )
 from mesh.wire.records import Cancel, Claim
-from tests.support.cast import ENGINE, Actor, Cast
+from tests.support.cast import ENGINE, Actor, Cast, cut_into
 from tests.support.rig import Rig, news, sent
 
 
 class Court:
     """A keeper with two claimants, and another keeper."""
 
-    def __init__(self, cast: Cast, *, frames: int = 8, fresh: bool = True) -> None:
+    def __init__(self, cast: Cast, *, frames: int = 8, fresh: bool = True, cut: Cut | None = None) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=0)
         self.ann, self.bob, self.other = cast.actor("ann"), cast.actor("bob"), cast.actor("other keeper")
         self.stranger = cast.actor("no keeper")
         self.rig.meet(self.ann, self.bob, self.other, self.stranger)
-        self.head: Head = cast.head(self.ann, frames=frames)
+        self.head: Head = cast.head(self.ann, frames=frames, cut=cut)
         self.job: JobId = self.rig.keep(self.head, self.other, by=self.ann, fresh=fresh)
 
     @property
@@ -394,3 +395,23 @@ def test_a_cancelled_or_sealed_job_has_no_docket(court: Court) -> None:
     court.claim(court.bob, 1)
     court.rig.wait(MINUTE_MS)
     assert court.job not in court.rig.peer.leases.dockets
+
+
+def test_an_assembly_that_waits_for_buckets_does_not_hang_and_one_that_has_them_all_does(cast: Cast) -> None:
+    court = Court(cast, frames=1, cut=cut_into(2, 1))
+    claim = cast.claim(court.ann, court.head, 0, assembles=True)
+    court.rig.hear(court.ann, ClaimSent(claims=(claim,)))
+    court.rig.wait(SETTLE_LEAST_MS)
+    halves = [cast.result(court.bob, court.head, 0, block=Block(column=c, row=0, columns=1, rows=1)) for c in (0, 1)]
+    court.rig.take(court.head, halves[0], by=court.bob)
+
+    def lives_for(for_ms: int) -> bool:
+        for _ in range(for_ms // SECOND_MS):
+            court.beat(court.ann, claim)
+            court.rig.wait(SECOND_MS, court.ann, court.bob, court.other)
+        return claim.id in court.docket.by_claim
+
+    assert lives_for(STALLED_LEAST_MS + 10 * SECOND_MS)
+    court.rig.take(court.head, halves[1], by=court.bob)
+    assert lives_for(STALLED_LEAST_MS - 10 * SECOND_MS)
+    assert not lives_for(20 * SECOND_MS)

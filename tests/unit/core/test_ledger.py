@@ -3,10 +3,11 @@
 from itertools import permutations
 
 from mesh.core.ledger import JobLedger
-from mesh.ground.ids import BlobId
-from mesh.ground.limits import LOST_PER_AUTHOR, SEALS_PER_AUTHOR
-from mesh.wire.records import Seal
-from tests.support.cast import Cast
+from mesh.ground.ids import BlobId, RecordId
+from mesh.ground.limits import LOST_PER_AUTHOR, LOST_PER_BUCKET, SEALS_PER_AUTHOR
+from mesh.wire.grids import Block
+from mesh.wire.records import Lost, Result, Seal
+from tests.support.cast import Cast, cut_into
 
 
 def test_an_author_that_says_too_much_is_heard_alike_everywhere() -> None:
@@ -40,3 +41,39 @@ def test_only_the_submitter_can_reopen_more_than_a_few_tasks() -> None:
             ledger.add(cast.lost(author, head, entry))
         assert len(list(ledger.open_frames())) == reopened
         assert ledger.counting == 8 - reopened
+
+
+def test_all_buckets_that_a_host_took_with_it_can_be_said_to_be_lost_by_one_peer() -> None:
+    """Hundreds, where a person chose small ones; of one bucket again and again only the submitter may say it."""
+    cast = Cast()
+    ann, bob, cid = cast.actor("ann"), cast.actor("bob"), cast.actor("cid")
+    head = cast.head(ann, frames=1, cut=cut_into(20, 20))
+    blocks = [Block(column=column, row=row, columns=1, rows=1) for column in range(20) for row in range(20)]
+    ledger = JobLedger(head)
+    for attempt in range(1, 5):
+        results = [cast.result(bob, head, 0, attempt, block=block) for block in blocks]
+        for entry in results:
+            ledger.add(entry)
+        assert ledger.cells_counting == 400
+        for entry, block in zip(results, blocks, strict=True):
+            assert ledger.may_say_bucket_lost(cid.id, 0, block) == (attempt <= LOST_PER_BUCKET)
+            ledger.add(cast.lost(cid, head, entry))
+        if attempt <= LOST_PER_BUCKET:
+            assert ledger.cells_counting == 0
+
+
+def test_a_statement_of_loss_acts_on_nothing_but_what_it_names() -> None:
+    """Or whoever may say it of a few frames says it of many, by calling each a bucket of another one."""
+    cast = Cast()
+    ann, bob, cid = cast.actor("ann"), cast.actor("bob"), cast.actor("cid")
+    head = cast.head(ann, frames=2, cut=cut_into(4, 4))
+    block = Block(column=0, row=0, columns=1, rows=1)
+    ledger = JobLedger(head)
+    for entry in (cast.result(bob, head, 0), cast.result(bob, head, 1), cast.result(bob, head, 1, block=block)):
+        ledger.add(entry)
+        for task, part in ((0, None), (1, None), (1, block)):
+            what = entry.body.what
+            assert isinstance(what, Result)
+            if (what.task, what.block) != (task, part):
+                ledger.add(cast.entry(cid, head, Lost(task=task, result=RecordId(entry.id), block=part)))
+    assert (ledger.counting, ledger.cells_counting) == (2, 1)

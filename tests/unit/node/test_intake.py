@@ -103,4 +103,8 @@ def request(scene: Path) -> SubmitRequest:
         "dry_run": False,
         "allow_missing": False,
         "overwrite": False,
+        "still": False,
+        "buckets": "auto",
+        "order": "centre",
+        "split": True,
     }

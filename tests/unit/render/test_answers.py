@@ -112,6 +112,7 @@ def inspected(directory: Path, cutting: object) -> Inspection:
         "first": 1,
         "last": 2,
         "step": 1,
+        "current": 2,
         "output": {"format": "PNG", "width": 8, "height": 6, "color_mode": "RGB", "depth": 8},
         "cutting": cutting,
         "directory": str(directory),

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from mesh.ports.renderer import EngineBroken, EngineNotInstalled
-from mesh.render import engines, install
+from mesh.render import engines, install, proofs
 
 
 def broken_blender(tmp_path: Path) -> Path:
@@ -65,11 +65,11 @@ def test_an_engine_is_usable_where_its_proof_cannot_be_kept(tmp_path: Path) -> N
     """A cache that is read-only, full or not the user's costs a proof each time, and no peer."""
     place = tmp_path / "a file"
     place.touch()
-    engines._remember(place / "cache", "/usr/bin/blender", {"version": "4.2.23"})
+    proofs.remember(place / "cache", "/usr/bin/blender", {"version": "4.2.23"})
     (tmp_path / "engines.json").mkdir()
-    engines._remember(tmp_path, "/usr/bin/blender", {"version": "4.2.23"})
+    proofs.remember(tmp_path, "/usr/bin/blender", {"version": "4.2.23"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "engines.json"]
-    assert engines._remembered(tmp_path) == {}
+    assert proofs.remembered(tmp_path) == {}
 
 
 def test_a_cache_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from mesh.ports.renderer import (
 )
 from mesh.render import process
 from mesh.render.blender.recipe import Recipe
-from mesh.render.blender.session import Session
 from mesh.render.blender.stages import BlenderStage
 from mesh.render.channel import Channel
+from mesh.render.session import Session
 
 HELLO = '{"is": "hello", "version": [4, 2, 23], "build": "abc"}'
 OPENED = (
@@ -45,6 +45,9 @@ class Puppet:
 
     def kill(self) -> None:
         self.killed = True
+
+    def processor_ms(self) -> int:
+        return 0
 
     async def exit_code(self) -> int:
         await trio.lowlevel.checkpoint()

@@ -1,0 +1,277 @@
+"""Be a stage for the node: one scene, each of whose pictures is made by a POV-Ray of its own.
+
+Theory: POV-Ray parses its scene for each picture, so nothing is gained by holding it; what is held is the process that
+stands beside it. A bucket is rendered with its edges moved outwards to multiples of POV-Ray's own blocks, since what
+antialiasing does to a pixel depends on the block that it is in, and cropped again: then it is exact.
+
+Invariants: one picture at a time. After any error but a frame's own the process is gone and the stage stays closed.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import trio
+
+from mesh.ports.renderer import (
+    Engine,
+    EngineBroken,
+    FinishTask,
+    FrameFailed,
+    Output,
+    OutputUnwritable,
+    Progress,
+    Rendered,
+    RenderTask,
+    StageClosed,
+    StageLimits,
+)
+from mesh.render import posix, process
+from mesh.render.channel import Message, listed, number
+from mesh.render.povray import inspection, options, program
+from mesh.render.povray.recipe import Recipe
+from mesh.render.session import Session
+from mesh.wire.grids import Region
+
+BLOCK_PIXELS = 32
+"""The side of POV-Ray's blocks, counted from the corner of what is rendered."""
+
+_BYTES_PER_PIXEL = 20
+"""Five floats, in POV-Ray's own picture; beyond its limit it would go to a file in a directory that it cannot reach."""
+
+_STAGE = Path(__file__).with_name("stage.py")
+
+OnProgress = Callable[[Progress], None]
+
+
+async def launch(engine_program: Path) -> Session:
+    """Start the process that stands beside POV-Ray. Raises EngineBroken."""
+    session = Session(process.start([sys.executable, "-I", str(_STAGE), "--"]), f"{program.TITLE} at {engine_program}")
+    try:
+        await session.hello()
+    except BaseException:
+        await session.child.aclose()
+        raise
+    return session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Be a scene somewhere on this host: in a tree, or where its artist has it.
+
+    `libraries` may be relative to its directory; `also` are files that may be read beside those below the directory.
+    """
+
+    program: Path
+    directory: Path
+    recipe: Recipe
+    libraries: tuple[str, ...]
+    also: tuple[str, ...] = ()
+
+
+async def open_scene(session: Session, scene: Scene, limits: StageLimits) -> None:
+    """Tell a process which scene it has. Raises EngineBroken."""
+    if limits.memory_bytes is not None:
+        session.child.limit_memory(limits.memory_bytes)
+    includes = program.includes(scene.program)
+    own = [] if includes is None else [str(includes.parent)]
+    try:
+        await session.ask(
+            limits.silence_ms,
+            do="open",
+            program=str(scene.program),
+            tree=str(scene.directory),
+            readable=[str(scene.directory), *own, *scene.libraries, *scene.also],
+            arguments=command_line(scene, includes, limits.threads),
+            memory_bytes=limits.memory_bytes,
+        )
+    except FrameFailed as error:
+        raise EngineBroken(str(error)) from error
+
+
+def command_line(scene: Scene, includes: Path | None, threads: int) -> list[str]:
+    """Give the words that every run of POV-Ray for a scene has in common."""
+    recipe = scene.recipe
+    pixels = int(recipe.settings["Width"]) * int(recipe.settings["Height"])
+    libraries = [*([] if includes is None else [str(includes)]), *scene.libraries]
+    return [
+        *options.arguments(recipe.settings, recipe.declares.items()),
+        f"Input_File_Name={recipe.main}",
+        *(f'Library_Path="{library}"' for library in libraries),
+        *(f'Include_Header="{header}"' for header in recipe.headers),
+        "Output_To_File=on",
+        "Display=off",
+        "Pause_When_Done=off",
+        "Verbose=on",
+        f"Work_Threads={threads or posix.cores()}",
+        f"Max_Image_Buffer_Memory={(pixels * _BYTES_PER_PIXEL >> 20) + 64}",
+    ]
+
+
+def frame_arguments(settings: Mapping[str, str], frame: int) -> list[str]:
+    """Give the words that choose one frame of an animation, with the clock that it has there."""
+    if not inspection.Span.of(settings).animated:
+        return []
+    return [f"Subset_Start_Frame={frame}", f"Subset_End_Frame={frame}"]
+
+
+def region_arguments(outer: Region) -> list[str]:
+    """Give the words that render a part of a picture: POV-Ray counts from 1, and both edges are inside."""
+    return [
+        f"Start_Column={outer.left + 1}",
+        f"End_Column={outer.right}",
+        f"Start_Row={outer.top + 1}",
+        f"End_Row={outer.bottom}",
+    ]
+
+
+def outwards(region: Region, output: Output) -> Region:
+    """Move a region's edges outwards to whole blocks, or to the picture's own edges."""
+    return Region(
+        left=region.left // BLOCK_PIXELS * BLOCK_PIXELS,
+        top=region.top // BLOCK_PIXELS * BLOCK_PIXELS,
+        right=min(output.width, -(-region.right // BLOCK_PIXELS) * BLOCK_PIXELS),
+        bottom=min(output.height, -(-region.bottom // BLOCK_PIXELS) * BLOCK_PIXELS),
+    )
+
+
+class PovrayStage:
+    """Render one scene's frames. Made by `open_stage`."""
+
+    def __init__(self, *, engine: Engine, tree: Path, recipe: Recipe, limits: StageLimits) -> None:
+        self._engine = engine
+        self._tree = tree
+        self._recipe = recipe
+        self._limits = limits
+        self._output = inspection.output_of(recipe.settings)
+        self._session: Session | None = None
+        self._closed = False
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine that renders."""
+        return self._engine
+
+    @property
+    def output(self) -> Output:
+        """Give what each frame must look like."""
+        return self._output
+
+    @property
+    def closed(self) -> bool:
+        """Say whether the stage was closed or killed."""
+        return self._closed
+
+    async def open(self) -> None:
+        """Start the process beside POV-Ray. Raises EngineBroken, StageClosed."""
+        self._session = session = await launch(self._engine.program)
+        if self._closed:
+            await self.aclose()
+            raise StageClosed("the stage was closed while it opened")
+        try:
+            scene = Scene(
+                program=self._engine.program,
+                directory=self._tree,
+                recipe=self._recipe,
+                libraries=self._recipe.library_names,
+            )
+            await open_scene(session, scene, self._limits)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def render(self, task: RenderTask, on_progress: OnProgress) -> Rendered:
+        """Render one frame, or a part of it; see the port for what it raises."""
+        arguments = frame_arguments(self._recipe.settings, task.frame)
+        crop, name = None, self._name(task.frame)
+        if (region := task.region) is not None:
+            if region.right > self._output.width or region.bottom > self._output.height:
+                raise FrameFailed(f"{region} lies outside of the picture, which the job says is another")
+            arguments += region_arguments(outwards(region, self._output))
+            crop, name = [region.left, region.top, region.right, region.bottom], _bucket_name(task.frame, region)
+        size = [self._output.width, self._output.height]
+        return await self._make(task, name, on_progress, do="render", arguments=arguments, crop=crop, size=size)
+
+    async def finish(self, task: FinishTask, on_progress: OnProgress) -> Rendered:
+        """Make the file of a frame from its pasted buckets, as POV-Ray would have; see the port."""
+        passes, output = str(task.passes), asdict(self._output)
+        return await self._make(task, self._name(task.frame), on_progress, do="finish", passes=passes, output=output)
+
+    async def aclose(self) -> None:
+        """End the process and wait until none of its tree is left."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            with trio.CancelScope(shield=True):
+                await session.child.aclose()
+
+    def kill(self) -> None:
+        """End the process tree at once; a render in hand raises StageClosed."""
+        self._closed = True
+        if self._session is not None:
+            self._session.child.kill()
+
+    async def _make(
+        self, task: RenderTask | FinishTask, name: str, on_progress: OnProgress, **command: object
+    ) -> Rendered:
+        session = self._session
+        if session is None or self._closed:
+            raise StageClosed("the stage is closed")
+        place = session.child.log.place()
+        temporary = task.directory / f".rendering-{task.frame}-{session.child.pid}"
+        try:
+            temporary.mkdir(parents=True)
+        except OSError as error:
+            raise OutputUnwritable(f"{task.directory} cannot be written: {error.strerror}") from error
+        try:
+            answer = await session.ask(
+                self._limits.silence_ms,
+                lambda message: on_progress(_progress(task.frame, message)),
+                directory=str(task.directory),
+                temporary=str(temporary),
+                name=name,
+                **command,
+            )
+        except (FrameFailed, OutputUnwritable):
+            raise
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return Rendered(
+            frame=task.frame,
+            files=_written(task.directory, listed(answer, "files")),
+            render_ms=number(answer, "render_ms"),
+            memory_bytes=number(answer, "memory_bytes"),
+            log=session.log(place),
+        )
+
+    def _name(self, frame: int) -> str:
+        """Call a frame's file as the scene does."""
+        return inspection.frame_names(self._recipe.prefix, self._recipe.settings).name(frame)
+
+
+def _bucket_name(frame: int, region: Region) -> str:
+    return f"{frame}-{region.left}-{region.top}-{region.right}-{region.bottom}.exr"
+
+
+def _written(directory: Path, named: list[object]) -> tuple[Path, ...]:
+    """Find the plain file that a stage says it left in a frame's directory. Raises FrameFailed."""
+    names = [str(name).rpartition("/")[2] for name in named]
+    files = [directory / name for name in names if name and (directory / name).is_file()]
+    if len(files) != 1:
+        raise FrameFailed("the renderer wrote no picture where it says")
+    return (files[0],)
+
+
+def _progress(frame: int, message: Message) -> Progress:
+    return Progress(
+        frame=frame,
+        sample=number(message, "sample"),
+        samples=number(message, "samples"),
+        text=str(message.get("text", "")),
+        memory_bytes=number(message, "memory_bytes"),
+    )

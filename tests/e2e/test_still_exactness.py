@@ -1,0 +1,57 @@
+"""Stills made of buckets by three stages are, in every bit, what one stage and Blender alone render of them."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import pytest
+
+from tests.support import scenes
+from tools.buckets import Subject, in_buckets, whole
+from tools.compare import compare, read
+from tools.exactness import CELL, KINDS, Row, measure
+
+
+async def measured(name: str, directory: Path) -> Row:
+    async with scenes.renderer() as renderer:
+        return await measure(KINDS[".blend"], renderer, scenes.engine(), scenes.scene(name), directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "adaptive", "channels", "things"),
+    [
+        ("still_border", False, 4, 0),
+        ("still_cropped_exr_adaptive", True, 23, 0),
+        # Five things in the first layer, each with a matte of its own, of its material and as an asset; two behind.
+        ("still_layers", False, 80, 3 * (5 + 2)),
+    ],
+)
+def test_buckets_make_what_one_host_renders(
+    name: str, adaptive: bool, channels: int, things: int, tmp_path: Path
+) -> None:
+    """Slow: real pictures, each rendered four times."""
+    row = scenes.run(measured, name, tmp_path)
+    assert row.misses() == []
+    assert (row.adaptive, row.things) == (adaptive, things)
+    assert row.buckets > 4
+    assert row.passes.values_of == channels * row.passes.of > 0
+    assert row.picture.values_of == row.alone.values_of > 0
+
+
+def test_without_its_margin_a_bucket_is_found_out(tmp_path: Path) -> None:
+    """Slow: a real picture, sampled adaptively, so that neighbours count; else the comparison would prove little."""
+
+    async def without() -> tuple[Path, Path]:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene("still_cropped_exr_adaptive"), None, scenes.engine())
+            assert found.cutting.margin > 0
+            cutting = dataclasses.replace(found.cutting, margin=0)
+            bare = dataclasses.replace(found, cutting=cutting)
+            subject = Subject(renderer=renderer, engine=scenes.engine(), inspection=bare, directory=tmp_path)
+            pieces = await in_buckets(subject, CELL)
+            return pieces.files.passes, (await whole(subject)).passes
+
+    pasted, passes = scenes.run(functools.partial(without))
+    difference = compare(read(pasted), read(passes))
+    assert 0 < difference.values < difference.values_of / 10
+    assert "ViewLayer.Combined.R" in difference.channels
