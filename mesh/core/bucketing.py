@@ -15,6 +15,7 @@ from mesh.core.directory import Directory
 from mesh.core.following import Following
 from mesh.core.hand import Hand
 from mesh.core.host import HostFacts
+from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.slots import InHand
 from mesh.core.timers import GrantLate
@@ -39,16 +40,18 @@ class Bucketing:
     def __init__(
         self,
         ledger: Ledger,
+        keepers: Keepers,
         directory: Directory,
         host: HostFacts,
         hand: Hand,
-        costs: Costs,
         *,
+        costs: Costs,
         followings: dict[JobId, Following],
         running: Callable[[], list[InHand]],
         scene_complete: Callable[[JobId], bool],
     ) -> None:
         self._ledger = ledger
+        self._keepers = keepers
         self._directory = directory
         self._host = host
         self._hand = hand
@@ -68,9 +71,11 @@ class Bucketing:
         """Claim what the coordinator grants; give back what cannot be rendered here."""
         back: dict[JobId, list[RecordId]] = {}
         for grant in message.grants:
-            if grant.author != peer or grant.body.peer != self._directory.me:
-                continue
             body, identifier = grant.body, RecordId(grant.id)
+            if grant.author != peer or body.peer != self._directory.me:
+                continue
+            if peer not in self._keepers.of(body.job, turn.now):
+                continue  # nobody would answer the claim, and it would be rendered
             following, ledger = self._followings.get(body.job), self._ledger.get(body.job)
             if following is None or ledger is None or not self._takes(turn.now.instant, ledger, following, body):
                 back.setdefault(body.job, []).append(identifier)

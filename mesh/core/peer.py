@@ -186,10 +186,11 @@ class Peer:
         )
         self.bucketing = Bucketing(
             self.ledger,
+            self.keepers,
             self.directory,
             self.host,
             hand,
-            costs,
+            costs=costs,
             followings=followings,
             running=self.slots.in_hand,
             scene_complete=self.scenes.complete,

@@ -9,7 +9,7 @@ from mesh.core.ledger import JobLedger
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import BUCKET_LEAST_MS, BUCKETS_PER_SLOT, FAILED_HERE_MS, SELF_CLAIM_MS, UNANSWERED_MS
-from mesh.wire.envelope import Signed
+from mesh.wire.envelope import Signed, sign
 from mesh.wire.grids import Block, Cut, bits_of
 from mesh.wire.messages import (
     Available,
@@ -23,13 +23,15 @@ from mesh.wire.messages import (
     Withdraw,
 )
 from mesh.wire.records import Cancel, Claim, FailureKind
-from mesh.wire.stills import OpenCells
+from mesh.wire.stills import Grant, Grants, OpenCells
 from tests.support.cast import ENGINE, Actor, Cast, block, cut_into
 from tests.support.rig import Rig, of, sent
 
 CELL = 32 * 32
 FIRST = 6
 """The first frame that is cut, of ten."""
+
+FOUR = block(0, 0, 2, 2)
 
 
 class Tiler:
@@ -349,6 +351,51 @@ def test_a_frame_that_failed_to_be_assembled_here_is_left_to_others_for_a_while(
     assert tiler.claims() == []
     tiler.rig.wait(FAILED_HERE_MS, tiler.first, tiler.second)
     assert [claim.assembles for claim in tiler.claims()] == [True]
+
+
+def granted(tiler: Tiler, by: Actor, *, to: Actor | None = None, found: Block = FOUR, frame: int = FIRST) -> Grants:
+    """A bucket that somebody grants this peer."""
+    body = Grant(job=tiler.job, epoch=1, number=1, peer=(to or tiler.rig.me).id, task=frame, block=found, attempt=2)
+    return Grants(grants=(sign(body, by.signer),))
+
+
+def test_what_a_keeper_grants_is_claimed_of_it_at_once(tiler: Tiler) -> None:
+    tiler.hears()
+    grants = granted(tiler, tiler.first)
+    tiler.rig.hear(tiler.first, grants)
+    (claim,) = tiler.claims()
+    assert (claim.block, claim.attempt, claim.grant) == (FOUR, 3, grants.grants[0].id)
+    tiler.answered()
+    assert tiler.rendered() == [(FIRST, FOUR)]
+
+
+def test_nobody_who_keeps_no_job_has_others_render_for_it(tiler: Tiler) -> None:
+    """What nobody answers for two seconds is rendered: it would be, however many grants somebody made up."""
+    liar = tiler.cast.actor("liar")
+    tiler.rig.meet(liar)
+    tiler.hears()
+    tiler.rig.hear(liar, granted(tiler, liar))
+    tiler.rig.wait(UNANSWERED_MS, tiler.first, tiler.second)
+    assert tiler.claims() == []
+    assert tiler.rendered() == []
+
+
+@pytest.mark.parametrize("found", [block(1, 0, 2, 1), block(8, 0), block(0, 0, 4_096, 4_096)])
+def test_a_grant_of_a_block_that_there_is_not_is_given_back(tiler: Tiler, found: Block) -> None:
+    tiler.hears()
+    grants = granted(tiler, tiler.first, found=found)
+    tiler.rig.hear(tiler.first, grants)
+    assert tiler.claims() == []
+    assert sent(tiler.rig.effects, Withdraw) == [
+        (tiler.first.id, Withdraw(job=tiler.job, claims=(grants.grants[0].id,)))
+    ]
+
+
+def test_a_grant_to_another_or_in_anothers_name_is_not_heard(tiler: Tiler) -> None:
+    tiler.hears()
+    tiler.rig.hear(tiler.first, granted(tiler, tiler.first, to=tiler.second), granted(tiler, tiler.second))
+    assert tiler.claims() == []
+    assert sent(tiler.rig.effects, Withdraw) == []
 
 
 def test_frames_that_are_not_cut_are_rendered_whole_beside(tiler: Tiler) -> None:
