@@ -14,6 +14,8 @@ from mesh.cli.top.grid import MARKS
 from mesh.cli.top.help import HelpScreen
 from mesh.cli.top.panes import GridPane, LogPane, TablePane
 from mesh.cli.top.screens import JobScreen, LogScreen, MeshScreen
+from mesh.ports.desk import NotFound
+from sim import stills
 from sim.desk import FakeDesk, job_row, peer_row, task_row
 from tests.support.desk_server import TOKEN, DeskServer, running_desk
 from tests.support.screens import (
@@ -26,6 +28,7 @@ from tests.support.screens import (
     row_of,
     safe,
     shown,
+    still_desk,
     until,
 )
 from tests.support.typed import Typist
@@ -319,3 +322,48 @@ def test_where_there_is_no_terminal_it_says_what_else_to_type(
     assert printed.code == 2
     assert "meshnode status --json" in " ".join(printed.err.split())
     assert printed.out == ""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_still_is_seen_to_grow(size: tuple[int, int]) -> None:
+    desk = still_desk()
+    row = row_of(desk, "lake")
+    peers = [(peer["id"], peer["name"]) for peer in desk.peers]
+
+    async def scenario(pilot: Pilot[None], app: Top) -> None:
+        await until(pilot, app, "55 %")
+        await pilot.press("enter")
+        await until(pilot, app, "Buckets of frame 1, 1920×1080")
+        seen = shown(app)
+        assert "55 % of it, 70 buckets by 3 peers, assembling at studio" in seen
+        assert "55 % of the picture · 36 s left" in seen
+        picture = [line for line in seen.splitlines() if line[1:4] in ("BBB", "CCC", "ccc", "...")]
+        assert len(picture) > 8
+        assert ("Log of frame 1" in seen) is (size == SIZES[1]), "a log has the lines that the picture leaves"
+        server.let(desk.grow, row, stills.growing(row, peers, done=130, running=5))
+        await until(pilot, app, "130 buckets by 3 peers")
+        assert "....." not in shown(app).split("Buckets of")[1].splitlines()[1]
+        await pilot.press("tab")
+        await until(pilot, app, "Log of frame 1")
+        await pilot.press("tab")
+        await until(pilot, app, "Buckets of frame 1")
+        await pilot.press("escape")
+        await until(pilot, app, lambda: isinstance(app.screen, MeshScreen))
+
+    with running_desk(desk) as server:
+        play(server, scenario, size)
+
+
+def test_a_still_of_which_nobody_knows_the_buckets_has_its_log() -> None:
+    desk = still_desk(2)
+    desk.fails["buckets"] = NotFound("nobody knows")
+
+    async def scenario(pilot: Pilot[None], app: Top) -> None:
+        await pilot.press("enter")
+        await until(pilot, app, lambda: app.board.stills_told == 1)
+        await pilot.press("right")
+        await until(pilot, app, " frame 2 ")
+        await until(pilot, app, lambda: app.board.stills_told == 2)
+
+    with running_desk(desk) as server:
+        play(server, scenario)
