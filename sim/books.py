@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from mesh.core.effects import Append, Effect
 from mesh.core.events import Event, PageRead
-from mesh.ground.ids import BlobId, JobId, RecordId
+from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
+from mesh.ground.instants import WallTime
 from mesh.wire.envelope import Signed
-from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptPause, KeptRevocation
+from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptMark, KeptPause, KeptRevocation
 from mesh.wire.records import Cancel, Entry, Hold, Job
 from mesh.wire.revocations import Bans, Notice
 
@@ -32,6 +33,8 @@ class Book:
         self.paused = False
         self.pages: dict[BlobId, None] = {}
         """Pages of seals that were read and said something."""
+        self.keepers: dict[tuple[JobId, PeerId], WallTime] = {}
+        """Who said that it keeps a job, and until when."""
         self.notices: list[Notice] = []
         self.bans = Bans()
         """Whom the revocations in the journal shut out."""
@@ -48,6 +51,8 @@ class Book:
                     self.entries.setdefault(entry.body.job, {})[entry.id] = entry
                     if isinstance(entry.body.what, Cancel):
                         self.cancels.setdefault(entry.body.job, []).append(entry)
+            case KeptMark(mark=mark):
+                self.keepers[mark.body.job, mark.author] = mark.body.expires
             case KeptHold(hold=hold):
                 self.holds[hold.id] = hold
             case KeptRevocation(notice=notice):

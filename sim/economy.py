@@ -1,4 +1,4 @@
-"""What the rendering cost, and whether every side of a split got on: the checkers of L4 and L7.
+"""What the rendering cost, and whether every side of a split got on: the checkers of L3, L4 and L7.
 
 A frame rendered more than once is waste, whoever was to blame; in a run that nothing disturbs there may be hardly
 any. Of a bucket, waste is that part of it that was rendered before. A side that can render and can reach a scene must
@@ -8,13 +8,14 @@ go on rendering during a split, once it had time to find out that it is alone.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.core.effects import StartAssembly, StartRender
+from mesh.core.effects import Export, Send, StartAssembly, StartRender
 from mesh.core.status import JobState
 from mesh.ground.ids import JobId
 from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS
 from mesh.wire.grids import Block
+from mesh.wire.stills import Grants
 from sim.render import Render
-from sim.stills import cell_pixels
+from sim.stills import cell_pixels, cut_of, work_ms
 from sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Finished:
     job: JobId
     task: int
     took_ms: int
+    block: Block | None = None
     cells: tuple[int, ...] = ()
     """Of the frame, none where it was rendered whole."""
     pixels: tuple[int, ...] = ()
@@ -85,17 +87,34 @@ class Economy:
         self.assembled: list[Assembled] = []
         self.assemblies: list[tuple[int, int, JobId, int]] = []
         """When, by whom and of which frame an assembly was begun."""
+        self.exported_ms: dict[tuple[str, str], int] = {}
+        """When each file was first where its submitter wanted it."""
         self.cells_pasted = 0
         self.pasted_again = 0
         """Of these, cells into which another bucket had been pasted before."""
         self._started: list[tuple[int, int, JobId, int, Block | None]] = []
         self._left: list[tuple[int, int, JobId, int, Block | None]] = []
+        self._copied: dict[tuple[JobId, int, Block | None], None] = {}
         self._parted: dict[int, Parted] = {}
         self._cuts = 0
 
     def started(self, host: "Host", effect: StartRender) -> None:
         """Book the start of a frame or bucket."""
         self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task, effect.block))
+
+    def sends(self, host: "Host", effect: Send) -> None:
+        """Note the buckets that somebody else is granted, too, while they render: of tail copies one is for nothing."""
+        if not isinstance(effect.message, Grants):
+            return
+        for grant in effect.message.grants:
+            body = grant.body
+            about = (body.job, body.task, body.block)
+            if any(
+                (render.job, render.effect.task, render.effect.block) == about and other.peer_id != body.peer
+                for other in self._world.hosts
+                for render in other.farm.renders.values()
+            ):
+                self._copied[about] = None
 
     def assembly_started(self, host: "Host", effect: StartAssembly) -> None:
         """Book the start of an assembly."""
@@ -142,25 +161,50 @@ class Economy:
                 job=render.job,
                 task=render.effect.task,
                 took_ms=self._world.now_ms - render.started_ms,
+                block=block,
                 cells=cells,
                 pixels=tuple(cell_pixels(cut.grid, cell).area for cell in cells) if cut is not None else (),
             )
         )
 
     def waste(self) -> tuple[int, int]:
-        """Return the milliseconds spent on what had been rendered before, and on all."""
+        """Return the milliseconds spent on what had been rendered before, tail copies apart, and on all."""
         seen: dict[tuple[JobId, int, int], None] = {}
         twice_ms = all_ms = 0
         for frame in self.finished:
             all_ms += frame.took_ms
             parts = dict(zip(frame.cells or (-1,), frame.pixels or (1,), strict=True))
             again = sum(pixels for cell, pixels in parts.items() if (frame.job, frame.task, cell) in seen)
-            twice_ms += frame.took_ms * again // sum(parts.values())
+            if (frame.job, frame.task, frame.block) not in self._copied:
+                twice_ms += frame.took_ms * again // sum(parts.values())
             seen |= dict.fromkeys((frame.job, frame.task, cell) for cell in parts)
         return twice_ms, all_ms
 
+    def exported(self, host: "Host", effect: Export) -> None:
+        """Book a file that lies where its submitter wanted it."""
+        if any(plan.submitter == host.index and plan.directory == effect.directory for plan in self._world.people.plans):
+            self.exported_ms.setdefault((effect.directory, effect.name), self._world.now_ms)
+
+    def makespan(self) -> tuple[int, int]:
+        """Return how long the only job took from its submission to its last file, and the ideal: the time in which what
+        lived could have done the work, and the longest task.
+        """
+        scenario = self._world.scenario
+        cut = cut_of(scenario)
+        assert cut is not None and scenario.jobs == 1 and scenario.still_frames == scenario.frames == 1
+        works_ms = work_ms("job0", 0, cut, scenario)
+        longest_ms = max(frame.took_ms for frame in self.finished)
+        since_ms = scenario.submit_at_ms
+        ideal_ms = self._world.capacity.ideal_ms(since_ms, works_ms) + longest_ms
+        return max(self.exported_ms.values()) - since_ms, ideal_ms
+
     def end(self) -> None:
-        """Judge a steady run's waste."""
+        """Judge a steady run's waste, and a timed one's makespan."""
+        most = self._world.scenario.makespan_percent
+        if most:
+            took_ms, ideal_ms = self.makespan()
+            if took_ms * 100 > ideal_ms * most:
+                raise Violation("L3", f"the still took {took_ms} ms, which is over {most} % of {ideal_ms} ms")
         twice_ms, all_ms = self.waste()
         if self._world.scenario.steady and twice_ms * 100 > all_ms * WASTE_PERCENT:
             raise Violation("L4", f"{twice_ms} ms of {all_ms} ms were spent on frames rendered before")

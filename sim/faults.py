@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS
+from sim import coordinator
 from sim.scenario import Act
 
 if TYPE_CHECKING:
@@ -290,6 +291,8 @@ class Faults:
             case "kill-assembler" | "lose-assembler":
                 for host in [host for host in world.hosts if host.assemblies.growing]:
                     self._end_assembler(host, for_good=act.what == "lose-assembler")
+            case "kill-coordinator" | "mute-coordinator" | "usurp":
+                coordinator.strike(world, act.what)
             case _:
                 pass
 
@@ -313,6 +316,7 @@ class Faults:
             self.mend(number)
         world.net.heal()
         for host in world.hosts:
+            host.mute = False
             host.fuse = 0
             host.clock.correct()
             host.disk.full = False

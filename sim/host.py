@@ -48,6 +48,7 @@ from mesh.core.effects import (
     WritePage,
 )
 from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
+from mesh.core.election import Election
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
@@ -56,6 +57,7 @@ from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, peer_id
 from mesh.wire.members import Admission
 from mesh.wire.messages import Address
+from mesh.wire.stills import Grants
 from sim.assemblies import Assemblies
 from sim.clock import HostClock
 from sim.disk import Disk
@@ -80,6 +82,9 @@ class Core(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def election(self) -> Election: ...
 
     def handle(self, now: Now, event: Event) -> list[Effect]: ...
 
@@ -123,6 +128,8 @@ class Host:
         self.wakes_ms = 0
         self.slept_ms = 0
         self._slept_from_ms = 0
+        self.mute = False
+        """Whether it grants nothing, whatever its core says."""
         self.fuse = 0
         """Effects after which the process dies; 0: none."""
         self._core: Core | None = None
@@ -164,6 +171,11 @@ class Host:
     # The process.
 
     @property
+    def works(self) -> bool:
+        """Whether its process runs and is not stopped."""
+        return self.running and not self.frozen
+
+    @property
     def core(self) -> Core:
         """The running core."""
         assert self._core is not None
@@ -174,6 +186,7 @@ class Host:
         if self.running:
             return
         self.powered = self.running = True
+        self.world.capacity.note()
         self.boot = Boot(self._dice.draw(BOOT_SIZE))
         self._core = self.world.make_core(self, self._dice.draw(32))
         kept = self.disk.load()
@@ -205,6 +218,7 @@ class Host:
     def _end(self) -> None:
         self.life += 1
         self.running = self.frozen = self.asleep = False
+        self.world.capacity.note()
         self.fuse = 0
         self._core = None
         self._queue.clear()
@@ -238,6 +252,7 @@ class Host:
         self.frozen = True
         self.asleep = machine
         self._slept_from_ms = self.world.now_ms
+        self.world.capacity.note()
 
     def thaw(self) -> None:
         """Go on: all that waited is handled at once."""
@@ -246,6 +261,7 @@ class Host:
         if self.asleep:
             self.slept_ms += self.world.now_ms - self._slept_from_ms
         self.frozen = self.asleep = False
+        self.world.capacity.note()
         waiting, self._inbox = self._inbox, []
         life = self.life
         for action, arguments in waiting:
@@ -302,7 +318,10 @@ class Host:
         self._flush()
 
     def _send(self, effect: Send) -> None:
+        if self.mute and isinstance(effect.message, Grants):
+            return
         self.world.safety.sends(self, effect)
+        self.world.economy.sends(self, effect)
         self.world.net.send(self, effect.peer, effect.message)
 
     def _reply(self, effect: Reply) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender
 from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, PauseAsked, Rendered, StopAsked
+from mesh.core.election import Election
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
@@ -19,8 +20,9 @@ from mesh.ground.ids import ID_SIZE, BlobId, JobId, PeerId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptDelivery, KeptEntries, KeptHold
-from mesh.wire.messages import Entries, Have, Ping
+from mesh.wire.messages import Entries, Have, Ping, Window
 from mesh.wire.records import Claim, Entry, Hold, Output, Result
+from mesh.wire.stills import Grants, Leading
 from sim.host import Core, Host
 from sim.named import named
 from sim.scenario import Act, Scenario
@@ -45,6 +47,11 @@ class Cheat:
     def members(self) -> Members:
         """Pass a question on."""
         return self.inner.members
+
+    @property
+    def election(self) -> Election:
+        """Pass a question on."""
+        return self.inner.election
 
     @property
     def ledger(self) -> Ledger:
@@ -255,6 +262,30 @@ class IgnoresCancels(Cheat):
         return effects
 
 
+class DeafToEpochs(Cheat):
+    """S8: hears of no coordinator but itself."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Leave out what others say of who leads."""
+        if isinstance(event, MessageHeard) and isinstance(event.message, Leading):
+            return []
+        if isinstance(event, MessageHeard) and isinstance(event.message, Window):
+            event = dataclasses.replace(event, message=dataclasses.replace(event.message, epoch=None))
+        return self.inner.handle(now, event)
+
+
+class GrantsUnasked(Cheat):
+    """S8: passes grants on as its own, whoever leads."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Grant to the first host what it was granted itself."""
+        effects = self.inner.handle(now, event)
+        if isinstance(event, MessageHeard) and isinstance(event.message, Grants):
+            grants = tuple(sign(grant.body, self.host.signer) for grant in event.message.grants)
+            effects.append(Send(peer=event.peer, message=Grants(grants=grants)))
+        return effects
+
+
 class IgnoresPauses(Cheat):
     """A paused peer starts nothing: this one starts its last render again."""
 
@@ -356,6 +387,8 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S5", mutant=CountsTheStruck, scenario=named("strike")),
     Caught(rule="S6", mutant=BorrowsClaims, scenario=_CALM),
     Caught(rule="S7", mutant=OffersNothing, scenario=_CALM),
+    Caught(rule="S8", mutant=DeafToEpochs, scenario=named("still")),
+    Caught(rule="S8", mutant=GrantsUnasked, scenario=named("still")),
     Caught(rule="S9", mutant=KeepsTwice, scenario=dataclasses.replace(named("liars"), replays=600)),
     Caught(rule="S11", mutant=IgnoresCancels, scenario=named("cancel")),
     Caught(rule="S12", mutant=GoesOnAfterStop, scenario=_STOP),

@@ -38,6 +38,15 @@ def _still(name: str, **options: object) -> Scenario:
     return _small(name, **(still | options))
 
 
+def _long_still(name: str, *acts: Act, **options: object) -> Scenario:
+    """One still that nine peers render in a minute and a half, which is timed."""
+    long: dict[str, object] = {
+        "peers": 10, "renderers": 9, "submitters": (9,), "still_ms": 9 * 90 * _S, "safety_ms": 110 * _S,
+        "least_ms": 110 * _S, "width": 1280, "height": 720, "makespan_percent": 150, "script": acts,
+    }  # fmt: skip
+    return _still(name, **(long | options))
+
+
 def _reclaim(name: str, what: str) -> Scenario:
     """Four frames among ten renderers, of which five are lost while they render."""
     return _small(
@@ -300,6 +309,21 @@ _SCENARIOS = (
     ),
     # Some frames of an animation, each cut.
     _still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * _S, steady=True),
+    # Whoever coordinates is killed every thirty seconds and is back ten later.
+    _long_still(
+        "still-regicide",
+        *(Act(at_ms=at_s * _S, what="kill-coordinator") for at_s in (10, 40, 70, 100)),
+        down_ms=10 * _S,
+    ),
+    # Who coordinates says so each second, and grants nothing: slots claim by themselves.
+    _long_still("still-mute", Act(at_ms=15 * _S, what="mute-coordinator")),
+    # A keeper announces the highest epoch that there can be, and is heard of no more.
+    _long_still("still-usurped", Act(at_ms=30 * _S, what="usurp")),
+    # Buckets of half a second, granted over a line on which a grant takes half of that: slots claim against grants.
+    _long_still(
+        "still-short", width=640, height=360, buckets=(20, 20), still_ms=288 * _S, latency_ms=100, jitter_ms=150,
+        safety_ms=60 * _S, least_ms=60 * _S, makespan_percent=0, steady=True,
+    ),
 )  # fmt: skip
 
 NAMED: dict[str, Scenario] = {scenario.name: scenario for scenario in _SCENARIOS}

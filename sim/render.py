@@ -56,7 +56,7 @@ class Farm:
         self._world = world
         self._host = host
         self._dice = world.dice.fork(b"farm" + host.index.to_bytes(4, "big"))
-        self._speed_percent = speed_percent
+        self.speed_percent = speed_percent
         self._loaded: set[tuple[JobId, int]] = set()
         self.renders: dict[int, Render] = {}
         self._later = Delays(world, host, self.renders).later
@@ -97,7 +97,7 @@ class Farm:
         if stage not in self._loaded:
             self._loaded.add(stage)
             duration_ms += self._world.scenario.stage_ms
-        return max(1, duration_ms * 100 // self._speed_percent)
+        return max(1, duration_ms * 100 // self.speed_percent)
 
     def _work_ms(self, effect: StartRender) -> int:
         name, cut, block = effect.job.body.name, effect.job.body.cut, effect.block

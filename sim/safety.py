@@ -31,6 +31,7 @@ from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
 from mesh.wire.messages import Have, Holds
 from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
 from mesh.wire.revocations import Bans
+from sim.epochs import Epochs
 from sim.model import Told, all_count, fold
 from sim.violation import Violation
 
@@ -53,6 +54,7 @@ class Safety:
         self._world = world
         self._pictures: dict[BlobId, tuple[JobId, int]] = {}
         self._buckets: dict[BlobId, tuple[JobId, int, Block | None]] = {}
+        self._epochs = Epochs(world)
         self._replayed: int | None = None
         self._bans: dict[int, Bans] = {}
         """What each host's revocations came to at the end of its last turn."""
@@ -69,6 +71,7 @@ class Safety:
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Look at what a turn asked for."""
         self._not_from_the_revoked(host, event, effects)
+        self._epochs.turned(host, event, effects)
         for effect in effects:
             check = self._turns.get(type(effect))
             if check is not None:
@@ -267,7 +270,8 @@ class Safety:
     # Whole folds.
 
     def look(self, part: int | None = None) -> None:
-        """S3, S4, S6: compare what peers show with the model of their own records; `part`: only every sixth host."""
+        """S3, S4, S6, S8: compare what peers show with the model of their own records; `part`: only every sixth host."""
+        self._epochs.look()
         for host in self._world.hosts:
             if part is not None and host.index % PARTS != part:
                 continue

@@ -18,6 +18,7 @@ from mesh.ground.limits import EVERYBODY
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
     *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
+    *("kill-coordinator", "mute-coordinator", "usurp"),
 )
 
 
@@ -27,7 +28,8 @@ class Act:
 
     Who revokes is the first host, which alone is an admin.
     What moves is a host whose process does not run: it gets an address that it never had. Whoever assembles a frame
-    at that time is killed, and starts again after a while, or is lost for good.
+    at that time is killed, and starts again after a while, or is lost for good. Whoever coordinates a still is killed, or
+    grants no more though it lives; a keeper that does not lead announces the highest epoch that there can be, and freezes.
     """
 
     at_ms: int
@@ -103,6 +105,9 @@ class Scenario:
     latency_ms: int = 2
     jitter_ms: int = 2
     piece_ms: int = 10
+    """What a piece takes on a line that nothing else is on."""
+    line_mbit: int = 0
+    """What each host sends and receives at most, in megabits a second; 0: lines are never busy, and `piece_ms` holds."""
     loss_ppm: int = 0
     duplicate_ppm: int = 0
     reorder_ppm: int = 0
@@ -141,6 +146,8 @@ class Scenario:
 
     core: tuple[int, ...] = ()
     """Peers that the liveness phase starts; empty: all."""
+    makespan_percent: int = 0
+    """Of the ideal, which the jobs may take at most; 0: it is not looked at."""
     steady: bool = False
     """Nothing disturbs: hardly any frame may be rendered twice."""
     script: tuple[Act, ...] = ()

@@ -45,6 +45,9 @@ class Shelf:
         self._world = world
         self._host = host
         self._dice = world.dice.fork(b"shelf" + host.index.to_bytes(4, "big"))
+        self.sends_until_us = 0
+        self.receives_until_us = 0
+        """When this host's line has sent, and received, all that it was asked for so far, in microseconds."""
 
     # Fetching.
 
@@ -66,8 +69,20 @@ class Shelf:
 
     def fetch_pieces(self, effect: FetchPieces) -> None:
         """Ask a source for pieces; the answer takes a round trip and the time of the bytes."""
-        takes_ms = 2 * self._world.net.latency_ms() + len(effect.numbers) * self._world.scenario.piece_ms
+        takes_ms = 2 * self._world.net.latency_ms() + self._bytes_ms(effect)
         self._world.after(takes_ms, self._pieces_here, self._host.life, effect)
+
+    def _bytes_ms(self, effect: FetchPieces) -> int:
+        """Return how long the bytes of pieces take, with what is on the source's line and on this host's before them."""
+        world, pieces = self._world, len(effect.numbers)
+        mbit, facts, index = world.scenario.line_mbit, world.blobs.get(effect.blob), world.index_of(effect.peer)
+        if not mbit or facts is None or index is None:
+            return pieces * world.scenario.piece_ms
+        source = world.hosts[index].shelf
+        takes_us = facts.size * pieces * 8 // (facts.pieces * mbit)
+        begins_us = max(1_000 * world.now_ms, source.sends_until_us, self.receives_until_us)
+        source.sends_until_us = self.receives_until_us = begins_us + takes_us
+        return -(-(begins_us + takes_us) // 1_000) - world.now_ms
 
     def _pieces_here(self, life: int, effect: FetchPieces) -> None:
         source = self._source(life, effect)
@@ -158,5 +173,6 @@ class Shelf:
             host.receive(ExportFailed(op=effect.op, reason="another file is there", exists=True))
             return
         self._world.safety.export_lands(host, effect)
+        self._world.economy.exported(host, effect)
         host.disk.files[place] = effect.blob
         host.receive(Exported(op=effect.op))

@@ -43,14 +43,25 @@ def cut_of(scenario: Scenario) -> Cut | None:
 
 def bucket_ms(name: str, frame: int, block: Block, cut: Cut, scenario: Scenario) -> int:
     """Return how long a bucket of a job's frame takes the fastest slot that has loaded the scene."""
-    grid, spread = cut.grid, scenario.spread_percent
-    heavy = _heaviness(name, frame)
-    weight = 0
-    for cell in grid.cells(block):
-        own = cell_pixels(grid, cell)
-        weight += own.area * (100 - spread + 2 * spread * heavy[_field(own, cut)] // 255)
+    grid = cut.grid
+    weight = _weight(name, frame, block, cut, scenario)
     held, own = cut.held(block), grid.pixels(block)
     return BUCKET_MS + scenario.still_ms * weight * held.area // (own.area * grid.region.area * 100)
+
+
+def work_ms(name: str, frame: int, cut: Cut, scenario: Scenario) -> int:
+    """Return what all pixels of a job's frame cost the fastest slot, margins and the costs of each bucket aside."""
+    whole = Block(column=0, row=0, columns=cut.grid.columns, rows=cut.grid.rows)
+    return scenario.still_ms * _weight(name, frame, whole, cut, scenario) // (cut.grid.region.area * 100)
+
+
+def _weight(name: str, frame: int, block: Block, cut: Cut, scenario: Scenario) -> int:
+    """Return the pixels of a block, each by what it costs in per cent of the mean."""
+    spread, heavy, weight = scenario.spread_percent, _heaviness(name, frame), 0
+    for cell in cut.grid.cells(block):
+        own = cell_pixels(cut.grid, cell)
+        weight += own.area * (100 - spread + 2 * spread * heavy[_field(own, cut)] // 255)
+    return weight
 
 
 def crashing_cell(name: str, frame: int, cells: int) -> int:

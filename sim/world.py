@@ -23,6 +23,7 @@ from mesh.wire.messages import Address
 from mesh.wire.records import EngineId, SealPage
 from sim.adversary import Adversary
 from sim.books import Books
+from sim.capacity import Capacity
 from sim.clock import EPOCH_MS
 from sim.disk import BlobFacts
 from sim.economy import Economy
@@ -97,6 +98,7 @@ class World:
             loss_ppm=scenario.loss_ppm, duplicate_ppm=scenario.duplicate_ppm, reorder_ppm=scenario.reorder_ppm
         )
         self.books = Books(self)
+        self.capacity = Capacity(self)
         self.economy = Economy(self)
         self.safety = Safety(self)
         self.people = People(self)
@@ -177,8 +179,8 @@ class World:
 
     # The run.
 
-    def run(self) -> None:
-        """Run to the end; raises `Violation`, and lets pass what the core itself raises."""
+    def begin(self) -> None:
+        """Plan all that is to come of itself."""
         scenario = self.scenario
         for host in self.hosts:
             late_ms = _BRIDGES_MS if host.index in scenario.bridges else 0
@@ -188,13 +190,21 @@ class World:
         self.adversary.plan_all()
         self.after(_CHECK_EVERY_MS, self._check)
         self.at(scenario.safety_ms, self._heal)
+
+    def run(self) -> None:
+        """Run to the end; raises `Violation`, and lets pass what the core itself raises."""
+        self.begin()
+        self.go_on()
+        self.safety.end()
+        self.economy.end()
+
+    def go_on(self) -> None:
+        """Let time pass until all is finished."""
         heap = self._heap
         while heap and not self.finished:
             self.now_ms, _, action, arguments = heapq.heappop(heap)
             self.events += 1
             action(*arguments)
-        self.safety.end()
-        self.economy.end()
 
     def _heal(self) -> None:
         """Go from the safety phase to the liveness phase."""
