@@ -40,8 +40,8 @@ def content(out: Path) -> Any:
 
 
 def passes(out: Path) -> None:
-    """Make the scene with all its passes in each file, at a fixed number of samples."""
-    content(out)
+    """Make the scene with all its passes in each file, at a fixed number of samples, as left by who saw one layer."""
+    content(out).render.use_single_layer = True
     save(out)
 
 
@@ -59,10 +59,11 @@ def adaptive(scene: Any) -> None:
 
 
 def passes_denoised(out: Path) -> None:
-    """Make the scene denoised, the second layer not, in files of halves."""
+    """Make the scene denoised, but for a third layer; what guides the denoiser is in the files of the first alone."""
     scene = content(out)
     scene.cycles.use_denoising = True
-    scene.view_layers["Second"].cycles.use_denoising = False
+    scene.view_layers["ViewLayer"].cycles.denoising_store_passes = True
+    scene.view_layers.new("Third").cycles.use_denoising = False
     save(out)
 
 
@@ -126,11 +127,13 @@ def uncuttable(out: Path) -> None:
 
     scene = content(out)
     scene.cycles.time_limit, scene.cycles.use_guiding, scene.cycles.use_denoising = 5.0, True, True
+    scene.cycles.use_adaptive_sampling = scene.view_layers[0].cycles.pass_debug_sample_count = True
     bpy.data.objects["Floor"].is_shadow_catcher = True
     scene.render.use_freestyle = True
     scene.sequence_editor_create().sequences.new_effect("Color", "COLOR", 1, 1, frame_end=4)
     pencil = bpy.data.objects.new("Pencil", bpy.data.grease_pencils.new("Pencil"))
     scene.collection.objects.link(pencil)
+    scene.render.use_border, scene.render.border_max_x = True, 0.001
     scene.use_nodes = True
     scene.node_tree.nodes["Render Layers"].scene = bpy.data.scenes.new("Other")
     scene.cycles.keyframe_insert("use_denoising", frame=1)

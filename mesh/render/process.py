@@ -104,6 +104,10 @@ class Child:
         """Set the system's own limit, a backstop behind the stage's."""
         posix.limit_memory(self.pid, memory_bytes)
 
+    def processor_ms(self) -> int:
+        """Give the processor time that the child used, as far as the system tells."""
+        return posix.processor_ms(self.pid)
+
     def is_alive(self) -> bool:
         """Say whether the child was not seen to end."""
         return not self._ended.is_set()

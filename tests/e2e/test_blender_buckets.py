@@ -62,15 +62,17 @@ def test_the_file_is_blenders_own(name: str, made: Callable[[str], Made]) -> Non
 
 
 def test_denoised_passes_are_those_that_cycles_denoised(made: Callable[[str], Made]) -> None:
-    """Only what was denoised differs, in the last bits; the denoiser's guides are not in the file."""
+    """Only what was denoised differs, in the last bits; its guides are in the file where the scene has them."""
     frame = made("passes_denoised")
     assert told(frame.finished) == told(frame.own)
     left, right = buckets.channels(frame.finished), buckets.channels(frame.own)
-    assert set(buckets.changed(left, right)) <= {f"ViewLayer.Combined.{letter}" for letter in "RGB"}
-    for letter in "RGB":
-        denoised, noisy = left[f"ViewLayer.Combined.{letter}"], left[f"ViewLayer.Noisy Image.{letter}"]
-        assert buckets.rmse(denoised, right[f"ViewLayer.Combined.{letter}"]) < 1e-5
-        assert buckets.rmse(denoised, noisy) > 1e-2
+    denoised = [f"{layer}.Combined.{letter}" for layer in ("ViewLayer", "Second") for letter in "RGB"]
+    assert set(buckets.changed(left, right)) <= set(denoised)
+    for name in denoised:
+        assert buckets.rmse(left[name], right[name]) < 1e-5
+        assert buckets.rmse(left[name], left[name.replace("Combined", "Noisy Image")]) > 1e-2
+    assert {"ViewLayer.Denoising Albedo.R", "Third.Combined.R"} < left.keys()
+    assert not {"Second.Denoising Albedo.R", "Third.Noisy Image.R"} & left.keys()
 
 
 def test_a_denoised_picture_of_a_part_is_blenders_own(made: Callable[[str], Made]) -> None:
@@ -124,13 +126,18 @@ def test_why_a_frame_is_only_rendered_whole(tmp_path: Path) -> None:
             task = RenderTask(frame=FRAME, directory=tmp_path / "out", region=region)
             with pytest.raises(FrameFailed) as failed:
                 await stage.render(task, scenes.ignore)
+            finish = FinishTask(frame=FRAME, directory=tmp_path / "out", passes=tmp_path / "no.exr")
+            with pytest.raises(FrameFailed, match="only rendered whole"):
+                await stage.finish(finish, scenes.ignore)
             return inspection, failed.value
 
     inspection, failed = scenes.run(asked)
     obstacles = inspection.cutting.obstacles
     assert list(dict.fromkeys(each.code for each in obstacles)) == [
+        "whole-border",
         "whole-time-limit",
         "whole-path-guiding",
+        "whole-sample-count",
         "whole-shadow-catcher",
         "whole-freestyle",
         "whole-sequencer",

@@ -54,7 +54,13 @@ def frame_size(scene: Any) -> tuple[int, int]:
 
 
 def region(scene: Any) -> borders.Box:
-    """Give the pixels that the scene renders: all, or those within its own border."""
+    """Give the pixels that the scene renders: those within its own border; all where it has none, or an empty one."""
+    width, height = frame_size(scene)
+    left, top, right, bottom = _bordered(scene)
+    return (left, top, right, bottom) if left < right and top < bottom else (0, 0, width, height)
+
+
+def _bordered(scene: Any) -> borders.Box:
     render, (width, height) = scene.render, frame_size(scene)
     if not render.use_border:
         return 0, 0, width, height
@@ -69,6 +75,9 @@ def obstacles(scene: Any) -> Iterator[dict[str, str]]:
         text = f"{render.engine} computes with the whole picture at once"
         yield _obstacle("whole-engine", render.engine, text, "render with Cycles")
         return
+    if region(scene) != _bordered(scene):
+        text = f"the border of scene {scene.name!r} holds no pixel"
+        yield _obstacle("whole-border", scene.name, text, "draw the border anew, or switch it off")
     yield from _sampling(scene)
     yield from _layers(scene)
     if render.use_sequencer and scene.sequence_editor is not None and scene.sequence_editor.sequences_all:
@@ -94,6 +103,10 @@ def _sampling(scene: Any) -> Iterator[dict[str, str]]:
     if cycles.use_guiding:
         text = f"scene {scene.name!r} uses path guiding, which learns from the whole picture"
         yield _obstacle("whole-path-guiding", scene.name, text, "switch Path Guiding off")
+    for layer in scene.view_layers if cycles.use_adaptive_sampling else ():
+        if layer.use and layer.cycles.pass_debug_sample_count:
+            text = f"view layer {layer.name!r} has a pass of sample counts, which are parts of each bucket's highest"
+            yield _obstacle("whole-sample-count", layer.name, text, "switch the Sample Count pass off")
     if not cycles.use_denoising:
         return
     if cycles.denoiser != _DENOISER:

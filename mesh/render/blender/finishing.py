@@ -2,8 +2,8 @@
 
 Theory: Blender composites, stamps, dithers and writes whatever a render engine hands it. So the scene is rendered once
 more, by an engine that computes nothing and only loads the passes: all that follows is Blender's own doing. What Cycles
-does to the whole picture, denoising, happens before that, by Cycles' own function for files. That wants the picture
-under one more name, which is what the engine writes first, in an empty scene, since a heavy one takes long to evaluate.
+does to the whole picture, denoising, happens before that, by Cycles' own function for files. What that reads the same
+engine writes first, in an empty scene, since a heavy one takes long to evaluate.
 
 Invariants: the scene is as it was afterwards. Passes that only the denoiser needs do not reach the frame's file. An
 error within an engine is only printed by Blender, which then writes a black picture: so it is asked afterwards what was
@@ -39,9 +39,10 @@ _GUIDES: tuple[Pass, ...] = (
 )
 _MOTION: Pass = ("Vector", "XYZW", "VECTOR")
 """Denoisers of animations look at it; ours does not, but files without it are not denoised."""
+_DENOISED = (_COMBINED, _MOTION, _NOISY, *_GUIDES)
+"""The passes in the denoiser's files."""
 _KEPT = ("cycles.", "cryptomatte/")
 """Headers that Cycles leaves with its passes; Blender adds all others by itself."""
-
 
 Result = TypeVar("Result")
 
@@ -78,8 +79,9 @@ class _Work:
         if is_denoised:
             result.load_from_file(self._denoised)
             with self._values(result) as values:
-                for name in (_COMBINED[0], _NOISY[0]):
-                    values[name][:] = values[name][::-1].copy()
+                for name, *_ in _DENOISED:
+                    if name in values:
+                        values[name][:] = values[name][::-1].copy()
 
     @contextmanager
     def _values(self, result: Any) -> Iterator[dict[str, Values]]:
@@ -102,7 +104,7 @@ class _ForDenoiser(_Work):
     """
 
     def passes(self, scene: Any, layer: Any) -> Iterable[Pass]:  # noqa: ARG002 (the same for all)
-        return (_COMBINED, _MOTION, _NOISY, *_GUIDES)
+        return _DENOISED
 
     def _change(self, result: Any, *, is_denoised: bool) -> None:  # noqa: ARG002
         with self._values(result) as values:
@@ -179,9 +181,9 @@ def _denoise(scene: Any, work: _ForDenoiser, temporary: str) -> str:
 
     noisy, denoised = os.path.join(temporary, "noisy.exr"), os.path.join(temporary, "denoised.exr")
     names = [layer.name for layer in layers]
-    with _empty_scene(names, work.size, noisy) as empty:
-        _at_work(work, names, lambda: bpy.ops.render.render(write_still=True, scene=empty))
     try:
+        with _empty_scene(names, work.size, noisy) as empty:
+            _at_work(work, names, lambda: bpy.ops.render.render(write_still=True, scene=empty))
         preferences = bpy.context.preferences.as_pointer()
         _cycles.denoise(preferences, scene.as_pointer(), layers[0].as_pointer(), input=[noisy], output=[denoised])
     except (RuntimeError, ValueError) as error:

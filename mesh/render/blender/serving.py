@@ -187,6 +187,8 @@ class Stage:
         # Moving hair differs from a cold render when data is kept from frame to frame.
         hair = any(settings.type == "HAIR" for settings in bpy.data.particles)
         render.use_persistent_data = not hair
+        # It means nothing without a window, but makes Cycles keep the data of one layer for the next.
+        render.use_single_layer = False
         render.use_overwrite, render.use_placeholder = True, False
         if hasattr(render, "use_render_cache"):
             render.use_render_cache = False
@@ -204,10 +206,7 @@ class Stage:
         if command["region"] is None:
             self._set_frame(scene, frame)
             return self._written(command, inspect.frame_name(scene, frame), started)
-        if self._obstacles is None:
-            self._obstacles = [each["text"] for each in cutting.obstacles(scene)]
-        if self._obstacles:
-            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(self._obstacles)}")
+        self._check_cutting(scene)
         # A heavy scene takes seconds to go to a frame, even to the one where it is.
         if self._at != frame:
             self._set_frame(scene, frame)
@@ -226,6 +225,7 @@ class Stage:
         from . import finishing, inspect
 
         scene, frame, started = bpy.context.scene, command["frame"], time.monotonic()
+        self._check_cutting(scene)
         self._set_frame(scene, frame)
         name = inspect.frame_name(scene, frame)
         try:
@@ -234,6 +234,15 @@ class Stage:
             )
         except finishing.Unfit as error:
             raise Refused("frame", str(error)) from error
+
+    def _check_cutting(self, scene: Any) -> None:
+        """Refuse what is about buckets where frames are only rendered whole."""
+        from . import cutting
+
+        if self._obstacles is None:
+            self._obstacles = [each["text"] for each in cutting.obstacles(scene)]
+        if self._obstacles:
+            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(self._obstacles)}")
 
     def _set_frame(self, scene: Any, frame: int) -> None:
         self._at = None

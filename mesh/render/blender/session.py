@@ -1,8 +1,9 @@
 """Hold the talk with one Blender process: commands, answers, signs of life, and why it ended.
 
 Theory: the stage answers each command with one message; between them come progress and, each second, its processor
-time. A process that neither progresses nor computes for too long has hung. One whose channel ends has crashed: its exit
-code, the system's count of memory kills and the end of its log say why.
+time. A process that neither progresses nor computes for too long has hung; of one that says nothing the system is
+asked. One whose channel ends has crashed: its exit code, the system's count of memory kills and the end of its log say
+why.
 
 Must not know scenes or recipes: it only carries messages and turns failures into the port's errors.
 """
@@ -92,9 +93,14 @@ class Session:
         alive, computed = trio.current_time(), 0
         place, told = self.child.log.place(), False
         while True:
-            message: Message | None = None
-            with trio.move_on_at(alive + silence_ms / 1000):
-                message = await self.child.channel.receive()
+            message = await self._heard_until(alive + silence_ms / 2000)
+            if message is None:
+                # A library may hold Python's lock while it computes, so that no thread of the stage says anything.
+                before = self.child.processor_ms()
+                message = await self._heard_until(alive + silence_ms / 1000)
+                if message is None and self.child.processor_ms() - before >= _BUSY_MS_PER_BEAT * silence_ms / 2000:
+                    alive = trio.current_time()
+                    continue
             if message is None:
                 raise RendererHung(f"{self._name} showed no life for {silence_ms / 1000:g} s{self._excerpt()}")
             match message.get("is"):
@@ -114,6 +120,11 @@ class Session:
                         heard({**message, "memory_bytes": self._memory_bytes})
                 case _:
                     return message
+
+    async def _heard_until(self, deadline: float) -> Message | None:
+        with trio.move_on_at(deadline):
+            return await self.child.channel.receive()
+        return None
 
     async def hello(self) -> None:
         """Wait until Blender is up. Raises EngineBroken."""

@@ -9,10 +9,13 @@ import threading
 from pathlib import Path
 from typing import cast
 
+import pytest
 import trio
 import trio.testing
 
+from mesh.ports.renderer import RendererHung
 from mesh.render import process
+from mesh.render.blender import session
 from mesh.render.channel import Channel
 
 ESCAPED = """
@@ -27,6 +30,43 @@ NO_PROCESS = 2**30
 """Higher than any process id that the system gives."""
 
 SOON_S = 5.0
+
+
+STAGE = """
+import socket, sys, time
+node = socket.socket(fileno=int(sys.argv[-1]))
+node.sendall(b'{"is": "hello", "version": [4, 2, 23]}\\n')
+work = node.recv(1000)
+while time.process_time() < 3 and b"compute" in work:
+    pass
+if b"sleep" in work:
+    time.sleep(60)
+node.sendall(b'{"is": "done"}\\n')
+node.recv(1)
+"""
+"""A stage that says nothing while it works: it computes for some seconds, or it sleeps."""
+
+SILENCE_MS = 1_000
+
+
+async def worked(what: str) -> dict[str, object]:
+    made = session.Session(process.start([sys.executable, "-I", "-c", STAGE]), "the child")
+    try:
+        await made.hello()
+        with trio.fail_after(10 * SOON_S):
+            return await made.ask(SILENCE_MS, do=what)
+    finally:
+        await made.child.aclose()
+
+
+def test_a_silent_stage_that_computes_has_not_hung() -> None:
+    """Cycles denoises a file without letting any thread of the stage speak."""
+    assert trio.run(worked, "compute") == {"is": "done"}
+
+
+def test_a_silent_stage_that_does_nothing_has_hung() -> None:
+    with pytest.raises(RendererHung, match="showed no life for 1 s"):
+        trio.run(worked, "sleep")
 
 
 def test_a_process_that_left_the_group_with_the_childs_output_holds_nobody() -> None:

@@ -46,6 +46,9 @@ class Puppet:
     def kill(self) -> None:
         self.killed = True
 
+    def processor_ms(self) -> int:
+        return 0
+
     async def exit_code(self) -> int:
         await trio.lowlevel.checkpoint()
         return 0
