@@ -182,7 +182,9 @@ class Economy:
 
     def exported(self, host: "Host", effect: Export) -> None:
         """Book a file that lies where its submitter wanted it."""
-        if any(plan.submitter == host.index and plan.directory == effect.directory for plan in self._world.people.plans):
+        if any(
+            plan.submitter == host.index and plan.directory == effect.directory for plan in self._world.people.plans
+        ):
             self.exported_ms.setdefault((effect.directory, effect.name), self._world.now_ms)
 
     def makespan(self) -> tuple[int, int]:

@@ -47,8 +47,8 @@ from mesh.core.effects import (
     WarmEngine,
     WritePage,
 )
-from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
 from mesh.core.election import Election
+from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView

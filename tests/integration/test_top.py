@@ -15,7 +15,7 @@ from mesh.cli.top.help import HelpScreen
 from mesh.cli.top.panes import GridPane, LogPane, TablePane
 from mesh.cli.top.screens import JobScreen, LogScreen, MeshScreen
 from mesh.ports.desk import NotFound
-from sim import stills
+from sim import bucketrows
 from sim.desk import FakeDesk, job_row, peer_row, task_row
 from tests.support.desk_server import TOKEN, DeskServer, running_desk
 from tests.support.screens import (
@@ -340,7 +340,7 @@ def test_a_still_is_seen_to_grow(size: tuple[int, int]) -> None:
         picture = [line for line in seen.splitlines() if line[1:4] in ("BBB", "CCC", "ccc", "...")]
         assert len(picture) > 8
         assert ("Log of frame 1" in seen) is (size == SIZES[1]), "a log has the lines that the picture leaves"
-        server.let(desk.grow, row, stills.growing(row, peers, done=130, running=5))
+        server.let(desk.grow, row, bucketrows.growing(row, peers, done=130, running=5))
         await until(pilot, app, "130 buckets by 3 peers")
         assert "....." not in shown(app).split("Buckets of")[1].splitlines()[1]
         await pilot.press("tab")

@@ -12,7 +12,7 @@ from mesh.cli.maps import Box, Label
 from mesh.ground.errors import UsageError
 from mesh.ports.folders import FolderError
 from mesh.ports.stills import BucketRow, BucketsAnswer
-from sim import stills
+from sim import bucketrows
 from sim.desk import ME, OTHER, job_row
 
 DESK, STUDIO = (ME, "desk"), (OTHER, "studio")
@@ -21,17 +21,17 @@ HOSTILE = ("d4" * 32, "<b>&\x1b[31m\u202ered")
 
 
 def told(*rows: BucketRow, size: tuple[int, int] = (64, 32)) -> BucketsAnswer:
-    return stills.answer(job_row(name="lake", tasks=1), rows, size=size)
+    return bucketrows.answer(job_row(name="lake", tasks=1), rows, size=size)
 
 
 def parts() -> BucketsAnswer:
     """A frame of which desk made one bucket whole and all of another but a corner, which studio made."""
-    big = stills.bucket_row((0, 0, 16, 16), DESK, ms=400)
-    left = BucketRow(**{**stills.bucket_row((16, 0, 24, 16), DESK, ms=900), "bucket": [16, 0, 32, 16]})
+    big = bucketrows.bucket_row((0, 0, 16, 16), DESK, ms=400)
+    left = BucketRow(**{**bucketrows.bucket_row((16, 0, 24, 16), DESK, ms=900), "bucket": [16, 0, 32, 16]})
     below = BucketRow(**{**left, "region": [24, 8, 32, 16]})
-    corner = stills.bucket_row((24, 0, 32, 8), STUDIO, ms=100)
-    running = stills.bucket_row((0, 16, 32, 32), THIRD, state="running")
-    return told(big, left, below, corner, running, stills.bucket_row((32, 0, 64, 32), state="open"))
+    corner = bucketrows.bucket_row((24, 0, 32, 8), STUDIO, ms=100)
+    running = bucketrows.bucket_row((0, 16, 32, 32), THIRD, state="running")
+    return told(big, left, below, corner, running, bucketrows.bucket_row((32, 0, 64, 32), state="open"))
 
 
 def test_a_bucket_in_several_parts_is_one_bucket() -> None:
@@ -52,7 +52,7 @@ def test_letters_follow_names_and_stay_when_shares_change() -> None:
 
 def test_more_peers_than_letters_have_one_sign() -> None:
     rows = [
-        stills.bucket_row((at, 0, at + 1, 1), (f"{at:064x}", f"p{at:03}"), ms=1)
+        bucketrows.bucket_row((at, 0, at + 1, 1), (f"{at:064x}", f"p{at:03}"), ms=1)
         for at in range(len(buckets.LETTERS) + 2)
     ]
     letters = [maker.letter for maker in buckets.makers(rows).values()]
@@ -65,8 +65,8 @@ def test_how_a_frame_was_made_is_said_in_a_line() -> None:
     assert buckets.how_made(frame) == "3 buckets by 2 peers, 1.4 s of rendering"
     frame["assembler_name"] = "studio"
     assert buckets.how_made(frame).endswith("1.4 s of rendering, assembled by studio")
-    assert buckets.how_made(told(stills.bucket_row((0, 0, 64, 32), state="open"))) == ""
-    one = told(stills.bucket_row((0, 0, 64, 32), DESK, ms=50))
+    assert buckets.how_made(told(bucketrows.bucket_row((0, 0, 64, 32), state="open"))) == ""
+    one = told(bucketrows.bucket_row((0, 0, 64, 32), DESK, ms=50))
     assert buckets.how_made(one) == "1 bucket by 1 peer, 50 ms of rendering"
 
 
@@ -89,22 +89,25 @@ def test_a_map_has_every_bucket_and_a_legend() -> None:
 
 
 def test_a_map_is_brighter_where_a_pixel_took_longer() -> None:
-    fast = stills.bucket_row((0, 0, 32, 32), DESK, ms=100)
-    slow = stills.bucket_row((32, 0, 48, 16), DESK, ms=900)
-    middle = stills.bucket_row((48, 0, 64, 32), DESK, ms=150)
+    fast = bucketrows.bucket_row((0, 0, 32, 32), DESK, ms=100)
+    slow = bucketrows.bucket_row((32, 0, 48, 16), DESK, ms=900)
+    middle = bucketrows.bucket_row((48, 0, 64, 32), DESK, ms=150)
     _, first, second, third, *_ = boxes(maps.drawing(told(fast, slow, middle)))
     assert maps.luminance(first.fill) < maps.luminance(third.fill) < maps.luminance(second.fill)
 
 
 @pytest.mark.parametrize("ms", [0, 1, 500])
 def test_a_map_of_buckets_that_took_alike_is_of_one_brightness(ms: int) -> None:
-    rows = [stills.bucket_row((at, 0, at + 32, 32), DESK, ms=ms) for at in (0, 32)]
+    rows = [bucketrows.bucket_row((at, 0, at + 32, 32), DESK, ms=ms) for at in (0, 32)]
     _, first, second, *_ = boxes(maps.drawing(told(*rows)))
     assert first.fill == second.fill
 
 
 def test_a_map_shows_what_failed_and_what_nobody_knows() -> None:
-    rows = [stills.bucket_row((0, 0, 32, 32), state="stopped"), stills.bucket_row((32, 0, 64, 32), state="counts")]
+    rows = [
+        bucketrows.bucket_row((0, 0, 32, 32), state="stopped"),
+        bucketrows.bucket_row((32, 0, 64, 32), state="counts"),
+    ]
     seen = texts(maps.drawing(told(*rows)))
     assert "x" in seen
     assert "?" in seen
@@ -115,7 +118,7 @@ def test_a_map_shows_what_failed_and_what_nobody_knows() -> None:
 def test_everything_lies_on_the_paper(size: tuple[int, int]) -> None:
     width, height = size
     side = max(1, max(size) // 40)
-    drawn = maps.drawing(stills.growing(job_row(tasks=1), [DESK, STUDIO, THIRD], size=(width, height), side=side))
+    drawn = maps.drawing(bucketrows.growing(job_row(tasks=1), [DESK, STUDIO, THIRD], size=(width, height), side=side))
     for shape in drawn.shapes:
         right, bottom = (shape.right, shape.bottom) if isinstance(shape, Box) else (shape.x, shape.y)
         assert 0 <= right <= drawn.width
@@ -124,7 +127,7 @@ def test_everything_lies_on_the_paper(size: tuple[int, int]) -> None:
 
 
 def test_an_svg_is_one_whatever_peers_call_themselves() -> None:
-    frame = told(stills.bucket_row((0, 0, 64, 32), HOSTILE, ms=5))
+    frame = told(bucketrows.bucket_row((0, 0, 64, 32), HOSTILE, ms=5))
     frame["name"] = frame["assembler_name"] = HOSTILE[1]
     root = ET.fromstring(maps.svg(maps.drawing(frame)))
     written = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]

@@ -5,7 +5,7 @@ import pytest
 from mesh.cli.top import still
 from mesh.cli.top.lines import Line, Tone, width
 from mesh.ports.stills import BucketsAnswer
-from sim import stills
+from sim import bucketrows
 from sim.desk import ME, OTHER, job_row, task_row
 from tests.support.screens import running
 
@@ -13,7 +13,7 @@ PEERS = [(ME, "desk"), (OTHER, "studio"), ("c7" * 32, "attic")]
 
 
 def grown(**changes: object) -> BucketsAnswer:
-    return stills.growing(job_row(tasks=1), PEERS, **changes)  # type: ignore[arg-type]
+    return bucketrows.growing(job_row(tasks=1), PEERS, **changes)  # type: ignore[arg-type]
 
 
 def text(line: Line) -> str:
@@ -22,12 +22,12 @@ def text(line: Line) -> str:
 
 def quarters() -> BucketsAnswer:
     rows = [
-        stills.bucket_row((0, 0, 960, 540), PEERS[0], ms=5),
-        stills.bucket_row((960, 0, 1920, 540), PEERS[1], state="running"),
-        stills.bucket_row((0, 540, 960, 1080), state="open"),
-        stills.bucket_row((960, 540, 1920, 1080), state="stopped"),
+        bucketrows.bucket_row((0, 0, 960, 540), PEERS[0], ms=5),
+        bucketrows.bucket_row((960, 0, 1920, 540), PEERS[1], state="running"),
+        bucketrows.bucket_row((0, 540, 960, 1080), state="open"),
+        bucketrows.bucket_row((960, 540, 1920, 1080), state="stopped"),
     ]
-    return stills.answer(job_row(tasks=1), rows, size=(1920, 1080))
+    return bucketrows.answer(job_row(tasks=1), rows, size=(1920, 1080))
 
 
 def test_letters_stand_where_buckets_are() -> None:
@@ -56,8 +56,10 @@ def test_a_picture_keeps_its_shape_and_its_room(columns: int, height: int, size:
 
 
 def test_part_of_a_frame_leaves_the_rest_blank() -> None:
-    rows = [stills.bucket_row((960, 0, 1920, 1080), PEERS[0], ms=5)]
-    told = BucketsAnswer(**{**stills.answer(job_row(tasks=1), rows, size=(1920, 1080)), "region": rows[0]["region"]})
+    rows = [bucketrows.bucket_row((960, 0, 1920, 1080), PEERS[0], ms=5)]
+    told = BucketsAnswer(
+        **{**bucketrows.answer(job_row(tasks=1), rows, size=(1920, 1080)), "region": rows[0]["region"]}
+    )
     wide = still.size(told, 80, 10)[0]
     assert text(still.lines(told, 80, 10)[4])[1 : wide + 1] == " " * (wide // 2) + "A" * (wide - wide // 2)
 
@@ -68,7 +70,7 @@ def test_peers_stand_beside_it_who_made_most_first() -> None:
     assert place["desk"] == 1
     assert all("%" in seen[at] for at in place.values())
     many = [(f"{at:064x}", f"peer{at:02}") for at in range(30)]
-    crowd = stills.growing(job_row(tasks=1), many, done=120)
+    crowd = bucketrows.growing(job_row(tasks=1), many, done=120)
     assert any("and 2" in text(line) and "more" in text(line) for line in still.lines(crowd, 100, 8))
 
 
