@@ -383,6 +383,7 @@ class FakeDesk:
                     "peer": OTHER,
                     "peer_name": "studio",
                     "outcome": "crashed",
+                    "region": [],
                     "text": self.log_text,
                 }
             ],

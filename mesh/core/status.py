@@ -153,6 +153,7 @@ class BucketView:
     attempt: int
     render_ms: int
     """Of the whole bucket."""
+    log: BlobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,7 @@ def _bucket(grid: Grid, block: Block | None, state: TaskState, entry: Signed[Ent
         holder=entry.author if entry is not None else None,
         attempt=result.attempt if result is not None else 0,
         render_ms=result.render_ms if result is not None else 0,
+        log=result.log if result is not None else None,
     )
 
 

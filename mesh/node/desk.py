@@ -273,7 +273,8 @@ class NodeDesk:
         tasks = self._views.task_views(found.job)
         if frame is not None and all(task.frame != frame for task in tasks):
             raise NotFound(rows.no_such_frame(found, frame))
-        return await self._logs.read(found, tasks, frame, _names(view))
+        still = self._views.still_view(self._world.now(), found.job, frame) if frame is not None else None
+        return await self._logs.read(found, tasks, frame, _names(view), still=still)
 
     async def invite(self, roles: list[str], life_ms: int, uses: int) -> InviteAnswer:
         """Sign an invite."""

@@ -10,15 +10,16 @@ from typing import Final
 import trio
 
 from mesh.core.events import BlobAsked
-from mesh.core.status import JobView, TaskView
+from mesh.core.status import JobView, StillView, TaskView
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId, PeerId
 from mesh.node.asking import Asking, Changes
 from mesh.node.pages import read_blob
-from mesh.node.rows import Names, peer_name, rendered
+from mesh.node.rows import Names, peer_name, region_row, rendered
 from mesh.ports.desk import LogAnswer, LogPart
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
+from mesh.wire.grids import Region
 
 LOG_READ_MAX_BYTES: Final = 1024 * 1024
 PARTS_MAX: Final = 64
@@ -36,6 +37,8 @@ class _Attempt:
     peer: PeerId
     outcome: str
     log: BlobId
+    region: Region | None = None
+    """A bucket's pixels; None: the whole frame."""
 
 
 class Logs:
@@ -47,13 +50,23 @@ class Logs:
         self._asking = asking
         self._changes = changes
 
-    async def read(self, job: JobView, tasks: Sequence[TaskView], frame: int | None, names: Names) -> LogAnswer:
-        """Return the logs of one frame, or of every failed attempt and the newest frame, side by side fetched."""
+    async def read(
+        self,
+        job: JobView,
+        tasks: Sequence[TaskView],
+        frame: int | None,
+        names: Names,
+        *,
+        still: StillView | None = None,
+    ) -> LogAnswer:
+        """Return the logs of one frame, its buckets' before its own, or of every failed attempt and the newest frame,
+        side by side fetched.
+        """
         attempts = [found for task in tasks if frame in (None, task.frame) for found in _attempts(task)]
         if frame is None:
             newest = max((at for at in attempts if at.outcome == "rendered"), key=lambda at: at.frame, default=None)
             attempts = [at for at in attempts if at.outcome != "rendered" or at is newest]
-        attempts = attempts[-PARTS_MAX:]
+        attempts = [*(_of_buckets(still) if still is not None else ()), *attempts][-PARTS_MAX:]
         texts: dict[BlobId, str | None] = dict.fromkeys(attempt.log for attempt in attempts)
         async with trio.open_nursery() as nursery:
             for attempt in attempts:
@@ -72,6 +85,7 @@ class Logs:
                     "peer": attempt.peer.hex(),
                     "peer_name": name,
                     "outcome": attempt.outcome,
+                    "region": region_row(attempt.region),
                     "text": text,
                 }
             )
@@ -91,6 +105,20 @@ class Logs:
 
     async def _here(self, blob: BlobId) -> bool:
         return await self._world.in_thread(lambda: self._store.complete(blob))
+
+
+def _of_buckets(still: StillView) -> Iterator[_Attempt]:
+    """Yield each bucket once that counts and left a log, though others may count for some of its cells."""
+    for log, each in {each.log: each for each in still.buckets}.items():
+        if log is not None and each.holder is not None:
+            yield _Attempt(
+                frame=still.frame,
+                number=each.attempt,
+                peer=each.holder,
+                outcome="rendered",
+                log=log,
+                region=each.whole,
+            )
 
 
 def _attempts(task: TaskView) -> Iterator[_Attempt]:

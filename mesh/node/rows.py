@@ -154,7 +154,7 @@ def render_row(view: RenderView) -> stills.RenderRow:
     return {
         "job": view.job.hex(),
         "frame": view.frame,
-        "region": _pixels(view.region) if view.region is not None else [],
+        "region": region_row(view.region),
         "slot": view.slot,
         "sample": view.sample,
     }
@@ -228,7 +228,7 @@ def buckets_answer(view: StillView, job: JobView, names: Names) -> stills.Bucket
         "state": view.state.value,
         "width": cut.width,
         "height": cut.height,
-        "region": _pixels(view.region),
+        "region": region_row(view.region),
         "assembler": view.assembler.hex() if view.assembler is not None else "",
         "assembler_name": peer_name(names, view.assembler),
         "known": view.known,
@@ -239,8 +239,8 @@ def buckets_answer(view: StillView, job: JobView, names: Names) -> stills.Bucket
 def _bucket_row(view: BucketView, frame: int, names: Names) -> stills.BucketRow:
     return {
         "frame": frame,
-        "region": _pixels(view.region),
-        "bucket": _pixels(view.whole),
+        "region": region_row(view.region),
+        "bucket": region_row(view.whole),
         "state": _BUCKET_STATES[view.state],
         "peer": view.holder.hex() if view.holder is not None else "",
         "peer_name": peer_name(names, view.holder),
@@ -263,8 +263,9 @@ def share_rows(views: Sequence[ShareView], names: Names) -> list[stills.ShareRow
     ]
 
 
-def _pixels(region: Region) -> list[int]:
-    return [region.left, region.top, region.right, region.bottom]
+def region_row(region: Region | None) -> list[int]:
+    """Return a rectangle's left, top, right and bottom in pixels, nothing for a whole frame."""
+    return [region.left, region.top, region.right, region.bottom] if region is not None else []
 
 
 def rendered(view: TaskView) -> bool:

@@ -343,13 +343,14 @@ class FetchAnswer(TypedDict):
 
 
 class LogPart(TypedDict):
-    """What the engine printed in one attempt; `outcome` is `rendered` or the kind of failure."""
+    """What the engine printed in one attempt; `outcome` is `rendered` or the kind of failure, `region` a bucket."""
 
     frame: int
     attempt: int
     peer: str
     peer_name: str
     outcome: str
+    region: list[int]
     text: str
 
 

@@ -54,3 +54,24 @@ def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_aga
                 mesh.named(name).join()
         mesh.sealed(job)
         peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)
+
+
+def test_nobody_renders_the_whole_as_the_engines_logs_tell(tmp_path: Path) -> None:
+    with peers.running(tmp_path, "ada", "bela", "cleo") as mesh:
+        scene = peers.heavier("passes_png", mesh.source, frames=2)
+        job = mesh.submit(scene, *STILL, "--buckets", "64x60", "--order", "spiral")
+        mesh.sealed(job)
+        parts = mesh.submitter.ask(f"/jobs/{job}/logs?frame=2")["parts"]
+        buckets_of = {
+            name: [part["region"] for part in parts if part["peer_name"] == name and part["region"]]
+            for name in ("ada", "bela", "cleo")
+        }
+        assert all(buckets_of.values()), "somebody rendered nothing"
+        for part in parts:
+            if part["region"]:
+                left, top, right, bottom = part["region"]
+                said = f"bucket of frame 2: {right - left}x{bottom - top} pixels at {left},{top}"
+                assert said in part["text"], "with fixed sampling there are no margins"
+        areas = [sum((each[2] - each[0]) * (each[3] - each[1]) for each in found) for found in buckets_of.values()]
+        assert sum(areas) == 320 * 180 > max(areas)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)

@@ -2,7 +2,7 @@
 
 import click
 
-from mesh.cli import output, printable
+from mesh.cli import output, printable, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
 from mesh.ports.desk import LogAnswer
 
@@ -27,7 +27,8 @@ def command(caller: Caller, job: str, frame: int | None) -> None:
     for part in answer["parts"]:
         paint = output.good if part["outcome"] == "rendered" else output.bad
         outcome, peer = paint(printable.line(part["outcome"])), printable.line(part["peer_name"])
-        title = f"frame {part['frame']}, attempt {part['attempt']}, {peer}: {outcome}"
+        where = f", {words.area(part['region'])}" if part["region"] else ""
+        title = f"frame {part['frame']}{where}, attempt {part['attempt']}, {peer}: {outcome}"
         output.say(output.bold("── ") + title)
         output.say(part["text"].rstrip() or output.dim("(the engine said nothing)"))
     for gone in answer["gone"]:

@@ -94,7 +94,7 @@ def test_a_frame_is_told_in_two_lines() -> None:
 
 def answer(*texts: str) -> Log:
     parts = [
-        LogPart(frame=1, attempt=n, peer=OTHER, peer_name=HOSTILE, outcome="crashed", text=one)
+        LogPart(frame=1, attempt=n, peer=OTHER, peer_name=HOSTILE, outcome="crashed", region=[], text=one)
         for n, one in enumerate(texts, start=1)
     ]
     return Log(job="j", frame=1, answer=LogAnswer(job="j", parts=parts, gone=[]))
