@@ -9,9 +9,20 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mesh.core.effects import Append, CloseChannel, Effect, Export, Send, StartRender
+from mesh.core.effects import (
+    Append,
+    CloseChannel,
+    Effect,
+    Export,
+    FinishAssembly,
+    PasteBucket,
+    Send,
+    StartAssembly,
+    StartRender,
+)
 from mesh.core.election import Election
 from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, PauseAsked, Rendered, StopAsked
+from mesh.core.fold import NOTHING, TaskFold
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
@@ -19,6 +30,7 @@ from mesh.core.status import JobView, MeshView, TaskState, TaskView
 from mesh.ground.ids import ID_SIZE, BlobId, JobId, PeerId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.grids import Block
 from mesh.wire.kept import KeptDelivery, KeptEntries, KeptHold
 from mesh.wire.messages import Entries, Have, Ping, Window
 from mesh.wire.records import Claim, Entry, Hold, Output, Result
@@ -364,6 +376,85 @@ class NeedsAll(NeverRenders):
         return self.inner.handle(now, event)
 
 
+class StopsCells(Cheat):
+    """S4: takes the first cell of a job, which counts, for one that is stopped."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Forget what counts for it."""
+        effects = self.inner.handle(now, event)
+        for ledger in self.inner.ledger.jobs.values():
+            if ledger.frames < ledger.parts.tasks and ledger.task(ledger.frames).counting is not None:
+                stopped = dataclasses.replace(NOTHING, state=TaskFold.STOPPED)
+                ledger._folded[ledger.frames] = stopped  # noqa: SLF001 (it is what it breaks)
+        return effects
+
+
+class DeliversBuckets(Cheat):
+    """S2: takes a bucket for the picture."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        self._job = JobId(bytes(ID_SIZE))
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Write each bucket that it rendered into a person's directory."""
+        effects = self.inner.handle(now, event)
+        self._job = next((JobId(each.job.id) for each in effects if isinstance(each, StartRender)), self._job)
+        if isinstance(event, Rendered) and self.host.world.blobs[event.outputs[0].blob].bucket:
+            blob, at = event.outputs[0].blob, "/home/cheat"
+            name = "frame_0001.png"
+            effects.append(Export(op=10**6, job=self._job, blob=blob, directory=at, name=name, overwrite=True))
+        return effects
+
+
+class FinishesAtOnce(Cheat):
+    """Finishes frames of which cells were never pasted."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Finish each assembly that it starts."""
+        effects = self.inner.handle(now, event)
+        return [*effects, *(FinishAssembly(op=each.op) for each in effects if isinstance(each, StartAssembly))]
+
+
+class PastesNothing(Cheat):
+    """S7: pastes a bucket that it does not have."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Paste an unknown blob as the first cell of each assembly that it starts."""
+        effects = self.inner.handle(now, event)
+        block = Block(column=0, row=0, columns=1, rows=1)
+        started = [each for each in effects if isinstance(each, StartAssembly)]
+        return [*effects, *(PasteBucket(op=each.op, blob=_UNKNOWN, block=block) for each in started)]
+
+
+class AssemblesTwice(Cheat):
+    """Assembles one frame twice at a time."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Start each assembly once more."""
+        effects = self.inner.handle(now, event)
+        started = [each for each in effects if isinstance(each, StartAssembly)]
+        return [*effects, *(dataclasses.replace(each, op=each.op + 10**6) for each in started)]
+
+
+class AssemblesTheCancelled(Cheat):
+    """S11: goes on assembling what was cancelled."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        self._started: StartAssembly | None = None
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Start its last assembly again once the job's cancel is known."""
+        effects = self.inner.handle(now, event)
+        self._started = next((effect for effect in effects if isinstance(effect, StartAssembly)), self._started)
+        started = self._started
+        if started is not None and JobId(started.job.id) in self.host.world.books.of(self.host).cancels:
+            self._started = None
+            effects.append(dataclasses.replace(started, op=started.op + 10**6))
+        return effects
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caught:
     """A mutant, where it shows itself, and the rule that must catch it."""
@@ -374,6 +465,9 @@ class Caught:
 
 
 _CALM = dataclasses.replace(named("calm"), extra_ms=30_000)
+_STILL = dataclasses.replace(
+    named("still"), peers=6, renderers=5, submitters=(5,), still_ms=60_000, extra_ms=30_000, steady=False
+)
 _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=(1,)),), steady=False)
 
 MUTANTS: tuple[Caught, ...] = (
@@ -394,6 +488,17 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S12", mutant=GoesOnAfterStop, scenario=_STOP),
     Caught(rule="pause", mutant=IgnoresPauses, scenario=named("pause")),
     Caught(rule="slot", mutant=RendersInOneSlot, scenario=_CALM),
+    Caught(rule="S2", mutant=DeliversBuckets, scenario=_STILL),
+    Caught(rule="S4", mutant=StopsCells, scenario=_STILL),
+    Caught(rule="S7", mutant=PastesNothing, scenario=_STILL),
+    Caught(
+        rule="S11",
+        mutant=AssemblesTheCancelled,
+        scenario=dataclasses.replace(_STILL, cancels=1, script=(Act(at_ms=8_000, what="cancel", job=0),)),
+    ),
+    Caught(rule="assembly", mutant=FinishesAtOnce, scenario=_STILL),
+    Caught(rule="assembly", mutant=AssemblesTwice, scenario=_STILL),
+    Caught(rule="waste", mutant=RendersTwice, scenario=_STILL),
     Caught(rule="L2", mutant=NeverRenders, scenario=_CALM),
     Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),
     Caught(rule="L4", mutant=RendersTwice, scenario=named("calm")),
