@@ -23,7 +23,6 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-import numpy as np
 import trio
 
 from mesh.ground.errors import MeshError
