@@ -177,7 +177,7 @@ def _denoise(scene: Any, work: _ForDenoiser, temporary: str) -> str:
     layers = [layer for layer in _layers(scene) if cutting.is_denoised(scene, layer)]
     if not layers:
         return ""
-    import _cycles  # type: ignore[import-not-found]
+    import _cycles
 
     noisy, denoised = os.path.join(temporary, "noisy.exr"), os.path.join(temporary, "denoised.exr")
     names = [layer.name for layer in layers]
@@ -237,7 +237,7 @@ def _layers(scene: Any) -> list[Any]:
 
 def _scene_passes(scene: Any, layer: Any) -> Sequence[Pass]:
     """List the passes that Cycles itself has for a view layer."""
-    from cycles.engine import list_render_passes  # type: ignore[import-not-found]
+    from cycles.engine import list_render_passes
 
     return list(list_render_passes(scene, layer))
 
