@@ -21,13 +21,14 @@ Mask = npt.NDArray[np.bool_]
 
 def figure(picture: Part, whole: Part, buckets: Sequence[Region], origin: tuple[int, int]) -> float:
     """Give the ratio of ratios; `origin` is the pixel of the frame that the picture begins with."""
-    names = [name for name in picture.channels if _is_colour(name)]
+    names = [name for name in picture.channels if is_colour(name)]
     assert names, "no colours in the picture"
     reference = _ratio(whole, names, buckets, origin)
     return _ratio(picture, names, buckets, origin) / reference if reference else 1.0
 
 
-def _is_colour(name: str) -> bool:
+def is_colour(name: str) -> bool:
+    """Say whether a channel is one of a picture, not of a pass beside it."""
     layer, _, letter = name.rpartition(".")
     return letter in ("R", "G", "B", "Y") and (not layer or layer.endswith("Combined"))
 

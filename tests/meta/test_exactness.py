@@ -1,5 +1,6 @@
 """The table of exactness misses a bound for one bit, one header, one channel, one thing, and for a seam."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -37,6 +38,7 @@ def row(
     form: str = "EXR",
     lost: Sequence[str] = (),
     seam: float = 1.0,
+    peak: float = 1.0,
 ) -> Row:
     return Row(
         scene="still_some",
@@ -47,6 +49,7 @@ def row(
         passes=passes,
         picture=file,
         alone=alone,
+        peak=peak,
         things=5,
         lost=tuple(lost),
         seam=seam,
@@ -78,6 +81,12 @@ def test_what_was_denoised_may_be_a_little_off_in_its_file_alone() -> None:
     assert row(file=little, alone=little, denoised=True).misses() == []
     assert row(file=little, alone=little).misses() != []
     assert row(passes=little, denoised=True).misses() != []
+    bright = Difference(of=9, values=1, values_of=9, pixels=1, rmse=4e-7, largest=2e-4)
+    assert row(file=bright, denoised=True, peak=36).misses() == []
+    assert row(file=bright, denoised=True).misses() != []
+    assert row(file=dataclasses.replace(bright, rmse=2e-6), denoised=True, peak=36).misses() != []
+    depth = dataclasses.replace(little, channels=("L.Depth.Z",))
+    assert row(file=depth, denoised=True).misses() != []
     step = Difference(of=9, values=1, values_of=9, pixels=1, rmse=1e-4, largest=1 / 255)
     assert row(file=step, denoised=True, form="PNG").misses() == []
     assert row(file=step, denoised=True).misses() != []
