@@ -226,8 +226,7 @@ class NodeDesk:
         """Tell who renders which part of a frame."""
         view = self._view()
         found = self._find(view, job)
-        still = self._views.still_view(self._world.now(), found.job, frame)
-        if still is None:
+        if (still := self._views.still_view(self._world.now(), found.job, frame)) is None:
             raise NotFound(rows.not_in_buckets(found, frame))
         return rows.buckets_answer(still, found, _names(view))
 
