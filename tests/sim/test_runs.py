@@ -12,8 +12,8 @@ from blake3 import blake3
 from mesh.core.effects import Effect
 from mesh.core.events import Event, TimerFired
 from mesh.ground.instants import Now
+from sim.cheats import Cheat
 from sim.host import Host
-from sim.mutants import Cheat
 from sim.named import named
 from sim.run import Order, run, run_one
 from sim.scenario import Scenario, draw
