@@ -10,7 +10,7 @@ from mesh.core import tiling
 from mesh.ground.errors import UsageError
 from mesh.ground.limits import SPLIT_FRAMES
 from mesh.node.rows import refusal_row
-from mesh.ports.desk import Refused
+from mesh.ports.desk import RefusalRow, Refused
 from mesh.ports.renderer import Cutting, Inspection
 from mesh.ports.submission import SubmitRequest
 from mesh.wire.grids import Block, Cut, Grid, Order, ruler
@@ -35,7 +35,7 @@ def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut |
     order, cutting, still = _order(request["order"]), inspection.cutting, request["still"]
     grid = _grid(request["buckets"], cutting)
     if still and cutting.obstacles:
-        raise Refused([refusal_row(obstacle) for obstacle in cutting.obstacles])
+        raise Refused([*map(refusal_row, cutting.obstacles), _whole(inspection)])
     if not still:
         frames = min(frames, SPLIT_FRAMES, (MAX_TASKS - frames) // len(grid))
         if cutting.obstacles or not request["split"] or not frames:
@@ -51,6 +51,16 @@ def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut |
         frames=frames,
         whole=not still,
     )
+
+
+def _whole(inspection: Inspection) -> RefusalRow:
+    """Return what can be done about all obstacles at once."""
+    return {
+        "code": "whole-frames-only",
+        "subject": str(inspection.scene),
+        "text": "so its frames can only be rendered whole, each by one peer",
+        "remedy": "leave out --still",
+    }
 
 
 def _order(name: str) -> Order:
