@@ -303,9 +303,9 @@ _SCENARIOS = (
         width=480,
         height=270,
         buckets=(16, 16),
-        still_ms=60 * _S,
+        still_ms=90 * _S,
         core=(0, 4, 5),
-        script=(Act(at_ms=25 * _S, what="power", peers=(1, 2, 3)), Act(at_ms=25 * _S, what="lose-assembler")),
+        script=(Act(at_ms=20 * _S, what="power", peers=(1, 2, 3)), Act(at_ms=20 * _S, what="lose-assembler")),
     ),
     # Some frames of an animation, each cut.
     _still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * _S, steady=True),

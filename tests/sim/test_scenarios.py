@@ -1,6 +1,7 @@
 """The named scenarios pass, and show what each is there for."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
@@ -340,3 +341,50 @@ def test_what_a_struck_peer_rendered_is_rendered_again_and_its_files_are_replace
     names = world.books.jobs[job].body
     assert changed <= {names.names.name(names.frames.frame(task)) for task in by_struck}
     assert changed
+
+
+def of_each_frame(world: World) -> list[int]:
+    """Return how often each frame that was assembled was finished."""
+    return list(Counter(frame.task for frame in world.economy.assembled).values())
+
+
+@pytest.mark.parametrize("name", ["still", "stills"])
+def test_of_a_still_each_cell_is_rendered_once_where_nothing_disturbs(name: str) -> None:
+    world = ran(name, SEEDS[0])
+    rendered = Counter((frame.task, cell) for frame in world.economy.finished for cell in frame.cells)
+    cut = next(iter(world.books.jobs.values())).body.cut
+    assert cut is not None
+    assert set(rendered.values()) == {1}
+    assert len(rendered) == world.scenario.still_frames * len(cut.grid)
+    assert world.economy.pasted_again == 0
+    assert of_each_frame(world) == [1] * world.scenario.still_frames
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_slot_is_long_idle_while_a_still_has_open_cells(seed: int) -> None:
+    """Cells bound how small the last buckets can be: here a hundredth of what a slot renders in all."""
+    world = World(dataclasses.replace(named("still"), spread_percent=0, slowest_percent=100), seed)
+    world.run()
+    finished = world.economy.finished
+    first_ms = min(bucket.at_ms - bucket.took_ms for bucket in finished)
+    makespan_ms = max(bucket.at_ms for bucket in finished) - first_ms
+    worked_ms = sum(bucket.took_ms for bucket in finished)
+    assert worked_ms > 0.85 * makespan_ms * world.scenario.renderers
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_frame_is_assembled_although_whoever_does_it_is_killed(seed: int) -> None:
+    world = ran("still-churn", seed)
+    assert len({host for _, host, _, _ in world.economy.assemblies}) > 1
+    assert of_each_frame(world)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("still-lost", 1), ("still-lost-small", 1)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_buckets_that_died_with_their_authors_are_rendered_again(name: str, frames: int, seed: int) -> None:
+    world = ran(name, seed)
+    lost_ms = named(name).script[0].at_ms
+    before = {(frame.task, cell) for frame in world.economy.finished if frame.at_ms <= lost_ms for cell in frame.cells}
+    after = {(frame.task, cell) for frame in world.economy.finished if frame.at_ms > lost_ms for cell in frame.cells}
+    assert before & after
+    assert len(of_each_frame(world)) == frames
