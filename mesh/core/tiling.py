@@ -20,8 +20,8 @@ from mesh.wire.grids import MAX_CELLS, Block, Grid, Order, Region
 UNIT: Final = 32
 """Cells begin at multiples of it: POV-Ray repeats itself only there, and the worst of a smaller cell is its margin."""
 
-CELLS_AIM: Final = 2_048
-"""A frame is cut as finely as this allows: four buckets for each of five hundred slots."""
+CELLS_AIM: Final = MAX_CELLS
+"""A frame is cut as finely as this allows: thirty buckets for each of 256 slots, or the last ones would be long."""
 
 MARGIN_COSTS_MOST: Final = 0.15
 """The part of a cell's area that its margin may add."""

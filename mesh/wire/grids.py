@@ -22,7 +22,7 @@ from mesh.wire.tasks import MAX_TASKS
 MAX_SIDE = 2**17
 """The widest and highest picture, in pixels."""
 
-MAX_CELLS = 4_096
+MAX_CELLS = 8_192
 """Cells of one frame; each is a task in every ledger."""
 
 MAX_RUNS = 4
