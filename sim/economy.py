@@ -102,7 +102,7 @@ class Economy:
         """Book the start of a frame or bucket."""
         self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task, effect.block))
 
-    def sends(self, host: "Host", effect: Send) -> None:
+    def sends(self, effect: Send) -> None:
         """Note the buckets that somebody else is granted, too, while they render: of tail copies one is for nothing."""
         if not isinstance(effect.message, Grants):
             return
@@ -182,7 +182,9 @@ class Economy:
 
     def exported(self, host: "Host", effect: Export) -> None:
         """Book a file that lies where its submitter wanted it."""
-        if any(plan.submitter == host.index and plan.directory == effect.directory for plan in self._world.people.plans):
+        if any(
+            plan.submitter == host.index and plan.directory == effect.directory for plan in self._world.people.plans
+        ):
             self.exported_ms.setdefault((effect.directory, effect.name), self._world.now_ms)
 
     def makespan(self) -> tuple[int, int]:

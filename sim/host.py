@@ -47,8 +47,8 @@ from mesh.core.effects import (
     WarmEngine,
     WritePage,
 )
-from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
 from mesh.core.election import Election
+from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
@@ -321,7 +321,7 @@ class Host:
         if self.mute and isinstance(effect.message, Grants):
             return
         self.world.safety.sends(self, effect)
-        self.world.economy.sends(self, effect)
+        self.world.economy.sends(effect)
         self.world.net.send(self, effect.peer, effect.message)
 
     def _reply(self, effect: Reply) -> None:
