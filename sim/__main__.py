@@ -1,4 +1,4 @@
-"""`python -m sim run` and `python -m sim many`: run simulated meshes from seeds; `crowd` measures a large mesh."""
+"""`python -m sim run` and `many`: run simulated meshes from seeds; `crowd` and `stills` measure."""
 
 import argparse
 import gc
@@ -14,6 +14,12 @@ from sim.named import NAMED
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
 from sim.run import Order, run, run_many, run_one
+from sim.scaling import COSTS, Scaled
+from sim.scaling_plot import draw
+from sim.scaling_report import as_json as stills_json
+from sim.scaling_report import from_json as stills_told
+from sim.scaling_report import is_weak, measure_all, strong, strong_table, weak, weak_table
+from sim.scaling_report import missed as missed_stills
 from sim.scenario import from_toml
 
 
@@ -40,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     crowd.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
     crowd.add_argument("--by-kind", action="store_true", help="also show which kinds of traffic dominate")
     crowd.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    _add_stills(commands.add_parser("stills", help="measure how a still scales, all costs counted: 4 to 256 peers"))
     _add_deaths(commands.add_parser("deaths", help="measure failure detection alone: false deaths, and true ones"))
     return parser
 
@@ -51,6 +58,48 @@ def _add_deaths(deaths: argparse.ArgumentParser) -> None:
     deaths.add_argument("--loss", type=float, default=2.0, help="datagrams that are lost, in per cent (default 2)")
     deaths.add_argument("--jitter", type=int, default=100, help="milliseconds, evenly spread (default 100)")
     deaths.add_argument("--seed", type=int, default=1)
+
+
+def _add_stills(stills: argparse.ArgumentParser) -> None:
+    stills.add_argument("--weak", action="store_true", help="ten minutes of work for each peer, whatever their number")
+    stills.add_argument(
+        "--strong", action="store_true", help="ten minutes and ten hours of work in all, with churn too"
+    )
+    stills.add_argument("--seed", type=int, default=1)
+    stills.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    stills.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
+    stills.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    stills.add_argument("--from", type=Path, metavar="FILE", dest="told", help="show the figures of that file again")
+    stills.add_argument("--plot", type=Path, metavar="DIR", help="draw them into that folder; needs matplotlib")
+
+
+def _stills(options: argparse.Namespace) -> int:
+    """Measure how stills scale; return 1 where a figure is missed. Without a choice both are measured."""
+
+    def say(scaled: Scaled) -> None:
+        still, took_s = scaled.still, scaled.makespan_ms / 1_000
+        text = f"{still.peers} peers, {still.work_ms // 1_000} s of work: {took_s:.1f} s, {scaled.efficiency:.3f}"
+        print(f"{scaled.processor_s:8.0f} s  {text}", file=sys.stderr, flush=True)
+
+    both = options.weak == options.strong
+    if options.told is not None:
+        measured = stills_told(options.told.read_text(encoding="utf-8"))
+    else:
+        stills = weak(quick=options.quick) if options.weak or both else []
+        stills += strong(quick=options.quick) if options.strong or both else []
+        measured = measure_all(stills, options.seed, jobs=options.jobs, say=say)
+    weaks, strongs = [each for each in measured if is_weak(each)], [each for each in measured if not is_weak(each)]
+    if weaks:
+        print(*weak_table(weaks), "", sep="\n")
+    if strongs:
+        print(*strong_table(strongs), "", sep="\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(stills_json(measured, COSTS), indent=1) + "\n", encoding="utf-8")
+    if options.plot is not None:
+        print(*draw(measured, options.plot), sep="\n")
+    for miss in missed_stills(measured):
+        print(f"MISSED  {miss}")
+    return 1 if missed_stills(measured) else 0
 
 
 def _crowd(options: argparse.Namespace) -> int:
@@ -91,6 +140,8 @@ def main(arguments: list[str]) -> int:
         return 0 if ran.good else 1
     if options.command == "crowd":
         return _crowd(options)
+    if options.command == "stills":
+        return _stills(options)
     if options.command == "deaths":
         weather = Weather(loss_ppm=int(options.loss * 10_000), jitter_ms=options.jitter)
         found = measure_deaths(options.peers, options.seed, hours=options.hours, deaths=options.trials, weather=weather)

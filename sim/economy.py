@@ -102,7 +102,7 @@ class Economy:
         """Book the start of a frame or bucket."""
         self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task, effect.block))
 
-    def sends(self, host: "Host", effect: Send) -> None:
+    def sends(self, effect: Send) -> None:
         """Note the buckets that somebody else is granted, too, while they render: of tail copies one is for nothing."""
         if not isinstance(effect.message, Grants):
             return

@@ -1,7 +1,7 @@
 """The checker of S8: every peer follows the highest epoch that it has heard, and only coordinators grant.
 
-What a host has heard is what messages told it while it knew by its journal that the author keeps the job; the world adds
-what the host itself announced. Held against that is whom its election follows, after each turn that could change it.
+What a host has heard is what messages told it while it knew by its journal that the author keeps the job, and what it
+announced itself. Held against that is whom its election follows, after each turn that could change it.
 """
 
 from collections.abc import Sequence

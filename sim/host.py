@@ -321,7 +321,7 @@ class Host:
         if self.mute and isinstance(effect.message, Grants):
             return
         self.world.safety.sends(self, effect)
-        self.world.economy.sends(self, effect)
+        self.world.economy.sends(effect)
         self.world.net.send(self, effect.peer, effect.message)
 
     def _reply(self, effect: Reply) -> None:

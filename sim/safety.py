@@ -270,7 +270,7 @@ class Safety:
     # Whole folds.
 
     def look(self, part: int | None = None) -> None:
-        """S3, S4, S6, S8: compare what peers show with the model of their own records; `part`: only every sixth host."""
+        """S3, S4, S6, S8: compare what peers show with the model of their records; `part`: only every sixth host."""
         self._epochs.look()
         for host in self._world.hosts:
             if part is not None and host.index % PARTS != part:

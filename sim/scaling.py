@@ -4,8 +4,8 @@ Theory: what a mesh makes of a still is told by the time from `submit` until the
 by nothing else. Costs are those of real engines and machines (`COSTS`); the core that decides is the one that ships. So
 what is lost is found by comparing: with the work divided by the live capacity, and with what no mesh could avoid.
 
-Invariants: one seed gives one figure. Nobody checks here that rules hold: other runs do, and looking at every turn takes
-longer than the turns. The module must not know what is asked of a figure.
+Invariants: one seed gives one figure. Nobody checks here that rules hold: other runs do, and looking at every turn
+takes longer than the turns. The module must not know what is asked of a figure.
 """
 
 import dataclasses
@@ -127,6 +127,7 @@ class _Blind(Safety):
 
     def export_lands(self, host: Host, effect: Export) -> None:
         """End the run: the file lies where the person wants it."""
+        del effect
         host.world.finished = True
 
 

@@ -28,8 +28,9 @@ class Act:
 
     Who revokes is the first host, which alone is an admin.
     What moves is a host whose process does not run: it gets an address that it never had. Whoever assembles a frame
-    at that time is killed, and starts again after a while, or is lost for good. Whoever coordinates a still is killed, or
-    grants no more though it lives; a keeper that does not lead announces the highest epoch that there can be, and freezes.
+    at that time is killed, and starts again after a while, or is lost for good. Whoever coordinates a still is killed,
+    or grants no more though it lives; a keeper that does not lead announces the highest epoch that there can be, and
+    freezes.
     """
 
     at_ms: int
@@ -107,7 +108,7 @@ class Scenario:
     piece_ms: int = 10
     """What a piece takes on a line that nothing else is on."""
     line_mbit: int = 0
-    """What each host sends and receives at most, in megabits a second; 0: lines are never busy, and `piece_ms` holds."""
+    """What each host sends and receives at most, in megabits a second; 0: no line is ever busy, `piece_ms` holds."""
     loss_ppm: int = 0
     duplicate_ppm: int = 0
     reorder_ppm: int = 0

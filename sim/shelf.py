@@ -73,7 +73,7 @@ class Shelf:
         self._world.after(takes_ms, self._pieces_here, self._host.life, effect)
 
     def _bytes_ms(self, effect: FetchPieces) -> int:
-        """Return how long the bytes of pieces take, with what is on the source's line and on this host's before them."""
+        """Return how long the bytes of pieces take, after what is on the source's line and on this host's."""
         world, pieces = self._world, len(effect.numbers)
         mbit, facts, index = world.scenario.line_mbit, world.blobs.get(effect.blob), world.index_of(effect.peer)
         if not mbit or facts is None or index is None:

@@ -120,14 +120,14 @@ class _Work:
         self._subject = subject
         self._grid = grid
         self._growing = growing
-        self._open = set(range(len(grid)))
+        self._open = (1 << len(grid)) - 1
         self.done: list[Region] = []
 
     async def take(self, stage: Stage, pixels: int) -> None:
         """Render with one stage bucket after bucket, each of at most so many pixels, until no cell is open."""
         cutting = self._subject.cutting
         while (block := next_block(self._grid, self._open, Order.CENTRE, pixels)) is not None:
-            self._open.difference_update(self._grid.cells(block))
+            self._open &= ~self._grid.bits(block)
             taken = self._grid.pixels(block)
             held = widened(taken, cutting.margin, cutting.region)
             task = RenderTask(frame=self._subject.frame, directory=self._subject.directory / "buckets", region=held)

@@ -15,7 +15,7 @@ from mesh.core.parts import Parts
 from mesh.core.placement import rank
 from mesh.core.tiling import next_blocks
 from mesh.ground.ids import JobId, PeerId
-from mesh.wire.grids import Block, Order, cells_of
+from mesh.wire.grids import Block, Order
 from mesh.wire.stills import OpenCells
 
 
@@ -33,14 +33,15 @@ class Buckets:
     """The open cells of a job's frames, by frame in the job's order."""
 
     parts: Parts
-    cells: dict[int, dict[int, None]] = field(default_factory=dict)
+    cells: dict[int, int] = field(default_factory=dict)
+    """One bit for each open cell of a frame; no frame has none."""
     attempts: dict[int, int] = field(default_factory=dict)
 
     @property
     def pixels(self) -> int:
         """How many pixels all open cells have, taken for equal."""
         grid = self.parts.grid
-        return sum(map(len, self.cells.values())) * grid.region.area // len(grid)
+        return sum(bits.bit_count() for bits in self.cells.values()) * grid.region.area // len(grid)
 
     def size(self, pixels: float) -> float:
         """Return how many pixels a bucket has that should have at most so many: one cell at least, or just one."""
@@ -54,15 +55,19 @@ class Buckets:
         self.cells, self.attempts = {}, {}
         for frame in told:
             if self.parts.is_cut(frame.task):
-                open_cells = (cell for cell in cells_of(frame.bits) if cell < self.parts.cells)
-                self.cells[frame.task] = dict.fromkeys(open_cells)
+                self._leave(frame.task, int.from_bytes(frame.bits, "little") & ((1 << self.parts.cells) - 1))
                 self.attempts[frame.task] = frame.attempt
 
     def take(self, frame: int, block: Block) -> None:
         """Note that nobody else needs to render these."""
-        cells = self.cells.get(frame, {})
-        for cell in self.parts.grid.cells(block):
-            cells.pop(cell, None)
+        if frame in self.cells:
+            self._leave(frame, self.cells[frame] & ~self.parts.grid.bits(block))
+
+    def _leave(self, frame: int, bits: int) -> None:
+        if bits:
+            self.cells[frame] = bits
+        else:
+            self.cells.pop(frame, None)
 
     def next(self, pixels: float, excluded: Collection[int] = ()) -> Bucket | None:
         """Return the first bucket in the job's order, of at most so many pixels or one cell, without these tasks."""
@@ -78,8 +83,8 @@ class Buckets:
         assert cut is not None
         found: list[Bucket] = []
         for frame, cells in self.cells.items():
-            first = self.parts.cells_of(frame).start
-            able = {cell for cell in cells if first + cell not in excluded} if excluded else cells
+            own = self.parts.cells_of(frame)
+            able = cells & ~sum(1 << task - own.start for task in excluded if task in own)
             at_most = 0 if cut.fixed else pixels
             blocks = next_blocks(cut.grid, able, Order(cut.order), at_most)
             found += [

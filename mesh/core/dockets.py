@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from mesh.core.parts import Parts
 from mesh.ground.ids import PeerId, RecordId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import HEARTBEAT_MS
@@ -214,6 +215,19 @@ class Docket:
     def taken(self, task: int) -> bool:
         """Whether a task has a lease or a grant, or claims that wait for the verdict."""
         return task in self.leases or task in self.pending or task in self.granted
+
+    def taken_bits(self, frame: int, parts: Parts) -> int:
+        """Return the same for all cells of a frame, one bit each."""
+        if self.buckets[frame] <= 0:
+            return 0
+        own, found = parts.cells_of(frame), 0
+        for lease in self.by_claim.values():
+            if lease.task == frame and lease.block is not None:
+                found |= parts.grid.bits(lease.block)
+        for task in self.granted:
+            if task in own:
+                found |= 1 << task - own.start
+        return found
 
     def _forget(self, grant: RecordId) -> None:
         granted = self.grants.pop(grant)

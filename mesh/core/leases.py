@@ -199,7 +199,7 @@ class Leases:
                 continue
             changed, patience_ms = docket.expire(turn.now.instant), _patience_ms(ledger)
             for lease in list(docket.by_claim.values()):
-                if lease.assembles and ledger.open_cells(lease.task):
+                if lease.assembles and ledger.open_bits(lease.task):
                     lease.progressed_at = turn.now.instant  # it waits for others
                 if turn.now.instant - lease.heard_at > LEASE_MS:
                     docket.end(lease)

@@ -102,6 +102,9 @@ class JobLedger:
         self._stopped_cells: Counter[int] = Counter()
         self._counting_cells: Counter[int] = Counter()
         """How many of each frame."""
+        self._closed_bits: Counter[int] = Counter()
+        """One bit for each cell of a frame that needs no result."""
+        self._tried_cells: dict[int, None] = {}
         self._digest: bytes | None = None
 
     def add(self, entry: Signed[Entry]) -> tuple[int, ...] | None:
@@ -227,9 +230,18 @@ class JobLedger:
 
     def open_cells(self, frame: int) -> list[int]:
         """Return the tasks of a frame's cells that still need a result, along the rows."""
+        bits, first = self.open_bits(frame), self.parts.cells_of(frame).start
+        return [first + cell for cell in range(bits.bit_length()) if bits >> cell & 1]
+
+    def open_bits(self, frame: int) -> int:
+        """Return the same, one bit a cell."""
         if not self.is_open(frame):
-            return []
-        return [task for task in self.parts.cells_of(frame) if self.task(task).state is TaskFold.OPEN]
+            return 0
+        return ((1 << len(self.parts.cells_of(frame))) - 1) & ~self._closed_bits[frame]
+
+    def tried_cells(self) -> Iterable[int]:
+        """Return the tasks of open cells that somebody has tried before."""
+        return self._tried_cells
 
     @property
     def all_count(self) -> bool:
@@ -363,12 +375,22 @@ class JobLedger:
             self.cells_counting += counts
             if counts:
                 self.growth.count(task, counts)
+            self._note_open(task, after)
             return True
         self.counting += counts
         self.stopped += stopped
         if after.state is not TaskFold.COUNTS:
             self._first_open = min(self._first_open, task)
         return True
+
+    def _note_open(self, task: int, folded: Folded) -> None:
+        frame, is_open = self.parts.frame_of(task), folded.state is TaskFold.OPEN
+        bit = 1 << task - self.parts.cells_of(frame).start
+        self._closed_bits[frame] = self._closed_bits[frame] & ~bit if is_open else self._closed_bits[frame] | bit
+        if is_open and folded.attempt:
+            self._tried_cells[task] = None
+        else:
+            self._tried_cells.pop(task, None)
 
     def _fold(self, task: int) -> Folded:
         records = self._records.get(task, [])

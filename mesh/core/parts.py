@@ -6,7 +6,7 @@ are about: a frame, or a block of its cells. This is where the one becomes the o
 Invariants: every task has one number, every number from 0 to before `tasks` is a task's. Must know nothing of records.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from mesh.wire.grids import Block, Cut, Grid
@@ -23,6 +23,11 @@ class Parts:
     first_cut: int
     """The first frame that is cut, all later ones are: `frames` where none is."""
     cut: Cut | None
+    _grid: Grid | None = field(init=False, repr=False, compare=False)
+    """Asked for at every turn."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_grid", self.cut.grid if self.cut is not None else None)
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
@@ -40,8 +45,8 @@ class Parts:
     @property
     def grid(self) -> Grid:
         """The grid of a cut frame; there must be one."""
-        assert self.cut is not None, "no frame of this job is cut"
-        return self.cut.grid
+        assert self._grid is not None, "no frame of this job is cut"
+        return self._grid
 
     def is_cut(self, frame: int) -> bool:
         """Whether the frame with this number has cells."""

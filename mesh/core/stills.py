@@ -126,14 +126,15 @@ class Stills:
         copied = Counter(task for lease in docket.by_claim.values() for task in lease.tasks)
         copied.update(task for granted in docket.grants.values() for task in granted.tasks)
         running = [lease for lease in docket.by_claim.values() if lease.block is not None]
-        late = sorted(running, key=lambda lease: (-self._left_ms(turn, ledger, lease), lease.claim))
-        for peer in sorted(peer for peer in slots if in_hand[peer] == 0):
-            for lease in late:
+        idle = sorted(peer for peer in slots if in_hand[peer] == 0)
+        left = [(self._left_ms(turn, ledger, lease), lease) for lease in running] if idle else []
+        late = sorted(left, key=lambda each: (-each[0], each[1].claim))
+        for peer in idle:
+            for left_ms, lease in late:
                 if len(found) + self.tail_copies[ledger.id] >= TAIL_COPIES_MOST * max(1, len(slots)):
                     return found
                 if lease.holder == peer or copied[lease.tasks[0]] > 1:
                     continue
-                left_ms = self._left_ms(turn, ledger, lease)
                 again_ms = self._costs.expected_ms(ledger.id, peer, self._pixels(ledger, lease))
                 if again_ms is None or again_ms * 100 > left_ms * (100 - TAIL_GAIN_PERCENT):
                     continue

@@ -10,7 +10,7 @@ knows no peer, claim or clock.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -20,8 +20,8 @@ from mesh.wire.grids import MAX_CELLS, Block, Grid, Order, Region
 UNIT: Final = 32
 """Cells begin at multiples of it: POV-Ray repeats itself only there, and the worst of a smaller cell is its margin."""
 
-CELLS_AIM: Final = 2_048
-"""A frame is cut as finely as this allows: four buckets for each of five hundred slots."""
+CELLS_AIM: Final = MAX_CELLS
+"""A frame is cut as finely as this allows: thirty buckets for each of 256 slots, or the last ones would be long."""
 
 MARGIN_COSTS_MOST: Final = 0.15
 """The part of a cell's area that its margin may add."""
@@ -60,12 +60,12 @@ def strips(region: Region, count: int) -> Grid:
     return Grid(lefts=(region.left, region.right), tops=tops)
 
 
-def next_block(grid: Grid, open_cells: Collection[int], order: Order, pixels: float) -> Block | None:
-    """Return the first bucket of at most so many pixels, or of one cell; None where no cell is open."""
+def next_block(grid: Grid, open_cells: int, order: Order, pixels: float) -> Block | None:
+    """Return the first bucket of at most so many pixels, or of one cell, of those whose bits are set; None: none is."""
     return next(next_blocks(grid, open_cells, order, pixels), None)
 
 
-def next_blocks(grid: Grid, open_cells: Collection[int], order: Order, pixels: float) -> Iterator[Block]:
+def next_blocks(grid: Grid, open_cells: int, order: Order, pixels: float) -> Iterator[Block]:
     """Yield buckets of at most so many pixels, or of one cell, in their order: the first of each part of the frame.
 
     They have no cell in common. There may be more buckets than are yielded, but one at least while a cell is open.
@@ -74,28 +74,27 @@ def next_blocks(grid: Grid, open_cells: Collection[int], order: Order, pixels: f
         return
     columns, rows = _shape(grid, pixels)
     rank = _ranks(grid, order)
-    for block in _in_order(grid, order, columns, rows):
-        found = _within(grid, block, open_cells, rank)
-        if found is not None:
-            yield found
+    for block, bits in _in_order(grid, order, columns, rows):
+        if open_cells & bits == bits:
+            yield block
+        elif open_cells & bits:
+            yield _within(grid, block, open_cells, rank)
 
 
 @lru_cache(maxsize=_ORDERS_KEPT)
-def _in_order(grid: Grid, order: Order, columns: int, rows: int) -> tuple[Block, ...]:
-    return tuple(sorted(_blocks(grid, columns, rows), key=_ranks(grid, order)))
+def _in_order(grid: Grid, order: Order, columns: int, rows: int) -> tuple[tuple[Block, int], ...]:
+    blocks = sorted(_blocks(grid, columns, rows), key=_ranks(grid, order))
+    return tuple((block, grid.bits(block)) for block in blocks)
 
 
-def _within(grid: Grid, block: Block, open_cells: Collection[int], rank: Callable[[Block], Rank]) -> Block | None:
-    """Return the first part of `block`, itself or half of a half of it, of which all cells are open."""
-    states = [cell in open_cells for cell in grid.cells(block)]
-    if all(states):
-        return block
-    if not any(states):
-        return None
+def _within(grid: Grid, block: Block, open_cells: int, rank: Callable[[Block], Rank]) -> Block:
+    """Return the first part of `block`, half of a half of it, of which all cells are open; some cell of it is."""
     for half in sorted(_halves(block), key=rank):
-        found = _within(grid, half, open_cells, rank)
-        if found is not None:
-            return found
+        bits = grid.bits(half)
+        if open_cells & bits == bits:
+            return half
+        if open_cells & bits:
+            return _within(grid, half, open_cells, rank)
     raise AssertionError("an open cell lies in one of the halves")
 
 

@@ -21,7 +21,7 @@ from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import FOLLOWED_MS, SPLIT_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
 from mesh.wire.envelope import Signed
-from mesh.wire.grids import bits_of
+from mesh.wire.grids import told_bits
 from mesh.wire.messages import Follow, OpenTask, Window
 from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, OpenCells
 
@@ -204,12 +204,14 @@ class Windows:
         for frame in _cut_frames(ledger):
             if not self._in_buckets(ledger, frame, splits=splits):
                 continue
-            first = ledger.parts.cells_of(frame).start
-            tasks = [task for task in ledger.open_cells(frame) if not self._leases.taken(ledger.id, task)]
-            if tasks:
-                attempt = max(self._attempt(ledger, task) for task in tasks)
-                bits = bits_of(task - first for task in tasks)
-                yield OpenCells(task=frame, attempt=attempt, bits=bits)
+            docket = self._leases.dockets.get(ledger.id)
+            bits = ledger.open_bits(frame) & ~(docket.taken_bits(frame, ledger.parts) if docket is not None else 0)
+            if bits:
+                own = ledger.parts.cells_of(frame)
+                tried = (*ledger.tried_cells(), *(docket.attempts if docket is not None else ()))
+                again = (task for task in tried if task in own and bits >> task - own.start & 1)
+                attempt = max((self._attempt(ledger, task) for task in again), default=0)
+                yield OpenCells(task=frame, attempt=attempt, bits=told_bits(bits))
 
     def _attempt(self, ledger: JobLedger, task: int) -> int:
         return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))

@@ -22,7 +22,7 @@ from mesh.wire.tasks import MAX_TASKS
 MAX_SIDE = 2**17
 """The widest and highest picture, in pixels."""
 
-MAX_CELLS = 4_096
+MAX_CELLS = 8_192
 """Cells of one frame; each is a task in every ledger."""
 
 MAX_RUNS = 4
@@ -151,12 +151,25 @@ class Grid:
         for row in range(block.row, block.row + block.rows):
             yield from range(row * self.columns + block.column, row * self.columns + block.column + block.columns)
 
+    def bits(self, block: Block) -> int:
+        """Return the cells of a block as one number, one bit a cell, the lowest for cell 0."""
+        line = ((1 << block.columns) - 1) << block.column
+        found = 0
+        for row in range(block.row, block.row + block.rows):
+            found |= line << row * self.columns
+        return found
+
 
 def bits_of(cells: Iterable[int]) -> bytes:
     """Return one bit a cell, the lowest bit of the first byte for cell 0, without empty bytes at the end."""
     number = 0
     for cell in cells:
         number |= 1 << cell
+    return told_bits(number)
+
+
+def told_bits(number: int) -> bytes:
+    """Return the same of cells whose bits one number has."""
     return number.to_bytes((number.bit_length() + 7) // 8, "little")
 
 

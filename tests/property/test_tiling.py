@@ -49,15 +49,16 @@ def painted(grid: Grid, blocks: list[Block]) -> Counter[tuple[int, int]]:
 
 def drawn(data: st.DataObject, grid: Grid, order: Order) -> list[Block]:
     """Take buckets of all sizes until none is left."""
-    left, blocks = set(range(len(grid))), []
+    left, blocks = (1 << len(grid)) - 1, []
     while left:
         pixels = data.draw(st.floats(0, 2_000))
         block = next_block(grid, left, order, pixels)
         assert block is not None
         cells = list(grid.cells(block))
-        assert left.issuperset(cells)
+        assert all(left >> cell & 1 for cell in cells)
+        assert grid.bits(block) == sum(1 << cell for cell in cells)
         assert len(cells) == 1 or grid.pixels(block).area <= pixels
-        left.difference_update(cells)
+        left &= ~grid.bits(block)
         blocks.append(block)
     assert next_block(grid, left, order, 1_000) is None
     return blocks
@@ -76,11 +77,11 @@ def test_every_pixel_is_rendered_once_whatever_the_sizes_and_the_order(
 def test_what_is_open_again_is_taken_again_and_nothing_else(grid: Grid, order: Order, data: st.DataObject) -> None:
     blocks = drawn(data, grid, order)
     lost = data.draw(st.sets(st.sampled_from(range(len(blocks)))))
-    left = {cell for number in lost for cell in grid.cells(blocks[number])}
+    left = sum(grid.bits(blocks[number]) for number in lost)
     again: list[int] = []
     while (block := next_block(grid, left, order, data.draw(st.floats(0, 2_000)))) is not None:
         again += grid.cells(block)
-        left.difference_update(grid.cells(block))
+        left &= ~grid.bits(block)
     assert sorted(again) == sorted({cell for number in lost for cell in grid.cells(blocks[number])})
 
 

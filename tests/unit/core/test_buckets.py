@@ -134,7 +134,7 @@ def test_the_first_few_reach_into_the_next_frame(buckets: Buckets) -> None:
 
 def first_buckets(buckets: Buckets, count: int) -> list[tuple[int, Block]]:
     """The first buckets of one cell, one after the other."""
-    copy = Buckets(buckets.parts, {frame: dict(cells) for frame, cells in buckets.cells.items()}, buckets.attempts)
+    copy = Buckets(buckets.parts, dict(buckets.cells), buckets.attempts)
     found = []
     for _ in range(count):
         bucket = copy.next(CELL)

@@ -12,10 +12,10 @@ HD = Region(left=0, top=0, right=1_920, bottom=1_080)
 
 def places(grid: Grid, order: Order, pixels: float = 0) -> list[tuple[int, int]]:
     """The column and row of each bucket, in the order in which they are started."""
-    left, found = set(range(len(grid))), []
+    left, found = (1 << len(grid)) - 1, []
     while (block := next_block(grid, left, order, pixels)) is not None:
         found.append((block.column, block.row))
-        left.difference_update(grid.cells(block))
+        left &= ~grid.bits(block)
     return found
 
 
@@ -43,17 +43,17 @@ def test_a_spiral_goes_round_ring_by_ring_and_each_step_is_to_a_neighbour() -> N
 
 def test_larger_buckets_are_whole_blocks_and_smaller_ones_fill_what_they_leave() -> None:
     grid = cut(HD)
-    left = set(range(len(grid)))
+    left = (1 << len(grid)) - 1
     first = next_block(grid, left, Order.ROWS, 256 * 128)
     assert first == Block(column=0, row=0, columns=8, rows=4)
-    left.difference_update(grid.cells(first))
+    left &= ~grid.bits(first)
     second = next_block(grid, left, Order.ROWS, 128 * 128)
     assert second == Block(column=8, row=0, columns=4, rows=4)
 
 
 def test_a_bucket_never_takes_a_cell_that_is_done() -> None:
     grid = cut(HD)
-    left = set(range(len(grid))) - {grid.columns + 1}
+    left = (1 << len(grid)) - 1 & ~(1 << grid.columns + 1)
     block = next_block(grid, left, Order.ROWS, HD.area)
     assert block is not None
     assert grid.columns + 1 not in set(grid.cells(block))

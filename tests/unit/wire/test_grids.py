@@ -64,13 +64,13 @@ def test_a_cut_comes_back_as_it_was_told() -> None:
 
 
 def test_the_most_cells_are_read_and_one_row_more_is_not() -> None:
-    most = cut_into(64, 64)
+    most = cut_into(128, 64)
     assert len(from_value(Cut, values(most)).grid) == MAX_CELLS
     told = values(most)
     told[DOWN] = [0, [[65, 1]]]
     with pytest.raises(WireError):
         from_value(Cut, told)
-    with pytest.raises(ValueError, match=f"at most {MAX_CELLS} cells, not 64 x 65"):
+    with pytest.raises(ValueError, match=f"at most {MAX_CELLS} cells, not 128 x 65"):
         replace(most, down=Ruler(first=0, runs=(Run(cells=65, size=1),)))
 
 
