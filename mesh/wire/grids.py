@@ -96,7 +96,7 @@ class SampleRange:
     of: int
 
     def __post_init__(self) -> None:
-        if not (0 <= self.first and 0 < self.count and self.first + self.count <= self.of <= MAX_SAMPLES):
+        if not 0 <= self.first < self.first + self.count <= self.of <= MAX_SAMPLES:
             raise ValueError(f"{self.count} samples from {self.first} are no part of {self.of}")
 
 
