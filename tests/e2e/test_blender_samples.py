@@ -62,7 +62,7 @@ def test_every_pass_is_as_if_its_samples_had_been_rendered_together(made: Callab
         denoised = name.startswith("Second.Combined.")
         assert buckets.rmse(finished[name], own[name]) <= (CLOSE_DENOISED if denoised else CLOSE), name
         noisy = name.replace("Combined", "Noisy Image") if denoised else name
-        assert noisy not in own or buckets.rmse(added[name], own[noisy]) <= CLOSE, name
+        assert name not in added or buckets.rmse(added[name], own[noisy]) <= CLOSE, name
     first = {name: float(abs(own[name] - finished[name]).max()) for name in own}
     exact = [name for name in own if name.split(".")[-2] in ("Depth", "Position", "IndexOB", "IndexMA")]
     assert len(exact) == 12
