@@ -18,6 +18,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,8 @@ class Picture:
         for each in self._spec.extra_attribs:
             if each.name not in _LAYOUT and (self._sums is None or each.name != _RULES):
                 spec.attribute(each.name, each.type, each.value)
+            if self._sums is not None and any(fnmatch(each.name, count) for count in self._sums.rules["counts"]):
+                spec.attribute(each.name, str(self._sums.done))
         if spec.get_string_attribute("DateTime") == "":
             spec.attribute("DateTime", "")  # the writer would make one up
         out = OpenImageIO.ImageOutput.create("openexr")
@@ -237,13 +240,14 @@ class _Sums:
 
 
 def _rules(spec: Any) -> Answer:
-    """Return which passes hold values of the first sample, and which are quotients of which; all others averages."""
+    """Return which passes hold the first sample and which are quotients of which, and headers that count samples."""
     text = spec.get_string_attribute(_RULES)
     if not text.startswith(_RULES_BEGIN):
-        return {"first": [], "quotients": {}}
+        return {"first": [], "quotients": {}, "counts": []}
     try:
         told = json.loads(text.removeprefix(_RULES_BEGIN))
-        return {"first": [str(each) for each in told["first"]], "quotients": dict(told["quotients"])}
+        rules: Answer = {key: [str(each) for each in told[key]] for key in ("first", "counts")}
+        return rules | {"quotients": dict(told["quotients"])}
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("wrong", f"it does not say how its values are averaged: {error!r}") from error
 

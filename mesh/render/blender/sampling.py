@@ -28,6 +28,9 @@ FIRSTS = ("Depth", "Position", "IndexOB", "IndexMA")
 QUOTIENTS = {f"{kind}{part}": f"{kind}Col" for kind in ("Diff", "Gloss", "Trans") for part in ("Dir", "Ind")}
 """Passes of which Cycles divides the average by the average of another."""
 
+RULES = {"first": FIRSTS, "quotients": QUOTIENTS, "counts": ["cycles.*.samples"]}
+"""What who adds the files must know: also which headers tell how many samples there are."""
+
 _NOT_ADDED = (
     ("use_pass_vector", "Vector", "which are averages over the samples that hit something"),
     ("use_pass_cryptomatte_object", "Cryptomatte", "which ranks what each pixel shows"),
@@ -154,7 +157,7 @@ def some(scene: Any, first: int, count: int, of: int) -> Iterator[None]:
     wanted += [
         (render, "metadata_input", "SCENE"),
         (render, "use_stamp_note", True),
-        (render, "stamp_note_text", "meshnode " + json.dumps({"first": FIRSTS, "quotients": QUOTIENTS})),
+        (render, "stamp_note_text", "meshnode " + json.dumps(RULES)),
     ]
     with cutting.changed(wanted), cutting.bucket(scene, cutting.region(scene)):
         yield

@@ -22,7 +22,7 @@ PASSES = {"Col": "RGB", "Combined": "RGB", "Depth": "Z", "Dir": "RGB"}
 
 NAMES = tuple(f"Layer.{name}.{letter}" for name, letters in PASSES.items() for letter in letters)
 KINDS = ("float",) * len(NAMES)
-RULES = "meshnode " + json.dumps({"first": ["Depth"], "quotients": {"Dir": "Col"}})
+RULES = "meshnode " + json.dumps({"first": ["Depth"], "quotients": {"Dir": "Col"}, "counts": ["engine.*.samples"]})
 SAMPLES = 11
 EDGES = [0, 1, 4, SAMPLES]
 FAR = np.float32(1e10)
@@ -83,7 +83,7 @@ def filled(directory: Path, edges: list[int], **headers: object) -> Picture:
 
 @pytest.mark.parametrize("edges", [[0, SAMPLES], EDGES, list(range(SAMPLES + 1))])
 def test_averages_first_samples_and_quotients_are_those_of_all_samples(edges: list[int], tmp_path: Path) -> None:
-    picture = filled(tmp_path, edges, Camera="Kamera")
+    picture = filled(tmp_path, edges, Camera="Kamera", **{"engine.Layer.samples": "7"})
     merged = tmp_path / "merged.exr"
     assert answer(picture, {"do": "write", "path": str(merged)}) == (None, {"is": "written"})
     spec, pixels = read(merged)
@@ -91,6 +91,7 @@ def test_averages_first_samples_and_quotients_are_those_of_all_samples(edges: li
     assert np.allclose(pixels, wanted, rtol=1e-6, atol=1e-9)
     assert np.array_equal(pixels[..., 6], wanted[..., 6])
     assert spec.get_string_attribute("Camera") == "Kamera"
+    assert spec.get_string_attribute("engine.Layer.samples") == str(SAMPLES)
     assert "Note" not in {each.name for each in spec.extra_attribs}
     assert (spec.x, spec.y, spec.full_width, spec.full_height) == (FRAME.left, FRAME.top, 24, 16)
 
@@ -134,7 +135,7 @@ def test_a_preview_is_the_average_of_what_is_there(tmp_path: Path) -> None:
         ({"rules": "meshnode {"}, "does not say how"),
         ({"rules": "meshnode []"}, "does not say how"),
         ({"rules": 'meshnode {"first": 3}'}, "does not say how"),
-        ({"rules": 'meshnode {"first": [], "quotients": 7}'}, "does not say how"),
+        ({"rules": 'meshnode {"first": [], "counts": [], "quotients": 7}'}, "does not say how"),
     ],
     ids=str,
 )
