@@ -36,6 +36,7 @@ def answer(
         region=[0, 0, *size],
         assembler="",
         assembler_name="",
+        shares=0,
         known=True,
         buckets=list(buckets),
     )

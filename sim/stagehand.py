@@ -8,6 +8,7 @@ ends the renderer at frame 3 on every host, `crash-once DIR` only where DIR is m
     ms 50              time of a whole frame         saved-by 4.2      which version saved it
     crash 3            ends at that frame         truncated 4       half a picture
     current 7          where it was saved         whole text        cannot be cut into buckets
+    samples 64         of each pixel              joint text        its samples cannot be added
     unreadable         cannot be opened           refused text      the mesh cannot render it
     once DIR           the first process to make DIR crashes, whatever the frame
     work 300           thousands of rounds of hashing for each frame, at a renderer's priority: for benches
@@ -57,7 +58,7 @@ from mesh.ports.renderer import (
     StageClosed,
     StageLimits,
 )
-from mesh.wire.grids import Region
+from mesh.wire.grids import Region, SampleRange
 
 MAGIC: Final = b"PICTURE\n"
 BUCKET_MAGIC: Final = b"BUCKET\n"
@@ -86,6 +87,11 @@ def bucket(whole: bytes, region: Region) -> bytes:
     return BUCKET_MAGIC + f"{region.left} {region.top} {region.right} {region.bottom}\n".encode() + whole
 
 
+def share(whole: bytes, samples: SampleRange) -> bytes:
+    """Return what some samples of a picture must be: it says which these are."""
+    return BUCKET_MAGIC + f"samples {samples.first} {samples.count} {samples.of}\n".encode() + whole
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """What a scene file says."""
@@ -103,6 +109,8 @@ class Script:
     refused: str = ""
     current: int = 1
     whole: str = ""
+    samples: int = 64
+    joint: str = ""
 
     @staticmethod
     def read(path: Path) -> "Script":
@@ -133,6 +141,8 @@ class Script:
             refused=" ".join(said.get("refused", [[]])[0]),
             current=int(said.get("current", [["1"]])[0][0]),
             whole=" ".join(said.get("whole", [[]])[0]),
+            samples=int(said.get("samples", [["64"]])[0][0]),
+            joint=" ".join(said.get("joint", [[]])[0]),
         )
 
 
@@ -160,11 +170,12 @@ class FakeStage:
         """Sleep, then leave the frame's bytes."""
         started_s = time.monotonic()
         self._stagehand.calls.append((trio.current_time(), task.frame))
-        self._stagehand.regions.append(task.region)
+        self._stagehand.regions.append(task.region or task.samples)
         self._stagehand.note(task.frame)
         if self._closed:
             raise RendererCrashed("the stage is gone")
-        part = task.region.area / (PICTURE.width * PICTURE.height) if task.region is not None else 1
+        part = task.region.area / (PICTURE.width * PICTURE.height) if task.region is not None else 1.0
+        part = task.samples.count / task.samples.of if task.samples is not None else part
         for sample in (1, 2):
             on_progress(Progress(frame=task.frame, sample=sample, samples=2, text="", memory_bytes=self.memory_bytes))
             await trio.sleep(self._script.ms * part / 2000)
@@ -177,6 +188,11 @@ class FakeStage:
         if task.region is not None:
             path = path.with_suffix(".exr")
             data = bucket(data, task.region)
+        elif task.samples is not None:
+            if task.samples.of != self._script.samples:
+                raise FrameFailed(f"a pixel has {self._script.samples} samples, not {task.samples.of}")
+            path = path.with_suffix(".exr")
+            data = share(data, task.samples)
         path.write_bytes(data)
         return Rendered(
             frame=task.frame,
@@ -253,6 +269,7 @@ class FakeAssembly:
     def __init__(self, region: Region) -> None:
         self._left = {(x, y) for x in range(region.left, region.right) for y in range(region.top, region.bottom)}
         self._wholes: set[bytes] = set()
+        self._samples: set[int] = set()
 
     async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
         """Take the pixels of a bucket that says that it holds them."""
@@ -264,10 +281,23 @@ class FakeAssembly:
         self._wholes.add(whole)
         self._left -= {(x, y) for x in range(taken.left, taken.right) for y in range(taken.top, taken.bottom)}
 
+    async def add(self, bucket: Path, samples: SampleRange) -> None:
+        """Take the samples of a bucket that says that it holds them, the whole picture once all are there."""
+        await trio.lowlevel.checkpoint()
+        head, _, whole = _read(bucket).removeprefix(BUCKET_MAGIC).partition(b"\n")
+        if head != f"samples {samples.first} {samples.count} {samples.of}".encode():
+            raise OutputWrong(f"{bucket.name} holds {head!r}")
+        new = set(range(samples.first, samples.first + samples.count))
+        assert not self._samples & new, "samples are added twice"
+        self._samples |= new
+        self._wholes.add(whole)
+        if len(self._samples) == samples.of:
+            self._left.clear()
+
     async def preview(self, picture: Path) -> None:
         """Write how many pixels are left."""
         await trio.lowlevel.checkpoint()
-        _write(picture, f"{len(self._left)} pixels to come\n".encode())
+        _write(picture, f"{len(self._left)} pixels to come, {len(self._samples)} samples\n".encode())
 
     async def write(self, picture: Path) -> None:
         """Write what all buckets say the whole is."""
@@ -286,8 +316,8 @@ class Stagehand:
     open_ms: int = 5
     calls: list[tuple[float, int]] = field(default_factory=list)
     """When each render was called, and of which frame."""
-    regions: list[Region | None] = field(default_factory=list)
-    """Of the same renders; None: the whole frame."""
+    regions: list[Region | SampleRange | None] = field(default_factory=list)
+    """What each was asked for; None: the whole frame."""
     opened: int = 0
     warmed: int = 0
     open: set[FakeStage] = field(default_factory=set)
@@ -337,6 +367,10 @@ class Stagehand:
                 height=PICTURE.height,
                 region=Region(left=0, top=0, right=PICTURE.width, bottom=PICTURE.height),
                 obstacles=(Refusal(code="whole", subject=str(scene), text=script.whole),) if script.whole else (),
+                samples=script.samples,
+                sample_obstacles=(Refusal(code="joint", subject=str(scene), text=script.joint),)
+                if script.joint
+                else (),
             ),
             color_management=(),
             external=tuple(

@@ -19,7 +19,7 @@ from mesh.ground.ids import Boot
 from mesh.ground.instants import WallTime
 from mesh.wire.codec import AtMost, Between, Size
 from mesh.wire.envelope import Signed, sign
-from mesh.wire.grids import MAX_SIDE, Cut, Ruler, Run
+from mesh.wire.grids import MAX_SIDE, Cut, Region, Ruler, Run, counting
 from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import MAX_BITS_BYTES, Address, Have
 from mesh.wire.records import OutputNames
@@ -146,6 +146,12 @@ def _cut(runs: list[tuple[int, int]], first: int, more: int, **fields: Any) -> C
     return Cut(width=last + more, height=last, across=ruler, down=ruler, frames=1, **fields)
 
 
+def _shared(shares: int, more: int, left: int, **fields: Any) -> Cut:
+    part = Region(left=left, top=3, right=left + 90, bottom=50)
+    shapes: dict[str, Any] = {"width": left + 100, "height": 60, "across": counting(shares), "down": counting(1)}
+    return Cut(**shapes, margin=0, fixed=True, samples=shares + more, part=part, **fields)
+
+
 _LONGEST = Ruler(first=2**16, runs=(Run(cells=16, size=1_000), Run(cells=16, size=1_001)) * 2)
 
 _frame_numbers = st.integers(-FRAME_LIMIT, FRAME_LIMIT)
@@ -177,6 +183,15 @@ _DRAWN: dict[Any, st.SearchStrategy[Any]] = {
         order=st.integers(1, 3),
         fixed=st.booleans(),
         whole=st.booleans(),
+    )
+    | st.builds(
+        _shared,
+        st.integers(1, 4_096),
+        st.integers(0, 1_000),
+        st.integers(0, 100),
+        order=st.integers(1, 3),
+        frames=st.just(1),
+        whole=st.booleans(),
     ),
     Address: st.builds(Address, host=st.sampled_from(HOSTS), port=st.integers(1, 65_535)),
     Endpoint: st.builds(
@@ -199,7 +214,7 @@ _SAMPLES: dict[Any, Any] = {
         ranges=(FrameRange(first=1, last=240, step=1), FrameRange(first=-7, last=-7, step=1), _range([300, 320], 5))
     ),
     OutputNames: OutputNames(prefix="shot_0040.", digits=4, suffix=".exr"),
-    Cut: _cut([(1, 21), (8, 32), (1, 45)], 7, 11, margin=8, order=1, fixed=False, whole=True),
+    Cut: _shared(12, 500, 7, order=1, frames=1, whole=True),
     Address: Address(host="studio.example.org", port=7_301),
     Endpoint: Endpoint(ip=bytes((192, 0, 2, 7)), port=7_301),
     Have: Have(blob=bytes(range(32)), pieces=11, bits=bytes([0b1010_0111, 0b0000_0101])),

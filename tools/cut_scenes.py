@@ -114,6 +114,60 @@ def passes_border(out: Path) -> None:
     save(out)
 
 
+def samples_apart(out: Path) -> None:
+    """Make the scene so that its samples add up, with passes of every kind, denoised in its second layer."""
+    sampled(content(out))
+    save(out)
+
+
+def samples_apart_png(out: Path) -> None:
+    """Make the scene so that its samples add up, denoised, with its own border, composited into a PNG."""
+    scene = content(out)
+    sampled(scene)
+    composited(scene)
+    bordered(scene, crop=False)
+    save(out)
+
+
+def sampled(scene: Any) -> None:
+    """Have Cycles draw samples that are the same whether they are drawn together or not, and keep all that it can."""
+    import bpy
+
+    cycles = scene.cycles
+    cycles.samples, cycles.sampling_pattern, cycles.use_denoising = 20, "TABULATED_SOBOL", True
+    first, second = scene.view_layers
+    second.samples = 0
+    first.cycles.use_denoising = first.use_pass_cryptomatte_object = first.use_pass_diffuse_color = False
+    for layer in (first, second):
+        for name in ("z", "mist", "position", "normal", "uv", "object_index", "material_index", "ambient_occlusion"):
+            setattr(layer, f"use_pass_{name}", True)
+        for name in ("diffuse_direct", "diffuse_indirect", "glossy_direct", "glossy_indirect", "environment", "emit"):
+            setattr(layer, f"use_pass_{name}", True)
+    for number_, thing in enumerate(scene.objects, 3):
+        thing.pass_index = number_
+    for number_, stuff in enumerate(bpy.data.materials, 5):
+        stuff.pass_index = number_
+    # Without any green or blue of its own, by which Cycles would divide.
+    bpy.data.materials["Green"].node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (1, 0, 0, 1)
+    second.aovs.add().name = "Custom"
+
+
+def unaddable(out: Path) -> None:
+    """Make a scene whose samples can only be rendered together, for all reasons that go together."""
+    import bpy
+
+    scene = content(out)
+    sampled(scene)
+    cycles, first = scene.cycles, scene.view_layers[0]
+    cycles.samples, cycles.sample_offset, cycles.auto_scrambling_distance, cycles.use_denoising = 300, 7, True, False
+    scene.render.use_motion_blur = False
+    first.use_pass_vector = first.use_pass_cryptomatte_object = first.cycles.use_pass_shadow_catcher = True
+    first.use_pass_cryptomatte_material = first.use_pass_cryptomatte_asset = True
+    bpy.data.objects["Floor"].is_shadow_catcher = True
+    cycles.keyframe_insert("samples", frame=1)
+    save(out)
+
+
 def bordered(scene: Any, *, crop: bool) -> None:
     """Have Blender render only a part, whose edges are in the middle of nowhere."""
     render = scene.render
@@ -155,6 +209,9 @@ SCENES: dict[str, Callable[[Path], None]] = {
         passes_png,
         passes_png_denoised,
         passes_border,
+        samples_apart,
+        samples_apart_png,
+        unaddable,
         uncuttable,
         uncuttable_engine,
     )

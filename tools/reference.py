@@ -210,7 +210,8 @@ def errors() -> list[type[MeshError]]:
 
 def _in_blender(path: Path) -> bool:
     """Say whether a module runs inside Blender's Python, or would run at once."""
-    return path.name == "__main__.py" or "import bpy" in path.read_text("utf-8")
+    text = path.read_text("utf-8")
+    return path.name == "__main__.py" or "import bpy" in text or "This module runs inside Blender only." in text
 
 
 def errors_page() -> str:

@@ -98,7 +98,7 @@ def drawing(told: BucketsAnswer) -> Drawing:
 def _title(told: BucketsAnswer) -> list[Label]:
     share = words.percent(buckets.rendered(told), buckets.area(told["region"]))
     name = f"{printable.line(told['name'])}, frame {told['frame']}"
-    size = f"{told['width']}×{told['height']}"
+    size = f"{told['shares']} shares of samples" if told["shares"] else f"{told['width']}×{told['height']}"
     how = printable.line(buckets.how_made(told))
     return [
         Label(x=MARGIN, y=MARGIN + TITLE - 4, text=name, size=TITLE, colour=PAPER),

@@ -237,7 +237,9 @@ class Views:
         body = task.claim.body
         ledger = self._ledger.jobs[body.job]
         frame = ledger.job.frames.frame(body.task)
-        region = ledger.parts.grid.pixels(body.block) if body.block is not None else None
+        cut, region = ledger.parts.cut, None
+        if cut is not None and body.block is not None:
+            region = cut.part or cut.grid.pixels(body.block)
         return RenderView(job=body.job, frame=frame, region=region, slot=task.slot, sample=task.sample)
 
     def _me(self) -> PeerView:

@@ -58,6 +58,7 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "overwrite": (bool,),
     "still": (bool,),
     "buckets": (str,),
+    "samples_split": (int,),
     "order": (str,),
     "split": (bool,),
 }
@@ -67,6 +68,7 @@ _SUBMIT_DEFAULTS: Final = {
     "overwrite": False,
     "still": False,
     "buckets": "auto",
+    "samples_split": 0,
     "order": "centre",
     "split": True,
 }
@@ -180,6 +182,7 @@ class Api:
             overwrite=body["overwrite"],
             still=body["still"],
             buckets=body["buckets"],
+            samples_split=body["samples_split"],
             order=body["order"],
             split=body["split"],
         )

@@ -25,9 +25,10 @@ from mesh.node.failures import failure_of
 from mesh.node.outputs import lay_out
 from mesh.node.renders import Pace, keep_log, remove, stored_as, wanted_output
 from mesh.node.timings import Step
-from mesh.ports.renderer import Assembly, FinishTask, OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
+from mesh.ports.assembly import Assembly
+from mesh.ports.renderer import FinishTask, OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
 from mesh.wire.envelope import Signed
-from mesh.wire.grids import Cut
+from mesh.wire.grids import Block, Cut
 from mesh.wire.records import Job
 
 ORDERS_MAX: Final = 8_192
@@ -66,6 +67,8 @@ class _Site:
     orders: Orders
     directory: Path
     pasted: list[PasteBucket] = field(default_factory=list)
+    added: set[Block] = field(default_factory=set)
+    """Of samples; these cannot be taken twice."""
     show_s: float = 0.0
     """When its preview may be made again."""
 
@@ -154,7 +157,8 @@ class Assemblies:
     async def _whole(self, site: _Site) -> bool:
         """Paste until told to finish, and write all passes; False where what pastes has died."""
         cut = site.cut
-        async with self._tools.renderer.assembly(cut.width, cut.height, cut.grid.region) as made:
+        async with self._tools.renderer.assembly(cut.width, cut.height, cut.picture) as made:
+            site.added.clear()
             for before in site.pasted:
                 await self._paste(made, site, before)
             async for order in site.orders:
@@ -180,9 +184,16 @@ class Assemblies:
         self._tools.mark(step, site.job.id, site.frame)
 
     async def _paste(self, made: Assembly, site: _Site, order: PasteBucket) -> None:
+        samples = site.cut.sampled(order.block)
+        if samples is not None and order.block in site.added:
+            return  # its samples are there by another result, which counted before
         path = site.directory / _BUCKET
         await self._tools.world.in_thread(lambda: lay_out(self._tools.store, order.blob, path))
-        await made.paste(path, held=site.cut.held(order.block), taken=site.cut.grid.pixels(order.block))
+        if samples is None:
+            await made.paste(path, held=site.cut.held(order.block), taken=site.cut.grid.pixels(order.block))
+        else:
+            await made.add(path, samples)
+            site.added.add(order.block)
 
     async def _show(self, made: Assembly, site: _Site) -> None:
         """Keep a picture of what is there up to date for the job's own person, where nothing has to wait for it."""

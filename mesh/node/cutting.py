@@ -1,5 +1,8 @@
 """How a person's wishes about buckets become the cut of a job's frames.
 
+Shares of samples are whole pictures: what they cost besides their samples is paid once for each. So a person says how
+many there are, and nothing chooses it.
+
 Invariants: what the engine cannot cut is refused by its own reasons; nothing is cut that nobody asked for.
 """
 
@@ -8,12 +11,12 @@ from typing import Final
 
 from mesh.core import tiling
 from mesh.ground.errors import UsageError
-from mesh.ground.limits import SPLIT_FRAMES
+from mesh.ground.limits import SAMPLE_SHARES_MAX, SPLIT_FRAMES
 from mesh.node.rows import refusal_row
 from mesh.ports.desk import RefusalRow, Refused
-from mesh.ports.renderer import Cutting, Inspection
+from mesh.ports.renderer import Cutting, Inspection, Refusal
 from mesh.ports.submission import SubmitRequest
-from mesh.wire.grids import Block, Cut, Grid, Order, ruler
+from mesh.wire.grids import Block, Cut, Grid, Order, counting, ruler
 from mesh.wire.tasks import MAX_TASKS
 
 _SIZE: Final = re.compile(r"(\d{1,6})x(\d{1,6})")
@@ -32,6 +35,8 @@ def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut |
 
     Of an animation the last frames are cut, as far as its tasks allow, in case that there are more slots than frames.
     """
+    if request["samples_split"]:
+        return _shared(request, inspection.cutting, frames)
     order, cutting, still = _order(request["order"]), inspection.cutting, request["still"]
     grid = _grid(request["buckets"], cutting)
     if still and cutting.obstacles:
@@ -63,6 +68,37 @@ def _whole(inspection: Inspection) -> RefusalRow:
     }
 
 
+def _shared(request: SubmitRequest, cutting: Cutting, frames: int) -> Cut:
+    """Return the cut of a still into shares of its samples. Raises `UsageError`, `Refused`."""
+    shares = request["samples_split"]
+    if not request["still"] or request["buckets"] != _AUTO:
+        raise UsageError("--samples-split is about a still, and instead of its buckets")
+    if not 2 <= shares <= SAMPLE_SHARES_MAX:
+        raise UsageError(f"--samples-split {shares}: it takes 2 to {SAMPLE_SHARES_MAX}")
+    if obstacles := [*cutting.sample_obstacles, *_too_few(cutting, shares)]:
+        raise Refused([refusal_row(obstacle) for obstacle in obstacles])
+    return Cut(
+        width=cutting.width,
+        height=cutting.height,
+        across=counting(shares),
+        down=counting(1),
+        margin=0,
+        order=Order.ROWS,
+        fixed=True,
+        frames=frames,
+        whole=False,
+        samples=cutting.samples,
+        part=cutting.region,
+    )
+
+
+def _too_few(cutting: Cutting, shares: int) -> list[Refusal]:
+    if cutting.sample_obstacles or shares <= cutting.samples:
+        return []
+    text = f"each pixel gets {cutting.samples} samples, which cannot be {shares} shares"
+    return [Refusal(code="samples-few", subject="Samples", text=text, remedy="ask for fewer shares")]
+
+
 def _order(name: str) -> Order:
     try:
         return Order[name.upper()]
@@ -89,6 +125,10 @@ def cut_text(cut: Cut | None) -> str:
     if cut is None or cut.whole:
         return ""
     grid = cut.grid
+    if cut.samples:
+        least, most = cut.samples // len(grid), -(-cut.samples // len(grid))
+        sizes = f"{least} or {most}" if least < most else f"{least}"
+        return f"{len(grid)} shares of {sizes} samples, of {cut.samples}, each of the whole picture"
     first = grid.pixels(Block(column=0, row=0, columns=1, rows=1))
     sizes = f"{len(grid)} of {first.width}x{first.height} pixels" if cut.fixed else "as large as suits"
     margin = f", {cut.margin} pixels around each" if cut.margin else ""

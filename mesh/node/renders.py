@@ -54,6 +54,17 @@ def wanted_output(picture: Picture) -> ports.Output:
     )
 
 
+def asked_of(effect: StartRender, directory: Path) -> tuple[RenderTask, ports.Output]:
+    """Return what a stage is asked for, and what it must give."""
+    job, block = effect.job.body, effect.block
+    frame = job.frames.frame(effect.task)
+    if job.cut is None or block is None:
+        return RenderTask(frame=frame, directory=directory), wanted_output(job.picture)
+    held, samples = job.cut.held(block), job.cut.sampled(block)
+    region = held if samples is None else None
+    return RenderTask(frame=frame, directory=directory, region=region, samples=samples), ports.bucket_output(held)
+
+
 class Pace:
     """One render's progress as a number that grows only when something was done."""
 
@@ -194,14 +205,11 @@ class Renders:
 
     async def _answer(self, bench: Bench, effect: StartRender) -> Rendered | RenderFailed:
         pace = Pace(effect.op, self._hint, lambda step: self._mark(step, effect))
-        job = effect.job.body
         log = ""
         directory: Path | None = None
         try:
             directory = await bench.new_directory()
-            region = job.cut.held(effect.block) if job.cut is not None and effect.block is not None else None
-            task = RenderTask(frame=job.frames.frame(effect.task), directory=directory, region=region)
-            wanted = wanted_output(job.picture) if region is None else ports.bucket_output(region)
+            task, wanted = asked_of(effect, directory)
             seat, done = await self._written(bench, task, pace)
             pace.mark(Step.WRITTEN)
             log = done.log
@@ -248,7 +256,7 @@ class Renders:
         except BaseException:
             await bench.drop(seat)
             raise
-        if task.region is None:
-            # A bucket's memory follows its size.
+        if task.region is None and task.samples is None:
+            # A bucket's memory follows its size, and its passes.
             seat.note(done.memory_bytes)
         return done

@@ -11,7 +11,8 @@ question, asked of `Renderer.check_picture`, since exit codes prove nothing. Eve
 
 A frame may also be made of *buckets*: stages render rectangles of it into EXR files with all passes, somebody pastes
 these, and a stage *finishes* the frame from the pasted passes: what needs the whole picture (denoising, compositing,
-the burned-in stamp, dithering, the file's own format) happens there, once.
+the burned-in stamp, dithering, the file's own format) happens there, once. A bucket may also be the whole picture with
+some of its samples; then they are added instead of pasted.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import Protocol
 
 from mesh.ground.errors import MeshError
-from mesh.wire.grids import Region
+from mesh.ports.assembly import Assembly
+from mesh.wire.grids import Region, SampleRange
 
 RECIPE_NAME = "meshnode.recipe.json"
 """The recipe's own name in a scene's tree."""
@@ -250,6 +252,7 @@ class Cutting:
 
     Frames are `width` x `height`, of which the scene renders `region`. Around each bucket `margin` pixels are rendered
     and thrown away, so that what lies inside is as in the whole. `obstacles`: why frames can only be rendered whole.
+    `samples`: how many each pixel gets; `sample_obstacles`: why these cannot be rendered apart and added.
     """
 
     width: int
@@ -257,6 +260,8 @@ class Cutting:
     region: Region
     margin: int = 0
     obstacles: tuple[Refusal, ...] = ()
+    samples: int = 0
+    sample_obstacles: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,12 +332,14 @@ class RenderTask:
     """Ask for one frame, to be written into a directory under the name that the recipe's output gives it.
 
     With a `region`, its margin included, ask for just these pixels, with all passes, before anything that needs the
-    whole picture: an EXR of floats in many layers, of the region's size.
+    whole picture: an EXR of floats in many layers, of the region's size. With `samples`, ask for all that the scene
+    renders of the frame in just these samples of each pixel, likewise; there is no `region` then.
     """
 
     frame: int
     directory: Path
     region: Region | None = None
+    samples: SampleRange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,25 +414,6 @@ class Stage(Protocol):
 
     def kill(self) -> None:
         """End the process tree at once; a render in hand raises StageClosed. Safe to call twice."""
-        ...
-
-
-class Assembly(Protocol):
-    """Be one frame that grows bucket by bucket."""
-
-    async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
-        """Take the pixels of `taken` from a file that holds those of `held`, in pixels of the frame.
-
-        Raises OutputTruncated, OutputWrong: the frame goes on without the bucket; RendererCrashed: it does not.
-        """
-        ...
-
-    async def preview(self, picture: Path) -> None:
-        """Write what is there as a small PNG, for eyes alone. Raises OutputUnwritable, OutputWrong, RendererCrashed."""
-        ...
-
-    async def write(self, picture: Path) -> None:
-        """Write all passes as one file. Raises OutputUnwritable, OutputWrong where nothing was pasted."""
         ...
 
 

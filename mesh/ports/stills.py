@@ -55,14 +55,17 @@ class BucketsAnswer(TypedDict):
     """One frame that is rendered in buckets, as the records tell that are here.
 
     `width` and `height` are the whole frame's, `region` is what is rendered of it: `buckets` are it without gap or
-    overlap, at most as many as its cells. `assembler` pastes them together, or did; it is empty where nobody does.
-    `known` is false where this peer only hears what the job's keepers tell: then it does not know who renders what.
+    overlap, at most as many as its cells. But where `shares` is not 0, each bucket is the whole picture with some of so
+    many shares of its samples: then `width` and regions count shares, and `height` is 1. `assembler` pastes them
+    together, or did; it is empty where nobody does. `known` is false where this peer only hears what the job's keepers
+    tell: then it does not know who renders what.
     """
 
     job: str
     name: str
     frame: int
     state: Literal["open", "running", "counts", "safe", "stopped"]
+    shares: int
     width: int
     height: int
     region: list[int]

@@ -31,5 +31,7 @@ class SubmitRequest(TypedDict):
     """How large buckets are: `auto`, `WxH` in pixels, or `strips:N`."""
     split: bool
     """Without `still`: the last frames may be rendered in buckets, too, where slots would be idle."""
+    samples_split: int
+    """Of a still: machines render so many shares of its samples, each of the whole picture; 0: buckets."""
     order: str
     """In which order they are started: `centre`, `spiral` or `rows`."""

@@ -18,13 +18,13 @@ import trio
 from mesh.ports.renderer import OutputTruncated, OutputUnwritable, OutputWrong, RendererCrashed
 from mesh.render import process
 from mesh.render.channel import ChannelEnded, Message
-from mesh.wire.grids import Region
+from mesh.wire.grids import Region, SampleRange
 
 MEMORY_BYTES = 1 << 30
 """What the process needs beside the picture: a bucket, its decoder, Python."""
 
-MEMORY_BYTES_PER_PIXEL = 512
-"""64 channels of floats, and once more what the writer makes of them."""
+MEMORY_BYTES_PER_PIXEL = 1024
+"""64 channels: sums of twice a float's size, a bucket as large as the picture, and what the writer makes of them."""
 
 _PATIENCE_S = 300.0
 """Writing a 4K picture of 47 channels takes 17 s on one core; a busy machine may be ten times slower."""
@@ -52,6 +52,12 @@ class Assembly:
         assert held.top <= taken.top < taken.bottom <= held.bottom, f"{taken} is no part of {held}"
         await self._ask(bucket.name, do="paste", path=str(bucket), held=_box(held), taken=_box(taken))
 
+    async def add(self, bucket: Path, samples: SampleRange) -> None:
+        """Take a file that holds these samples of each pixel of the region; see the port for what it raises."""
+        await self._ask(
+            bucket.name, do="add", path=str(bucket), first=samples.first, count=samples.count, of=samples.of
+        )
+
     async def preview(self, picture: Path) -> None:
         """Write what is there as a small PNG for eyes alone. Raises OutputUnwritable, OutputWrong, RendererCrashed."""
         await self._ask(picture.name, do="preview", path=str(picture))
@@ -65,7 +71,7 @@ class Assembly:
             answer = await self._answer(name, request)
         text = f"{name}: {answer.get('text')}"
         match answer.get("is"):
-            case "begun" | "pasted" | "previewed" | "written":
+            case "begun" | "pasted" | "added" | "previewed" | "written":
                 return
             case "truncated":
                 raise OutputTruncated(text)

@@ -5,6 +5,10 @@ of the frame a bucket's file holds, its margin included, and which of them to ta
 every channel, name, type and header of the buckets. Asked for a preview, it writes a small picture for eyes alone. It
 answers each request with what happened. Nothing of `mesh` is imported, so that it starts fast and can be limited hard.
 
+A bucket may also hold some samples of the whole picture. Then values are added, weighted by how many samples they are
+of, as doubles. Not every value is an average of its samples: whoever wrote the file says in a header which are those of
+the first sample alone, and which are quotients, of which dividend and divisor are averages.
+
 Invariants: values are copied bit for bit: halves pass through floats, which hold each of them. A file is looked at
 before it is decoded: one that has other channels or another size than it should is refused, and nothing of it stays.
 """
@@ -14,6 +18,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
@@ -30,6 +35,11 @@ _EMPTY = (38, 44)
 
 _ENCODED = "meshnodeEncoded"
 """A header that says that values are a file's, for eyes, and no light."""
+
+_RULES = "Note"
+"""The header that says which values are no averages; the only one that Blender lets others write."""
+
+_RULES_BEGIN = "meshnode "
 
 _CHECK = 8
 _LINEAR_END, _LINEAR_SLOPE = 0.0031308, 12.92
@@ -58,9 +68,41 @@ class Picture:
         self._pixels: Any = None
         self._pasted: Any = None
         """Which pixels are there."""
+        self._sums: _Sums | None = None
+        """In place of pixels, where samples are added."""
 
     def paste(self, path: str, held: Box, taken: Box) -> None:
         """Take the pixels of `taken` from a file that holds those of `held`."""
+        spec, pixels = self._read(path, held)
+        if self._spec is None:
+            self._begin(spec)
+            self._pixels = np.zeros((*self._pasted.shape, spec.nchannels), np.float32)
+        elif self._sums is not None:
+            raise Refused("wrong", "samples are added to this picture")
+        (left, top, right, bottom), (held_left, held_top, *_) = taken, held
+        into = self._pixels[top - self._region[1] : bottom - self._region[1]]
+        part = pixels[top - held_top : bottom - held_top]
+        across = slice(left - self._region[0], right - self._region[0])
+        into[:, across] = part[:, left - held_left : right - held_left]
+        self._pasted[top - self._region[1] : bottom - self._region[1], across] = True
+
+    def add(self, path: str, first: int, count: int, of: int) -> None:
+        """Take a file that holds `count` samples of each pixel of the region, from `first` on, of so many."""
+        spec, pixels = self._read(path, self._region)
+        if self._spec is not None and self._sums is None:
+            raise Refused("wrong", "buckets are pasted into this picture")
+        rules = _rules(spec)
+        sums = self._sums or _Sums(pixels.shape, of, rules, spec.channelnames)
+        if rules != sums.rules:
+            raise Refused("wrong", "its values are averaged otherwise than those of the other buckets")
+        sums.add(pixels, first, count, of)
+        if self._spec is None:
+            self._begin(spec)
+            self._pasted[:] = True
+        self._sums = sums
+
+    def _read(self, path: str, held: Box) -> tuple[Any, Any]:
+        """Return what a file says of itself and its values, once it is known to be what it should."""
         opened = _opened(path)
         try:
             spec = opened.spec()
@@ -71,17 +113,12 @@ class Picture:
                 raise Refused("truncated", str(opened.geterror()) or "it stops before its end")
         finally:
             opened.close()
-        if self._spec is None:
-            left, top, right, bottom = self._region
-            self._spec = spec
-            self._pixels = np.zeros((bottom - top, right - left, spec.nchannels), np.float32)
-            self._pasted = np.zeros((bottom - top, right - left), bool)
-        (left, top, right, bottom), (held_left, held_top, *_) = taken, held
-        into = self._pixels[top - self._region[1] : bottom - self._region[1]]
-        part = pixels.reshape(held[3] - held_top, held[2] - held_left, -1)[top - held_top : bottom - held_top]
-        across = slice(left - self._region[0], right - self._region[0])
-        into[:, across] = part[:, left - held_left : right - held_left]
-        self._pasted[top - self._region[1] : bottom - self._region[1], across] = True
+        return spec, pixels.reshape(spec.height, spec.width, spec.nchannels)
+
+    def _begin(self, spec: Any) -> None:
+        left, top, right, bottom = self._region
+        self._spec = spec
+        self._pasted = np.zeros((bottom - top, right - left), bool)
 
     def preview(self, path: str) -> None:
         """Write the colours that were pasted as a small PNG; what is not there yet is grey."""
@@ -95,7 +132,10 @@ class Picture:
         part = (slice(-(-top // step), -(-bottom // step)), slice(-(-left // step), -(-right // step)))
         start = (part[0].start * step - top, part[1].start * step - left)
         pasted = self._pasted[start[0] :: step, start[1] :: step]
-        colours = self._pixels[start[0] :: step, start[1] :: step][..., _colours(self._spec.channelnames)]
+        values = self._pixels if self._sums is None else self._sums.values
+        colours = values[start[0] :: step, start[1] :: step][..., _colours(self._spec.channelnames)]
+        if self._sums is not None:
+            colours = colours / self._sums.done
         encoded = self._spec.get_int_attribute(_ENCODED) != 0
         shown[part][pasted] = _as_bytes(colours[pasted]) if encoded else _for_eyes(colours[pasted])
         out = OpenImageIO.ImageOutput.create("png")
@@ -110,19 +150,22 @@ class Picture:
         """Write what was pasted, as one file."""
         if self._spec is None:
             raise Refused("wrong", "no bucket was pasted")
+        pixels = self._pixels if self._sums is None else self._sums.averages()
         left, top, right, bottom = self._region
         spec = OpenImageIO.ImageSpec(right - left, bottom - top, self._spec.nchannels, "float")
         spec.channelnames, spec.channelformats = self._spec.channelnames, tuple(_kinds(self._spec))
         spec.x, spec.y, spec.full_x, spec.full_y = left, top, 0, 0
         spec.full_width, spec.full_height = self._size
         for each in self._spec.extra_attribs:
-            if each.name not in _LAYOUT:
+            if each.name not in _LAYOUT and (self._sums is None or each.name != _RULES):
                 spec.attribute(each.name, each.type, each.value)
+            if self._sums is not None and any(fnmatch(each.name, count) for count in self._sums.rules["counts"]):
+                spec.attribute(each.name, str(self._sums.done))
         if spec.get_string_attribute("DateTime") == "":
             spec.attribute("DateTime", "")  # the writer would make one up
         out = OpenImageIO.ImageOutput.create("openexr")
         assert out is not None, "OpenImageIO was built without OpenEXR"
-        written = out.open(path, spec) and out.write_image(self._pixels)
+        written = out.open(path, spec) and out.write_image(pixels)
         error = str(out.geterror())
         if not (out.close() and written):
             raise Refused("unwritable", error or "it cannot be written")
@@ -137,6 +180,96 @@ class Picture:
             raise Refused("wrong", f"it has values of the kind {', '.join(sorted(others))}")
         if self._spec is not None and _channels(spec) != _channels(self._spec):
             raise Refused("wrong", "its channels are not those of the other buckets")
+
+
+class _Sums:
+    """Values of samples, added up."""
+
+    def __init__(self, shape: tuple[int, ...], of: int, rules: Answer, names: list[str]) -> None:
+        self.values = np.zeros(shape, np.float64)
+        self.rules = rules
+        self._of = of
+        self._ranges: list[tuple[int, int]] = []
+        self._firsts = [place for place, name in enumerate(names) if _pass(name) in rules["first"]]
+        self._quotients = _quotients(names, rules["quotients"])
+
+    @property
+    def done(self) -> int:
+        """How many samples are there."""
+        return sum(after - first for first, after in self._ranges)
+
+    def add(self, pixels: Any, first: int, count: int, of: int) -> None:
+        """Add so many samples of the whole picture."""
+        if of != self._of or not 0 <= first < first + count <= of:
+            raise Refused("wrong", f"{count} samples from {first} of {of} are no part of {self._of}")
+        if any(first < there_after and there < first + count for there, there_after in self._ranges):
+            raise Refused("wrong", f"some of the {count} samples from {first} are there already")
+        divisors = dict(pair for triple in self._quotients for pair in triple)
+        for place in range(pixels.shape[2]):
+            if place in self._firsts:
+                if first == 0:
+                    self.values[..., place] = pixels[..., place]
+                continue
+            one = pixels[..., place].astype(np.float64)
+            if place in divisors:
+                one *= pixels[..., divisors[place]]
+            one *= count
+            self.values[..., place] += one
+        self._ranges.append((first, first + count))
+
+    def averages(self) -> Any:
+        """Return the values of the whole picture, as floats."""
+        if self.done != self._of:
+            raise Refused("wrong", f"{self._of - self.done} of {self._of} samples are not there")
+        made = np.empty(self.values.shape, np.float32)
+        for place in range(made.shape[2]):
+            made[..., place] = self.values[..., place] / (1 if place in self._firsts else self._of)
+        for triple in self._quotients:
+            self._divide(made, triple)
+        return made
+
+    def _divide(self, made: Any, triple: list[tuple[int, int]]) -> None:
+        """Write the quotients of one pass; as Cycles does, what has no divisor is the mean of what has one."""
+        places, divisors = ([pair[side] for pair in triple] for side in (0, 1))
+        below = self.values[..., divisors]
+        there = below != 0
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = np.divide(self.values[..., places], below, out=np.zeros_like(below), where=there)
+            mean = found.sum(axis=2) / np.maximum(there.sum(axis=2), 1)
+            made[..., places] = np.where(there, found, mean[..., None])
+
+
+def _rules(spec: Any) -> Answer:
+    """Return which passes hold the first sample and which are quotients of which, and headers that count samples."""
+    text = spec.get_string_attribute(_RULES)
+    if not text.startswith(_RULES_BEGIN):
+        return {"first": [], "quotients": {}, "counts": []}
+    try:
+        told = json.loads(text.removeprefix(_RULES_BEGIN))
+        rules: Answer = {key: [str(each) for each in told[key]] for key in ("first", "counts")}
+        return rules | {"quotients": dict(told["quotients"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused("wrong", f"it does not say how its values are averaged: {error!r}") from error
+
+
+def _quotients(names: list[str], rules: Mapping[str, object]) -> list[list[tuple[int, int]]]:
+    """Return where the channels of each pass of quotients are, each with where its divisor is."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for place, name in enumerate(names):
+        layer, channel = name.rpartition(".")[0].rpartition(".")[0], name.rpartition(".")[2]
+        divisor = rules.get(_pass(name))
+        if divisor is None:
+            continue
+        below = f"{layer}.{divisor}.{channel}"
+        if below not in names or _pass(below) in rules:
+            raise Refused("wrong", f"it lacks {below}, by which {name} is divided")
+        found.setdefault(f"{layer}.{_pass(name)}", []).append((place, names.index(below)))
+    return list(found.values())
+
+
+def _pass(name: str) -> str:
+    """Return the pass that a channel is part of: `Layer.Pass.Letter`."""
+    return name.rpartition(".")[0].rpartition(".")[2]
 
 
 def _opened(path: str) -> Any:
@@ -197,6 +330,9 @@ def answer(picture: Picture | None, request: Mapping[str, Any]) -> tuple[Picture
             case "paste" if picture is not None:
                 picture.paste(request["path"], _box(request["held"]), _box(request["taken"]))
                 return picture, {"is": "pasted"}
+            case "add" if picture is not None:
+                picture.add(request["path"], request["first"], request["count"], request["of"])
+                return picture, {"is": "added"}
             case "preview" if picture is not None:
                 picture.preview(request["path"])
                 return picture, {"is": "previewed"}

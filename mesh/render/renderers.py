@@ -14,8 +14,8 @@ from typing import Protocol
 
 import trio
 
+from mesh.ports.assembly import Assembly
 from mesh.ports.renderer import (
-    Assembly,
     CheckoutFile,
     Engine,
     EngineMissing,

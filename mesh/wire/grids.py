@@ -4,6 +4,9 @@ Theory: how large a bucket should be is only known while a still is rendered, bu
 everybody, whoever chose the size. So a job cuts each of its frames once into small *cells*, which are what is counted,
 and a bucket is a block of them. Edges are told, not computed: however they were chosen, all have the same.
 
+A frame may also be cut by its *samples*: then each cell is the whole picture, with a share of its samples, and the grid
+counts shares, one pixel each. So all that counts, claims and leases cells need not know the difference.
+
 Invariants: every pixel of the region lies in just one cell, since edges rise and neighbours share them. Pixels are
 counted from the left and from the top, cells along the rows. Whoever makes a value by hand is held to the same bounds
 as bytes are, by `ValueError`.
@@ -31,6 +34,9 @@ MAX_RUNS = 4
 MAX_MARGIN = 1_024
 """The widest margin of a bucket, in pixels."""
 
+MAX_SAMPLES = 2**24
+"""Samples of one pixel: Cycles counts no further."""
+
 _GRIDS_KEPT = 64
 
 Edge: TypeAlias = Annotated[int, Between(0, MAX_SIDE)]
@@ -51,10 +57,10 @@ class Order(enum.IntEnum):
 class Region:
     """A rectangle of pixels: from `left` and `top` to before `right` and `bottom`."""
 
-    left: int
-    top: int
-    right: int
-    bottom: int
+    left: Edge
+    top: Edge
+    right: Edge
+    bottom: Edge
 
     @property
     def width(self) -> int:
@@ -79,6 +85,19 @@ class Region:
             right=min(within.right, self.right + margin),
             bottom=min(within.bottom, self.bottom + margin),
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRange:
+    """Some of the samples of each pixel: `count` of them from `first` on, of so many as a whole frame has."""
+
+    first: int
+    count: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first < self.first + self.count <= self.of <= MAX_SAMPLES:
+            raise ValueError(f"{self.count} samples from {self.first} are no part of {self.of}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +244,11 @@ def ruler(edges: Sequence[int]) -> Ruler:
     return Ruler(first=edges[0], runs=runs)
 
 
+def counting(cells: int) -> Ruler:
+    """Return the ruler of so many cells that are only counted: one pixel each."""
+    return Ruler(first=0, runs=(Run(cells=cells, size=1),))
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """How the last frames of a job are cut: the same grid for each."""
@@ -243,23 +267,55 @@ class Cut:
     """How many frames of the job are cut: its last ones."""
     whole: bool
     """These frames may also be rendered whole."""
+    samples: Annotated[int, Between(0, MAX_SAMPLES)] = 0
+    """Of each pixel, where cells are shares of these; 0: cells are parts of the picture."""
+    part: Region | None = None
+    """What is rendered of the frame where cells do not tell it, because they are shares of samples."""
 
     def __post_init__(self) -> None:
         if max(self.across.cells, self.down.cells, self.across.cells * self.down.cells) > MAX_CELLS:
             raise ValueError(f"a frame has at most {MAX_CELLS} cells, not {self.across.cells} x {self.down.cells}")
-        region = self.grid.region
+        if (self.part is not None) is not (self.samples > 0):
+            raise ValueError("the part of a frame is told where cells are shares of its samples, and only there")
+        if self.samples:
+            self._check_shares()
+        region = self.picture
         if region.right > self.width or region.bottom > self.height:
             raise ValueError(f"cells reach beyond a frame of {self.width}x{self.height} pixels")
+        if region.left >= region.right or region.top >= region.bottom:
+            raise ValueError("nothing of the frame is rendered")
+
+    def _check_shares(self) -> None:
+        shares = self.across.cells
+        if (self.across, self.down) != (counting(shares), counting(1)) or self.margin or not self.fixed:
+            raise ValueError("cells that are shares of samples stand in one row, are one pixel large, and fixed")
+        if shares > self.samples:
+            raise ValueError(f"{self.samples} samples have no {shares} shares")
 
     @property
     def grid(self) -> Grid:
         """The grid of each cut frame."""
         return _grid(self.across, self.down)
 
+    @property
+    def picture(self) -> Region:
+        """What is rendered of each cut frame, in all its cells together."""
+        return self.part if self.part is not None else self.grid.region
+
     def held(self, block: Block) -> Region:
         """Return the pixels that a bucket's file holds: its own and its margin, as far as cells reach."""
+        if self.part is not None:
+            return self.part
         grid = self.grid
         return grid.pixels(block).grown(self.margin, grid.region)
+
+    def sampled(self, block: Block) -> SampleRange | None:
+        """Return which samples a bucket's file holds; None: all of them, of its pixels."""
+        if not self.samples:
+            return None
+        shares, after = self.across.cells, block.column + block.columns
+        first = self.samples * block.column // shares
+        return SampleRange(first=first, count=self.samples * after // shares - first, of=self.samples)
 
 
 @lru_cache(maxsize=_GRIDS_KEPT)

@@ -39,6 +39,20 @@ def test_every_bit_of_every_pass_is_as_one_host_renders_it(name: str, tmp_path: 
         assert buckets.changed(buckets.channels(made), buckets.channels(own)) == {}
 
 
+def test_shares_of_samples_add_up_to_what_one_host_renders(tmp_path: Path) -> None:
+    with peers.running(tmp_path, "ada", "bela", "cleo") as mesh:
+        job = mesh.submit(scenes.own_scene("samples_apart", mesh.source), *STILL, "--samples-split", "6")
+        answer = mesh.sealed(job)
+        assert answer["job"]["cells"] == 6
+        assert len({share["peer"] for share in answer["shares"]}) > 1
+        (made,) = mesh.out.iterdir()
+        added, own = (buckets.channels(path) for path in (made, scenes.reference("samples_apart", 2, 2) / made.name))
+        assert added.keys() == own.keys()
+        assert all(buckets.rmse(added[name], own[name]) < 1e-5 for name in own)
+        plain = [name for name in own if not name.startswith("Second.Combined.")]
+        assert all(buckets.rmse(added[name], own[name]) <= 1e-6 for name in plain)
+
+
 def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_again(tmp_path: Path) -> None:
     with peers.running(tmp_path, "ada", "bela", "cleo", "dora", "ella") as mesh:
         scene = peers.heavier("passes_png", mesh.source, samples=96)

@@ -211,6 +211,31 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
     assert "Nothing was sent" in printed.out
 
 
+def test_submit_passes_on_how_many_shares_of_samples(typist: Typist, server: DeskServer, scene: str) -> None:
+    assert typist.type("submit", scene, "--still", "--samples-split", "12", "--dry-run").code == 0
+    (call,) = server.desk.calls
+    assert (call[1]["still"], call[1]["buckets"], call[1]["samples_split"]) == (True, "auto", 12)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["--samples-split", "4"], "add --still"),
+        (["--still", "--samples-split", "4", "--buckets", "8x8"], "makes no buckets"),
+        (["--still", "--samples-split", "4", "--order", "rows"], "makes no buckets"),
+        (["--still", "--samples-split", "1"], "2<=x<=64"),
+        (["--still", "--samples-split", "65"], "2<=x<=64"),
+    ],
+)
+def test_shares_of_samples_that_make_no_sense_are_not_sent(
+    typed: list[str], said: str, typist: Typist, server: DeskServer, scene: str
+) -> None:
+    printed = typist.type("submit", scene, *typed)
+    assert printed.code == 2
+    assert said in printed.err
+    assert server.desk.calls == []
+
+
 def test_submit_names_every_reason_against_it(typist: Typist, server: DeskServer, scene: str) -> None:
     server.desk.refusals = [
         RefusalRow(code="missing-image", subject=name, text=f"image /tex/{name} is missing", remedy="relink it")

@@ -1,6 +1,7 @@
 """Stills on real nodes: one frame in buckets by all of them, whole at the end, whoever goes meanwhile."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 from mesh.ground.ids import JobId
 from mesh.ground.limits import SPLIT_LEAST_MS
 from mesh.ports.desk import JobRow, Refused
+from mesh.wire.grids import SampleRange
 from mesh.wire.records import Result
 from sim.stagehand import Stagehand, engine
 from tests.support.nodes import (
@@ -194,6 +196,64 @@ def test_buckets_are_as_large_as_suits(tmp_path: Path) -> None:
     trio.run(main)
 
 
+def test_shares_of_samples_are_rendered_by_all_and_added(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
+            scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nsamples 100\nms 1600")
+            job = await submit_still(ada, scene, buckets="auto", samples_split=16)
+            row = await until(ada, job, done)
+            assert (row["tasks"], row["cells"], row["cells_counting"]) == (1, 16, 16)
+            refuse_wrong_frames(scene, range(3, 4))
+            assert all(buckets_of(peer) for peer in (ada, ben, cyd)), "somebody rendered nothing"
+            edges = [100 * share // 16 for share in range(17)]
+            wanted = {SampleRange(first=first, count=after - first, of=100) for first, after in pairwise(edges)}
+            assert set(buckets_of(ada, ben, cyd)) == wanted
+            told = await ada.at.buckets(job, 3)
+            assert (told["shares"], told["width"], told["height"], told["region"]) == (16, 16, 1, [0, 0, 16, 1])
+
+    trio.run(main)
+
+
+def test_what_shares_there_will_be_is_said_before(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,):
+            scene = write_scene(tmp_path / "shot", "samples 100")
+            answer = await ada.at.submit(request(scene, still=True, samples_split=16, dry_run=True), unheard)
+            assert answer["buckets"] == "16 shares of 6 or 7 samples, of 100, each of the whole picture"
+
+    trio.run(main)
+
+
+def test_who_goes_in_the_middle_of_samples_is_not_missed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, _):
+            scene = write_scene(tmp_path / "shot", "frames 1 1\nms 5000")
+            job = await submit_still(ada, scene, buckets="auto", samples_split=24)
+            await until(ada, job, lambda row: row["cells_counting"] >= 5)
+            ben.scope.cancel()
+            await until(ada, job, done)
+            refuse_wrong_frames(scene, range(1, 2))
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("scene", "said"),
+    [
+        ("joint it samples adaptively", "it samples adaptively"),
+        ("samples 7", "7 samples, which cannot be 8 shares"),
+    ],
+)
+def test_samples_that_cannot_be_shared_are_refused_by_name(scene: str, said: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with mesh_of(tmp_path, "ada") as (ada,):
+            with pytest.raises(Refused, match=said):
+                await submit_still(ada, write_scene(tmp_path / "shot", scene), buckets="auto", samples_split=8)
+            assert (await ada.at.jobs())["jobs"] == []
+
+    trio.run(main)
+
+
 def test_what_cannot_be_cut_is_refused_by_name(tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada") as (ada,):
@@ -207,7 +267,16 @@ def test_what_cannot_be_cut_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"buckets": "0x8"}, "0x8"), ({"buckets": "many"}, "strips:8"), ({"order": "random"}, "centre, spiral, rows")],
+    [
+        ({"buckets": "0x8"}, "0x8"),
+        ({"buckets": "many"}, "strips:8"),
+        ({"order": "random"}, "centre, spiral, rows"),
+        ({"samples_split": 4}, "instead of its buckets"),
+        ({"samples_split": 4, "buckets": "auto", "still": False}, "about a still"),
+        ({"samples_split": 1, "buckets": "auto"}, "2 to 64"),
+        ({"samples_split": 65, "buckets": "auto"}, "2 to 64"),
+        ({"samples_split": -2, "buckets": "auto"}, "2 to 64"),
+    ],
 )
 def test_what_makes_no_sense_is_said_so(changes: dict[str, object], said: str, tmp_path: Path) -> None:
     async def main() -> None:

@@ -1,6 +1,7 @@
 """Frames in buckets for tests with a real engine: cut, rendered, pasted, and compared channel by channel."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,7 +10,7 @@ import OpenImageIO
 
 from mesh.ports.renderer import Cutting, RenderTask, Stage
 from mesh.render import assemble
-from mesh.wire.grids import Region
+from mesh.wire.grids import Region, SampleRange
 from tests.support import scenes
 
 BUCKET = 27
@@ -49,6 +50,19 @@ async def pasted(
             task = RenderTask(frame=frame, directory=out, region=held)
             done = await stages[index % len(stages)].render(task, scenes.ignore)
             await growing.paste(done.files[0], held=held, taken=cell)
+        await growing.write(whole)
+    return whole
+
+
+async def added(stages: list[Stage], cutting: Cutting, frame: int, edges: list[int], directory: Path) -> Path:
+    """Render a frame in ranges of samples, the last one first, by one stage after the other, and add them up."""
+    out, whole = directory / "ranges", directory / "added.exr"
+    async with assemble.assembly(cutting.width, cutting.height, cutting.region) as growing:
+        for index, (first, after) in reversed(list(enumerate(pairwise(edges)))):
+            samples = SampleRange(first=first, count=after - first, of=edges[-1])
+            task = RenderTask(frame=frame, directory=out, samples=samples)
+            done = await stages[index % len(stages)].render(task, scenes.ignore)
+            await growing.add(done.files[0], samples)
         await growing.write(whole)
     return whole
 

@@ -10,7 +10,7 @@ from blake3 import blake3
 from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import DAY_MS, HOUR_MS, Instant, Now, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
-from mesh.wire.grids import Block, Cut, Order, ruler
+from mesh.wire.grids import Block, Cut, Order, Region, counting, ruler
 from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
 from mesh.wire.messages import Head
 from mesh.wire.records import (
@@ -66,6 +66,23 @@ def cut_into(
         fixed=fixed,
         frames=frames,
         whole=False,
+    )
+
+
+def shared(shares: int, *, samples: int, size: tuple[int, int] = (64, 48)) -> Cut:
+    """Return how a frame is cut into so many shares of its samples; it has a border of its own."""
+    return Cut(
+        width=size[0],
+        height=size[1],
+        across=counting(shares),
+        down=counting(1),
+        margin=0,
+        order=Order.ROWS,
+        fixed=True,
+        frames=1,
+        whole=False,
+        samples=samples,
+        part=Region(left=4, top=2, right=60, bottom=40),
     )
 
 

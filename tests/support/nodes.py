@@ -275,6 +275,7 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "overwrite": False,
         "still": False,
         "buckets": "auto",
+        "samples_split": 0,
         "order": "centre",
         "split": False,
     }

@@ -10,6 +10,7 @@ import click
 from mesh.cli import following, output, words
 from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
 from mesh.cli.progress import meter
+from mesh.ground.limits import SAMPLE_SHARES_MAX
 from mesh.ports.desk import JobRow, SubmitAnswer
 from mesh.ports.submission import SubmitRequest
 
@@ -19,6 +20,12 @@ _STILL_OPTIONS = (
         "--buckets",
         metavar="SIZE",
         help="Of a still: auto, a size in pixels such as 128x128, or strips:8.  [default: auto]",
+    ),
+    click.option(
+        "--samples-split",
+        type=click.IntRange(min=2, max=SAMPLE_SHARES_MAX),
+        metavar="N",
+        help="Of a still: N shares of its samples, each of the whole picture, instead of buckets.",
     ),
     click.option(
         "--order",
@@ -95,6 +102,7 @@ def _request(
     engine: str | None,
     still: bool,
     buckets: str | None,
+    samples_split: int | None,
     order: str | None,
     no_split: bool,
     dry_run: bool,
@@ -106,6 +114,10 @@ def _request(
         raise click.UsageError("--frame is one frame; --frames and --step are for several")
     if not still and (buckets is not None or order is not None):
         raise click.UsageError("--buckets and --order are about a still: add --still")
+    if not still and samples_split is not None:
+        raise click.UsageError("--samples-split is about a still: add --still")
+    if samples_split is not None and (buckets is not None or order is not None):
+        raise click.UsageError("--samples-split makes no buckets: leave --buckets and --order out")
     return SubmitRequest(
         scene=scene,
         frames=frame if frame is not None else frames,
@@ -118,6 +130,7 @@ def _request(
         overwrite=overwrite,
         still=still,
         buckets=buckets or "auto",
+        samples_split=samples_split or 0,
         order=order or "centre",
         split=not no_split,
     )

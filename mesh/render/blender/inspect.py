@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import cutting, refusals
+from . import cutting, refusals, sampling
 from .files import Frames, external_files
 
 Facts = dict[str, Any]
@@ -27,7 +27,11 @@ def facts(main: str, frames: Frames | None, raw_engines: Mapping[str, str]) -> F
         "step": scene.frame_step,
         "current": scene.frame_current,
         "output": output(scene),
-        "cutting": cutting.facts(scene),
+        "cutting": {
+            **cutting.facts(scene),
+            "samples": sampling.samples(scene),
+            "sample_obstacles": list(sampling.obstacles(scene)),
+        },
         "directory": _directory(scene, main),
         "names": frame_names(scene),
         "color": color_management(scene),

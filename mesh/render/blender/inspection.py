@@ -22,7 +22,7 @@ from mesh.ports.renderer import (
 )
 from mesh.render.blender import header, paths, recipe
 from mesh.render.blender.stages import read_output
-from mesh.wire.grids import MAX_SIDE, Region
+from mesh.wire.grids import MAX_SAMPLES, MAX_SIDE, Region
 
 _MARGIN_MAX = 64
 """Pixels around a bucket; eight are known to do."""
@@ -149,20 +149,24 @@ def missing_datablocks(log: str, external: list[ExternalFile]) -> list[Refusal]:
 
 def _cutting(facts: Mapping[str, Any]) -> Cutting:
     """Read how frames can be cut. Raises ValueError and the like where that makes no sense."""
-    numbers = [facts["width"], facts["height"], *facts["region"], facts["margin"]]
+    numbers = [facts["width"], facts["height"], *facts["region"], facts["margin"], facts["samples"]]
     if any(type(each) is not int for each in numbers):
         raise ValueError(f"{numbers} are not all numbers")
-    width, height, left, top, right, bottom, margin = numbers
+    width, height, left, top, right, bottom, margin, samples = numbers
     if not (0 <= left < right <= width <= MAX_SIDE and 0 <= top < bottom <= height <= MAX_SIDE):
         raise ValueError(f"{left}, {top}, {right}, {bottom} is no part of {width}x{height} pixels")
     if not 0 <= margin <= _MARGIN_MAX:
         raise ValueError(f"a margin of {margin} pixels")
+    if not 0 <= samples <= MAX_SAMPLES:
+        raise ValueError(f"{samples} samples")
     return Cutting(
         width=width,
         height=height,
         region=Region(left=left, top=top, right=right, bottom=bottom),
         margin=margin,
         obstacles=tuple(map(_refusal, facts["obstacles"])),
+        samples=samples,
+        sample_obstacles=tuple(map(_refusal, facts["sample_obstacles"])),
     )
 
 

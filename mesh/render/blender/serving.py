@@ -84,7 +84,7 @@ class Stage:
         self._has_sequences = False
         self._absent: frozenset[str] = frozenset()
         self._at: int | None = None
-        self._obstacles: list[str] | None = None
+        self._obstacles: dict[str, list[str]] = {}
 
     def start(self) -> None:
         """Import Blender, say hello, and start the threads."""
@@ -196,26 +196,38 @@ class Stage:
             scene.cycles.device = "CPU"
 
     def _render(self, command: Message) -> Message:
-        """Render one frame, or a bucket of one, to a temporary name and rename it."""
+        """Render one frame, or a part of one, to a temporary name and rename it."""
         import bpy
 
-        from . import cutting, inspect
+        from . import inspect
 
         scene, frame, started = bpy.context.scene, command["frame"], time.monotonic()
         self._check_sequences(frame)
-        if command["region"] is None:
+        if command["region"] is None and command["samples"] is None:
             self._set_frame(scene, frame)
             return self._written(command, inspect.frame_name(scene, frame), started)
-        self._check_cutting(scene)
+        return self._render_part(scene, command, started)
+
+    def _render_part(self, scene: Any, command: Message, started: float) -> Message:
+        """Render some pixels or some samples of a frame."""
+        from . import cutting, sampling
+
+        frame, kind = command["frame"], "samples" if command["samples"] is not None else "region"
+        self._check_cutting(scene, kind)
         # A heavy scene takes seconds to go to a frame, even to the one where it is.
         if self._at != frame:
             self._set_frame(scene, frame)
-        left, top, right, bottom = command["region"]
-        # For whoever reads the log: Blender itself says nothing of its borders.
-        print(f"bucket of frame {frame}: {right - left}x{bottom - top} pixels at {left},{top}", flush=True)
+        name = f"bucket_{frame}_{'_'.join(map(str, command[kind]))}.exr"
         try:
+            # For whoever reads the log: Blender itself says nothing of its borders.
+            if kind == "samples":
+                first, count, of = command["samples"]
+                print(f"bucket of frame {frame}: {count} samples from {first} of {of}", flush=True)
+                with sampling.some(scene, first, count, of):
+                    return self._written(command, name, started)
+            left, top, right, bottom = command["region"]
+            print(f"bucket of frame {frame}: {right - left}x{bottom - top} pixels at {left},{top}", flush=True)
             with cutting.bucket(scene, (left, top, right, bottom)):
-                name = f"bucket_{frame}_{left}_{top}_{right}_{bottom}.exr"
                 return self._written(command, name, started)
         except ValueError as error:
             raise Refused("frame", str(error)) from error
@@ -237,14 +249,15 @@ class Stage:
         except finishing.Unfit as error:
             raise Refused("frame", str(error)) from error
 
-    def _check_cutting(self, scene: Any) -> None:
-        """Refuse what is about buckets where frames are only rendered whole."""
-        from . import cutting
+    def _check_cutting(self, scene: Any, kind: str = "region") -> None:
+        """Refuse what is about parts of frames, of their pixels or samples, where these are only rendered whole."""
+        from . import cutting, sampling
 
-        if self._obstacles is None:
-            self._obstacles = [each["text"] for each in cutting.obstacles(scene)]
-        if self._obstacles:
-            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(self._obstacles)}")
+        if kind not in self._obstacles:
+            found = sampling.obstacles(scene) if kind == "samples" else cutting.obstacles(scene)
+            self._obstacles[kind] = [each["text"] for each in found]
+        if reasons := self._obstacles[kind]:
+            raise Refused("frame", f"frames of this scene are only rendered whole: {'; '.join(reasons)}")
 
     def _set_frame(self, scene: Any, frame: int) -> None:
         self._at = None

@@ -86,9 +86,10 @@ class BlenderStage:
             raise
 
     async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
-        """Render one frame, or a bucket of one; see the port for what it raises."""
+        """Render one frame, or a part of one; see the port for what it raises."""
         box = task.region and [task.region.left, task.region.top, task.region.right, task.region.bottom]
-        return await self._made(task.frame, task.directory, on_progress, do="render", region=box)
+        samples = task.samples and [task.samples.first, task.samples.count, task.samples.of]
+        return await self._made(task.frame, task.directory, on_progress, do="render", region=box, samples=samples)
 
     async def finish(self, task: FinishTask, on_progress: Callable[[Progress], None]) -> Rendered:
         """Make the file of one frame from its passes; see the port for what it raises."""

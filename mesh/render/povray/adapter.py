@@ -11,9 +11,9 @@ from pathlib import Path
 
 import trio
 
+from mesh.ports.assembly import Assembly
 from mesh.ports.renderer import (
     RECIPE_NAME,
-    Assembly,
     CheckoutFile,
     Engine,
     Engines,

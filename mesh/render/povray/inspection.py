@@ -249,7 +249,15 @@ def cutting_of(settings: Mapping[str, str], output: Output, found: Closure) -> C
     if settings.get("Dither") == "on" and settings.get("Dither_Method", "FS") in _DIFFUSION:
         obstacles.append(_obstacle("dither", "Dither", "its dither carries errors through the whole picture"))
     whole = Region(left=0, top=0, right=output.width, bottom=output.height)
-    return Cutting(width=output.width, height=output.height, region=whole, obstacles=tuple(obstacles))
+    text = "POV-Ray has no samples that can be rendered apart"
+    alone = Refusal(code="samples-engine", subject="POV-Ray", text=text, remedy="render it in buckets: --still alone")
+    return Cutting(
+        width=output.width,
+        height=output.height,
+        region=whole,
+        obstacles=tuple(obstacles),
+        sample_obstacles=(alone,),
+    )
 
 
 def _obstacle(code: str, subject: str, text: str) -> Refusal:

@@ -186,6 +186,8 @@ class PovrayStage:
         """Render one frame, or a part of it; see the port for what it raises."""
         arguments = frame_arguments(self._recipe.settings, task.frame)
         crop, name = None, self._name(task.frame)
+        if task.samples is not None:
+            raise FrameFailed("POV-Ray has no samples that can be rendered apart")
         if (region := task.region) is not None:
             if region.right > self._output.width or region.bottom > self._output.height:
                 raise FrameFailed(f"{region} lies outside of the picture, which the job says is another")

@@ -98,7 +98,10 @@ def test_what_blender_says_of_a_scene_is_refused_where_it_makes_no_sense(tmp_pat
             assemble(scene, engine, closure, facts, "")
 
 
-CUTTING: dict[str, object] = {"width": 8, "height": 6, "region": [1, 2, 8, 6], "margin": 8, "obstacles": []}
+CUTTING: dict[str, object] = {"width": 8, "height": 6, "region": [1, 2, 8, 6], "margin": 8, "obstacles": []} | {
+    "samples": 16,
+    "sample_obstacles": [],
+}
 
 
 def inspected(directory: Path, cutting: object) -> Inspection:
@@ -112,7 +115,7 @@ def inspected(directory: Path, cutting: object) -> Inspection:
         "first": 1,
         "last": 2,
         "step": 1,
-        "current": 2,
+        "current": 1,
         "output": {"format": "PNG", "width": 8, "height": 6, "color_mode": "RGB", "depth": 8},
         "cutting": cutting,
         "directory": str(directory),
@@ -127,8 +130,15 @@ def inspected(directory: Path, cutting: object) -> Inspection:
 
 def test_how_a_frame_can_be_cut_is_as_blender_says(tmp_path: Path) -> None:
     why = {"code": "whole-engine", "subject": "X", "text": "it does not", "remedy": "Cycles"}
-    assert inspected(tmp_path, CUTTING | {"obstacles": [why]}).cutting == Cutting(
-        width=8, height=6, region=Region(left=1, top=2, right=8, bottom=6), margin=8, obstacles=(Refusal(**why),)
+    told = {"obstacles": [why], "sample_obstacles": [why, why]}
+    assert inspected(tmp_path, CUTTING | told).cutting == Cutting(
+        width=8,
+        height=6,
+        region=Region(left=1, top=2, right=8, bottom=6),
+        margin=8,
+        obstacles=(Refusal(**why),),
+        samples=16,
+        sample_obstacles=(Refusal(**why), Refusal(**why)),
     )
 
 
@@ -152,6 +162,12 @@ def test_how_a_frame_can_be_cut_is_as_blender_says(tmp_path: Path) -> None:
         {"obstacles": [{"code": "x"}]},
         {"obstacles": [{"code": "x", "subject": "y", "text": ["z"]}]},
         {"obstacles": None},
+        {"samples": -1},
+        {"samples": 2**24 + 1},
+        {"samples": True},
+        {"samples": None},
+        {"sample_obstacles": [7]},
+        {"sample_obstacles": None},
     ],
     ids=str,
 )

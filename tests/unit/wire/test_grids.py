@@ -1,6 +1,7 @@
 """How a frame is cut: edges told by rulers, blocks of whole cells, and what cannot be a cut."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mesh.wire.codec import from_value, to_value
 from mesh.wire.grids import (
     MAX_CELLS,
     MAX_RUNS,
+    MAX_SAMPLES,
     MAX_SIDE,
     Block,
     Cut,
@@ -18,11 +20,12 @@ from mesh.wire.grids import (
     Region,
     Ruler,
     Run,
+    SampleRange,
     bits_of,
     cells_of,
     ruler,
 )
-from tests.support.cast import block, cut_into
+from tests.support.cast import block, cut_into, shared
 
 EDGES = [(0, 10), (7, 40, 72, 104, 110), tuple(range(0, 1_081, 27)), (0, 1, 3, 4, 6), (0, MAX_SIDE)]
 FIVE_BY_THREE = cut_into(5, 3).grid
@@ -55,7 +58,7 @@ def values(cut: Cut) -> list[Any]:
     return told
 
 
-WIDTH, HEIGHT, ACROSS, DOWN, MARGIN, ORDER, FIXED, FRAMES, WHOLE = range(9)
+WIDTH, HEIGHT, ACROSS, DOWN, MARGIN, ORDER, FIXED, FRAMES, WHOLE, SAMPLES, PART = range(11)
 
 
 def test_a_cut_comes_back_as_it_was_told() -> None:
@@ -118,6 +121,76 @@ def test_cells_may_be_a_part_of_the_frame_and_reach_to_its_edge() -> None:
     told[ACROSS] = [32, [[4, 32]]]
     cut = from_value(Cut, told)
     assert cut.grid.region == Region(left=32, top=0, right=160, bottom=96)
+
+
+def test_shares_of_samples_are_cells_of_which_each_is_the_whole_picture() -> None:
+    cut = shared(5, samples=13)
+    told = values(cut)
+    assert from_value(Cut, told) == cut
+    assert told[SAMPLES:] == [13, [4, 2, 60, 40]]
+    ranges = [cut.sampled(block(column, 0)) for column in range(5)]
+    assert ranges == [
+        SampleRange(first=first, count=after - first, of=13) for first, after in pairwise((0, 2, 5, 7, 10, 13))
+    ]
+    assert cut.sampled(block(0, 0, 5)) == SampleRange(first=0, count=13, of=13)
+    assert cut.held(block(3, 0)) == cut.picture == Region(left=4, top=2, right=60, bottom=40)
+
+
+def test_a_cut_by_place_tells_nothing_of_samples_as_before_there_were_any() -> None:
+    cut = cut_into(5, 3, margin=8)
+    assert len(values(cut)) == SAMPLES
+    assert cut.sampled(block(1, 1)) is None
+    assert cut.picture == cut.grid.region
+
+
+def test_as_many_shares_as_there_can_be_cells_or_samples() -> None:
+    assert len(shared(MAX_CELLS, samples=MAX_SAMPLES).grid) == MAX_CELLS
+    few = shared(7, samples=7)
+    assert all(few.sampled(block(column, 0)) == SampleRange(first=column, count=1, of=7) for column in range(7))
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (WIDTH, 59),
+        (HEIGHT, 39),
+        (ACROSS, [1, [[5, 1]]]),
+        (ACROSS, [0, [[5, 2]]]),
+        (ACROSS, [0, [[4, 1], [1, 1]]]),
+        (DOWN, [0, [[2, 1]]]),
+        (DOWN, [0, [[1, 38]]]),
+        (MARGIN, 1),
+        (FIXED, False),
+        (SAMPLES, 0),
+        (SAMPLES, 4),
+        (SAMPLES, -1),
+        (SAMPLES, MAX_SAMPLES + 1),
+        (SAMPLES, True),
+        (PART, None),
+        (PART, [4, 2, 4, 40]),
+        (PART, [4, 40, 60, 40]),
+        (PART, [-1, 2, 60, 40]),
+        (PART, [4, 2, MAX_SIDE + 1, 40]),
+        (PART, [4, 2, 60]),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(place: int, told: object) -> None:
+    hostile = values(shared(5, samples=13, size=(60, 40)))
+    hostile[place] = told
+    with pytest.raises(WireError):
+        from_value(Cut, hostile)
+
+
+@pytest.mark.parametrize("more", [[13], [0, [4, 2, 60, 40]], [13, None]])
+def test_a_cut_by_place_that_tells_of_samples_is_refused(more: list[object]) -> None:
+    with pytest.raises(WireError):
+        from_value(Cut, values(cut_into(5, 3)) + more)
+
+
+@pytest.mark.parametrize(("first", "count", "of"), [(-1, 2, 8), (0, 0, 8), (7, 2, 8), (0, 1, MAX_SAMPLES + 1)])
+def test_samples_that_a_frame_does_not_have(first: int, count: int, of: int) -> None:
+    with pytest.raises(ValueError, match="are no part of"):
+        SampleRange(first=first, count=count, of=of)
 
 
 @pytest.mark.parametrize(
