@@ -81,7 +81,7 @@ def dof(out: Path) -> Any:
 
 def volume(_: Path) -> Any:
     """Show light that falls through a grating into mist, on a head and a cloud of smoke."""
-    scene = fresh(size=(317, 179), samples=10, frames=1)
+    scene = fresh(size=(317, 179), samples=8, frames=1)
     scene.cycles.volume_bounces, scene.cycles.volume_step_rate, scene.cycles.volume_max_steps = 0, 4.0, 24
     add("plane", "Floor", material("Floor", color=(0.25, 0.22, 0.2), rough=0.4), size=20)
     smooth(
@@ -103,7 +103,7 @@ def volume(_: Path) -> Any:
 
 def hair(out: Path) -> Any:
     """Show two creatures of nothing but fur and eyes, one behind the other."""
-    scene = fresh(size=(257, 145), samples=9, frames=1)
+    scene = fresh(size=(257, 145), samples=7, frames=1)
     scene.cycles.max_bounces = 2
     scene.cycles_curves.shape, scene.cycles_curves.subdivisions = "RIBBONS", 2
     ground = picture(out.parent / "textures" / "ground.png", 64, checks((0.16, 0.3, 0.2), (0.2, 0.37, 0.24), 8))
@@ -145,7 +145,7 @@ def layers(out: Path) -> Any:
     """Show gems before a wall in two view layers, put together by the compositor, with glare, mattes and a stamp."""
     import bpy
 
-    scene = fresh(size=(335, 189), samples=SAMPLES, frames=1)
+    scene = fresh(size=(335, 189), samples=16, frames=1)
     scene.render.film_transparent = True
     back, front = (bpy.data.collections.new(name) for name in ("Back", "Front"))
     wall = picture(out.parent / "textures" / "wall.png", 128, bands)
@@ -236,7 +236,7 @@ def still_counted(out: Path) -> None:
 
 def still_bench(out: Path) -> None:
     """Make the still that benches render: a minute to a minute and a half on two cores, at once loaded."""
-    table(out, (960, 540), 70)
+    table(out, (960, 540), 130)
     output("PNG", "RGB", "8")
     save(out)
 
