@@ -41,6 +41,8 @@ class Render:
 
     effect: StartRender
     started_ms: int
+    opening_ms: int = 0
+    """Of this time, what opening the stage takes: an engine starts and loads the scene."""
     writing: bool = True
 
     @property
@@ -92,12 +94,12 @@ class Farm:
         return crashing_cell(name, effect.task, len(cut.grid)) in cut.grid.cells(block)
 
     def _duration_ms(self, render: Render) -> int:
-        duration_ms = self._work_ms(render.effect)
-        stage = (render.job, render.effect.slot)
+        """Return how long a render occupies its slot; opening the stage is no part of what it says that it took."""
+        stage, duration_ms = (render.job, render.effect.slot), self._work_ms(render.effect)
         if stage not in self._loaded:
             self._loaded.add(stage)
-            duration_ms += self._world.scenario.stage_ms
-        return max(1, duration_ms * 100 // self.speed_percent)
+            render.opening_ms = self._world.scenario.stage_ms * 100 // self.speed_percent
+        return max(1, duration_ms * 100 // self.speed_percent) + render.opening_ms
 
     def _work_ms(self, effect: StartRender) -> int:
         name, cut, block = effect.job.body.name, effect.job.body.cut, effect.block
@@ -130,9 +132,10 @@ class Farm:
         if self._host.disk.full:
             self._fail(op, FailureKind.DISK_FULL)
             return
-        self.renders[op].writing = False
+        render = self.renders[op]
+        render.writing = False
         self._later(PICTURE_CHECK_MS, op, self._finish, None)
-        self._host.receive(FrameWritten(op=op, render_ms=duration_ms))
+        self._host.receive(FrameWritten(op=op, render_ms=duration_ms - render.opening_ms))
 
     def _finish(self, op: int, _: None) -> None:
         render = self.renders.pop(op)

@@ -107,4 +107,5 @@ def request(scene: Path) -> SubmitRequest:
         "buckets": "auto",
         "order": "centre",
         "split": True,
+        "samples_split": 0,
     }

@@ -73,9 +73,9 @@ def pasted(grid: Grid, whole: Any, margin: int, directory: Path, **headers: obje
     region = grid.region
     picture, said = answer(None, {"do": "begin", "width": FRAME.width, "height": FRAME.height, "region": box(region)})
     assert said == {"is": "begun"}
-    left = set(range(len(grid)))
+    left = (1 << len(grid)) - 1
     while (block := next_block(grid, left, Order.SPIRAL, 150)) is not None:
-        left.difference_update(grid.cells(block))
+        left &= ~grid.bits(block)
         taken = grid.pixels(block)
         held = widened(taken, margin, region)
         part = whole[held.top : held.bottom, held.left : held.right].copy()
