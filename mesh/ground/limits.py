@@ -81,17 +81,12 @@ SPLIT_LEAST_MS = 4 * SECOND_MS
 SPLIT_FRAMES = 16
 """The last frames of an animation of which so many may be rendered in buckets: those for which slots are idle."""
 
-<<<<<<< HEAD
 SAMPLE_SHARES_MAX = 64
 """Shares of a still's samples: each travels as a whole picture with all its passes, 66 MB of 8 floats in 1080p."""
 
-FIRST_BUCKET_PIXELS = 128 * 128
-"""Of a still's first buckets, before it is known what a pixel costs."""
-=======
 FIRST_BUCKET_PIXELS = 32 * 32
 """Of a still's first buckets, before it is known what a pixel costs: one cell of most pictures. They are probes: where
 a pixel costs a tenth of a second, larger ones would take longer than all the rest."""
->>>>>>> h-scale
 
 GAP_MS = 2 * SECOND_MS
 """A gap of the clock between two turns that means: this host slept; hear the news before claiming."""
