@@ -96,7 +96,7 @@ class Stills:
         in_hand = _in_hand(docket)
         if all(in_hand[peer] >= 2 * count for peer, count in slots.items()):
             return
-        everybody = max(1, self._windows.slots(job))
+        everybody = self._everybody(ledger)
         buckets = Buckets(ledger.parts)
         buckets.tell(self._windows.open_cells(ledger))
         found: dict[PeerId, list[Signed[Grant]]] = {}
@@ -117,6 +117,12 @@ class Stills:
         for peer, grants in found.items():
             for portion in portions(Grants, "grants", grants):
                 turn.send(peer, Grants(grants=portion))
+
+    def _everybody(self, ledger: JobLedger) -> int:
+        """Return how many slots there will be: who has the scene first must not take what others are about to."""
+        mine = self._windows.followers(ledger.id).get(self._directory.me, 0)
+        others = self._directory.slots_for(ledger.job.engine)
+        return max(1, self._windows.slots(ledger.id), mine + others)
 
     def _copies(
         self, turn: Turn, ledger: JobLedger, docket: Docket, slots: dict[PeerId, int], in_hand: Counter[PeerId]
