@@ -207,6 +207,7 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "buckets": "auto",
         "order": "centre",
         "split": True,
+        "samples_split": 0,
     }
     assert "Nothing was sent" in printed.out
 
