@@ -18,7 +18,7 @@ def costs() -> Costs:
 
 def test_before_anything_is_known_buckets_are_small_and_a_small_picture_is_shared(costs: Costs) -> None:
     assert costs.bucket_pixels(JOB, ANN, 10**9, 10) == FIRST_BUCKET_PIXELS
-    assert costs.bucket_pixels(JOB, ANN, 80_000, 10) == 80_000 / (BUCKETS_PER_SLOT * 10)
+    assert costs.bucket_pixels(JOB, ANN, 20_000, 10) == 20_000 / (BUCKETS_PER_SLOT * 10)
     assert costs.expected_ms(JOB, ANN, 1_000) is None
 
 

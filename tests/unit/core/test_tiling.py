@@ -72,7 +72,7 @@ def test_adaptive_sampling_takes_larger_cells() -> None:
         ((0, 7, 5), (0, 1), "do not rise"),
         ((-1, 5), (0, 1), "reach from -1"),
         ((0, 5), (0, MAX_SIDE + 1), f"to {MAX_SIDE + 1}"),
-        (tuple(range(66)), tuple(range(66)), "at most 4096 cells, not 4225"),
+        (tuple(range(92)), tuple(range(92)), "at most 8192 cells, not 8281"),
     ],
 )
 def test_edges_that_cannot_be_are_refused(lefts: tuple[int, ...], tops: tuple[int, ...], why: str) -> None:
