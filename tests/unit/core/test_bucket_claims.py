@@ -121,10 +121,10 @@ def tiler(cast: Cast) -> Tiler:
 def test_a_bucket_is_claimed_and_rendered_on_yours(tiler: Tiler) -> None:
     tiler.hears({FIRST: range(64)}, attempt=3)
     claim = tiler.claims()[0]
-    assert (claim.task, claim.block, claim.assembles, claim.attempt) == (FIRST, block(0, 0, 4, 4), False, 4)
+    assert (claim.task, claim.block, claim.assembles, claim.attempt) == (FIRST, block(0, 0, 1, 1), False, 4)
     assert tiler.rendered() == []
     tiler.answered()
-    assert tiler.rendered() == [(FIRST, block(0, 0, 4, 4))]
+    assert tiler.rendered() == [(FIRST, block(0, 0, 1, 1))]
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -187,11 +187,13 @@ def test_what_a_bucket_cost_says_how_large_the_next_one_is(tiler: Tiler) -> None
     area = tiler.cut.grid.pixels(first.body.block).area
     (render,) = tiler.rig.peer.slots.in_hand()
     assert render.claim == first
-    tiler.rig.tell(FrameWritten(op=render.op, render_ms=100 * BUCKET_LEAST_MS))
-    tiler.rig.wait(60 * BUCKET_LEAST_MS, tiler.first, tiler.second)
-    assert tiler.costs.expected_ms(tiler.job, tiler.rig.me.id, area) == 100 * BUCKET_LEAST_MS
+    tiler.rig.tell(FrameWritten(op=render.op, render_ms=10 * BUCKET_LEAST_MS))
+    tiler.rig.wait(12 * BUCKET_LEAST_MS, tiler.first, tiler.second)
+    assert tiler.costs.expected_ms(tiler.job, tiler.rig.me.id, area) == 10 * BUCKET_LEAST_MS
     areas = [tiler.cut.grid.pixels(claim.block).area for claim in tiler.claims() if claim.block is not None]
-    assert areas == [4 * CELL], "of ten that would be its part, as many as take less than twenty seconds"
+    assert areas == [CELL], "what the probe has left of the first block of four"
+    pixels = tiler.costs.bucket_pixels(tiler.job, tiler.rig.me.id, 61 * CELL, 1)
+    assert pixels == 4 * CELL, "of fifteen that would be its part, as many as take twenty seconds"
 
 
 def test_what_was_claimed_is_not_open_in_a_window_that_came_late(tiler: Tiler) -> None:
