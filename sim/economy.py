@@ -92,9 +92,10 @@ class Economy:
         self.cells_pasted = 0
         self.pasted_again = 0
         """Of these, cells into which another bucket had been pasted before."""
+        self.copied: dict[tuple[JobId, int, Block | None], None] = {}
+        """Buckets that another peer was granted, too, while they rendered."""
         self._started: list[tuple[int, int, JobId, int, Block | None]] = []
         self._left: list[tuple[int, int, JobId, int, Block | None]] = []
-        self._copied: dict[tuple[JobId, int, Block | None], None] = {}
         self._parted: dict[int, Parted] = {}
         self._cuts = 0
 
@@ -114,7 +115,7 @@ class Economy:
                 for other in self._world.hosts
                 for render in other.farm.renders.values()
             ):
-                self._copied[about] = None
+                self.copied[about] = None
 
     def assembly_started(self, host: "Host", effect: StartAssembly) -> None:
         """Book the start of an assembly."""
@@ -175,7 +176,7 @@ class Economy:
             all_ms += frame.took_ms
             parts = dict(zip(frame.cells or (-1,), frame.pixels or (1,), strict=True))
             again = sum(pixels for cell, pixels in parts.items() if (frame.job, frame.task, cell) in seen)
-            if (frame.job, frame.task, frame.block) not in self._copied:
+            if (frame.job, frame.task, frame.block) not in self.copied:
                 twice_ms += frame.took_ms * again // sum(parts.values())
             seen |= dict.fromkeys((frame.job, frame.task, cell) for cell in parts)
         return twice_ms, all_ms

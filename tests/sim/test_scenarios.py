@@ -350,13 +350,19 @@ def of_each_frame(world: World) -> list[int]:
 
 @pytest.mark.parametrize("name", ["still", "stills"])
 def test_of_a_still_each_cell_is_rendered_once_where_nothing_disturbs(name: str) -> None:
+    """Once, or twice where it is of a tail copy."""
     world = ran(name, SEEDS[0])
-    rendered = Counter((frame.task, cell) for frame in world.economy.finished for cell in frame.cells)
-    cut = next(iter(world.books.jobs.values())).body.cut
+    economy = world.economy
+    rendered = Counter((frame.task, cell) for frame in economy.finished for cell in frame.cells)
+    (job,) = world.books.jobs.values()
+    cut = job.body.cut
     assert cut is not None
-    assert set(rendered.values()) == {1}
+    copied = {(task, cell) for _, task, block in economy.copied if block for cell in cut.grid.cells(block)}
+    assert {about for about, times in rendered.items() if times > 1} <= copied
+    assert max(rendered.values()) <= 2
+    assert len(copied) < len(rendered) / 10, "only the last"
     assert len(rendered) == world.scenario.still_frames * len(cut.grid)
-    assert world.economy.pasted_again == 0
+    assert economy.pasted_again <= len(copied)
     assert of_each_frame(world) == [1] * world.scenario.still_frames
 
 
