@@ -69,12 +69,20 @@ def check_contents(names: Iterable[str], expected: set[str]) -> None:
 
 def importable(root: Path) -> list[str]:
     """List the modules that must import on a machine without Blender: all but those that run inside it."""
-    modules = []
-    for path, text in files(root, ("mesh",), ".py"):
-        inside_blender = any(name.split(".")[0] == "bpy" for _, name in imports(path, _tree(path, text)))
-        if not inside_blender and not path.endswith("__main__.py"):
-            modules.append(module_name(path))
-    return modules
+    needs = {
+        module_name(path): {name for _, name in imports(path, _tree(path, text))}
+        for path, text in files(root, ("mesh",), ".py")
+        if not path.endswith("__main__.py")
+    }
+    inside = {"bpy"}
+    while found := {module for module in needs.keys() - inside if any(_names(name, inside) for name in needs[module])}:
+        inside |= found
+    return sorted(needs.keys() - inside)
+
+
+def _names(name: str, modules: set[str]) -> bool:
+    """Tell whether a dotted name is one of these modules or something in it."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def _tree(path: str, text: str) -> ast.Module:
