@@ -41,7 +41,7 @@ ENGINE_CONTRACT = "tests/contract/test_renderer.py"
 # Forty processes fill the machine: whatever ran beside them would be late.
 FORTY = "tests/netns/test_forty.py"
 # How many seeds in all, and how many of them are drawn from the commit and run again under another hash seed.
-SIM_SEEDS, SIM_DRAWN = 50, 10
+SIM_SEEDS, SIM_DRAWN = 80, 20
 SIM_PEERS, SIM_MINUTES = 20, 2
 
 
