@@ -1,38 +1,21 @@
-"""Be a stage for the node: one scene, each of whose pictures is made by a POV-Ray of its own.
+"""Be a stage that renders with POV-Ray: one scene, each of whose pictures is made by a process of its own.
 
 Theory: POV-Ray parses its scene for each picture, so nothing is gained by holding it; what is held is the process that
 stands beside it. A bucket is rendered with its edges moved outwards to multiples of POV-Ray's own blocks, since what
 antialiasing does to a pixel depends on the block that it is in, and cropped again: then it is exact.
-
-Invariants: one picture at a time. After any error but a frame's own the process is gone and the stage stays closed.
 """
 
-import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import trio
-
-from mesh.ports.renderer import (
-    Engine,
-    EngineBroken,
-    FinishTask,
-    FrameFailed,
-    Output,
-    OutputUnwritable,
-    Progress,
-    Rendered,
-    RenderTask,
-    StageClosed,
-    StageLimits,
-)
+from mesh.ports.renderer import Engine, EngineBroken, FinishTask, FrameFailed, Output, Rendered, RenderTask, StageLimits
 from mesh.render import posix, process
-from mesh.render.channel import Message, listed, number
 from mesh.render.povray import inspection, options, program
 from mesh.render.povray.recipe import Recipe
 from mesh.render.session import Session
+from mesh.render.stages import OnProgress, ProcessStage
 from mesh.wire.grids import Region
 
 BLOCK_PIXELS = 32
@@ -42,8 +25,6 @@ _BYTES_PER_PIXEL = 20
 """Five floats, in POV-Ray's own picture; beyond its limit it would go to a file in a directory that it cannot reach."""
 
 _STAGE = Path(__file__).with_name("stage.py")
-
-OnProgress = Callable[[Progress], None]
 
 
 async def launch(engine_program: Path) -> Session:
@@ -73,8 +54,6 @@ class Scene:
 
 async def open_scene(session: Session, scene: Scene, limits: StageLimits) -> None:
     """Tell a process which scene it has. Raises EngineBroken."""
-    if limits.memory_bytes is not None:
-        session.child.limit_memory(limits.memory_bytes)
     includes = program.includes(scene.program)
     own = [] if includes is None else [str(includes.parent)]
     try:
@@ -137,50 +116,13 @@ def outwards(region: Region, output: Output) -> Region:
     )
 
 
-class PovrayStage:
+class PovrayStage(ProcessStage):
     """Render one scene's frames. Made by `open_stage`."""
 
     def __init__(self, *, engine: Engine, tree: Path, recipe: Recipe, limits: StageLimits) -> None:
-        self._engine = engine
+        super().__init__(engine, limits)
         self._tree = tree
         self._recipe = recipe
-        self._limits = limits
-        self._output = inspection.output_of(recipe.settings)
-        self._session: Session | None = None
-        self._closed = False
-
-    @property
-    def engine(self) -> Engine:
-        """Give the engine that renders."""
-        return self._engine
-
-    @property
-    def output(self) -> Output:
-        """Give what each frame must look like."""
-        return self._output
-
-    @property
-    def closed(self) -> bool:
-        """Say whether the stage was closed or killed."""
-        return self._closed
-
-    async def open(self) -> None:
-        """Start the process beside POV-Ray. Raises EngineBroken, StageClosed."""
-        self._session = session = await launch(self._engine.program)
-        if self._closed:
-            await self.aclose()
-            raise StageClosed("the stage was closed while it opened")
-        try:
-            scene = Scene(
-                program=self._engine.program,
-                directory=self._tree,
-                recipe=self._recipe,
-                libraries=self._recipe.library_names,
-            )
-            await open_scene(session, scene, self._limits)
-        except BaseException:
-            await self.aclose()
-            raise
 
     async def render(self, task: RenderTask, on_progress: OnProgress) -> Rendered:
         """Render one frame, or a part of it; see the port for what it raises."""
@@ -189,67 +131,26 @@ class PovrayStage:
         if task.samples is not None:
             raise FrameFailed("POV-Ray has no samples that can be rendered apart")
         if (region := task.region) is not None:
-            if region.right > self._output.width or region.bottom > self._output.height:
+            if region.right > self.output.width or region.bottom > self.output.height:
                 raise FrameFailed(f"{region} lies outside of the picture, which the job says is another")
-            arguments += region_arguments(outwards(region, self._output))
+            arguments += region_arguments(outwards(region, self.output))
             crop, name = [region.left, region.top, region.right, region.bottom], _bucket_name(task.frame, region)
-        size = [self._output.width, self._output.height]
-        return await self._make(task, name, on_progress, do="render", arguments=arguments, crop=crop, size=size)
+        size = [self.output.width, self.output.height]
+        return await self._make(task, on_progress, do="render", name=name, arguments=arguments, crop=crop, size=size)
 
     async def finish(self, task: FinishTask, on_progress: OnProgress) -> Rendered:
         """Make the file of a frame from its pasted buckets, as POV-Ray would have; see the port."""
-        passes, output = str(task.passes), asdict(self._output)
-        return await self._make(task, self._name(task.frame), on_progress, do="finish", passes=passes, output=output)
+        name, passes, output = self._name(task.frame), str(task.passes), asdict(self.output)
+        return await self._make(task, on_progress, do="finish", name=name, passes=passes, output=output)
 
-    async def aclose(self) -> None:
-        """End the process and wait until none of its tree is left."""
-        self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            with trio.CancelScope(shield=True):
-                await session.child.aclose()
+    async def _start(self) -> Session:
+        return await launch(self._engine.program)
 
-    def kill(self) -> None:
-        """End the process tree at once; a render in hand raises StageClosed."""
-        self._closed = True
-        if self._session is not None:
-            self._session.child.kill()
-
-    async def _make(
-        self, task: RenderTask | FinishTask, name: str, on_progress: OnProgress, **command: object
-    ) -> Rendered:
-        session = self._session
-        if session is None or self._closed:
-            raise StageClosed("the stage is closed")
-        place = session.child.log.place()
-        temporary = task.directory / f".rendering-{task.frame}-{session.child.pid}"
-        try:
-            temporary.mkdir(parents=True)
-        except OSError as error:
-            raise OutputUnwritable(f"{task.directory} cannot be written: {error.strerror}") from error
-        try:
-            answer = await session.ask(
-                self._limits.silence_ms,
-                lambda message: on_progress(_progress(task.frame, message)),
-                directory=str(task.directory),
-                temporary=str(temporary),
-                name=name,
-                **command,
-            )
-        except (FrameFailed, OutputUnwritable):
-            raise
-        except BaseException:
-            await self.aclose()
-            raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return Rendered(
-            frame=task.frame,
-            files=_written(task.directory, listed(answer, "files")),
-            render_ms=number(answer, "render_ms"),
-            memory_bytes=number(answer, "memory_bytes"),
-            log=session.log(place),
-        )
+    async def _load(self, session: Session) -> Output:
+        recipe = self._recipe
+        scene = Scene(program=self._engine.program, directory=self._tree, recipe=recipe, libraries=recipe.library_names)
+        await open_scene(session, scene, self._limits)
+        return inspection.output_of(recipe.settings)
 
     def _name(self, frame: int) -> str:
         """Call a frame's file as the scene does."""
@@ -258,22 +159,3 @@ class PovrayStage:
 
 def _bucket_name(frame: int, region: Region) -> str:
     return f"{frame}-{region.left}-{region.top}-{region.right}-{region.bottom}.exr"
-
-
-def _written(directory: Path, named: list[object]) -> tuple[Path, ...]:
-    """Find the plain file that a stage says it left in a frame's directory. Raises FrameFailed."""
-    names = [str(name).rpartition("/")[2] for name in named]
-    files = [directory / name for name in names if name and (directory / name).is_file()]
-    if len(files) != 1:
-        raise FrameFailed("the renderer wrote no picture where it says")
-    return (files[0],)
-
-
-def _progress(frame: int, message: Message) -> Progress:
-    return Progress(
-        frame=frame,
-        sample=number(message, "sample"),
-        samples=number(message, "samples"),
-        text=str(message.get("text", "")),
-        memory_bytes=number(message, "memory_bytes"),
-    )
