@@ -22,6 +22,7 @@ from mesh.wire.tasks import MAX_TASKS
 _SIZE: Final = re.compile(r"(\d{1,6})x(\d{1,6})")
 _STRIPS: Final = re.compile(r"strips:(\d{1,6})")
 _AUTO: Final = "auto"
+_BUCKETS_TAKES: Final = "it takes auto, a size such as 128x128, or strips:8"
 
 _ORDERS: Final = {
     Order.CENTRE: "from the centre",
@@ -116,8 +117,8 @@ def _grid(wanted: str, cutting: Cutting) -> Grid:
         if strips := _STRIPS.fullmatch(wanted):
             return tiling.strips(cutting.region, int(strips[1]))
     except ValueError as error:
-        raise UsageError(f"--buckets {wanted}: {error}") from error
-    raise UsageError(f"--buckets {wanted}: it takes auto, a size such as 128x128, or strips:8")
+        raise UsageError(f"--buckets {wanted}: {error}; {_BUCKETS_TAKES}") from error
+    raise UsageError(f"--buckets {wanted}: {_BUCKETS_TAKES}")
 
 
 def cut_text(cut: Cut | None) -> str:

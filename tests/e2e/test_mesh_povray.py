@@ -18,8 +18,10 @@ def test_two_peers_deliver_what_pov_ray_alone_renders(tmp_path: Path) -> None:
             mesh.submit(moving, out=mesh.out / "moving"),
             mesh.submit(still, "--still", "--buckets", "100x70", out=mesh.out / "still"),
         ]
-        for job in jobs:
-            answer = mesh.sealed(job)
+        answers = [mesh.sealed(job) for job in jobs]
+        assert answers[1]["job"]["cells"] > 1, "the still was cut"
+        assert len({share["peer"] for share in answers[1]["shares"]}) == 2, "both rendered"
+        for answer in answers:
             assert answer["job"]["engine"].startswith(f"povray {engine.version}")
         own = tmp_path / "own"
         own.mkdir()

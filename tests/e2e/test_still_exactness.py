@@ -1,7 +1,6 @@
 """Stills made of buckets by three stages are, in every bit, what one stage and Blender alone render of them."""
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def test_without_its_margin_a_bucket_is_found_out(tmp_path: Path) -> None:
             pieces = await in_buckets(subject, CELL)
             return pieces.files.passes, (await whole(subject)).passes
 
-    pasted, passes = scenes.run(functools.partial(without))
+    pasted, passes = scenes.run(without)
     difference = compare(read(pasted), read(passes))
     assert 0 < difference.values < difference.values_of / 10
     assert "ViewLayer.Combined.R" in difference.channels

@@ -108,10 +108,13 @@ def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
 
 def test_several_frames_go_one_after_the_other(tmp_path: Path) -> None:
     async def main() -> None:
-        async with mesh_of(tmp_path, "ada", "ben") as (ada, _):
+        async with mesh_of(tmp_path, "ada", "ben") as (ada, ben):
             scene = write_scene(tmp_path / "shot", "frames 1 4\nms 100")
             await until(ada, await submit_still(ada, scene, frames="1-3", buckets="strips:4", order="rows"), done)
             refuse_wrong_frames(scene, range(1, 4))
+            each = [buckets_of(peer) for peer in (ada, ben)]
+            assert all(each), "somebody rendered nothing"
+            assert None not in each[0] + each[1], "a frame was rendered whole"
 
     trio.run(main)
 
@@ -192,6 +195,8 @@ def test_buckets_are_as_large_as_suits(tmp_path: Path) -> None:
             scene = write_scene(tmp_path / "shot", "frames 1 1\nms 50")
             await until(ada, await submit_still(ada, scene, buckets="auto"), done)
             refuse_wrong_frames(scene, range(1, 2))
+            assert None not in buckets_of(ada), "the frame was rendered whole"
+            assert len(buckets_of(ada)) == 2, "of so small a picture they are no smaller"
 
     trio.run(main)
 
@@ -268,7 +273,7 @@ def test_what_cannot_be_cut_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"buckets": "0x8"}, "0x8"),
+        ({"buckets": "0x8"}, "a size such as"),
         ({"buckets": "many"}, "strips:8"),
         ({"order": "random"}, "centre, spiral, rows"),
         ({"samples_split": 4}, "instead of its buckets"),

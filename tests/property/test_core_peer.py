@@ -181,6 +181,9 @@ class Life:
         good = data.draw(st.booleans())
         match effect:
             case ef.PasteBucket():
+                if good:
+                    job, task, pasted = self.growing[effect.op]
+                    pasted |= dict.fromkeys(parts_of(job).of(task, effect.block))
                 return ev.BucketPasted(op=effect.op, blob=effect.blob, problem="" if good else "it is half a file")
             case ef.StartAssembly() if good:
                 return ev.RenderProgressed(op=effect.op, progress=data.draw(st.integers(0, 9)))
@@ -302,9 +305,6 @@ class Life:
                     assert parts_of(effect.job).is_cut(effect.task)
                     assert effect.op not in self.growing
                     self.growing[effect.op] = (effect.job, effect.task, {})
-                case ef.PasteBucket():
-                    job, task, pasted = self.growing[effect.op]
-                    pasted |= dict.fromkeys(parts_of(job).of(task, effect.block))
                 case ef.FinishAssembly():
                     job, task, pasted = self.growing[effect.op]
                     assert sorted(pasted) == list(parts_of(job).cells_of(task)), "a cell was never pasted"

@@ -40,7 +40,10 @@ def _leader(world: World) -> list[int]:
 def test_where_nobody_grants_slots_claim_by_themselves() -> None:
     world = World(named("still-mute"), 1)
     (act,) = world.scenario.script
+    silent: list[int] = []
+    world.at(act.at_ms + 1, lambda: silent.extend(host.index for host in world.hosts if host.mute))
     world.run()
+    assert len(silent) == 1, "whoever coordinated grants nothing any more"
     later = [bucket for bucket in world.economy.finished if bucket.at_ms > act.at_ms + 20_000]
     assert len({bucket.host for bucket in later}) == world.scenario.renderers
 
@@ -65,6 +68,7 @@ def test_short_buckets_that_slots_claim_against_grants_are_rendered_once() -> No
     world.run()
     twice_ms, all_ms = world.economy.waste()
     assert twice_ms * 100 <= all_ms
+    assert len(world.economy.copied) <= world.scenario.renderers, "waste leaves tail copies apart: they must be few"
 
 
 def test_the_ideal_knows_who_lived_and_who_slept() -> None:

@@ -185,7 +185,7 @@ class TestClaims:
         assert of(claimant.rig.effects, CloseStage) == [], "its stage still checks the picture"
         picture = Output(blob=blob("picture"), size=1)
         claimant.rig.tell(ev.Rendered(op=render.op, outputs=(picture,), log=None))
-        assert not claimant.rig.peer.ledger.jobs[claimant.job].lacks(render.task, None)
+        assert claimant.rig.peer.ledger.jobs[claimant.job].task(render.task).counting is not None
         assert of(claimant.rig.effects, CloseStage) == [CloseStage(job=claimant.job)]
 
 
