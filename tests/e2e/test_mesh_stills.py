@@ -26,6 +26,17 @@ def counting(part: float) -> Callable[[Answer], bool]:
     return lambda answer: answer["job"]["cells_counting"] >= part * answer["job"]["cells"] > 0
 
 
+def holders(mesh: TestMesh, job: str) -> dict[tuple[int, ...], str]:
+    """Return whose result counts for each part of the frame, as any peer that knows the records tells."""
+    for peer in mesh.peers:
+        if peer.started():
+            answer = peer.ask(f"/jobs/{job}/buckets?frame=2")
+            if answer["known"]:
+                rows = answer["buckets"]
+                return {tuple(row["region"]): row["peer_name"] for row in rows if row["state"] == "counts"}
+    raise AssertionError("nobody knows the job")
+
+
 @pytest.mark.parametrize("name", ["passes", "passes_adaptive"])
 def test_every_bit_of_every_pass_is_as_one_host_renders_it(name: str, tmp_path: Path) -> None:
     with peers.running(tmp_path, "ada", "bela", "cleo") as mesh:
@@ -59,14 +70,20 @@ def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_aga
         job = mesh.submit(scene, *STILL, "--buckets", "40x36")
         first = coordinator(mesh, job)
         mesh.wait("a fifth is rendered", counting(0.2), job)
+        before = holders(mesh, job)
         mesh.kill(mesh.named(first))
         second = coordinator(mesh, job, other_than=first)
         mesh.wait("a half is rendered", counting(0.5), job)
+        before |= holders(mesh, job)
         mesh.kill(mesh.named(second))
         for name in (first, second):
             if mesh.named(name) is mesh.submitter:
                 mesh.named(name).join()
         mesh.sealed(job)
+        assert len(before) > 10
+        after = holders(mesh, job)
+        changed = {region: name for region, name in before.items() if after.get(region) != name}
+        assert set(changed.values()) <= {first, second}, "only what died with its author may be somebody else's"
         peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)
 
 
