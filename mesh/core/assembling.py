@@ -156,12 +156,13 @@ class Assembling:
         else:
             growing.pasting.pop(event.blob)
         growing.steps += 1
-        if event.problem:
-            if not self._say_lost(turn, ledger, [entry]):
-                self._fail(turn, growing, event.problem)
-            return
         result = result_of(entry)
-        growing.pasted.update(dict.fromkeys(ledger.parts.of(result.task, result.block)))
+        tasks = dict.fromkeys(ledger.parts.of(result.task, result.block))
+        if not event.problem:
+            growing.pasted.update(tasks)
+        elif not self._say_lost(turn, ledger, [entry]) and tasks.keys() - growing.pasted.keys():
+            self._fail(turn, growing, event.problem)
+            return
         self._take_put_off(turn, ledger, growing)
         self._finish_if_whole(turn, ledger, growing)
 

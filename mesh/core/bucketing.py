@@ -93,7 +93,9 @@ class Bucketing:
             return
         following.waits_for_grant = False
         ledger = self._ledger.get(timer.job)
-        if ledger is not None and following.keeper is not None and self._able(turn.now.instant, ledger, following):
+        if not following.buckets.cells or following.keeper is None or ledger is None:
+            return  # nothing is told any more: this host has slept, say
+        if self._able(turn.now.instant, ledger, following):
             self._claim_buckets(turn, timer.job, following)
 
     def _able(self, now: Instant, ledger: JobLedger, following: Following) -> bool:

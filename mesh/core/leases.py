@@ -177,7 +177,7 @@ class Leases:
         changed, held = False, Counter(self._whose(lease.holder) for lease in docket.by_claim.values())
         for heard in message.leases:
             tasks = ledger.parts.of(heard.task, heard.block)
-            if not tasks or heard.claim in docket.stalled:
+            if not tasks or heard.claim in docket.stalled or (heard.assembles and heard.block is not None):
                 continue
             lease = docket.by_claim.get(heard.claim)
             if lease is not None:
@@ -368,6 +368,8 @@ def _suits(ledger: JobLedger, claim: Signed[Claim]) -> tuple[bool, bytes, Record
 
 
 def _tasks(ledger: JobLedger, claim: Signed[Claim]) -> tuple[int, ...]:
+    if claim.body.assembles and claim.body.block is not None:
+        return ()  # an assembly never stalls while it waits for buckets: a bucket must not pass for one
     return ledger.parts.of(claim.body.task, claim.body.block)
 
 

@@ -155,3 +155,22 @@ def test_nothing_is_fetched_for_an_assembly_that_failed(still: Assembler) -> Non
     kind = FailureKind.OUT_OF_MEMORY
     still.rig.tell(RenderFailed(op=start.op, kind=kind, reason="killed", unfit=False, log=None))
     assert not still.fetched()
+
+
+def test_a_copy_that_is_bad_does_not_keep_a_whole_frame_from_its_end(still: Assembler) -> None:
+    """Of the last bucket there may be two results: one is pasted, and what the other is worth no longer matters."""
+    start = still.win()
+    still.rendered(*still.blocks[1:], here=True)
+    for paste in of(still.rig.effects, PasteBucket):
+        still.pasted(paste)
+    still.rig.clear()
+    for author, attempt in ((still.bob, 2), (still.ann, 1)):  # of the lower attempt, which counts from then on
+        copy = still.cast.result(author, still.head, 0, attempt, block=still.blocks[0])
+        still.swarm.restore((blob_of(copy),))
+        still.rig.take(still.head, copy, by=author)
+    good, bad = of(still.rig.effects, PasteBucket)
+    assert good.blob != bad.blob
+    still.pasted(good)
+    assert not of(still.rig.effects, FinishAssembly)
+    still.pasted(bad, problem="it is half a file")
+    assert of(still.rig.effects, FinishAssembly) == [FinishAssembly(op=start.op)]

@@ -8,7 +8,15 @@ from mesh.core.events import FrameWritten, RenderFailed, StopAsked
 from mesh.core.ledger import JobLedger
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import BUCKET_LEAST_MS, BUCKETS_PER_SLOT, FAILED_HERE_MS, SELF_CLAIM_MS, UNANSWERED_MS
+from mesh.ground.limits import (
+    BUCKET_LEAST_MS,
+    BUCKETS_PER_SLOT,
+    FAILED_HERE_MS,
+    GAP_MS,
+    HEARTBEAT_MS,
+    SELF_CLAIM_MS,
+    UNANSWERED_MS,
+)
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.grids import Block, Cut, bits_of
 from mesh.wire.messages import (
@@ -422,3 +430,15 @@ def test_nothing_of_a_cancelled_job_is_begun(tiler: Tiler) -> None:
     tiler.hears({FIRST: range(64)}, open_frames=(FIRST,))
     assert (tiler.rendered(), of(tiler.rig.effects, StartAssembly), tiler.mine()) == ([], [], [])
     assert of(tiler.rig.effects, FinishAssembly) == []
+
+
+def test_who_slept_claims_nothing_of_what_was_told_before(tiler: Tiler) -> None:
+    """A grant is waited for as long as the bucket in hand takes: longer than a keeper is silent to who wakes up."""
+    tiler.costs.note(tiler.job, tiler.rig.me.id, CELL, 90 * SECOND_MS)
+    tiler.hears({FIRST: range(64)})
+    tiler.answered()
+    tiler.hears({FIRST: range(2, 64)})
+    tiler.rig.clear()
+    tiler.rig.jump(HEARTBEAT_MS + GAP_MS + 1)
+    tiler.rig.wait(120 * SECOND_MS, tiler.first, tiler.second)
+    assert tiler.claims() == []

@@ -316,3 +316,11 @@ def test_a_keeper_that_did_not_see_the_submission_gives_no_bucket_yet(cast: Cast
     assert early.id not in court.verdicts()
     court.rig.wait(RESTARTED_KEEPER_MS, court.bob, court.ann, court.other)
     court.granted(court.bob, LEFT)
+
+
+def test_a_bucket_that_says_it_assembles_is_no_claim_and_no_lease(court: Court) -> None:
+    """An assembly waits for others as long as it takes: a bucket must not."""
+    claim = court.claim(court.bob, LEFT, assembles=True)
+    court.tells(RIGHT, assembles=True)
+    assert claim.id not in court.verdicts()
+    assert court.leased() == set()
