@@ -121,8 +121,8 @@ class Election:
         for job, ledger in self._ledger.jobs.items():
             if self._may_lead(turn.now, ledger):
                 self._consider(turn, ledger)
-                if self.leads(job, turn.now):
-                    self._tell(turn, ledger)
+            if self.leads(job, turn.now):  # also while there is nothing to grant: silence means death
+                self._tell(turn, ledger)
 
     def on_peer_dead(self, turn: Turn, note: PeerDead) -> None:
         """Take over at once where the coordinator has died and this peer is next."""
