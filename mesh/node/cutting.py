@@ -46,6 +46,7 @@ def cut_of(request: SubmitRequest, inspection: Inspection, frames: int) -> Cut |
         frames = min(frames, SPLIT_FRAMES, (MAX_TASKS - frames) // len(grid))
         if cutting.obstacles or not request["split"] or not frames:
             return None
+    _refuse_too_many(frames, len(grid))
     return Cut(
         width=cutting.width,
         height=cutting.height,
@@ -78,6 +79,7 @@ def _shared(request: SubmitRequest, cutting: Cutting, frames: int) -> Cut:
         raise UsageError(f"--samples-split {shares}: it takes 2 to {SAMPLE_SHARES_MAX}")
     if obstacles := [*cutting.sample_obstacles, *_too_few(cutting, shares)]:
         raise Refused([refusal_row(obstacle) for obstacle in obstacles])
+    _refuse_too_many(frames, shares)
     return Cut(
         width=cutting.width,
         height=cutting.height,
@@ -91,6 +93,15 @@ def _shared(request: SubmitRequest, cutting: Cutting, frames: int) -> Cut:
         samples=cutting.samples,
         part=cutting.region,
     )
+
+
+def _refuse_too_many(frames: int, cells: int) -> None:
+    """Raise `UsageError` where a job would have more tasks than there can be: its frames, and the cells of each."""
+    most = MAX_TASKS // (1 + cells)
+    if frames > most:
+        raise UsageError(
+            f"{frames} frames of {cells} parts each are too many for one job: submit at most {most} frames at a time"
+        )
 
 
 def _too_few(cutting: Cutting, shares: int) -> list[Refusal]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
 from mesh.ground.limits import SPLIT_LEAST_MS
 from mesh.ports.desk import JobRow, Refused
@@ -281,13 +282,15 @@ def test_what_cannot_be_cut_is_refused_by_name(tmp_path: Path) -> None:
         ({"samples_split": 1, "buckets": "auto"}, "2 to 64"),
         ({"samples_split": 65, "buckets": "auto"}, "2 to 64"),
         ({"samples_split": -2, "buckets": "auto"}, "2 to 64"),
+        ({"buckets": "1x1", "frames": "1-60"}, "at most 43 frames"),
     ],
 )
 def test_what_makes_no_sense_is_said_so(changes: dict[str, object], said: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with mesh_of(tmp_path, "ada") as (ada,):
-            scene = write_scene(tmp_path / "shot", "frames 1 1")
-            with pytest.raises(Exception, match=said):
+            scene = write_scene(tmp_path / "shot", "frames 1 60")
+            with pytest.raises(UsageError, match=said):
                 await submit_still(ada, scene, **changes)
+            assert (await ada.at.jobs())["jobs"] == []
 
     trio.run(main)
