@@ -8,8 +8,8 @@ Invariants: each paste is answered by one `BucketPasted`, each finish by one `Re
 assembly was ended or its bench closed. Which buckets there are, and when they are all there, is the core's to know.
 """
 
+import math
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -130,7 +130,10 @@ class Assemblies:
         try:
             with growing.scope:
                 try:
-                    await self._carry_out(bench, effect, orders)
+                    try:
+                        await self._carry_out(bench, effect, orders)
+                    except OSError as error:
+                        raise OutputUnwritable(f"the frame's files cannot be written: {error.strerror}") from error
                 except MeshError as error:
                     log = await keep_log(self._tools.world, self._tools.store, getattr(error, "log", ""))
                     await self._tell(failure_of(effect.op, error, log))
@@ -174,7 +177,8 @@ class Assemblies:
                 else:
                     site.pasted.append(order)
                     await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=""))
-                    await self._show(made, site)
+                    if not await self._show(made, site):
+                        return False
             self._mark(Step.PASTED, site)
             await made.write(site.directory / _PASSES)
             self._mark(Step.ASSEMBLED, site)
@@ -195,20 +199,29 @@ class Assemblies:
             await made.add(path, samples)
             site.added.add(order.block)
 
-    async def _show(self, made: Assembly, site: _Site) -> None:
-        """Keep a picture of what is there up to date for the job's own person, where nothing has to wait for it."""
+    async def _show(self, made: Assembly, site: _Site) -> bool:
+        """Keep a picture of what is there up to date for the job's own person, where nothing has to wait for it.
+
+        False where what pastes died of it: it is shown no more.
+        """
         started_s = trio.current_time()
         if site.job.author != self._me or site.orders.statistics().current_buffer_used or started_s < site.show_s:
-            return
+            return True
         job = JobId(site.job.id)
         path = self._scratch / f"preview-{job.hex()[:16]}.png"
         fresh = site.directory / "preview.png"
-        with suppress(OutputUnwritable, OutputWrong):
+        try:
             await made.preview(fresh)
             await self._tools.world.in_thread(lambda: fresh.replace(path))  # whoever looks never sees half of it
             self._previews[job] = path
+        except RendererCrashed:
+            site.show_s = math.inf
+            return False
+        except (OutputUnwritable, OutputWrong, OSError):
+            pass  # it is for eyes alone
         now_s = trio.current_time()
         site.show_s = now_s + max(PREVIEW_PERIOD_S, PREVIEW_COSTS * (now_s - started_s))
+        return True
 
     async def _finish(self, bench: Bench, site: _Site, op: int) -> None:
         """Have a stage make the file, check and store it."""
