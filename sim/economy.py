@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mesh.core.effects import Export, Send, StartAssembly, StartRender
 from mesh.core.status import JobState
 from mesh.ground.ids import JobId
-from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS
+from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS, TAIL_COPIES_MOST
 from mesh.wire.grids import Block
 from mesh.wire.stills import Grants
 from sim.render import Render
@@ -211,6 +211,9 @@ class Economy:
         twice_ms, all_ms = self.waste()
         if self._world.scenario.steady and twice_ms * 100 > all_ms * WASTE_PERCENT:
             raise Violation("L4", f"{twice_ms} ms of {all_ms} ms were spent on frames rendered before")
+        most = TAIL_COPIES_MOST * sum(host.slots for host in self._world.hosts) * len(self._world.books.jobs)
+        if self._world.scenario.steady and len(self.copied) > most:
+            raise Violation("L4", f"{len(self.copied)} buckets were granted twice, which is more than {most} copies")
 
     # Splits.
 

@@ -37,6 +37,7 @@ from sim.scenario import Act, Scenario
 from sim.stillcheats import (
     AssemblesTheCancelled,
     AssemblesTwice,
+    CopiesAll,
     DeliversBuckets,
     FinishesAtOnce,
     NeedsAll,
@@ -92,5 +93,6 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L2", mutant=NeverRenders, scenario=_CALM),
     Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),
     Caught(rule="L4", mutant=RendersTwice, scenario=named("calm")),
+    Caught(rule="L4", mutant=CopiesAll, scenario=named("still-short")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
 )

@@ -7,6 +7,7 @@ from mesh.core.effects import (
     Export,
     FinishAssembly,
     PasteBucket,
+    Send,
     StartAssembly,
     StartRender,
 )
@@ -14,7 +15,9 @@ from mesh.core.events import Event, Rendered
 from mesh.core.fold import NOTHING, TaskFold
 from mesh.ground.ids import ID_SIZE, BlobId, JobId
 from mesh.ground.instants import Now
+from mesh.wire.envelope import sign
 from mesh.wire.grids import Block
+from mesh.wire.stills import Grant, Grants
 from sim.cheats import Cheat, NeverRenders
 from sim.host import Host
 
@@ -81,6 +84,26 @@ class PastesNothing(Cheat):
         block = Block(column=0, row=0, columns=1, rows=1)
         started = [each for each in effects if isinstance(each, StartAssembly)]
         return [*effects, *(PasteBucket(op=each.op, blob=_UNKNOWN, block=block) for each in started)]
+
+
+class CopiesAll(Cheat):
+    """L4: grants what one peer renders to the next one, too."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        self._granted: list[Grant] = []
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Add to each peer's grants those that others were granted before."""
+        effects = self.inner.handle(now, event)
+        for effect in [each for each in effects if isinstance(each, Send) and isinstance(each.message, Grants)]:
+            assert isinstance(effect.message, Grants)
+            others = [grant for grant in self._granted if grant.peer != effect.peer][-16:]
+            copies = tuple(sign(dataclasses.replace(grant, peer=effect.peer), self.host.signer) for grant in others)
+            self._granted += [grant.body for grant in effect.message.grants]
+            if copies:
+                effects.append(Send(peer=effect.peer, message=Grants(grants=copies)))
+        return effects
 
 
 class AssemblesTwice(Cheat):
