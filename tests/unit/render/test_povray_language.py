@@ -1,5 +1,6 @@
 """What is read of POV-Ray's scene language: which files a scene opens."""
 
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -173,3 +174,30 @@ def test_what_would_take_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     language.read(b"###")
     with pytest.raises(NotTheLanguage, match="line 2"):
         language.read(b"###\n#")
+
+
+@pytest.mark.parametrize(
+    ("begins", "repeated", "ends"),
+    [
+        ('#include "', "a", '"'),
+        ('#include "', r"\a", '"'),
+        ('#include "', r"a\"", '"'),
+        ('#include "', "a", ""),
+        ("// ", "a", "\n"),
+        ("/* ", "a", "*/"),
+        ("/* ", "/**/", "*/"),
+        ("#declare ", "a", "= 1;"),
+        ("#version ", "1", ";"),
+        ("", " ", "#"),
+    ],
+)
+def test_whatever_is_long_takes_memory_like_its_own_length(begins: str, repeated: str, ends: str) -> None:
+    data = (begins + repeated * ((4 << 20) // len(repeated)) + ends).encode()
+    tracemalloc.start()
+    try:
+        with suppress(NotTheLanguage):
+            language.read(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * len(data)
