@@ -1,4 +1,4 @@
-"""Write a scene's tree to the disk, read-only, in a directory of its own, and take it away again.
+"""Write a scene's tree to the disk, read-only, in a directory of its own, read its recipe, and take it away again.
 
 Names come from other peers: they are data, and each is checked before it becomes a path. The tree is written beside
 its place and renamed when it is whole, so a half-written one is never rendered from. Must not know whose bytes.
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from mesh.ports.renderer import CheckoutFile, OutputUnwritable, PathLeavesTree
+from mesh.ports.renderer import RECIPE_NAME, CheckoutFile, OutputUnwritable, PathLeavesTree, SceneUnreadable
 from mesh.wire.tree import name_problem
 
 _READ_ONLY = 0o444
@@ -37,6 +37,18 @@ def check_out(directory: Path, files: Iterable[CheckoutFile]) -> None:
 def discard(directory: Path) -> None:
     """Remove a tree; does nothing when there is none."""
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def read_recipe(tree: Path, most_bytes: int) -> bytes:
+    """Give the recipe of a tree, whatever it says. Raises SceneUnreadable where there is none, or a longer one."""
+    try:
+        with open(tree / RECIPE_NAME, "rb") as stream:
+            data = stream.read(most_bytes + 1)
+    except OSError as error:
+        raise SceneUnreadable(f"the scene's recipe cannot be read: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise SceneUnreadable("the scene's recipe is too long")
+    return data
 
 
 def _write(root: Path, file: CheckoutFile) -> None:

@@ -2,8 +2,9 @@
 
 Started as `python -I pasting.py -- FD`. It is told the frame's size and region once, then file after file: which pixels
 of the frame a bucket's file holds, its margin included, and which of them to take. At the end it writes one EXR with
-every channel, name, type and header of the buckets. Asked for a preview, it writes a small picture for eyes alone. It
-answers each request with what happened. Nothing of `mesh` is imported, so that it starts fast and can be limited hard.
+every channel, name, type and header of the buckets, without loss however they were packed. Asked for a preview, it
+writes a small picture for eyes alone. It answers each request with what happened. Nothing of `mesh` is imported, so
+that it starts fast and can be limited hard.
 
 A bucket may also hold some samples of the whole picture. Then values are added, weighted by how many samples they are
 of, as doubles. Not every value is an average of its samples: whoever wrote the file says in a header which are those of
@@ -24,8 +25,10 @@ from typing import Any
 import numpy as np
 import OpenImageIO
 
-_LAYOUT = ("oiio:subimages", "oiio:RowsPerChunk", "name", "oiio:subimagename")
-"""What the writer says itself."""
+_LAYOUT = ("oiio:*", "openexr:*", "compression", "name", "textureformat", "wrapmodes")
+"""Headers that say how a file is written, not what is in it: no bucket has a say in that. The writer minds no case."""
+
+_LOSSLESS = "zip"
 
 _PREVIEW_SIDE = 1_024
 """A preview's longer side is at most so many pixels: it is made in a few hundredths of a second."""
@@ -157,10 +160,13 @@ class Picture:
         spec.x, spec.y, spec.full_x, spec.full_y = left, top, 0, 0
         spec.full_width, spec.full_height = self._size
         for each in self._spec.extra_attribs:
-            if each.name not in _LAYOUT and (self._sums is None or each.name != _RULES):
+            if any(fnmatch(each.name.lower(), layout) for layout in _LAYOUT):
+                continue
+            if self._sums is None or each.name != _RULES:
                 spec.attribute(each.name, each.type, each.value)
             if self._sums is not None and any(fnmatch(each.name, count) for count in self._sums.rules["counts"]):
                 spec.attribute(each.name, str(self._sums.done))
+        spec.attribute("compression", _LOSSLESS)
         if spec.get_string_attribute("DateTime") == "":
             spec.attribute("DateTime", "")  # the writer would make one up
         out = OpenImageIO.ImageOutput.create("openexr")

@@ -1,9 +1,11 @@
 """POV-Ray itself: frames, buckets, what is refused, and how it ends."""
 
+import hashlib
 import itertools
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from mesh.ports.renderer import (
     StageLimits,
 )
 from mesh.render.assemble import assembly
-from mesh.render.povray import recipe, stages
+from mesh.render.povray import confine, proving, recipe, stages
 from mesh.wire.grids import Region
 from tests.support import povray, scenes
 from tests.support.povray import timed
@@ -48,6 +50,11 @@ def children_of(pid: int) -> list[int]:
     """List the processes that a process has started and that still are."""
     found = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
     return [int(child) for each in found for child in each.read_text().split()]
+
+
+def allowed_file() -> str:
+    """Find a file that every program behind the wall may read."""
+    return next(str(path) for path in Path("/usr/lib").rglob("*") if path.is_file() and not path.is_symlink())
 
 
 @timed
@@ -220,6 +227,38 @@ async def test_what_gets_by_all_that_meets_the_wall(tmp_path: Path) -> None:
         assert [path.name for path in tree.iterdir()] == ["a.pov"]
     finally:
         await session.child.aclose()
+
+
+@timed
+async def test_a_python_that_lies_where_every_program_may_read_breaks_no_pov_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashlib, "__file__", allowed_file())
+    found = await proving.find(tmp_path, lambda _: None)
+    assert found.broken == ()
+    assert [engine.program for engine in found.usable] == [povray.engine().program]
+
+
+@pytest.mark.parametrize(
+    ("prying", "reason"), [('#error "no such luck"', "no such luck"), ("sphere { 0, 1 }", "reads files outside")]
+)
+@timed
+async def test_only_one_that_fails_at_the_file_outside_is_proven(
+    prying: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proving, "_PRYING", f"{prying}\n{proving._LIT}")
+    found = await proving.find(tmp_path, lambda _: None)
+    assert found.usable == ()
+    assert reason in found.broken[0].reason
+
+
+@timed
+async def test_temporary_files_where_every_scene_may_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confine, "SYSTEM", (*confine.SYSTEM, tempfile.gettempdir()))
+    found = await proving.find(tmp_path, lambda _: None)
+    assert "set TMPDIR" in found.broken[0].reason
 
 
 @timed

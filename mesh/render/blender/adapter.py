@@ -12,7 +12,6 @@ import trio
 
 from mesh.ports.assembly import Assembly
 from mesh.ports.renderer import (
-    RECIPE_NAME,
     CheckoutFile,
     Engine,
     Engines,
@@ -21,7 +20,6 @@ from mesh.ports.renderer import (
     PathLeavesTree,
     PictureReport,
     SavedBy,
-    SceneUnreadable,
     StageLimits,
 )
 from mesh.render import assemble, checkout, engines, process
@@ -163,14 +161,7 @@ def _absolute(path: Path) -> Path:
 
 def _read_tree(tree: Path, engine: Engine) -> recipe.Recipe:
     """Read a tree's recipe, and its scene's header before Blender does. Raises SceneUnreadable, EngineTooOld."""
-    try:
-        with open(tree / RECIPE_NAME, "rb") as stream:
-            data = stream.read(recipe.RECIPE_MAX_BYTES + 1)
-    except OSError as error:
-        raise SceneUnreadable(f"the scene's recipe cannot be read: {error.strerror}") from error
-    if len(data) > recipe.RECIPE_MAX_BYTES:
-        raise SceneUnreadable("the scene's recipe is too long")
-    found = recipe.parse(data)
+    found = recipe.parse(checkout.read_recipe(tree, recipe.RECIPE_MAX_BYTES))
     try:
         main = Path(paths.inside(str(tree), found.main))
     except paths.LeavesTree as error:

@@ -13,7 +13,6 @@ import trio
 
 from mesh.ports.assembly import Assembly
 from mesh.ports.renderer import (
-    RECIPE_NAME,
     CheckoutFile,
     Engine,
     Engines,
@@ -138,14 +137,7 @@ def _absolute(path: Path) -> Path:
 
 def _read_tree(tree: Path, engine: Engine) -> recipe.Recipe:
     """Read a tree's recipe, and all that its scene opens. Raises SceneUnreadable, SceneRefused, PathLeavesTree."""
-    try:
-        with open(tree / RECIPE_NAME, "rb") as stream:
-            data = stream.read(recipe.RECIPE_MAX_BYTES + 1)
-    except OSError as error:
-        raise SceneUnreadable(f"the scene's recipe cannot be read: {error.strerror}") from error
-    if len(data) > recipe.RECIPE_MAX_BYTES:
-        raise SceneUnreadable("the scene's recipe is too long")
-    found = recipe.parse(data)
+    found = recipe.parse(checkout.read_recipe(tree, recipe.RECIPE_MAX_BYTES))
     if not (tree / found.main).is_file():
         raise SceneUnreadable(f"{found.main} is not there")
     places = Places(

@@ -25,6 +25,10 @@ _CHUNK_MAX_BYTES = 1 << 16
 _TOLD = {"gAMA": 4, "sRGB": 1, "sBIT": 4, "cHRM": 32}
 """Chunks that say how a PNG's values are meant, with the most bytes that each may have."""
 
+_SRGB_INTENT_MAX = 3
+_UINT_MAX = (1 << 31) - 1
+"""The largest number of four bytes that a PNG may hold."""
+
 _ATTRIBUTE = "povrayPng"
 _CHANNELS = {"BW": 1, "BWA": 2, "RGB": 3, "RGBA": 4}
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -152,19 +156,42 @@ def _write_png(target: str, pixels: Any, depth: int, told: str) -> None:
     with open(target, "xb") as out:
         out.write(_SIGNATURE)
         _chunk(out, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0))
-        for word in told.split(" ")[: len(_TOLD)]:
-            name, _, digits = word.partition("=")
-            try:
-                data = bytes.fromhex(digits)
-            except ValueError:
-                continue
-            if data and len(data) <= _TOLD.get(name, 0):
-                _chunk(out, name.encode(), data)
+        for name, data in _believed(told, channels, depth).items():
+            _chunk(out, name.encode(), data)
         packing = zlib.compressobj(6)
         packed = packing.compress(filtered.tobytes()) + packing.flush()
         for start in range(0, len(packed), _BAND_BYTES):
             _chunk(out, b"IDAT", packed[start : start + _BAND_BYTES])
         _chunk(out, b"IEND", b"")
+
+
+def _believed(told: str, channels: int, depth: int) -> dict[str, bytes]:
+    """Give what a header says of a PNG, as far as a PNG may say it: each name once, with what it may be."""
+    found: dict[str, bytes] = {}
+    for word in told.split(" ")[: len(_TOLD)]:
+        name, _, digits = word.partition("=")
+        try:
+            data = bytes.fromhex(digits)
+        except ValueError:
+            continue
+        if name not in found and _is_allowed(name, data, channels, depth):
+            found[name] = data
+    return found
+
+
+def _is_allowed(name: str, data: bytes, channels: int, depth: int) -> bool:
+    """Say whether a chunk is as long as it must be, and its numbers are some that it may have."""
+    match name:
+        case "gAMA":
+            return len(data) == 4 and 0 < int.from_bytes(data, "big") <= _UINT_MAX
+        case "sRGB":
+            return len(data) == 1 and data[0] <= _SRGB_INTENT_MAX
+        case "sBIT":
+            return len(data) == channels and all(0 < bits <= depth for bits in data)
+        case "cHRM":
+            return len(data) == 32 and all(number <= _UINT_MAX for number in struct.unpack(">8I", data))
+        case _:
+            return False
 
 
 def _chunk(out: BinaryIO, name: bytes, data: bytes) -> None:

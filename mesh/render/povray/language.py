@@ -43,8 +43,12 @@ _VERSION_CHARACTERS = 16
 
 _DIRECTIVES = frozenset(("declare", "include", "local", "macro", "version"))
 
-_HIDDEN = r'//[^\n\r]*|/\*|"(?:[^"\\]|\\.)*"?'
-"""Where words are none: comments and strings."""
+_HIDDEN = r'//[^\n\r]*|/\*|"'
+"""Where words are none: comments, and the beginnings of those that nest and of strings."""
+
+_WITHIN_STRING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+"""Possessive: to go back costs memory for each character, here a hundred bytes."""
+
 
 _TOKEN = re.compile(_HIDDEN + r"|[A-Za-z_][A-Za-z0-9_]*|[0-9.]+|[^\s]", re.ASCII | re.DOTALL)
 _TELLING = re.compile(
@@ -55,6 +59,12 @@ _TELLING = re.compile(
 )
 """Tokens after which something is to be done: all others are passed over at once, since scenes hold millions."""
 
+
+_WINDOW = 256 * 1024
+"""Characters searched at once, a hundredth of a second: a search lets no other thread run before it ends."""
+
+_OVERLAP = 32
+"""What is cut by a window's end is no longer, words and what stands behind them: the longest has 13 letters."""
 
 TELLING_MAX = 3_000_000
 """Of one file: six seconds of reading. Meshes have next to none, whatever their size."""
@@ -141,19 +151,48 @@ def _as_version(number: str) -> str:
     return f"{int(major)}.{int(minor.rstrip('0') or 0)}"
 
 
-def _is_closed(found: str) -> bool:
-    """Say whether the last quote of a string is its end: an even number of backslashes stands before it."""
-    body = found[1:-1]
-    return found[-1] == '"' and (len(body) - len(body.rstrip("\\"))) % 2 == 0
+def _search(pattern: re.Pattern[str], source: str, start: int) -> re.Match[str] | None:
+    """Search as the pattern itself does, but by windows; only what is longer than one is matched at once."""
+    window = _WINDOW
+    while True:
+        limit = start + window
+        match = pattern.search(source, start, limit)
+        if limit >= len(source) or (match is not None and match.end() < limit):
+            return match
+        if match is None:
+            start, window = limit - _OVERLAP, _WINDOW
+        elif match.start() > start:
+            start, window = match.start(), _WINDOW
+        else:
+            window *= 2
 
 
 def _comment_end(source: str, start: int) -> int:
-    depth = 0
-    for edge in _COMMENT_EDGE.finditer(source, start):
-        depth += 1 if edge.group() == "/*" else -1
-        if depth == 0:
-            return edge.end()
+    depth, at = 0, start
+    while at < len(source):
+        limit = at + _WINDOW
+        for edge in _COMMENT_EDGE.finditer(source, at, limit):
+            depth += 1 if edge.group() == "/*" else -1
+            at = edge.end()
+            if depth == 0:
+                return at
+        # An edge may begin with a window's last character.
+        at = max(at, limit - 1)
     raise NotTheLanguage(f"line {_line(source, start)}: a comment without its end")
+
+
+def _string_end(source: str, start: int) -> int:
+    """Find the quote that ends the string whose first quote stands at `start`."""
+    at = start + 1
+    while at < len(source):
+        inside = _WITHIN_STRING.match(source, at, at + _WINDOW)
+        assert inside is not None, "it matches nothing as well"
+        if inside.end() == at:
+            break
+        at = inside.end()
+    if source[at : at + 1] != '"':
+        raise NotTheLanguage(f"line {_line(source, start)}: a string without its end")
+    return at
 
 
 def _line(source: str, at: int) -> int:
@@ -189,15 +228,16 @@ class _Reader:
 
     def next(self, pattern: re.Pattern[str] = _TOKEN) -> _Token:
         """Go to the next token of a pattern: a word, a string without its quotes, a number or a mark."""
-        while match := pattern.search(self._source, self._at):
+        source = self._source
+        while match := _search(pattern, source, self._at):
             start, self._at, found = match.start(), match.end(), match.group()
             first = found[0]
             if found == "/*":
-                self._at = _comment_end(self._source, start)
+                self._at = _comment_end(source, start)
             elif first == '"':
-                if len(found) < 2 or not _is_closed(found):
-                    raise NotTheLanguage(f"line {_line(self._source, start)}: a string without its end")
-                return _Token("string", found[1:-1].replace(_ESCAPED_QUOTE, '"'), start)
+                end_quote = _string_end(source, start)
+                self._at = end_quote + 1
+                return _Token("string", source[start + 1 : end_quote].replace(_ESCAPED_QUOTE, '"'), start)
             elif first == "_" or (first.isalpha() and first.isascii()):
                 return _Token("word", found, start)
             elif not found.startswith("//"):

@@ -176,14 +176,6 @@ class Options:
     paths: dict[str, list[str]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def number(self, name: str, default: int) -> int:
-        """Give an integer setting."""
-        return int(self.settings.get(name, default))
-
-    def flag(self, name: str) -> bool:
-        """Say whether a flag is set."""
-        return self.settings.get(name) == "on"
-
     def path(self, name: str) -> str | None:
         """Give the last of an option's paths."""
         return self.paths.get(name, [None])[-1]

@@ -48,7 +48,9 @@ def identity(program: Path) -> str:
     """Tell one program and its includes from any later ones, without reading them. Raises EngineBroken."""
     try:
         own, directory = program.stat(), includes(program)
-        shared = directory.stat().st_mtime_ns if directory is not None else 0
+        found = [directory, *directory.rglob("*")] if directory is not None else []
+        # A link that leads nowhere is no part of the build.
+        times = [path.stat().st_mtime_ns for path in found if path.exists()]
     except OSError as error:
         raise EngineBroken(f"{program} cannot be read: {error.strerror}") from error
-    return f"{program}:{own.st_size}:{own.st_mtime_ns}:{shared}"
+    return f"{program}:{own.st_size}:{own.st_mtime_ns}:{len(times)}:{max(times, default=0)}"

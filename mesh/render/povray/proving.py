@@ -1,6 +1,5 @@
 """Find the installed POV-Ray and prove it by a tiny real render, and that it can be kept inside a scene's files."""
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from mesh.ports.renderer import (
 )
 from mesh.render import proofs
 from mesh.render.picture import PictureChecker
-from mesh.render.povray import program, stages
+from mesh.render.povray import confine, program, stages
 from mesh.render.povray.recipe import RENDERER, Recipe
 from mesh.render.session import Session
 
@@ -31,6 +30,7 @@ camera { location <0, 0, -3> look_at 0 }
 light_source { <4, 5, -6> rgb 1 }
 sphere { 0, 1 pigment { rgb <1, 0.5, 0.2> } }
 """
+_OUTSIDE = "outside.txt"
 _PRYING = '#version 3.7;\n#fopen Outside "{path}" read\n' + _LIT
 """A scene that reads what is not its own."""
 
@@ -70,10 +70,13 @@ async def _prove(found: Path) -> str:
         output = Output(format="PNG", width=_SIDE, height=_SIDE, color_mode="RGB", depth=8)
         if (await pictures.check(session.child.private / "proof.png", output)).constant:
             raise EngineBroken(f"{found}: the picture of the test scene is empty")
+        outside = _outside(session.child.private, found)
         try:
-            await _render(session, found, _PRYING.replace("{path}", hashlib.__file__))
-        except FrameFailed:
-            return version
+            await _render(session, found, _PRYING.replace("{path}", str(outside)))
+        except FrameFailed as error:
+            if _OUTSIDE in str(error):
+                return version
+            raise
     except RendererError as error:
         raise EngineBroken(f"{found} does not render: {error}") from error
     finally:
@@ -81,6 +84,17 @@ async def _prove(found: Path) -> str:
             await session.child.aclose()
             await pictures.aclose()
     raise EngineBroken(f"{found} reads files outside of its scene, though the system was asked to prevent it")
+
+
+def _outside(private: Path, found: Path) -> Path:
+    """Write a file that everybody may read, but no scene: beside the one's tree. Raises EngineBroken."""
+    path = private.resolve() / _OUTSIDE
+    includes = program.includes(found)
+    allowed = [*map(Path, confine.SYSTEM), *([] if includes is None else [includes.parent])]
+    if under := next((each for each in allowed if path.is_relative_to(each.resolve())), None):
+        raise EngineBroken(f"temporary files lie below {under}, which every scene may read: set TMPDIR to elsewhere")
+    path.write_bytes(b"1\n")
+    return path
 
 
 async def _render(session: Session, found: Path, scene: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.ports.renderer import CheckoutFile, OutputUnwritable, PathLeavesTree
-from mesh.render.checkout import check_out, discard
+from mesh.ports.renderer import RECIPE_NAME, CheckoutFile, OutputUnwritable, PathLeavesTree, SceneUnreadable
+from mesh.render.checkout import check_out, discard, read_recipe
 
 
 def file(name: str, data: bytes, size: int | None = None) -> CheckoutFile:
@@ -53,3 +53,12 @@ def test_a_source_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Rotten):
         check_out(tmp_path / "tree", [CheckoutFile(name="a", size=9, blocks=blocks())])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_is_read_as_far_as_it_may_be_long(tmp_path: Path) -> None:
+    with pytest.raises(SceneUnreadable, match="cannot be read: No such file"):
+        read_recipe(tmp_path, 3)
+    check_out(tmp_path / "tree", [file(RECIPE_NAME, b"{ }")])
+    assert read_recipe(tmp_path / "tree", 3) == b"{ }"
+    with pytest.raises(SceneUnreadable, match="too long"):
+        read_recipe(tmp_path / "tree", 2)

@@ -96,8 +96,8 @@ def pasted(grid: Grid, whole: Any, margin: int, directory: Path, **headers: obje
 @pytest.mark.parametrize("region", [FRAME, Region(left=5, top=7, right=30, bottom=8)])
 def test_every_bit_of_every_channel_and_every_header_is_there(region: Region, margin: int, tmp_path: Path) -> None:
     whole = frame()
-    told = {"Camera": "Kamera", "cryptomatte/542cafa/manifest": '{"Würfel":"a8fce865"}', "compression": "piz"}
-    picture = pasted(cut_to(region, 7, 5), whole, margin, tmp_path, **told)
+    told = {"Camera": "Kamera", "cryptomatte/542cafa/manifest": '{"Würfel":"a8fce865"}'}
+    picture = pasted(cut_to(region, 7, 5), whole, margin, tmp_path, **told, compression="piz")
     merged = tmp_path / "merged.exr"
     assert answer(picture, {"do": "write", "path": str(merged)}) == (None, {"is": "written"})
     spec, pixels = read(merged)
@@ -107,8 +107,33 @@ def test_every_bit_of_every_channel_and_every_header_is_there(region: Region, ma
     assert (spec.full_x, spec.full_y, spec.full_width, spec.full_height) == (0, 0, FRAME.width, FRAME.height)
     assert spec.channelnames == NAMES
     assert tuple(map(str, spec.channelformats)) == KINDS
-    one, _ = read(write(tmp_path / "one.exr", wanted, **told))
+    one, _ = read(write(tmp_path / "one.exr", wanted, **told, compression="zip"))
     assert headers(spec) == headers(one)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"compression": "dwab:2000"},
+        {"compression": "dwaa", "openexr:dwaCompressionLevel": 2000.0},
+        {"compression": "b44"},
+        {"compression": "pxr24"},
+        {"openexr:lineOrder": "decreasingY"},
+    ],
+)
+def test_no_bucket_says_how_the_others_pixels_are_written(hostile: dict[str, object], tmp_path: Path) -> None:
+    whole = frame()
+    left, right = (Region(left=at, top=0, right=at + wide, bottom=FRAME.bottom) for at, wide in ((0, 5), (5, 32)))
+    picture = Picture(FRAME.width, FRAME.height, (0, 0, FRAME.right, FRAME.bottom))
+    for region, told in ((left, hostile), (right, {})):
+        file = write(tmp_path / "bucket.exr", whole[:, region.left : region.right], **told)
+        held = (region.left, region.top, region.right, region.bottom)
+        picture.paste(str(file), held, held)
+    picture.write(str(tmp_path / "merged.exr"))
+    spec, pixels = read(tmp_path / "merged.exr")
+    assert spec.get_string_attribute("compression") == "zip"
+    assert spec.get_string_attribute("openexr:lineOrder") == "increasingY"
+    assert pixels[:, right.left :].tobytes() == whole[:, right.left :].tobytes()
 
 
 def bad(path: Path, what: str) -> Path:

@@ -1,6 +1,9 @@
 """What is read of POV-Ray's scene language: which files a scene opens."""
 
+import re
+import tracemalloc
 from contextlib import suppress
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -173,3 +176,79 @@ def test_what_would_take_for_ever_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     language.read(b"###")
     with pytest.raises(NotTheLanguage, match="line 2"):
         language.read(b"###\n#")
+
+
+@pytest.mark.parametrize(
+    ("begins", "repeated", "ends"),
+    [
+        ('#include "', "a", '"'),
+        ('#include "', r"\a", '"'),
+        ('#include "', r"a\"", '"'),
+        ('#include "', "a", ""),
+        ("// ", "a", "\n"),
+        ("/* ", "a", "*/"),
+        ("/* ", "/**/", "*/"),
+        ("#declare ", "a", "= 1;"),
+        ("#version ", "1", ";"),
+        ("", " ", "#"),
+    ],
+)
+def test_whatever_is_long_takes_memory_like_its_own_length(begins: str, repeated: str, ends: str) -> None:
+    data = (begins + repeated * ((1 << 20) // len(repeated)) + ends).encode()
+    tracemalloc.start()
+    try:
+        with suppress(NotTheLanguage):
+            language.read(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * len(data)
+
+
+WIDER_PIECES = st.sampled_from(
+    ["height_field", "image_pattern", "png_", "x" * 50, "/**/", "//" + "y" * 50, '"' + "z" * 50 + '"', r"\"", " " * 50]
+)
+
+
+def tokens(text: str, pattern: re.Pattern[str], window: int) -> list[object]:
+    """All that is found with windows of a size, and the mistake at the end."""
+    found: list[object] = []
+    with mock.patch.object(language, "_WINDOW", window):
+        reader = language._Reader(text)
+        try:
+            while (token := reader.next(pattern)) is not language._END:
+                found.append(token)
+        except NotTheLanguage as error:
+            found.append(str(error))
+    return found
+
+
+@given(
+    st.lists(PIECES | WIDER_PIECES, max_size=60).map("".join) | st.text('/*"\\\n#png_ 1', max_size=300),
+    st.integers(language._OVERLAP + 1, 3 * language._OVERLAP),
+)
+def test_windows_change_nothing_of_what_is_found(text: str, window: int) -> None:
+    for pattern in (language._TOKEN, language._TELLING):
+        assert tokens(text, pattern, window) == tokens(text, pattern, 1 << 30)
+
+
+@pytest.mark.parametrize("piece", ["height_field", "#", "//", "/* */", "/* /**/ */", r'"\""', r'"\\"', "_png", "png_"])
+def test_what_lies_across_a_windows_end_is_found_as_elsewhere(piece: str) -> None:
+    for before in range(120):
+        text = f"{'1,' * (before // 2)}{' ' * (before % 2)} {piece}" + " 2" * 60 + "#"
+        assert tokens(text, language._TELLING, 64) == tokens(text, language._TELLING, 1 << 30)
+
+
+@pytest.mark.parametrize("text", ["<1.5, -2.5, 3.5>, " * 100_000, "sphere " * 200_000 + "#" + "\n" * 600_000])
+def test_no_search_is_longer_than_a_window(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads wait for the end of each."""
+    pattern, spans = language._TELLING, []
+
+    def search(source: str, start: int, limit: int = len(text)) -> re.Match[str] | None:
+        spans.append(limit - start)
+        return pattern.search(source, start, limit)
+
+    monkeypatch.setattr(language, "_TELLING", mock.Mock(search=search))
+    language.read(text.encode())
+    assert max(spans) <= 256 * 1024
+    assert len(spans) < 20

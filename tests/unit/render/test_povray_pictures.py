@@ -73,6 +73,46 @@ def test_what_a_header_says_is_taken_for_what_it_may_be_only(told: str, tmp_path
     assert b"tEXt" not in (tmp_path / "a.png").read_bytes()
 
 
+CHROMA = "".join(f"{each:08x}" for each in (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))
+
+
+def chunks(path: Path) -> list[str]:
+    """What a PNG says of itself before its pixels, as it is told in a header."""
+    data, at, found = path.read_bytes(), 8, []
+    while data[at + 4 : at + 8] != b"IDAT":
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8].decode()
+        found.append(f"{name}={data[at + 8 : at + 8 + length].hex()}")
+        at += length + 12
+    return found[1:]
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (TOLD + " cHRM=" + CHROMA, [*TOLD.split(" "), "cHRM=" + CHROMA]),
+        ("gAMA=7fffffff sRGB=03 sBIT=010508", ["gAMA=7fffffff", "sRGB=03", "sBIT=010508"]),
+        ("gAMA=00", []),
+        ("gAMA=00000000", []),
+        ("gAMA=80000000", []),
+        ("gAMA=0000b18f00", []),
+        ("sRGB=04", []),
+        ("sRGB=0000", []),
+        ("sBIT=08", []),
+        ("sBIT=08080808", []),
+        ("sBIT=080800", []),
+        ("sBIT=080809", []),
+        ("cHRM=" + CHROMA[:-2], []),
+        ("cHRM=" + CHROMA[:-8] + "80000000", []),
+        ("sRGB=00 sRGB=01 sRGB=00 sRGB=00", ["sRGB=00"]),
+        ("sRGB=09 sRGB=01", ["sRGB=01"]),
+        ("IHDR=00 PLTE=000000 tRNS=0000", []),
+    ],
+)
+def test_what_a_png_says_of_itself_is_what_a_png_may_say(told: str, kept: list[str], tmp_path: Path) -> None:
+    developing.finish(exr(tmp_path / "a.exr", np.zeros((5, 7, 3), np.float32), told), str(tmp_path / "a.png"), OUTPUT)
+    assert chunks(tmp_path / "a.png") == kept
+
+
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"no picture", b"\x76\x2f\x31\x01" + b"\0" * 99])
 def test_what_is_no_picture_is_spoilt(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(data)
