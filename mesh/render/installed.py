@@ -5,9 +5,9 @@ from pathlib import Path
 from mesh.ports.renderer import SceneUnreadable
 from mesh.render import engines
 from mesh.render.blender import header
-from mesh.render.blender.adapter import BlenderRenderer
+from mesh.render.blender.adapter import BlenderAdapter
 from mesh.render.povray import inspection
-from mesh.render.povray.adapter import PovrayRenderer
+from mesh.render.povray.adapter import PovrayAdapter
 from mesh.render.renderers import Renderers
 
 
@@ -15,8 +15,8 @@ def renderers(cache: Path, say: engines.Say = engines.unsaid) -> Renderers:
     """Make the renderer; engines and proofs are kept in `cache`, `say` hears of what takes a person's time."""
     return Renderers(
         {
-            "blender": (BlenderRenderer(cache=cache, say=say), reads_blend),
-            "povray": (PovrayRenderer(cache=cache, say=say), inspection.reads),
+            "blender": (BlenderAdapter(cache=cache, say=say), reads_blend),
+            "povray": (PovrayAdapter(cache=cache, say=say), inspection.reads),
         }
     )
 

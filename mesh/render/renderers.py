@@ -23,7 +23,6 @@ from mesh.ports.renderer import (
     Inspection,
     Output,
     PictureReport,
-    Renderer,
     SavedBy,
     SceneUnreadable,
     Stage,
@@ -42,10 +41,38 @@ class Reads(Protocol):
         ...
 
 
+class Adapter(Protocol):
+    """Render with one kind of program: what a renderer does that differs from one to the next."""
+
+    async def probe(self, *, thorough: bool = False) -> Engines:
+        """Find the engines, each proven; see `Renderer`."""
+        ...
+
+    def saved_by(self, scene: Path) -> SavedBy:
+        """Read from a scene's first bytes which version it is for; runs in a thread. Raises SceneUnreadable."""
+        ...
+
+    async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
+        """Read a scene without running its scripts; see `Renderer`."""
+        ...
+
+    async def warm(self, engine: Engine) -> None:
+        """Hold an engine that waits for a scene, where that saves anything; see `Renderer`."""
+        ...
+
+    async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> Stage:
+        """Load a checked-out tree's scene; see `Renderer`."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every process that this adapter started."""
+        ...
+
+
 class Renderers:
     """Dispatch to adapters, given by the names of their engines, in the order in which scenes are offered to them."""
 
-    def __init__(self, adapters: Mapping[str, tuple[Renderer, Reads]]) -> None:
+    def __init__(self, adapters: Mapping[str, tuple[Adapter, Reads]]) -> None:
         self._adapters = {name: adapter for name, (adapter, _) in adapters.items()}
         self._reads = {name: reads for name, (_, reads) in adapters.items()}
         self._pictures = PictureChecker()
@@ -100,7 +127,7 @@ class Renderers:
                 await adapter.aclose()
             await self._pictures.aclose()
 
-    def _of(self, engine: Engine) -> Renderer:
+    def _of(self, engine: Engine) -> Adapter:
         try:
             return self._adapters[engine.name]
         except KeyError:

@@ -107,7 +107,7 @@ def test_a_waiting_engine_that_died_is_not_taken(tmp_path: Path) -> None:
             renderer.check_out(tmp_path / "tree", scenes.tree_files(inspection))
             nursery.start_soon(renderer.warm, scenes.engine())
             await trio.testing.wait_all_tasks_blocked()
-            (waiting,) = renderer._waiting.values()
+            (waiting,) = renderer._adapters["blender"]._waiting.values()
             await waiting.ready.wait()
             assert waiting.session is not None
             os.kill(waiting.session.child.pid, signal.SIGKILL)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from mesh.ports.renderer import Engine, StageLimits
-from mesh.render.povray import program, proving
-from mesh.render.povray.adapter import PovrayRenderer
-from mesh.render.povray.stages import PovrayStage
+from mesh.ports.renderer import Engine, Stage, StageLimits
+from mesh.render.povray import inspection, program, proving
+from mesh.render.povray.adapter import PovrayAdapter
+from mesh.render.renderers import Renderers
 from tests.support import scenes
 from tools import povray_scenes
 
@@ -51,9 +51,10 @@ def scene(name: str, directory: Path) -> Path:
 
 
 @asynccontextmanager
-async def renderer() -> AsyncIterator[PovrayRenderer]:
+async def renderer() -> AsyncIterator[Renderers]:
     """Give a renderer whose processes are all gone afterwards."""
-    made = PovrayRenderer(cache=Path(tempfile.gettempdir()) / "meshnode-test-proofs")
+    cache = Path(tempfile.gettempdir()) / "meshnode-test-proofs"
+    made = Renderers({"povray": (PovrayAdapter(cache=cache), inspection.reads)})
     try:
         yield made
     finally:
@@ -61,9 +62,9 @@ async def renderer() -> AsyncIterator[PovrayRenderer]:
 
 
 async def opened(
-    made: PovrayRenderer, path: Path, tree: Path, limits: StageLimits | None = None, recipe: bytes | None = None
-) -> PovrayStage:
+    made: Renderers, path: Path, tree: Path, limits: StageLimits | None = None, recipe: bytes | None = None
+) -> Stage:
     """Inspect a scene, check it out into a new tree and open a stage on it."""
-    inspection = await made.inspect(path, None, engine())
-    made.check_out(tree, scenes.tree_files(inspection, recipe))
+    found = await made.inspect(path, None, engine())
+    made.check_out(tree, scenes.tree_files(found, recipe))
     return await made.open_stage(engine(), tree, limits or StageLimits(threads=1))

@@ -29,7 +29,9 @@ from mesh.ports.renderer import (
     StageLimits,
 )
 from mesh.render import engines, install
-from mesh.render.blender.adapter import BlenderRenderer
+from mesh.render.blender.adapter import BlenderAdapter
+from mesh.render.installed import reads_blend
+from mesh.render.renderers import Renderers
 from tools import scenes
 
 Result = TypeVar("Result")
@@ -107,7 +109,7 @@ def changed_part(left: Path, right: Path) -> float:
 @asynccontextmanager
 async def renderer():  # type: ignore[no-untyped-def]
     """Give a renderer whose processes are all gone afterwards."""
-    made = BlenderRenderer(cache=CACHE)
+    made = Renderers({"blender": (BlenderAdapter(cache=CACHE), reads_blend)})
     try:
         yield made
     finally:
@@ -123,7 +125,7 @@ def tree_files(inspection: Inspection, recipe: bytes | None = None) -> Iterator[
     yield CheckoutFile(name=RECIPE_NAME, size=len(data), blocks=[data])
 
 
-async def opened(made: BlenderRenderer, path: Path, tree: Path, limits: StageLimits | None = None) -> Stage:
+async def opened(made: Renderers, path: Path, tree: Path, limits: StageLimits | None = None) -> Stage:
     """Inspect a scene, check it out into a new tree and open a stage on it."""
     inspection = await made.inspect(path, None, engine())
     made.check_out(tree, tree_files(inspection))

@@ -1,39 +1,32 @@
-"""Render with Blender, an installed one or the embedded `bpy`, through one stage script: the renderer port's adapter.
+"""Render with Blender, an installed one or the embedded `bpy`, through one stage script: one of a peer's adapters.
 
 Invariants: a scene's header is read before any engine sees the scene. The artist's own files are only read. Every
 process started here ends with `aclose`, and by itself when this process is gone. Must not know jobs, claims or blobs.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
-from mesh.ports.assembly import Assembly
 from mesh.ports.renderer import (
-    CheckoutFile,
     Engine,
     Engines,
     Inspection,
-    Output,
     PathLeavesTree,
-    PictureReport,
     SavedBy,
     StageLimits,
 )
-from mesh.render import assemble, checkout, engines, process
+from mesh.render import checkout, engines, process
 from mesh.render.blender import inspection, paths, recipe, session
 from mesh.render.blender.stages import BlenderStage
-from mesh.render.picture import PictureChecker
 from mesh.render.session import Session
-from mesh.wire.grids import Region
 
 _INSPECT_SILENCE_MS = 120_000
 
 
-class BlenderRenderer:
-    """Be a peer's renderer. All its async methods run in the thread that runs trio."""
+class BlenderAdapter:
+    """Render with Blender. All its async methods run in the thread that runs trio."""
 
     def __init__(self, *, cache: Path, say: engines.Say = engines.unsaid) -> None:
         """Keep engines and proofs in `cache`; `say` hears of what takes a person's time."""
@@ -41,10 +34,9 @@ class BlenderRenderer:
         self._say = say
         self._waiting: dict[str, _Waiting] = {}
         self._stages: set[BlenderStage] = set()
-        self._pictures = PictureChecker()
 
     async def probe(self, *, thorough: bool = False) -> Engines:
-        """Find the engines, each proven by a tiny real render; see the port."""
+        """Find the engines, each proven by a tiny real render; see `Adapter`."""
         await trio.to_thread.run_sync(process.sweep)
         return await engines.find(self._cache, thorough=thorough, say=self._say)
 
@@ -53,7 +45,7 @@ class BlenderRenderer:
         return SavedBy(engine="blender", version=inspection.read_header(scene).version)
 
     async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
-        """Read a scene without running its scripts; see the port."""
+        """Read a scene without running its scripts; see `Adapter`."""
         scene = _absolute(scene)
         closure = await trio.to_thread.run_sync(inspection.read_closure, scene, engine)
         # A process of its own: the one that waits is for the stage, which is opened soon after.
@@ -71,16 +63,8 @@ class BlenderRenderer:
                 await blender.child.aclose()
         return inspection.assemble(scene, engine, closure, facts, blender.log(0))
 
-    def check_out(self, directory: Path, files: Iterable[CheckoutFile]) -> None:
-        """Write a tree's files under a new private directory; see the port."""
-        checkout.check_out(directory, files)
-
-    def discard(self, directory: Path) -> None:
-        """Remove a checked-out tree."""
-        checkout.discard(directory)
-
     async def warm(self, engine: Engine) -> None:
-        """Hold one process of an engine that waits for a scene; see the port."""
+        """Hold one process of an engine that waits for a scene; see `Adapter`."""
         if engine.key in self._waiting:
             return
         waiting = self._waiting[engine.key] = _Waiting()
@@ -97,7 +81,7 @@ class BlenderRenderer:
                     await unused.child.aclose()
 
     async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> BlenderStage:
-        """Load a checked-out tree's scene; see the port."""
+        """Load a checked-out tree's scene; see `Adapter`."""
         tree = _absolute(tree)
         found = await trio.to_thread.run_sync(_read_tree, tree, engine)
         stage = BlenderStage(engine=engine, tree=tree, recipe=found, limits=limits, launch=lambda: self._take(engine))
@@ -105,23 +89,14 @@ class BlenderRenderer:
         await stage.open()
         return stage
 
-    def assembly(self, width: int, height: int, region: Region) -> AbstractAsyncContextManager[Assembly]:
-        """Begin a frame that is made of buckets; see the port."""
-        return assemble.assembly(width, height, region)
-
-    async def check_picture(self, picture: Path, output: Output) -> PictureReport:
-        """Decode a finished frame and hold it against what the scene promised; see the port."""
-        return await self._pictures.check(picture, output)
-
     async def aclose(self) -> None:
-        """End every process that this renderer started."""
+        """End every process that this adapter started."""
         with trio.CancelScope(shield=True):
             for stage in self._stages:
                 await stage.aclose()
             for waiting in self._waiting.values():
                 if waiting.session is not None:
                     await waiting.session.child.aclose()
-            await self._pictures.aclose()
 
     async def _take(self, engine: Engine) -> Session:
         """Take the process of an engine that waits for a scene, or is about to, if there is one; else start one."""

@@ -1,53 +1,45 @@
-"""Render with POV-Ray: the renderer port's adapter for a program that starts anew for every picture.
+"""Render with POV-Ray: an adapter for a program that starts anew for every picture.
 
 Invariants: a scene is read here before POV-Ray sees it, at the submitter's and again wherever it is rendered. The
 artist's own files are only read. Must not know jobs, claims or blobs.
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
-from mesh.ports.assembly import Assembly
 from mesh.ports.renderer import (
-    CheckoutFile,
     Engine,
     Engines,
     Inspection,
-    Output,
     PathLeavesTree,
-    PictureReport,
     Refusal,
     SavedBy,
     SceneRefused,
     SceneUnreadable,
     StageLimits,
 )
-from mesh.render import assemble, checkout, engines, process
-from mesh.render.picture import PictureChecker
+from mesh.render import checkout, engines, process
 from mesh.render.povray import files, inspection, program, proving, recipe, stages
 from mesh.render.povray.files import Places
 from mesh.render.povray.stages import PovrayStage, Scene
-from mesh.wire.grids import Region
 
 _TRY_SILENCE_MS = 120_000
 _ONE_PIXEL = ["Start_Column=1", "End_Column=1", "Start_Row=1", "End_Row=1", "Quality=0"]
 
 
-class PovrayRenderer:
-    """Be a peer's renderer. All its async methods run in the thread that runs trio."""
+class PovrayAdapter:
+    """Render with POV-Ray. All its async methods run in the thread that runs trio."""
 
     def __init__(self, *, cache: Path, say: engines.Say = engines.unsaid) -> None:
         """Keep proofs in `cache`; `say` hears of what takes a person's time."""
         self._cache = cache
         self._say = say
         self._stages: set[PovrayStage] = set()
-        self._pictures = PictureChecker()
 
-    async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 - the port's
+    async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 - every adapter's
         """Find the program, proven by a tiny real render; there is no more to prove when `thorough`."""
         await trio.to_thread.run_sync(process.sweep)
         return await proving.find(self._cache, self._say)
@@ -57,27 +49,19 @@ class PovrayRenderer:
         return inspection.saved_by(scene)
 
     async def inspect(self, scene: Path, frames: Sequence[range] | None, engine: Engine) -> Inspection:
-        """Read a scene, and let POV-Ray read it as well where nothing speaks against it; see the port."""
+        """Read a scene, and let POV-Ray read it as well where nothing speaks against it; see `Adapter`."""
         scene = _absolute(scene)
         found = await trio.to_thread.run_sync(inspection.inspect, scene, frames, engine)
         if not found.refusals and not found.missing:
             await _try(found, scene)
         return found
 
-    def check_out(self, directory: Path, files: Iterable[CheckoutFile]) -> None:
-        """Write a tree's files under a new private directory; see the port."""
-        checkout.check_out(directory, files)
-
-    def discard(self, directory: Path) -> None:
-        """Remove a checked-out tree."""
-        checkout.discard(directory)
-
-    async def warm(self, engine: Engine) -> None:  # noqa: ARG002 - the port's
+    async def warm(self, engine: Engine) -> None:  # noqa: ARG002 - every adapter's
         """Do nothing: POV-Ray starts anew for every picture."""
         await trio.lowlevel.checkpoint()
 
     async def open_stage(self, engine: Engine, tree: Path, limits: StageLimits) -> PovrayStage:
-        """Read a checked-out tree's scene; see the port."""
+        """Read a checked-out tree's scene; see `Adapter`."""
         tree = _absolute(tree)
         found = await trio.to_thread.run_sync(_read_tree, tree, engine)
         stage = PovrayStage(engine=engine, tree=tree, recipe=found, limits=limits)
@@ -85,20 +69,11 @@ class PovrayRenderer:
         await stage.open()
         return stage
 
-    def assembly(self, width: int, height: int, region: Region) -> AbstractAsyncContextManager[Assembly]:
-        """Begin a frame that is made of buckets; see the port."""
-        return assemble.assembly(width, height, region)
-
-    async def check_picture(self, picture: Path, output: Output) -> PictureReport:
-        """Decode a finished frame and hold it against what the scene promised; see the port."""
-        return await self._pictures.check(picture, output)
-
     async def aclose(self) -> None:
-        """End every process that this renderer started."""
+        """End every process that this adapter started."""
         with trio.CancelScope(shield=True):
             for stage in self._stages:
                 await stage.aclose()
-            await self._pictures.aclose()
 
 
 async def _try(found: Inspection, scene: Path) -> None:

@@ -12,21 +12,20 @@ from mesh.ports.renderer import (
     Engine,
     EngineMissing,
     Engines,
-    Renderer,
     SavedBy,
     SceneUnreadable,
     StageLimits,
 )
 from mesh.render.installed import reads_blend, renderers
 from mesh.render.povray import inspection
-from mesh.render.renderers import Renderers
+from mesh.render.renderers import Adapter, Renderers
 
 
 def engine(name: str) -> Engine:
     return Engine(name=name, version="1.0", build="x", program=Path("/p"), embedded=False, renders=())
 
 
-class Adapter:
+class Told:
     """An adapter that tells what it was asked."""
 
     def __init__(self, name: str) -> None:
@@ -58,18 +57,18 @@ def ends_with(name: str, scene: Path) -> bool:
 
 
 @pytest.fixture
-def adapters() -> dict[str, Adapter]:
-    return {name: Adapter(name) for name in ("one", "two")}
+def adapters() -> dict[str, Told]:
+    return {name: Told(name) for name in ("one", "two")}
 
 
 @pytest.fixture
-def made(adapters: dict[str, Adapter]) -> Renderers:
+def made(adapters: dict[str, Told]) -> Renderers:
     return Renderers(
-        {name: (cast("Renderer", adapter), functools.partial(ends_with, name)) for name, adapter in adapters.items()}
+        {name: (cast("Adapter", adapter), functools.partial(ends_with, name)) for name, adapter in adapters.items()}
     )
 
 
-def test_all_are_probed_and_closed(made: Renderers, adapters: dict[str, Adapter]) -> None:
+def test_all_are_probed_and_closed(made: Renderers, adapters: dict[str, Told]) -> None:
     found = trio.run(functools.partial(made.probe, thorough=True))
     assert [each.name for each in found.usable] == ["one", "two"]
     trio.run(made.aclose)
@@ -85,7 +84,7 @@ def test_a_scene_goes_to_the_adapter_that_reads_it(made: Renderers) -> None:
         made.saved_by(Path("a.three"))
 
 
-def test_a_tree_goes_to_the_adapter_of_its_engine(made: Renderers, adapters: dict[str, Adapter]) -> None:
+def test_a_tree_goes_to_the_adapter_of_its_engine(made: Renderers, adapters: dict[str, Told]) -> None:
     assert trio.run(made.open_stage, engine("two"), Path("tree"), StageLimits()) == "two opens tree"
     trio.run(made.warm, engine("one"))
     assert adapters["one"].asked == ["warm"]
