@@ -29,10 +29,15 @@ Samples = npt.NDArray[Any]
 
 MAY_DIFFER = re.compile(
     r"Date|Time|RenderTime|Hostname|Memory|File|cycles\..*\.(render|total|synchronization)_time|"
+    # POV-Ray's EXR.
+    r"creation|"
     # These are the reader's own, not the file's.
     r"DateTime|oiio:.*"
 )
 """Headers that say where and when a picture was made."""
+
+_DATE_LINE = re.compile(r"Render Date: .*\n")
+"""In the comment of POV-Ray's PNG."""
 
 _MANIFEST = re.compile(r"cryptomatte/[0-9a-f]+/manifest")
 
@@ -237,6 +242,8 @@ def _same_header(name: str, here: str, there: str) -> bool:
     if _MANIFEST.fullmatch(name):
         # Which thing comes first depends on what else the process had rendered; its id does not.
         return _things(here) == _things(there) is not None
+    if name == "Comment":
+        return _DATE_LINE.sub("", here) == _DATE_LINE.sub("", there)
     # Blender pads it to the length of the scene's last frame, which a reference of a part of the scene has to change.
     return name == "Frame" and here.isdecimal() and there.isdecimal() and int(here) == int(there)
 

@@ -1,9 +1,10 @@
 """Print how exactly frames made of buckets are what one host renders: `python -m tools.exactness`.
 
-Each scene is rendered in buckets by three stages, pasted and finished; then whole by a fresh stage, and by the engine
-alone, without anything of the project. Compared are all passes before the picture is finished, the finished files, the
-mattes by the names of things, and what neighbours differ across the borders of buckets. Ends with 0 when every bound is
-met, with 1 when one is missed, with 2 when something could not be rendered.
+Each scene is rendered in buckets by three stages, pasted and finished; in buckets by three real peers, to which it is
+submitted; then whole by a fresh stage, and by the engine alone, without anything of the project. Compared are all
+passes before the picture is finished, the finished files, the mattes by the names of things, and what neighbours differ
+across the borders of buckets. Ends with 0 when every bound is met, with 1 when one is missed, with 2 when something
+could not be rendered.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import dataclasses
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,14 +29,16 @@ import trio
 
 from mesh.ground.errors import MeshError
 from mesh.ports.renderer import Engine, Engines, Renderer
-from mesh.render.blender.adapter import BlenderRenderer
 from mesh.render.engines import cache_directory
 from mesh.render.install import embedded_python
-from tools import judge, scenes, seams, still_scenes
+from mesh.render.installed import renderers
+from tools import judge, povray_scenes, scenes, seams, still_scenes
 from tools.bench import report
 from tools.buckets import Files, Pieces, Subject, in_buckets, whole
 from tools.compare import Difference, Part, Unreadable, compare, read
 from tools.cryptomatte import Unmatched, lost, mattes
+from tools.household import Delivered, Household, household
+from tools.peers import PeerFailed, WaitedInVain
 
 CELL = (75, 61)
 """Pixels; no divisor of any picture's side, so that the last columns and rows are narrow."""
@@ -43,7 +47,12 @@ DENOISED_PART, DENOISED_RMSE = 1e-5, 1e-6
 and adds in another order; measured are 0 to 5.4e-6 and 3.7e-7."""
 NOT_RENDERED = 2
 
-Alone = Callable[[Engine, Path, Path, int], None]
+POVRAY_SCENES = ("still", "deep", "dithered", "halves")
+PEERS_LEAST = 2
+"""Of the three peers, so many at least have rendered something of each still; a small one may be done before the third
+has loaded it."""
+
+Alone = Callable[[Engine, Path, Path, int], Path]
 """Have an engine alone render a frame of a scene into a directory. Raises judge.ReferenceFailed."""
 
 
@@ -57,24 +66,45 @@ class OnlyWhole(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What renders scenes of one kind: the adapter, which of its engines, and the engine alone."""
+    """What renders scenes of one kind: which of the engines, and the engine alone."""
 
-    make_renderer: Callable[[Path], Renderer]
     choose: Callable[[Engines], Engine | None]
     alone: Alone
 
 
-def _blender_alone(engine: Engine, scene: Path, out: Path, frame: int) -> None:
+def _blender_alone(engine: Engine, scene: Path, out: Path, frame: int) -> Path:
     program = judge.Engine(program=engine.program, version=engine.version, embedded=engine.embedded)
     judge.render_alone(program, scene, out, frame, frame)
+    return _only(out)
+
+
+def _povray_alone(engine: Engine, scene: Path, out: Path, frame: int) -> Path:
+    out.mkdir()
+    command = [str(engine.program), f"{scene.stem}.ini", f"Output_File_Name={out}/", "-D", "-GA"]
+    done = subprocess.run(command, cwd=scene.parent, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise judge.ReferenceFailed(f"{scene.name}, frame {frame}: {done.stderr[-500:]}")
+    return _only(out)
+
+
+def _only(directory: Path) -> Path:
+    files = list(directory.iterdir())
+    if len(files) != 1:
+        raise judge.ReferenceFailed(f"{len(files)} files came of one frame")
+    return files[0]
 
 
 def _embedded(engines: Engines) -> Engine | None:
     return next((engine for engine in engines.usable if engine.embedded), None)
 
 
+def _povray(engines: Engines) -> Engine | None:
+    return next((engine for engine in engines.usable if engine.name == "povray"), None)
+
+
 KINDS: Mapping[str, Kind] = {
-    ".blend": Kind(make_renderer=lambda cache: BlenderRenderer(cache=cache), choose=_embedded, alone=_blender_alone),
+    ".blend": Kind(choose=_embedded, alone=_blender_alone),
+    ".pov": Kind(choose=_povray, alone=_povray_alone),
 }
 """By the ending of a scene's file. Another renderer joins the table with its line here."""
 
@@ -94,6 +124,10 @@ class Row:
     """The finished file, against that of a fresh stage."""
     alone: Difference
     """The finished file, against the engine's own."""
+    delivered: Difference
+    """What three real peers delivered, against the engine's own."""
+    peers: int
+    """Of the three, so many rendered some of it."""
     peak: float
     """The highest value of the finished file's colours."""
     things: int
@@ -110,6 +144,7 @@ class Row:
             ("passes", self.passes, 0.0),
             ("file", self.picture, self._most),
             ("engine's file", self.alone, self._most),
+            ("peers' file", self.delivered, self._most),
         )
         for what, difference, most in wanted:
             said += [f"{self.scene}, {what}: {line}" for line in difference.structure]
@@ -121,6 +156,8 @@ class Row:
                     f"{difference.values} of {difference.values_of} values differ, by at most {difference.largest:.3g}"
                 )
                 said.append(f"{self.scene}, {what}: {text}, in {', '.join(difference.channels[:4])}")
+        if self.peers < PEERS_LEAST:
+            said.append(f"{self.scene}: {self.peers} of the peers rendered it, fewer than {PEERS_LEAST}")
         if not self.seam <= seams.FIGURE_MOST:
             said.append(f"{self.scene}: {self.seam:.4f} x the steps across borders, over {seams.FIGURE_MOST}")
         return said
@@ -133,26 +170,37 @@ class Row:
         return 1 / 255 if self.format == "PNG" else DENOISED_PART * max(1.0, self.peak)
 
 
-async def measure(kind: Kind, renderer: Renderer, engine: Engine, scene: Path, directory: Path) -> Row:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """Who renders: a renderer with its engine, the engine alone, three real peers."""
+
+    renderer: Renderer
+    engine: Engine
+    alone: Alone
+    peers: Household
+
+
+async def measure(hands: Hands, scene: Path, directory: Path) -> Row:
     """Render a scene in all ways, in a directory of its own, and compare.
 
     Raises OnlyWhole, and what renderers, engines and readers raise.
     """
     begun = time.monotonic()
-    inspection = await renderer.inspect(scene, None, engine)
-    subject = Subject(renderer=renderer, engine=engine, inspection=inspection, directory=directory)
+    inspection = await hands.renderer.inspect(scene, None, hands.engine)
+    subject = Subject(renderer=hands.renderer, engine=hands.engine, inspection=inspection, directory=directory)
     if subject.cutting.obstacles:
         raise OnlyWhole(f"{scene.stem}: {'; '.join(each.text for each in subject.cutting.obstacles)}")
     pieces = await in_buckets(subject, CELL)
     reference = await whole(subject)
-    own = directory / "alone"
-    await trio.to_thread.run_sync(kind.alone, engine, scene, own, subject.frame)
-    alone = own / inspection.frame_names.name(subject.frame)
-    found = await trio.to_thread.run_sync(_compared, subject, pieces, reference, alone)
+    alone = await trio.to_thread.run_sync(hands.alone, hands.engine, scene, directory / "alone", subject.frame)
+    out = directory / "delivered"
+    delivered = await trio.to_thread.run_sync(hands.peers.render, scene, subject.frame, CELL, out)
+    found = await trio.to_thread.run_sync(_compared, subject, pieces, (reference, alone, delivered))
     return dataclasses.replace(found, seconds=time.monotonic() - begun)
 
 
-def _compared(subject: Subject, pieces: Pieces, reference: Files, alone: Path) -> Row:
+def _compared(subject: Subject, pieces: Pieces, others: tuple[Files, Path, Delivered]) -> Row:
+    reference, alone, delivered = others
     inspection, cutting = subject.inspection, subject.cutting
     pasted, passes = _unplaced(read(pieces.files.passes)), _unplaced(read(reference.passes))
     finished, own = read(pieces.files.picture), read(alone)
@@ -172,6 +220,8 @@ def _compared(subject: Subject, pieces: Pieces, reference: Files, alone: Path) -
         passes=compare(pasted, passes),
         picture=compare(finished, read(reference.picture)),
         alone=compare(finished, own),
+        delivered=compare(read(delivered.file), own),
+        peers=delivered.peers,
         peak=max(float(samples.max()) for name, samples in finished[0].channels.items() if seams.is_colour(name)),
         things=sum(amount > 0 for matte in named[0][0] for amount in matte.covered.values()),
         lost=tuple(what for one, other in named for what in lost(one, other)),
@@ -197,7 +247,7 @@ HEADS = (
     "rmse",
     "file",
     "values",
-    "differ (stage, alone)",
+    "differ (stage, alone, peers)",
     "pixels",
     "largest",
     "headers",
@@ -210,6 +260,7 @@ HEADS = (
 def cells(row: Row) -> tuple[str, ...]:
     """Write a row of the table."""
     channels = row.passes.values_of // max(1, row.passes.of)
+    files = (row.picture, row.alone, row.delivered)
     return (
         row.scene,
         "adaptive" if row.adaptive else "fixed",
@@ -221,10 +272,10 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{row.passes.rmse:.2g}",
         row.format,
         str(row.alone.values_of),
-        f"{row.picture.values}, {row.alone.values}",
-        f"{row.picture.pixels}, {row.alone.pixels}",
-        f"{max(row.picture.largest, row.alone.largest):.2g}",
-        str(sum(len(each.structure) for each in (row.passes, row.picture, row.alone))),
+        ", ".join(str(each.values) for each in files),
+        ", ".join(str(each.pixels) for each in files),
+        f"{max(each.largest for each in files):.2g}",
+        str(sum(len(each.structure) for each in (row.passes, *files))),
         f"{row.things - len(row.lost)}/{row.things}" if row.things else "-",
         f"{row.seam:.4f}",
         f"{row.seconds:.0f}",
@@ -249,48 +300,51 @@ def as_json(row: Row) -> dict[str, Any]:
     return {**plain(dataclasses.asdict(row)), "missed": row.misses()}
 
 
-async def measure_all(files: Sequence[Path], directory: Path, cache: Path) -> tuple[list[Row], list[str]]:
-    """Measure scene after scene, with the renderers that their kinds need; tell which are only rendered whole."""
+async def measure_all(
+    files: Sequence[Path], directory: Path, cache: Path, peers: Household
+) -> tuple[list[Row], list[str]]:
+    """Measure scene after scene, with the engines that their kinds need; tell which are only rendered whole."""
     rows: list[Row] = []
     only_whole: list[str] = []
-    for ending, kind in KINDS.items():
-        mine = [file for file in files if file.suffix == ending]
-        if not mine:
-            continue
-        renderer = kind.make_renderer(cache)
-        try:
-            engine = kind.choose(await renderer.probe())
+    renderer = renderers(cache)
+    try:
+        engines = await renderer.probe()
+        for number, file in enumerate(files):
+            kind = KINDS[file.suffix]
+            engine = kind.choose(engines)
             if engine is None:
-                raise NothingToMeasure(f"no engine here renders {ending}; `meshnode engine list` says why")
-            for number, file in enumerate(mine):
-                report.say(f"{file.stem} ...")
-                with tempfile.TemporaryDirectory(dir=directory, prefix=f"{number}-") as own:
-                    try:
-                        row = await measure(kind, renderer, engine, file, Path(own))
-                    except OnlyWhole as whole_scene:
-                        only_whole.append(str(whole_scene))
-                        continue
-                rows.append(row)
-                report.say("  ".join(cells(row)))
-        finally:
-            await renderer.aclose()
+                raise NothingToMeasure(f"no engine here renders {file.name}; `meshnode engine list` says why")
+            report.say(f"{file.stem} ...")
+            hands = Hands(renderer=renderer, engine=engine, alone=kind.alone, peers=peers)
+            with tempfile.TemporaryDirectory(dir=directory, prefix=f"{number}-") as own:
+                try:
+                    row = await measure(hands, file, Path(own))
+                except OnlyWhole as whole_scene:
+                    only_whole.append(str(whole_scene))
+                    continue
+            rows.append(row)
+            report.say("  ".join(cells(row)))
+    finally:
+        await renderer.aclose()
     return rows, only_whole
 
 
 def make_scenes(cache: Path, out: Path, names: Sequence[str]) -> list[Path]:
     """Make the project's own scenes and return their files. Raises NothingToMeasure, ScenesFailed."""
-    if not names:
-        return []
+    texts = [name for name in names if name in POVRAY_SCENES]
+    blends = [name for name in names if name not in POVRAY_SCENES]
+    povray_scenes.make(out, texts)
     python = embedded_python(cache)
-    if python is None:
+    if blends and python is None:
         raise NothingToMeasure("Blender is not installed; type: meshnode engine install blender")
-    scenes.make(python, out, names)
-    return [out / name / f"{name}.blend" for name in names]
+    if python is not None:
+        scenes.make(python, out, blends)
+    return [out / name / f"{name}{'.pov' if name in POVRAY_SCENES else '.blend'}" for name in names]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure the scenes that are asked for and print the table; return the exit code."""
-    known = sorted(name for name in still_scenes.SCENES if name not in still_scenes.FOR_TIME)
+    known = [*sorted(name for name in still_scenes.SCENES if name not in still_scenes.FOR_TIME), *POVRAY_SCENES]
     parser = argparse.ArgumentParser(description="Print how exactly frames made of buckets are what one host renders.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found there, too")
     parser.add_argument(
@@ -300,15 +354,18 @@ def main(arguments: Sequence[str]) -> int:
     cache = cache_directory(os.environ)
     files = [Path(name) for name in options.scene if Path(name).suffix in KINDS]
     names = [name for name in options.scene if Path(name).suffix not in KINDS]
-    if unknown := [name for name in names if name not in scenes.SCENES]:
+    if unknown := [name for name in names if name not in (*scenes.SCENES, *POVRAY_SCENES)]:
         parser.error(f"no scene {', '.join(unknown)}")
     with tempfile.TemporaryDirectory(prefix="meshnode-exactness-") as made:
         try:
             files += make_scenes(cache, Path(made) / "scenes", names)
-            rows, only_whole = trio.run(measure_all, files, Path(made), cache)
+            with household(Path(made)) as peers:
+                rows, only_whole = trio.run(measure_all, files, Path(made), cache, peers)
         except (
             MeshError,
             NothingToMeasure,
+            PeerFailed,
+            WaitedInVain,
             scenes.ScenesFailed,
             judge.ReferenceFailed,
             Unreadable,

@@ -1,6 +1,7 @@
-"""Stills made of buckets by three stages are, in every bit, what one stage and Blender alone render of them."""
+"""Stills made of buckets by three stages, or by three peers, are what one stage and Blender alone render of them."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,33 +9,45 @@ import pytest
 from tests.support import scenes
 from tools.buckets import Subject, in_buckets, whole
 from tools.compare import compare, read
-from tools.exactness import CELL, KINDS, Row, measure
+from tools.exactness import CELL, KINDS, Hands, Row, measure
+from tools.household import Household, household
 
 
-async def measured(name: str, directory: Path) -> Row:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
+    """Three peers."""
+    scenes.engine()
+    with household(tmp_path_factory.mktemp("household")) as made:
+        yield made
+
+
+async def measured(name: str, home: Household, directory: Path) -> Row:
     async with scenes.renderer() as renderer:
-        return await measure(KINDS[".blend"], renderer, scenes.engine(), scenes.scene(name), directory)
+        alone = KINDS[".blend"].alone
+        hands = Hands(renderer=renderer, engine=scenes.engine(), alone=alone, peers=home)
+        return await measure(hands, scenes.scene(name), directory)
 
 
 @pytest.mark.parametrize(
-    ("name", "adaptive", "channels", "things"),
+    ("name", "adaptive", "of"),
     [
-        ("still_border", False, 4, 0),
-        ("still_cropped_exr_adaptive", True, 23, 0),
+        ("still_border", False, (4, 0)),
+        ("still_cropped_exr_adaptive", True, (23, 0)),
         # Five things in the first layer, each with a matte of its own, of its material and as an asset; two behind.
-        ("still_layers", False, 80, 3 * (5 + 2)),
+        ("still_layers", False, (80, 3 * (5 + 2))),
     ],
 )
 def test_buckets_make_what_one_host_renders(
-    name: str, adaptive: bool, channels: int, things: int, tmp_path: Path
+    name: str, adaptive: bool, of: tuple[int, int], home: Household, tmp_path: Path
 ) -> None:
-    """Slow: real pictures, each rendered four times."""
-    row = scenes.run(measured, name, tmp_path)
+    """Slow: real pictures, each rendered five times; `of` how many channels and things."""
+    channels, things = of
+    row = scenes.run(measured, name, home, tmp_path)
     assert row.misses() == []
     assert (row.adaptive, row.things) == (adaptive, things)
     assert row.buckets > 4
     assert row.passes.values_of == channels * row.passes.of > 0
-    assert row.picture.values_of == row.alone.values_of > 0
+    assert row.picture.values_of == row.alone.values_of == row.delivered.values_of > 0
 
 
 def test_without_its_margin_a_bucket_is_found_out(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def row(
     passes: Difference = SAME,
     file: Difference = SAME,
     alone: Difference = SAME,
+    delivered: Difference = SAME,
+    peers: int = 3,
     denoised: bool = False,
     form: str = "EXR",
     lost: Sequence[str] = (),
@@ -49,6 +51,8 @@ def row(
         passes=passes,
         picture=file,
         alone=alone,
+        delivered=delivered,
+        peers=peers,
         peak=peak,
         things=5,
         lost=tuple(lost),
@@ -62,7 +66,7 @@ def test_what_is_the_same_misses_nothing() -> None:
     assert (SAME.values, SAME.values_of) == (0, 3 * 24)
 
 
-@pytest.mark.parametrize("where", ["passes", "file", "alone"])
+@pytest.mark.parametrize("where", ["passes", "file", "alone", "delivered"])
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -99,6 +103,11 @@ def test_lost_things_and_seams_are_missed() -> None:
         assert len(row(seam=seam).misses()) == 1
 
 
+def test_what_one_peer_rendered_was_not_distributed() -> None:
+    assert row(peers=2).misses() == []
+    assert row(peers=1).misses() == ["still_some: 1 of the peers rendered it, fewer than 2"]
+
+
 def test_a_row_has_a_cell_for_each_head() -> None:
     heads, line = table([row()])
     assert heads.split()[:3] == ["scene", "sampling", "buckets"]
@@ -113,7 +122,7 @@ def test_what_is_written_as_json_can_be_read_by_others() -> None:
 
 
 def test_each_kind_of_scene_is_named_by_its_ending() -> None:
-    assert ".blend" in KINDS
+    assert KINDS.keys() == {".blend", ".pov"}
     assert all(ending.startswith(".") for ending in KINDS)
 
 

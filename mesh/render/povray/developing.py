@@ -5,13 +5,14 @@ be made again. So a bucket holds what the scene's own format holds: the very val
 0 to 1 that give back each of them, or the EXR's halves. Pasting copies them, and finishing writes them as they were.
 What depends on the whole picture (an error-diffusing dither) cannot be cut, which the inspection says.
 
-A PNG's words about itself (gamma, how many bits are meant) travel in the EXR's header. This module runs beside POV-Ray,
-or without it, and imports nothing of `mesh`; its pictures are bytes of others.
+What a PNG says of itself (gamma, how many bits are meant, which POV-Ray made it) travels in the EXR's header. This
+module runs beside POV-Ray, or without it, and imports nothing of `mesh`; its pictures are bytes of others.
 """
 
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,8 +23,14 @@ SIDE_MAX = 1 << 17
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_CHUNKS_MAX = 64
 _CHUNK_MAX_BYTES = 1 << 16
-_TOLD = {"gAMA": 4, "sRGB": 1, "sBIT": 4, "cHRM": 32}
-"""Chunks that say how a PNG's values are meant, with the most bytes that each may have."""
+_TOLD = {"gAMA": 4, "sRGB": 1, "sBIT": 4, "cHRM": 32, "oFFs": 9}
+"""Chunks that say how a PNG's values are meant and where it lies, with the most bytes that each may have."""
+
+_TEXTS = ("Software", "Comment")
+_SAID = (*_TEXTS, "software", "creation", "ImageDescription")
+"""What POV-Ray's PNG, and its EXR, tells of who made it, by the names that OpenImageIO has for it."""
+
+_SAYABLE = re.compile(r"[\n -~]{1,480}")
 
 _SRGB_INTENT_MAX = 3
 _UINT_MAX = (1 << 31) - 1
@@ -60,7 +67,7 @@ def cut(source: str, target: str, crop: list[int], size: list[int]) -> None:
     made = OpenImageIO.ImageSpec(right - left, bottom - top, spec.nchannels, "float")
     made.channelnames = spec.channelnames
     made.attribute("compression", "zip")
-    made.attribute("Software", spec.get_string_attribute("Software"))
+    _copy_said(spec, made)
     if is_png:
         made.attribute(_ATTRIBUTE, _told(source))
         # The values are those of a file for eyes, not light: a preview shows them as they are.
@@ -84,13 +91,26 @@ def finish(source: str, target: str, output: dict[str, Any]) -> None:
         opened.close()
     pixels = np.asarray(pixels).reshape(spec.height, spec.width, spec.nchannels)
     if output["format"] == "PNG":
-        _write_png(target, pixels, output["depth"], spec.get_string_attribute(_ATTRIBUTE))
+        told = spec.get_string_attribute(_ATTRIBUTE)
+        _write_png(target, pixels, output["depth"], told, _said(spec, _TEXTS))
         return
     made = OpenImageIO.ImageSpec(spec.width, spec.height, spec.nchannels, "half")
     made.channelnames = spec.channelnames
     made.attribute("compression", "zip")
-    made.attribute("Software", spec.get_string_attribute("Software"))
+    _copy_said(spec, made)
     _write(target, made, pixels)
+
+
+def _copy_said(source: Any, target: Any) -> None:
+    for name, text in _said(source, _SAID):
+        target.attribute(name, text)
+
+
+def _said(spec: Any, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Give what a header tells under some names, as far as it is plain text and short."""
+    for name in names:
+        if _SAYABLE.fullmatch(text := spec.get_string_attribute(name)):
+            yield name, text
 
 
 def _opened(path: str, *formats: str) -> Any:
@@ -144,7 +164,7 @@ def _header_chunks(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
             yield name, data
 
 
-def _write_png(target: str, pixels: Any, depth: int, told: str) -> None:
+def _write_png(target: str, pixels: Any, depth: int, told: str = "", texts: Iterable[tuple[str, str]] = ()) -> None:
     """Write a PNG whose values are those that the floats stand for; what it says of itself is checked again."""
     height, width, channels = pixels.shape
     most = (1 << depth) - 1
@@ -158,6 +178,8 @@ def _write_png(target: str, pixels: Any, depth: int, told: str) -> None:
         _chunk(out, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0))
         for name, data in _believed(told, channels, depth).items():
             _chunk(out, name.encode(), data)
+        for keyword, text in texts:
+            _chunk(out, b"tEXt", f"{keyword}\0{text}".encode())
         packing = zlib.compressobj(6)
         packed = packing.compress(filtered.tobytes()) + packing.flush()
         for start in range(0, len(packed), _BAND_BYTES):
@@ -188,6 +210,8 @@ def _is_allowed(name: str, data: bytes, channels: int, depth: int) -> bool:
             return len(data) == 1 and data[0] <= _SRGB_INTENT_MAX
         case "sBIT":
             return len(data) == channels and all(0 < bits <= depth for bits in data)
+        case "oFFs":
+            return data == bytes(9)
         case "cHRM":
             return len(data) == 32 and all(number <= _UINT_MAX for number in struct.unpack(">8I", data))
         case _:

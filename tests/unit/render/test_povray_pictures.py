@@ -106,11 +106,29 @@ def chunks(path: Path) -> list[str]:
         ("sRGB=00 sRGB=01 sRGB=00 sRGB=00", ["sRGB=00"]),
         ("sRGB=09 sRGB=01", ["sRGB=01"]),
         ("IHDR=00 PLTE=000000 tRNS=0000", []),
+        ("tEXt=" + b"Title\0A".hex(), []),
+        ("oFFs=" + "00" * 9, ["oFFs=" + "00" * 9]),
+        ("oFFs=" + "00" * 8 + "01", []),
     ],
 )
 def test_what_a_png_says_of_itself_is_what_a_png_may_say(told: str, kept: list[str], tmp_path: Path) -> None:
     developing.finish(exr(tmp_path / "a.exr", np.zeros((5, 7, 3), np.float32), told), str(tmp_path / "a.png"), OUTPUT)
     assert chunks(tmp_path / "a.png") == kept
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_kept"),
+    [("Render Date: 2026-11-30\nCompiler: g++\n", True), ("a" * 480, True), ("a" * 481, False), ("a\tb", False)],
+)
+def test_who_made_a_png_is_told_in_short_plain_text(comment: str, is_kept: bool, tmp_path: Path) -> None:
+    made, source, again = (str(tmp_path / name) for name in ("a.png", "a.exr", "b.png"))
+    said = [("Software", "POV-Ray 3.7"), ("Comment", comment)]
+    _write_png(made, np.zeros((5, 7, 3), np.float32), 8, TOLD, said)
+    developing.cut(made, source, [0, 0, 7, 5], [7, 5])
+    developing.finish(source, again, OUTPUT)
+    kept = [f"tEXt={f'{keyword}{chr(0)}{text}'.encode().hex()}" for keyword, text in said]
+    assert chunks(Path(made)) == [*TOLD.split(" "), *kept]
+    assert chunks(Path(again)) == [*TOLD.split(" "), *kept[: 1 + is_kept]]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"no picture", b"\x76\x2f\x31\x01" + b"\0" * 99])
