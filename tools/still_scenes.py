@@ -250,8 +250,22 @@ def still_bench_adaptive(out: Path) -> None:
 
 
 def still_hd(out: Path) -> None:
-    """Make a still of 1920x1080 that takes few seconds: what its end takes is measured."""
-    table(out, (1920, 1080), 2)
+    """Make a still of 1920x1080 and 8 channels that takes few seconds: what its end takes is measured."""
+    layer = table(out, (1920, 1080), 2).view_layers[0]
+    layer.use_pass_z = layer.use_pass_normal = True
+    output("PNG", "RGB", "8")
+    save(out)
+
+
+def still_hd_passes(out: Path) -> None:
+    """Make the same still with 47 channels."""
+    layer = table(out, (1920, 1080), 2).view_layers[0]
+    for name in ("z", "normal", "position", "uv", "vector", "mist", "object_index", "emit", "environment"):
+        setattr(layer, f"use_pass_{name}", True)
+    for kind in ("diffuse", "glossy"):
+        for part in ("direct", "indirect", "color"):
+            setattr(layer, f"use_pass_{kind}_{part}", True)
+    layer.use_pass_ambient_occlusion = True
     output("PNG", "RGB", "8")
     save(out)
 
@@ -441,6 +455,7 @@ FOR_TIME: dict[str, Callable[[Path], None]] = {
     "still_bench_adaptive": still_bench_adaptive,
     "still_heavy": still_heavy,
     "still_hd": still_hd,
+    "still_hd_passes": still_hd_passes,
 }
 """What is there to be timed."""
 

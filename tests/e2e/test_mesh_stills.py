@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mesh.wire.grids import Region
 from tests.support import buckets, peers, scenes
 from tests.support.peers import Answer, TestMesh
+from tools import compare, seams
 
 STILL = ("--still", "--frame", "2")
 
@@ -85,6 +88,32 @@ def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_aga
         changed = {region: name for region, name in before.items() if after.get(region) != name}
         assert set(changed.values()) <= {first, second}, "only what died with its author may be somebody else's"
         peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)
+
+
+def test_peers_of_different_processors_leave_no_seams(tmp_path: Path) -> None:
+    """The picture is none that any one of them renders, since their rounding differs, and yet nobody sees why."""
+    with peers.mesh_in(tmp_path) as mesh:
+        for name, kind in (("ada", "none"), ("bela", "older"), ("cleo", "none")):
+            mesh.add(name, environment=peers.engine_with(tmp_path, kind))
+        mesh.start()
+        scene = peers.heavier("passes", mesh.source, frames=2)
+        job = mesh.submit(scene, *STILL, "--buckets", "40x30", "--order", "rows")
+        mesh.sealed(job)
+        (made,) = mesh.out.iterdir()
+        rows = mesh.submitter.ask(f"/jobs/{job}/buckets?frame=2")["buckets"]
+        own = peers.references_of(scene, tmp_path / "alone", 2) / made.name
+        picture, alone = (compare.read(path)[0] for path in (made, own))
+        differs = np.any([picture.channels[name] != alone.channels[name] for name in alone.channels], axis=0)
+        older = np.zeros_like(differs)
+        for row in rows:
+            if row["peer_name"] == "bela":
+                left, top, right, bottom = row["region"]
+                older[top:bottom, left:right] = True
+        assert 0 < older.mean() < 1
+        assert differs[older].mean() > 0.01, "the other kernel was used"
+        assert not differs[~older].any()
+        regions = [Region(**dict(zip(("left", "top", "right", "bottom"), row["region"], strict=True))) for row in rows]
+        assert seams.figure(picture, alone, regions, (0, 0)) <= seams.FIGURE_MOST
 
 
 def test_nobody_renders_the_whole_as_the_engines_logs_tell(tmp_path: Path) -> None:

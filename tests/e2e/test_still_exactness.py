@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import scenes
+from mesh.ports.renderer import RenderTask
+from mesh.wire.grids import Region
+from tests.support import buckets, scenes
+from tools import seams
 from tools.buckets import Subject, in_buckets, whole
 from tools.compare import compare, read
 from tools.exactness import CELL, KINDS, Hands, Row, measure
@@ -64,6 +67,36 @@ def test_without_its_margin_a_bucket_is_found_out(tmp_path: Path) -> None:
             return pieces.files.passes, (await whole(subject)).passes
 
     pasted, passes = scenes.run(without)
+    # These are too few to be seen: that the seams' figure finds a margin that is wrong is shown below.
     difference = compare(read(pasted), read(passes))
     assert 0 < difference.values < difference.values_of / 10
     assert "ViewLayer.Combined.R" in difference.channels
+
+
+def test_a_peer_that_takes_its_margin_for_half_as_wide_leaves_seams(tmp_path: Path) -> None:
+    """Slow: real buckets with their margins, of which every third is pasted from four pixels beside its place."""
+
+    async def displaced() -> tuple[Path, Path, list[Region]]:
+        async with scenes.renderer() as renderer:
+            found = await renderer.inspect(scenes.scene("still_cropped_exr_adaptive"), None, scenes.engine())
+            subject = Subject(renderer=renderer, engine=scenes.engine(), inspection=found, directory=tmp_path)
+            cutting, pasted, taken = found.cutting, tmp_path / "displaced.exr", []
+            stage = await subject.open("peer", threads=0)
+            try:
+                async with renderer.assembly(cutting.width, cutting.height, cutting.region) as growing:
+                    for number, bucket in enumerate(buckets.cells(cutting.region)):
+                        held = buckets.widened(bucket, cutting.margin, cutting.region)
+                        task = RenderTask(frame=subject.frame, directory=tmp_path / "buckets", region=held)
+                        done = await stage.render(task, scenes.ignore)
+                        off = 4 if number % 3 == 0 and held.right - 4 >= bucket.right else 0
+                        said = Region(left=held.left - off, top=held.top, right=held.right - off, bottom=held.bottom)
+                        await growing.paste(done.files[0], held=said, taken=bucket)
+                        taken.append(bucket)
+                    await growing.write(pasted)
+            finally:
+                await stage.aclose()
+            return pasted, (await whole(subject)).passes, taken
+
+    pasted, passes, taken = scenes.run(displaced)
+    region = taken[0]
+    assert seams.figure(read(pasted)[0], read(passes)[0], taken, (region.left, region.top)) > seams.FIGURE_MOST

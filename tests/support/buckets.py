@@ -12,6 +12,7 @@ from mesh.ports.renderer import Cutting, RenderTask, Stage
 from mesh.render import assemble
 from mesh.wire.grids import Region, SampleRange
 from tests.support import scenes
+from tools.buckets import widened
 
 BUCKET = 27
 """Pixels; no divisor of any size in the tests, so that the last row and column are narrow."""
@@ -26,16 +27,6 @@ def cells(region: Region, size: int = BUCKET) -> Iterator[Region]:
         for left in range(region.left, region.right, size):
             right, bottom = min(left + size, region.right), min(top + size, region.bottom)
             yield Region(left=left, top=top, right=right, bottom=bottom)
-
-
-def widened(cell: Region, margin: int, region: Region) -> Region:
-    """Give a bucket with its margin, as far as the region reaches."""
-    return Region(
-        left=max(cell.left - margin, region.left),
-        top=max(cell.top - margin, region.top),
-        right=min(cell.right + margin, region.right),
-        bottom=min(cell.bottom + margin, region.bottom),
-    )
 
 
 async def pasted(

@@ -1,5 +1,8 @@
 """Be Blender, with a fault: FAULT and then what Blender is started with. Runs in the embedded engine's environment.
 
+`none` is no fault, and `older` one that scenes survive: the processor looks like one without AVX2, so that Cycles takes
+another of its kernels.
+
 The stage script runs unchanged, in a real Blender; the fault strikes in handlers that Blender calls, and only while a
 job's scene is loaded, so that the engine passes its proof. `mesh` is not imported, as little as the stage does.
 """
@@ -47,7 +50,13 @@ AFTER = {"truncated": truncated}
 
 
 def main(fault: str, arguments: list[str]) -> None:
+    if fault == "older":
+        os.environ["CYCLES_CPU_NO_AVX2"] = "1"
     import bpy
+
+    if fault == "older":
+        # Cycles heeds the variable only where it is being debugged.
+        bpy.app.debug_value = 256
 
     @bpy.app.handlers.persistent
     def strike(*_: object) -> None:
