@@ -66,6 +66,7 @@ class Epochs:
             self._highest[key] = epoch
 
     def _compare(self, host: "Host", job: JobId) -> None:
+        """Hold whom a host follows against the highest epoch that it has heard. Raises Violation."""
         key = (host.index, host.life, job)
         highest, ledger = self._highest.get(key), host.core.ledger.get(job)
         if ledger is None or ledger.ended:

@@ -16,6 +16,7 @@ from mesh.ports.renderer import (
     OutputUnwritable,
     PathLeavesTree,
     Progress,
+    RendererCrashed,
     RendererHung,
     RendererOutOfMemory,
     RenderTask,
@@ -314,7 +315,7 @@ async def test_pov_ray_ends_with_whoever_stands_beside_it(tmp_path: Path) -> Non
             program.extend(children_of(beside))
             os.kill(beside, signal.SIGKILL)
 
-        with pytest.raises(Exception, match="signal 9"):
+        with pytest.raises(RendererCrashed, match="signal 9"):
             await stage.render(RenderTask(frame=1, directory=tmp_path / "out"), end)
         await renderer.aclose()
     assert program
