@@ -52,6 +52,10 @@ class Parts:
         """Whether the frame with this number has cells."""
         return self.first_cut <= frame < self.frames
 
+    def may_be_whole(self, frame: int) -> bool:
+        """Whether a frame may be rendered at once, by one peer."""
+        return not self.is_cut(frame) or (self.cut is not None and self.cut.whole)
+
     def of(self, frame: int, block: Block | None) -> tuple[int, ...]:
         """Return the tasks that are meant: the frame's own, or those of a block of its cells; none: there are not."""
         if block is None:
