@@ -95,7 +95,8 @@ class JobLedger:
         """How many say that a result is lost, with the frame and block that they name: both must be the result's."""
         self._said: dict[tuple[object, ...], list[Signed[Entry]]] = {}
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
-        self._times_ms: list[int] = []
+        self._frames_ms: list[int] = []
+        self._buckets_ms: list[int] = []
         self._first_open = 0
         self.counting = 0
         """Frames that do."""
@@ -151,7 +152,9 @@ class JobLedger:
                 self.by_output.setdefault(output.blob, {})[result.task] = None
         self.growth.note(result)
         if not result.claim.body.assembles:
-            self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], result.render_ms]
+            times = self._frames_ms if result.block is None else self._buckets_ms
+            times.append(result.render_ms)
+            del times[:-_MEDIAN_OF]
 
     def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
         """Take a seal together with its page, which was judged."""
@@ -262,8 +265,9 @@ class JobLedger:
 
     @property
     def median_ms(self) -> int:
-        """Return the median render time of the latest results, of frames and buckets alike; 0: none yet."""
-        return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
+        """Return the median render time of the latest frames, of buckets where none was rendered whole; 0: none yet."""
+        times = self._frames_ms or self._buckets_ms
+        return sorted(times)[len(times) // 2] if times else 0
 
     def may_say_lost(self, author: PeerId) -> int:
         """Return how many statements more by `author` that a frame is lost would act."""

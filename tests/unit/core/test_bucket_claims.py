@@ -78,12 +78,16 @@ class Tiler:
         open_frames: tuple[int, ...] = (),
         slots: int = 1,
         by: Actor | None = None,
+        in_buckets: bool = True,
     ) -> None:
         """Hear a window that tells these cells and frames as open."""
         told, parts = {} if cells is None else cells, self.ledger.parts
         window = Window(
             job=self.job,
-            open=tuple(OpenTask(task=task, attempt=attempt, in_buckets=parts.is_cut(task)) for task in open_frames),
+            open=tuple(
+                OpenTask(task=task, attempt=attempt, in_buckets=in_buckets and parts.is_cut(task))
+                for task in open_frames
+            ),
             slots=slots,
             unclaimed=len(open_frames),
             running=0,
@@ -259,6 +263,12 @@ def test_cells_of_frames_that_are_not_cut_and_beyond_the_last_are_not_claimed(ti
     assert tiler.claims() == []
     tiler.hears({FIRST: range(64, 200)})
     assert tiler.claims() == []
+
+
+def test_nobody_renders_a_frame_whole_that_is_made_of_buckets_alone(tiler: Tiler) -> None:
+    """Whatever a keeper says of it: a still may take a night."""
+    tiler.hears(open_frames=(0, FIRST), in_buckets=False)
+    assert [claim.task for claim in tiler.claims()] == [0]
 
 
 def test_nothing_is_said_where_nothing_is_claimed(tiler: Tiler) -> None:
