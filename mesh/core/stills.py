@@ -74,7 +74,9 @@ class Stills:
         """Learn what a pixel costs others; of its own renders this peer knows before they are records."""
         what, job = note.entry.body.what, note.entry.body.job
         ledger = self._ledger.get(job)
-        if isinstance(what, Result) and what.block is not None and not note.own and ledger is not None:
+        if ledger is None or ledger.ended or note.own:
+            return
+        if isinstance(what, Result) and what.block is not None:
             pixels = ledger.parts.grid.pixels(what.block).area
             self._costs.note(job, note.entry.author, pixels, what.render_ms)
 
@@ -85,8 +87,9 @@ class Stills:
                 self._deal(turn, job)
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
-        """Forget what its pixels cost."""
+        """Forget what its pixels cost, and what was rendered twice."""
         self._costs.forget(note.job)
+        self.tail_copies.pop(note.job, None)
 
     def _deal(self, turn: Turn, job: JobId) -> None:
         ledger, docket = self._ledger.get(job), self._leases.dockets.get(job)

@@ -61,6 +61,9 @@ class Windows:
             self._keepers.marked(ledger.id, turn.now) or self._keepers.acting(ledger.id, turn.now)
         ):
             return
+        if ledger.ended:
+            turn.send(peer, self.window(ledger))
+            return
         audience = self._audiences.setdefault(message.job, Audience())
         before = audience.followers.get(peer)
         if before is None and len(audience.followers) >= _FOLLOWERS:
@@ -68,7 +71,7 @@ class Windows:
         audience.followers[peer] = (message.slots, later(turn.now.instant, FOLLOWED_MS))
         if ledger.parts.cut is not None and (before is None or before[0] != message.slots):
             turn.tell(FollowerCame(job=message.job))
-        if self._leases.ready(ledger.id, turn.now) or ledger.ended:
+        if self._leases.ready(ledger.id, turn.now):
             turn.send(peer, self.window(ledger))
 
     def on_window_changed(self, turn: Turn, note: WindowChanged) -> None:
@@ -107,6 +110,7 @@ class Windows:
             window = self.window(ledger)
             for peer in audience.followers:
                 turn.send(peer, window)
+        self.safe.pop(note.job, None)
 
     def on_tick(self, turn: Turn) -> None:
         """Forget followers that have stopped asking; a keeper that just became ready tells those that have not."""

@@ -203,6 +203,7 @@ class Cast:
         *,
         block: Block | None = None,
         assembles: bool = False,
+        grant: RecordId | None = None,
     ) -> Signed[Claim]:
         """Return a claim; never the same one twice."""
         self._claims += 1
@@ -214,6 +215,7 @@ class Cast:
             number=1 + self._claims,
             block=block,
             assembles=assembles,
+            grant=grant,
         )
         return sign(body, author.signer)
 

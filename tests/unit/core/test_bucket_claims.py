@@ -442,6 +442,18 @@ def test_nothing_of_a_cancelled_job_is_begun(tiler: Tiler) -> None:
     assert of(tiler.rig.effects, FinishAssembly) == []
 
 
+def test_of_a_job_that_ended_while_a_picture_is_checked_nothing_is_kept(tiler: Tiler) -> None:
+    tiler.hears({FIRST: range(64)})
+    tiler.answered()
+    tiler.written(1_000)
+    author = next(actor for actor in (tiler.first, tiler.second) if actor.name == "ann")
+    tiler.rig.take(tiler.head, tiler.cast.entry(author, tiler.head, Cancel()), by=author)
+    assert len(tiler.mine()) == 1
+    tiler.rig.wait(2 * SECOND_MS, tiler.first, tiler.second)
+    claims = tiler.rig.peer.claims
+    assert (claims.following, claims._given_ms, tiler.costs._paces) == ({}, {}, {})
+
+
 def test_who_slept_claims_nothing_of_what_was_told_before(tiler: Tiler) -> None:
     """A grant is waited for as long as the bucket in hand takes: longer than a keeper is silent to who wakes up."""
     tiler.costs.note(tiler.job, tiler.rig.me.id, CELL, 90 * SECOND_MS)
