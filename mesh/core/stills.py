@@ -103,14 +103,18 @@ class Stills:
         buckets = Buckets(ledger.parts)
         buckets.tell(self._windows.open_cells(ledger))
         found: dict[PeerId, list[Signed[Grant]]] = {}
-        while buckets.cells and slots:
-            peer = min(slots, key=lambda peer: (in_hand[peer] // slots[peer], in_hand[peer], peer))
+        able, failed = dict(slots), _failed(ledger)
+        while buckets.cells and able:
+            peer = min(able, key=lambda peer: (in_hand[peer] // slots[peer], in_hand[peer], peer))
             remaining = buckets.pixels
             pixels = self._costs.bucket_pixels(job, peer, remaining, everybody)
             ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
-            bucket = buckets.next(pixels) if in_hand[peer] < (1 + ahead) * slots[peer] else None
-            if bucket is None:
+            if in_hand[peer] >= (1 + ahead) * slots[peer]:
                 break
+            bucket = buckets.next(pixels, failed.get(peer, ()))
+            if bucket is None:
+                able.pop(peer)
+                continue
             buckets.take(bucket.frame, bucket.block)
             in_hand[peer] += 1
             found.setdefault(peer, []).append(self._grant(turn, ledger, docket, peer, bucket))
@@ -138,11 +142,14 @@ class Stills:
         idle = sorted(peer for peer in slots if in_hand[peer] == 0)
         left = [(self._left_ms(turn, ledger, lease), lease) for lease in running] if idle else []
         late = sorted(left, key=lambda each: (-each[0], each[1].claim))
+        failed = _failed(ledger)
         for peer in idle:
             for left_ms, lease in late:
                 if len(found) + self.tail_copies[ledger.id] >= TAIL_COPIES_MOST * max(1, len(slots)):
                     return found
                 if lease.holder == peer or copied[lease.tasks[0]] > 1:
+                    continue
+                if not failed.get(peer, {}).keys().isdisjoint(lease.tasks):
                     continue
                 again_ms = self._costs.expected_ms(ledger.id, peer, self._pixels(ledger, lease))
                 if again_ms is None or again_ms * 100 > left_ms * (100 - TAIL_GAIN_PERCENT):
@@ -185,6 +192,15 @@ class Stills:
         docket.grant(grant.id, Granted(peer=peer, task=bucket.frame, tasks=tasks, until=until, copy=copy))
         self.tail_copies[ledger.id] += copy
         return grant
+
+
+def _failed(ledger: JobLedger) -> dict[PeerId, dict[int, None]]:
+    """Return which open cells each peer has failed: it would give them back, and be granted nothing for a while."""
+    found: dict[PeerId, dict[int, None]] = {}
+    for task in ledger.tried_cells():
+        for entry in ledger.task(task).failures:
+            found.setdefault(entry.author, {})[task] = None
+    return found
 
 
 def _in_hand(docket: Docket) -> Counter[PeerId]:

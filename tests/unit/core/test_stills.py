@@ -61,6 +61,12 @@ class Desk:
             self.rig.hear(actor, ClaimSent(claims=(claim,)))
         self.rig.clear()
 
+    def renders_but_the_last(self) -> None:
+        """Hear that cid has rendered all cells but the last one, each in a second."""
+        blocks = [block(column, row) for row in range(8) for column in range(8)][:-1]
+        for found in blocks:
+            self.rig.take(self.head, self.cast.result(self.cid, self.head, CUT, block=found), by=self.cid)
+
     def cancel(self) -> None:
         self.rig.take(self.head, self.cast.cancel(self.ann, self.head), by=self.ann)
 
@@ -103,3 +109,37 @@ def test_of_a_job_that_has_ended_nothing_is_kept_and_nothing_learnt_that_comes_l
     }
     assert {name: dict(by_job) for name, by_job in kept.items() if by_job} == {}
     assert [window.ended for to, window in sent(desk.rig.effects, Window) if to == desk.bob.id] == [True]
+
+
+def test_nobody_is_granted_cells_that_it_failed_and_others_are(desk: Desk) -> None:
+    """It would give them back, and be granted nothing for seconds."""
+    rows = block(0, 0, 8, 1), block(0, 1, 8, 1)
+    for row in rows:
+        desk.rig.take(desk.head, desk.cast.failed(desk.bob, desk.head, CUT, block=row), by=desk.bob)
+    desk.follows(desk.bob)
+    assert [found.row for found in desk.blocks(desk.bob)] == [2, 2]
+    desk.follows(desk.cid)
+    assert [found.row for found in desk.blocks(desk.cid)] == [0, 0]
+
+
+def test_who_failed_all_that_is_left_keeps_it_from_nobody(desk: Desk) -> None:
+    desk.rig.take(desk.head, desk.cast.failed(desk.bob, desk.head, CUT, block=ALL), by=desk.bob)
+    desk.follows(desk.bob)
+    assert desk.granted(desk.bob) == []
+    desk.follows(desk.cid)
+    assert len(desk.granted(desk.cid)) == 2
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_nobody_is_granted_a_copy_of_what_it_failed(cast: Cast, failed: bool) -> None:
+    desk = Desk(cast)
+    if failed:
+        desk.rig.take(desk.head, desk.cast.failed(desk.cid, desk.head, CUT, block=block(7, 7)), by=desk.cid)
+    desk.renders_but_the_last()
+    desk.follows(desk.bob)
+    desk.takes_up(desk.bob)
+    assert desk.in_hand() == [desk.bob.id]
+    desk.wait(5 * SECOND_MS)
+    desk.rig.clear()
+    desk.follows(desk.cid)
+    assert len(desk.granted(desk.cid)) == (0 if failed else 1)
