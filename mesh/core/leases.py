@@ -72,6 +72,12 @@ class Leases:
         docket = self.dockets.get(job)
         return docket.attempts.get(task, 0) if docket else 0
 
+    def renders(self, peer: PeerId, slots: int) -> int:
+        """Return how many of the slots that a follower names it renders with, by its offer and its role."""
+        if peer == self._directory.me:
+            return slots
+        return min(slots, self._directory.spare_slots_of(peer)) if self._members.may(peer, Role.RENDER) else 0
+
     def on_started(self, turn: Turn) -> None:
         """Go on keeping what the journal says that this peer keeps, once the leases that live were heard."""
         for job, ledger in self._ledger.jobs.items():

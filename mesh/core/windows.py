@@ -127,14 +127,15 @@ class Windows:
             audience.told_at = None
 
     def followers(self, job: JobId) -> dict[PeerId, int]:
-        """Return who follows the job here with slots, and with how many."""
+        """Return who follows the job here with slots, and with how many: as many as it offers everybody, at most."""
         audience = self._audiences.get(job)
-        return {peer: slots for peer, (slots, _) in audience.followers.items() if slots} if audience else {}
+        said = audience.followers.items() if audience is not None else ()
+        found = ((peer, self._leases.renders(peer, slots)) for peer, (slots, _) in said)
+        return {peer: slots for peer, slots in found if slots}
 
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
-        audience = self._audiences.get(job)
-        return sum(slots for slots, _ in audience.followers.values()) if audience else 0
+        return sum(self.followers(job).values())
 
     def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""

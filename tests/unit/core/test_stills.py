@@ -7,6 +7,7 @@ from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import SECOND_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
+from mesh.wire.members import Role
 from mesh.wire.messages import Available, ClaimSent, Follow, Head, Window
 from mesh.wire.stills import Grant, Grants
 from tests.support.cast import ENGINE, Actor, Cast, block, cut_into
@@ -143,3 +144,24 @@ def test_nobody_is_granted_a_copy_of_what_it_failed(cast: Cast, failed: bool) ->
     desk.rig.clear()
     desk.follows(desk.cid)
     assert len(desk.granted(desk.cid)) == (0 if failed else 1)
+
+
+def test_nobody_is_granted_more_than_the_slots_explain_that_it_offers(desk: Desk) -> None:
+    """Or one that names a thousand keeps all cells from the others, two seconds of each five."""
+    desk.follows(desk.bob, 1_000)
+    assert len(desk.granted(desk.bob)) == 2
+    desk.offers(desk.bob, 3)
+    desk.rig.clear()
+    desk.follows(desk.bob, 2)
+    assert len(desk.granted(desk.bob)) == 2, "as many more as the second slot asks for"
+    assert desk.rig.peer.windows.slots(desk.job) == 2
+
+
+def test_nobody_is_granted_anything_that_stops_or_may_not_render(desk: Desk) -> None:
+    guest = desk.cast.actor("guest", Role.SUBMIT)
+    desk.rig.meet(guest)
+    desk.offers(desk.bob, 1, draining=True)
+    for actor in (guest, desk.bob):
+        desk.follows(actor)
+        assert desk.granted(actor) == []
+    assert desk.rig.peer.windows.slots(desk.job) == 0
