@@ -80,9 +80,3 @@ class Parts:
         """Return how many pixels a cell has."""
         row, column = divmod((task - self.frames) % self.cells, self.grid.columns)
         return self.grid.pixels(Block(column=column, row=row, columns=1, rows=1)).area
-
-    def frame_block(self, frame: int) -> Block | None:
-        """Return all cells of a frame as one block; None where it is not cut."""
-        if not self.is_cut(frame):
-            return None
-        return Block(column=0, row=0, columns=self.grid.columns, rows=self.grid.rows)

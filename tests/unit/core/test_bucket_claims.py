@@ -18,7 +18,7 @@ from mesh.ground.limits import (
     UNANSWERED_MS,
 )
 from mesh.wire.envelope import Signed, sign
-from mesh.wire.grids import Block, Cut, bits_of
+from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import (
     Available,
     ClaimSent,
@@ -32,7 +32,7 @@ from mesh.wire.messages import (
 )
 from mesh.wire.records import Cancel, Claim, FailureKind
 from mesh.wire.stills import Grant, Grants, OpenCells
-from tests.support.cast import ENGINE, Actor, Cast, block, cut_into
+from tests.support.cast import ENGINE, Actor, Cast, bits_of, block, cut_into
 from tests.support.rig import Rig, of, sent
 
 CELL = 32 * 32

@@ -5,7 +5,7 @@ import pytest
 from mesh.core.events import ChannelClosed
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
-from mesh.wire.grids import Block, Cut, cells_of
+from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import Available, ClaimSent, Follow, Window
 from mesh.wire.records import Cancel
 from mesh.wire.stills import MAX_CUT_FRAMES
@@ -125,8 +125,13 @@ def still(cast: Cast) -> Told:
     return Told(cast, cut=cut_into(4, 2, frames=6))
 
 
+def cells_in(told: bytes) -> list[int]:
+    bits = int.from_bytes(told, "little")
+    return [cell for cell in range(bits.bit_length()) if bits >> cell & 1]
+
+
 def cells(window: Window) -> dict[int, list[int]]:
-    return {told.task: list(cells_of(told.bits)) for told in window.cells}
+    return {told.task: cells_in(told.bits) for told in window.cells}
 
 
 def test_the_open_cells_of_the_next_frames_are_told(still: Told) -> None:
