@@ -194,6 +194,7 @@ class Peer:
             followings=followings,
             running=self.slots.in_hand,
             scene_complete=self.scenes.complete,
+            epoch=self.election.epoch,
         )
         self.claims = Claims(
             self.ledger,
