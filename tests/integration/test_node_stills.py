@@ -94,14 +94,19 @@ def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
             scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
             job = await submit_still(ada, scene)
             seen: dict[bytes, None] = {}
+            shown: dict[Path, None] = {}
 
             def look(row: JobRow) -> bool:
-                if row["preview"]:
-                    seen[Path(row["preview"]).read_bytes()] = None
+                path = Path(row["preview"])
+                if row["preview"] and path.exists():
+                    seen[path.read_bytes()] = None
+                    shown[path] = None
                 return done(row)
 
             await until(ada, job, look)
             assert len(seen) >= 5
+            assert (await ada.at.job(job))["job"]["preview"] == ""
+            assert [path for path in shown if path.exists()] == [], "nobody needs it once the picture is there"
             assert (await ben.at.job(job))["job"]["preview"] == ""
 
     trio.run(main)
