@@ -181,7 +181,8 @@ class Assemblies:
                     await self._paste(made, site, order)
                 except (OutputTruncated, OutputWrong, RendererCrashed) as error:
                     problem = str(error) or type(error).__name__
-                    await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=problem))
+                    unlike = isinstance(error, OutputWrong) and error.unlike_others
+                    await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=problem, unlike=unlike))
                     if isinstance(error, RendererCrashed):
                         return False
                 else:
