@@ -95,11 +95,12 @@ class Stills:
         ledger, docket = self._ledger.get(job), self._leases.dockets.get(job)
         if ledger is None or docket is None or ledger.parts.cut is None or not self._election.leads(job, turn.now):
             return
-        slots = {peer: count for peer, count in self._windows.followers(job).items() if peer not in docket.deaf}
+        there = self._windows.followers(job)
+        slots = {peer: count for peer, count in there.items() if peer not in docket.deaf}
         in_hand = _in_hand(docket)
         if all(in_hand[peer] >= 2 * count for peer, count in slots.items()):
             return
-        everybody = self._everybody(ledger)
+        everybody = self._everybody(ledger, there)
         buckets = Buckets(ledger.parts)
         buckets.tell(self._windows.open_cells(ledger))
         found: dict[PeerId, list[Signed[Grant]]] = {}
@@ -125,11 +126,10 @@ class Stills:
             for portion in portions(Grants, "grants", grants):
                 turn.send(peer, Grants(grants=portion))
 
-    def _everybody(self, ledger: JobLedger) -> int:
+    def _everybody(self, ledger: JobLedger, there: dict[PeerId, int]) -> int:
         """Return how many slots there will be: who has the scene first must not take what others are about to."""
-        mine = self._windows.followers(ledger.id).get(self._directory.me, 0)
         others = self._directory.slots_for(ledger.job.engine)
-        return max(1, self._windows.slots(ledger.id), mine + others)
+        return max(1, sum(there.values()), there.get(self._directory.me, 0) + others)
 
     def _copies(
         self, turn: Turn, ledger: JobLedger, docket: Docket, slots: dict[PeerId, int], in_hand: Counter[PeerId]
