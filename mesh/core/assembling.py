@@ -5,6 +5,7 @@ it is mostly waiting. Nothing of it is unique: when its peer dies another one fe
 authors.
 
 Invariants: a cell is pasted once, from a result that counted then; what counts later changes nothing that is pasted.
+But what this peer rendered itself it believes before others' buckets that are unlike it, and begins anew, once.
 A frame is finished when every cell is pasted, and published only if it still lacks a result. Who may claim an assembly,
 and who renders buckets, is not known here.
 """
@@ -50,12 +51,14 @@ class Growing:
 
     claim: Signed[Claim]
     op: int
-    pasted: dict[int, None] = field(default_factory=dict)
-    """Tasks of cells."""
+    pasted: dict[int, Signed[Entry]] = field(default_factory=dict)
+    """Tasks of cells, and the bucket that each was taken from."""
     coming: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
     """Buckets that are fetched: more than one where files are the same, or where somebody says so."""
     pasting: dict[BlobId, list[Signed[Entry]]] = field(default_factory=dict)
     """Those of one file one after the other, since the answers name it alone."""
+    anew: bool = False
+    """Whether it was begun a second time, since others' buckets were unlike this peer's own."""
     put_off: bool = False
     """Whether there are buckets that count and are not fetched yet."""
     steps: int = 0
@@ -159,7 +162,9 @@ class Assembling:
         result = result_of(entry)
         tasks = dict.fromkeys(ledger.parts.of(result.task, result.block))
         if not event.problem:
-            growing.pasted.update(tasks)
+            growing.pasted.update(dict.fromkeys(tasks, entry))
+        elif event.unlike and entry.author == self._me and self._begin_anew(turn, ledger, growing):
+            return
         elif not self._say_lost(turn, ledger, [entry]) and tasks.keys() - growing.pasted.keys():
             self._fail(turn, growing, event.problem)
             return
@@ -296,6 +301,25 @@ class Assembling:
                 turn.tell(Publish(job=ledger.id, what=what))
                 said = True
         return said
+
+    def _begin_anew(self, turn: Turn, ledger: JobLedger, growing: Growing) -> bool:
+        """Begin a frame once more with what this peer rendered itself, where all that is pasted is others' and unlike
+        it: whoever was first must not say what is right. Tell whether it is so.
+        """
+        before = list({entry.id: entry for entry in growing.pasted.values()}.values())
+        counting = ((task, ledger.task(task).counting) for task in ledger.parts.cells_of(growing.claim.body.task))
+        own = [task for task, entry in counting if entry is not None and entry.author == self._me]
+        if growing.anew or growing.finishing or not own or any(entry.author == self._me for entry in before):
+            return False
+        self._by_op.pop(growing.op)
+        self._fetch_no_more(growing)
+        turn.do(EndAssembly(op=growing.op))
+        self._say_lost(turn, ledger, before)
+        anew = Growing(claim=growing.claim, op=self._ops.next(), steps=growing.steps, anew=True, put_off=True)
+        self._by_op[anew.op] = anew
+        turn.do(StartAssembly(op=anew.op, job=ledger.head.job, task=growing.claim.body.task))
+        self._take(turn, ledger, anew, own)
+        return True
 
     def _fail(self, turn: Turn, growing: Growing, problem: str) -> None:
         """Say that a frame cannot be assembled: its bucket is bad whoever renders it."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from mesh.core.costs import Costs
 from mesh.core.directory import Directory
+from mesh.core.election import rank
 from mesh.core.following import Following
 from mesh.core.hand import Hand
 from mesh.core.host import HostFacts
@@ -23,9 +24,10 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Instant
 from mesh.ground.limits import FAILED_HERE_MS, SELF_CLAIM_MS
+from mesh.wire.envelope import Signed
 from mesh.wire.messages import Withdraw
 from mesh.wire.records import Claim
-from mesh.wire.stills import Grant, Grants
+from mesh.wire.stills import Epoch, Grant, Grants
 
 ASSEMBLIES_EACH = 2
 """Frames of one job that a peer assembles at a time: one that grows, and the next one."""
@@ -49,6 +51,7 @@ class Bucketing:
         followings: dict[JobId, Following],
         running: Callable[[], list[InHand]],
         scene_complete: Callable[[JobId], bool],
+        epoch: Callable[[JobId], Signed[Epoch] | None],
     ) -> None:
         self._ledger = ledger
         self._keepers = keepers
@@ -59,6 +62,7 @@ class Bucketing:
         self._followings = followings
         self._running = running
         self._scene_complete = scene_complete
+        self._epoch = epoch
 
     def claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
         """Claim frames to assemble; leave buckets to the coordinator, if there is one, for a while."""
@@ -76,6 +80,8 @@ class Bucketing:
                 continue
             if peer not in self._keepers.of(body.job, turn.now):
                 continue  # nobody would answer the claim, and it would be rendered
+            if self._deposed(grant):
+                continue  # who coordinates now grants the same cells to others
             following, ledger = self._followings.get(body.job), self._ledger.get(body.job)
             if following is None or ledger is None or not self._takes(turn.now.instant, ledger, following, body):
                 back.setdefault(body.job, []).append(identifier)
@@ -85,6 +91,11 @@ class Bucketing:
             self._hand.send(turn, peer, [claim])
         for job, grants in back.items():
             turn.send(peer, Withdraw(job=job, claims=tuple(grants)))
+
+    def _deposed(self, grant: Signed[Grant]) -> bool:
+        """Whether this peer follows a higher epoch than a grant is of; of one not heard of yet it may be."""
+        followed = self._epoch(grant.body.job)
+        return followed is not None and (grant.body.epoch, grant.author) < rank(followed)
 
     def on_grant_late(self, turn: Turn, timer: GrantLate) -> None:
         """Claim by oneself what nobody has granted in time."""

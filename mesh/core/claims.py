@@ -205,9 +205,11 @@ class Claims:
     def on_frame_written(self, _turn: Turn, event: FrameWritten, claim: Signed[Claim]) -> None:
         """Count the time that the job was given, and what a bucket cost."""
         job, block = claim.body.job, claim.body.block
-        self._given_ms[job] = self._given_ms.get(job, 0) + event.render_ms
         ledger = self._ledger.get(job)
-        if block is not None and ledger is not None:
+        if ledger is None or ledger.ended:
+            return
+        self._given_ms[job] = self._given_ms.get(job, 0) + event.render_ms
+        if block is not None:
             self._costs.note(job, self._directory.me, ledger.parts.grid.pixels(block).area, event.render_ms)
 
     def on_render_failed(self, turn: Turn, event: RenderFailed, claim: Signed[Claim]) -> None:
@@ -223,6 +225,7 @@ class Claims:
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Forget the job's windows; slots give up what they hold."""
         self.following.pop(note.job, None)
+        self._given_ms.pop(note.job, None)
         for mine in [mine for mine in self.mine.values() if mine.claim.body.job == note.job]:
             if mine.stand is Stand.PENDING:
                 self.mine.pop(mine.claim.id)
@@ -380,8 +383,9 @@ class Claims:
     def _beat(self, turn: Turn) -> None:
         held: dict[JobId, list[Mine]] = {}
         for mine in self.mine.values():
-            if mine.stand is Stand.HELD:
-                held.setdefault(mine.claim.body.job, []).append(mine)
+            ledger = self._ledger.get(mine.claim.body.job)
+            if mine.stand is Stand.HELD and ledger is not None and not ledger.ended:
+                held.setdefault(ledger.id, []).append(mine)
         for job, claims in held.items():
             keepers = self._keepers_of(job, turn.now)
             if not keepers:

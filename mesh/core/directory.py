@@ -150,6 +150,12 @@ class Directory:
         known = self.peers.get(peer)
         return known.available.slots if known is not None and known.available is not None else 0
 
+    def spare_slots_of(self, peer: PeerId) -> int:
+        """Return how many slots another peer says that it renders with now; 0 before it said so."""
+        known = self.peers.get(peer)
+        offer = known.available if known is not None else None
+        return offer.slots if offer is not None and not (offer.draining or offer.paused) else 0
+
     def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
         """Return where connected peers can be reached; `here`: for somebody on this machine."""
         known = [(peer, told(self.peers[peer].addresses, here=here)) for peer in self.all_connected()]

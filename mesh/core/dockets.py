@@ -165,7 +165,7 @@ class Docket:
         for task in left:
             del self.leases[task]
         for other in self.by_claim.values() if left else ():
-            for task in other.tasks:
+            for task in other.tasks if other.task == lease.task else ():
                 self.leases.setdefault(task, other)
 
     def stall(self, lease: Lease) -> None:

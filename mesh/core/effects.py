@@ -142,7 +142,7 @@ class OpenStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseStage:
-    """End the job's stages and remove its checked-out tree."""
+    """End the job's stages and remove its checked-out tree, and what shows how a frame of it grows."""
 
     job: JobId
 

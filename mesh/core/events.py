@@ -344,11 +344,15 @@ class RenderFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketPasted:
-    """A bucket was pasted into an assembly; `problem` says why not, empty where it was."""
+    """A bucket was pasted into an assembly; `problem` says why not, empty where it was.
+
+    `unlike`: it is only of another kind than those that were pasted before it.
+    """
 
     op: int
     blob: BlobId
     problem: str
+    unlike: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

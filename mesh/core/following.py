@@ -53,7 +53,9 @@ class Following:
         parts = ledger.parts
         tasks = {task.task: task for task in told.open if task.task < parts.frames}
         self.unassembled = {number: task for number, task in tasks.items() if task.in_buckets and parts.is_cut(number)}
-        self.window = {number: task for number, task in tasks.items() if not task.in_buckets}
+        self.window = {
+            number: task for number, task in tasks.items() if not task.in_buckets and parts.may_be_whole(number)
+        }
         self.buckets.tell(told.cells)
 
     def forget(self) -> None:

@@ -10,7 +10,7 @@ else has. It is a lease of all its cells, whole or not at all.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from mesh.core.directory import Directory
 from mesh.core.dockets import Docket, Lease, Pending, lease_of, lease_told
@@ -72,6 +72,12 @@ class Leases:
         docket = self.dockets.get(job)
         return docket.attempts.get(task, 0) if docket else 0
 
+    def renders(self, peer: PeerId, slots: int) -> int:
+        """Return how many of the slots that a follower names it renders with, by its offer and its role."""
+        if peer == self._directory.me:
+            return slots
+        return min(slots, self._directory.spare_slots_of(peer)) if self._members.may(peer, Role.RENDER) else 0
+
     def on_started(self, turn: Turn) -> None:
         """Go on keeping what the journal says that this peer keeps, once the leases that live were heard."""
         for job, ledger in self._ledger.jobs.items():
@@ -111,6 +117,7 @@ class Leases:
         best: Signed[Claim] | None = None
         if lease is None and open_now:
             able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
+            able = [claim for claim in able if not _clashes(ledger, docket, claim.body)]
             best = min(able, key=lambda claim: _suits(ledger, claim), default=None)
         if best is not None:
             self._begin(turn, ledger, docket, best)
@@ -164,7 +171,11 @@ class Leases:
             lease = docket.by_claim.get(claim.id)
             if lease is not None:
                 lease.hear(turn.now.instant, lease.progress, direct=True)
-            elif docket.leases.keys().isdisjoint(tasks) and self._may_hold_more(docket, peer):
+            elif (
+                docket.leases.keys().isdisjoint(tasks)
+                and not _clashes(ledger, docket, claim.body)
+                and self._may_hold_more(docket, peer)
+            ):
                 docket.begin(lease_of(claim, tasks, turn.now.instant))
                 turn.tell(WindowChanged(job=ledger.id))
 
@@ -183,8 +194,8 @@ class Leases:
             if lease is not None:
                 lease.hear(turn.now.instant, heard.progress, direct=False)
                 continue
-            free = docket.leases.keys().isdisjoint(tasks) and any(map(ledger.is_open, tasks))
-            if free and self._may_be(held, heard.holder):
+            free = docket.leases.keys().isdisjoint(tasks) and not _clashes(ledger, docket, heard)
+            if free and any(map(ledger.is_open, tasks)) and self._may_be(held, heard.holder):
                 docket.begin(lease_told(heard, tasks, turn.now.instant))
                 held[self._whose(heard.holder)] += 1
                 changed = True
@@ -226,8 +237,7 @@ class Leases:
         ledger = self._ledger.get(note.job)
         if docket is None or ledger is None:
             return
-        for task in (note.task, *ledger.parts.cells_of(note.task)):
-            self._look_again(ledger, docket, task)
+        self._look_again(ledger, docket, note.task, (note.task, *ledger.parts.cells_of(note.task)))
         turn.tell(WindowChanged(job=note.job))
 
     def on_cells_changed(self, turn: Turn, note: CellsChanged) -> None:
@@ -235,20 +245,20 @@ class Leases:
         docket = self.dockets.get(note.job)
         ledger = self._ledger.get(note.job)
         if docket is not None and ledger is not None:
-            for task in note.tasks:
-                self._look_again(ledger, docket, task)
+            self._look_again(ledger, docket, note.frame, note.tasks)
             turn.tell(WindowChanged(job=note.job))
 
-    def _look_again(self, ledger: JobLedger, docket: Docket, task: int) -> None:
-        if ledger.task(task).state is TaskFold.COUNTS:
-            docket.attempts.pop(task, None)
-        lease = docket.leases.get(task)
-        if lease is None:
-            return
-        needless = not any(ledger.task(each).state is not TaskFold.COUNTS for each in lease.tasks)
-        unneeded = lease.block is not None and not ledger.is_open(lease.task)
-        if needless or unneeded or _holder_failed(ledger, lease, task):
-            docket.end(lease)
+    def _look_again(self, ledger: JobLedger, docket: Docket, frame: int, tasks: Iterable[int]) -> None:
+        """End what nobody needs any more of a frame's leases, tail copies among them, since these tasks changed."""
+        changed = dict.fromkeys(tasks)
+        for task in changed:
+            if ledger.task(task).state is TaskFold.COUNTS:
+                docket.attempts.pop(task, None)
+        for lease in [lease for lease in docket.by_claim.values() if lease.task == frame]:
+            needless = all(ledger.task(each).state is TaskFold.COUNTS for each in lease.tasks)
+            unneeded = lease.block is not None and not ledger.is_open(frame)
+            if needless or unneeded or _holder_failed(ledger, lease, changed):
+                docket.end(lease)
 
     def on_slept(self, turn: Turn) -> None:
         """After a gap every lease here is a memory; wait as after a start."""
@@ -269,7 +279,7 @@ class Leases:
             turn.send(claim.author, Verdict(claim=claim.id, yours=True))
         elif claim.body.block is not None:
             self._consider_bucket(turn, ledger, docket, claim)
-        elif not ledger.is_open(task) or task in docket.leases or _clashes(ledger, docket, claim):
+        elif not ledger.is_open(task) or task in docket.leases or _clashes(ledger, docket, claim.body):
             turn.send(claim.author, Verdict(claim=claim.id, yours=False))
         else:
             waiting = docket.pending.get(task)
@@ -293,8 +303,7 @@ class Leases:
             yours = any(map(ledger.is_open, tasks))
         else:
             yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
-        whole = docket.leases.get(claim.body.task)
-        yours = yours and (whole is None or whole.assembles) and self._may_hold_more(docket, claim.author)
+        yours = yours and not _clashes(ledger, docket, claim.body) and self._may_hold_more(docket, claim.author)
         if yours:
             self._begin(turn, ledger, docket, claim)
         turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
@@ -355,10 +364,15 @@ class Leases:
         return docket
 
 
-def _clashes(ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> bool:
-    """Whether a frame is claimed to be rendered whole that others render in buckets."""
-    task = claim.body.task
-    return not claim.body.assembles and (docket.buckets[task] > 0 or ledger.has_buckets(task))
+def _clashes(ledger: JobLedger, docket: Docket, claim: Claim | LeaseHeard) -> bool:
+    """Whether a frame is claimed whole that is rendered in buckets, or a bucket of one that is rendered whole."""
+    frame = claim.task
+    if claim.block is not None:
+        whole = docket.leases.get(frame)
+        return whole is not None and not whole.assembles
+    if claim.assembles or not ledger.parts.is_cut(frame):
+        return False
+    return not ledger.parts.may_be_whole(frame) or docket.buckets[frame] > 0 or ledger.has_buckets(frame)
 
 
 def _suits(ledger: JobLedger, claim: Signed[Claim]) -> tuple[bool, bytes, RecordId]:
@@ -377,10 +391,9 @@ def _patience_ms(ledger: JobLedger) -> int:
     return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms) if ledger.median_ms else STALLED_UNKNOWN_MS
 
 
-def _holder_failed(ledger: JobLedger, lease: Lease, task: int) -> bool:
-    return any(
-        failed.author == lease.holder and _attempt(failed) >= lease.attempt for failed in ledger.task(task).failures
-    )
+def _holder_failed(ledger: JobLedger, lease: Lease, changed: Container[int]) -> bool:
+    failures = (failed for task in lease.tasks if task in changed for failed in ledger.task(task).failures)
+    return any(failed.author == lease.holder and _attempt(failed) >= lease.attempt for failed in failures)
 
 
 def _attempt(entry: Signed[Entry]) -> int:

@@ -14,6 +14,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from blake3 import blake3
 
@@ -38,6 +39,8 @@ from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Resul
 
 DIGEST_SIZE = 16
 _MEDIAN_OF = 101
+
+_Loss: TypeAlias = tuple[RecordId, int, Block | None]
 
 
 @dataclass(slots=True)
@@ -87,12 +90,13 @@ class JobLedger:
         """Which frames have results with this output."""
         self._folded: dict[int, Folded] = {}
         self._records: dict[int, list[Signed[Entry]]] = {}
-        self._lost_by: dict[PeerId, list[Signed[Entry]]] = {}
-        self._lost: dict[tuple[RecordId, int, Block | None], None] = {}
-        """Which results somebody said are lost, with the frame and block that he named: both must be the result's."""
+        self._lost_by: dict[PeerId, dict[RecordId, Lost]] = {}
+        self._lost: Counter[_Loss] = Counter()
+        """How many say that a result is lost, with the frame and block that they name: both must be the result's."""
         self._said: dict[tuple[object, ...], list[Signed[Entry]]] = {}
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
-        self._times_ms: list[int] = []
+        self._frames_ms: list[int] = []
+        self._buckets_ms: list[int] = []
         self._first_open = 0
         self.counting = 0
         """Frames that do."""
@@ -131,8 +135,10 @@ class JobLedger:
                 if isinstance(what, Result):
                     self._note_result(what)
                 return self._refold(tasks)
-            case Lost():
-                return self._refold(self._add_lost(entry))
+            case Lost() as lost:
+                self._lost_by.setdefault(entry.author, {})[entry.id] = lost
+                self._count_lost(entry.author, lost, 1)
+                return self._refold(self._tasks_of(lost.result))
             case Cancel():
                 self._cancels[entry.id] = entry
                 self._choose_cancel()
@@ -146,7 +152,9 @@ class JobLedger:
                 self.by_output.setdefault(output.blob, {})[result.task] = None
         self.growth.note(result)
         if not result.claim.body.assembles:
-            self._times_ms = [*self._times_ms[1 - _MEDIAN_OF :], result.render_ms]
+            times = self._frames_ms if result.block is None else self._buckets_ms
+            times.append(result.render_ms)
+            del times[:-_MEDIAN_OF]
 
     def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
         """Take a seal together with its page, which was judged."""
@@ -257,8 +265,9 @@ class JobLedger:
 
     @property
     def median_ms(self) -> int:
-        """Return the median render time of the latest results, of frames and buckets alike; 0: none yet."""
-        return sorted(self._times_ms)[len(self._times_ms) // 2] if self._times_ms else 0
+        """Return the median render time of the latest frames, of buckets where none was rendered whole; 0: none yet."""
+        times = self._frames_ms or self._buckets_ms
+        return sorted(times)[len(times) // 2] if times else 0
 
     def may_say_lost(self, author: PeerId) -> int:
         """Return how many statements more by `author` that a frame is lost would act."""
@@ -308,8 +317,6 @@ class JobLedger:
         """Forget a record that never acts, and return the tasks to be folded again."""
         self.entries.pop(entry.id)
         self.streams[(entry.author, entry.body.boot)].drop(entry.id)
-        self.seals.pop(entry.id, None)
-        self._struck_seals.pop(entry.id, None)
         what = entry.body.what
         match what:
             case Result() | Failed():
@@ -317,22 +324,29 @@ class JobLedger:
                 for task in tasks:
                     self._records[task].remove(entry)
                 return list(tasks)
-            case Lost():
-                self._lost_by[entry.author].remove(entry)
-                self._choose_lost()
-                return list(self._tasks_of(what.result))
+            case Lost() as lost:
+                self._lost_by[entry.author].pop(entry.id)
+                self._count_lost(entry.author, lost, -1)
+                return list(self._tasks_of(lost.result))
             case Cancel():
                 self._cancels.pop(entry.id)
                 self._choose_cancel()
                 return []
             case Seal():
-                return []
+                self._struck_seals.pop(entry.id, None)
+                if self.seals.pop(entry.id, None) is None or self.seals or not self._struck:
+                    return []
+                self._choose_lost()
+                self._choose_cancel()
+                return sorted(self._records)  # no seal is left that lets struck authors' records act
 
-    def _add_lost(self, entry: Signed[Entry]) -> list[int]:
-        by_author = self._lost_by.setdefault(entry.author, [])
-        by_author.append(entry)
-        self._choose_lost()
-        return list(self._tasks_of(_lost(entry).result))
+    def _count_lost(self, author: PeerId, lost: Lost, change: int) -> None:
+        """Note that a statement acts from now on (1), or does no more (-1), where its author's do."""
+        if self.voids(author):
+            return
+        self._lost[_loss(lost)] += change
+        if not self._lost[_loss(lost)]:
+            del self._lost[_loss(lost)]
 
     def _tasks_of(self, result: RecordId) -> tuple[int, ...]:
         """Return the tasks that a result is of, none where it is not here yet: it is folded when it comes."""
@@ -341,8 +355,8 @@ class JobLedger:
         return self.parts.of(what.task, what.block) if isinstance(what, Result) else ()
 
     def _choose_lost(self) -> None:
-        acting = (lost for author, said in self._lost_by.items() if not self.voids(author) for lost in map(_lost, said))
-        self._lost = {(lost.result, lost.task, lost.block): None for lost in acting}
+        acting = [said for author, said in self._lost_by.items() if not self.voids(author)]
+        self._lost = Counter(_loss(lost) for said in acting for lost in said.values())
 
     def _choose_cancel(self) -> None:
         acting = [entry for entry in self._cancels.values() if not self.voids(entry.author)]
@@ -445,10 +459,8 @@ def _digest_of(parts: Iterable[bytes]) -> bytes:
     return hasher.digest(length=DIGEST_SIZE)
 
 
-def _lost(entry: Signed[Entry]) -> Lost:
-    what = entry.body.what
-    assert isinstance(what, Lost)
-    return what
+def _loss(lost: Lost) -> _Loss:
+    return (lost.result, lost.task, lost.block)
 
 
 def _room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], int]:

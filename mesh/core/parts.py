@@ -52,6 +52,10 @@ class Parts:
         """Whether the frame with this number has cells."""
         return self.first_cut <= frame < self.frames
 
+    def may_be_whole(self, frame: int) -> bool:
+        """Whether a frame may be rendered at once, by one peer."""
+        return not self.is_cut(frame) or (self.cut is not None and self.cut.whole)
+
     def of(self, frame: int, block: Block | None) -> tuple[int, ...]:
         """Return the tasks that are meant: the frame's own, or those of a block of its cells; none: there are not."""
         if block is None:
@@ -76,9 +80,3 @@ class Parts:
         """Return how many pixels a cell has."""
         row, column = divmod((task - self.frames) % self.cells, self.grid.columns)
         return self.grid.pixels(Block(column=column, row=row, columns=1, rows=1)).area
-
-    def frame_block(self, frame: int) -> Block | None:
-        """Return all cells of a frame as one block; None where it is not cut."""
-        if not self.is_cut(frame):
-            return None
-        return Block(column=0, row=0, columns=self.grid.columns, rows=self.grid.rows)

@@ -194,6 +194,7 @@ class Peer:
             followings=followings,
             running=self.slots.in_hand,
             scene_complete=self.scenes.complete,
+            epoch=self.election.epoch,
         )
         self.claims = Claims(
             self.ledger,
@@ -370,7 +371,8 @@ class Peer:
         self.claims.on_window(turn, peer, window)
 
     def on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
-        self.windows.safe[note.job] = self.holding.safe_count(note.job)
+        if not self.ledger.jobs[note.job].ended:
+            self.windows.safe[note.job] = self.holding.safe_count(note.job)
         self.seals.on_tasks_safe(turn, note)
 
     def on_slept(self, turn: Turn, _note: nt.Slept) -> None:

@@ -7,7 +7,7 @@ function of it, so that peers which know the same revocations shut out the same 
 
 Invariants: nothing is told on before it is in the journal. The news leaves before the channels close, so that also the
 one who is thrown out hears why. A strike changes the ledger at once; its neighbours hear of the tasks a bounded number
-at a time.
+at a time, but of all cells of a frame at once.
 """
 
 from collections import deque
@@ -21,10 +21,10 @@ from mesh.core.host import HostFacts
 from mesh.core.ledger import Ledger
 from mesh.core.me import Me
 from mesh.core.membership import Members
-from mesh.core.notes import Barred, JobEnded, JobStruck, ShutOut
+from mesh.core.notes import Barred, CellsChanged, JobEnded, JobStruck, ShutOut, TaskChanged
 from mesh.core.turn import Turn
 from mesh.ground.errors import WireError
-from mesh.ground.ids import JobId, PeerId, RecordId
+from mesh.ground.ids import PeerId, RecordId
 from mesh.ground.limits import MAX_REVOCATIONS
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.kept import KeptRevocation
@@ -56,8 +56,8 @@ class Revoking:
         self._signer = me.signer
         self._name = me.name
         self.notices: dict[RecordId, Notice] = {}
-        self._to_tell: deque[tuple[JobId, int]] = deque()
-        """Tasks that a strike changed, and that the other machines have yet to hear of."""
+        self._to_tell: deque[TaskChanged | CellsChanged] = deque()
+        """What a strike changed, and the other machines have yet to hear of."""
 
     def restore(self, kept: Iterable[KeptRevocation]) -> None:
         """Take the journal's revocations, before anything else of it acts."""
@@ -96,11 +96,11 @@ class Revoking:
 
     def on_tick(self, turn: Turn) -> None:
         """Tell the other machines of more tasks that a strike has changed."""
-        for _ in range(min(_TASKS_PER_TICK, len(self._to_tell))):
-            job, task = self._to_tell.popleft()
-            ledger = self._ledger.get(job)
-            for note in ledger.news([task]) if ledger is not None else ():
-                turn.tell(note)
+        tasks = 0
+        while self._to_tell and tasks < _TASKS_PER_TICK:
+            note = self._to_tell.popleft()
+            tasks += len(note.tasks) if isinstance(note, CellsChanged) else 1
+            turn.tell(note)
 
     def _declined(self, what: Ousted) -> Declined | None:
         if self._members.out is not None:
@@ -147,7 +147,7 @@ class Revoking:
     def _act(self, turn: Turn) -> None:
         self._members.outlast(Bans(self.notices.values()))
         for ledger, changed in self._ledger.strike(self._members.bans.struck()):
-            self._to_tell.extend((ledger.id, task) for task in changed)
+            self._to_tell.extend(ledger.news(changed))
             turn.tell(JobStruck(job=ledger.id))
             if ledger.struck_out:
                 turn.tell(JobEnded(job=ledger.id, cancelled=True))

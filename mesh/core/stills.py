@@ -74,7 +74,9 @@ class Stills:
         """Learn what a pixel costs others; of its own renders this peer knows before they are records."""
         what, job = note.entry.body.what, note.entry.body.job
         ledger = self._ledger.get(job)
-        if isinstance(what, Result) and what.block is not None and not note.own and ledger is not None:
+        if ledger is None or ledger.ended or note.own:
+            return
+        if isinstance(what, Result) and what.block is not None:
             pixels = ledger.parts.grid.pixels(what.block).area
             self._costs.note(job, note.entry.author, pixels, what.render_ms)
 
@@ -85,29 +87,35 @@ class Stills:
                 self._deal(turn, job)
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
-        """Forget what its pixels cost."""
+        """Forget what its pixels cost, and what was rendered twice."""
         self._costs.forget(note.job)
+        self.tail_copies.pop(note.job, None)
 
     def _deal(self, turn: Turn, job: JobId) -> None:
         ledger, docket = self._ledger.get(job), self._leases.dockets.get(job)
         if ledger is None or docket is None or ledger.parts.cut is None or not self._election.leads(job, turn.now):
             return
-        slots = {peer: count for peer, count in self._windows.followers(job).items() if peer not in docket.deaf}
+        there = self._windows.followers(job)
+        slots = {peer: count for peer, count in there.items() if peer not in docket.deaf}
         in_hand = _in_hand(docket)
         if all(in_hand[peer] >= 2 * count for peer, count in slots.items()):
             return
-        everybody = self._everybody(ledger)
+        everybody = self._everybody(ledger, there)
         buckets = Buckets(ledger.parts)
         buckets.tell(self._windows.open_cells(ledger))
         found: dict[PeerId, list[Signed[Grant]]] = {}
-        while buckets.cells and slots:
-            peer = min(slots, key=lambda peer: (in_hand[peer] // slots[peer], in_hand[peer], peer))
+        able, failed = dict(slots), _failed(ledger)
+        while buckets.cells and able:
+            peer = min(able, key=lambda peer: (in_hand[peer] // slots[peer], in_hand[peer], peer))
             remaining = buckets.pixels
             pixels = self._costs.bucket_pixels(job, peer, remaining, everybody)
             ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
-            bucket = buckets.next(pixels) if in_hand[peer] < (1 + ahead) * slots[peer] else None
-            if bucket is None:
+            if in_hand[peer] >= (1 + ahead) * slots[peer]:
                 break
+            bucket = buckets.next(pixels, failed.get(peer, ()))
+            if bucket is None:
+                able.pop(peer)
+                continue
             buckets.take(bucket.frame, bucket.block)
             in_hand[peer] += 1
             found.setdefault(peer, []).append(self._grant(turn, ledger, docket, peer, bucket))
@@ -118,11 +126,10 @@ class Stills:
             for portion in portions(Grants, "grants", grants):
                 turn.send(peer, Grants(grants=portion))
 
-    def _everybody(self, ledger: JobLedger) -> int:
+    def _everybody(self, ledger: JobLedger, there: dict[PeerId, int]) -> int:
         """Return how many slots there will be: who has the scene first must not take what others are about to."""
-        mine = self._windows.followers(ledger.id).get(self._directory.me, 0)
         others = self._directory.slots_for(ledger.job.engine)
-        return max(1, self._windows.slots(ledger.id), mine + others)
+        return max(1, sum(there.values()), there.get(self._directory.me, 0) + others)
 
     def _copies(
         self, turn: Turn, ledger: JobLedger, docket: Docket, slots: dict[PeerId, int], in_hand: Counter[PeerId]
@@ -135,11 +142,14 @@ class Stills:
         idle = sorted(peer for peer in slots if in_hand[peer] == 0)
         left = [(self._left_ms(turn, ledger, lease), lease) for lease in running] if idle else []
         late = sorted(left, key=lambda each: (-each[0], each[1].claim))
+        failed = _failed(ledger)
         for peer in idle:
             for left_ms, lease in late:
                 if len(found) + self.tail_copies[ledger.id] >= TAIL_COPIES_MOST * max(1, len(slots)):
                     return found
                 if lease.holder == peer or copied[lease.tasks[0]] > 1:
+                    continue
+                if not failed.get(peer, {}).keys().isdisjoint(lease.tasks):
                     continue
                 again_ms = self._costs.expected_ms(ledger.id, peer, self._pixels(ledger, lease))
                 if again_ms is None or again_ms * 100 > left_ms * (100 - TAIL_GAIN_PERCENT):
@@ -182,6 +192,15 @@ class Stills:
         docket.grant(grant.id, Granted(peer=peer, task=bucket.frame, tasks=tasks, until=until, copy=copy))
         self.tail_copies[ledger.id] += copy
         return grant
+
+
+def _failed(ledger: JobLedger) -> dict[PeerId, dict[int, None]]:
+    """Return which open cells each peer has failed: it would give them back, and be granted nothing for a while."""
+    found: dict[PeerId, dict[int, None]] = {}
+    for task in ledger.tried_cells():
+        for entry in ledger.task(task).failures:
+            found.setdefault(entry.author, {})[task] = None
+    return found
 
 
 def _in_hand(docket: Docket) -> Counter[PeerId]:

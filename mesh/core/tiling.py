@@ -26,8 +26,9 @@ CELLS_AIM: Final = MAX_CELLS
 MARGIN_COSTS_MOST: Final = 0.15
 """The part of a cell's area that its margin may add."""
 
-_ORDERS_KEPT = 64
-"""Of frames of one grid and shape of bucket: putting two thousand blocks in order takes 5 ms."""
+_ORDERS_KEPT = 16
+"""Of frames of one grid and shape of bucket, all shapes of one still: putting two thousand blocks in order takes 5 ms,
+and the order of eight thousand single cells has 5 MB, since each has its bit in a number of as many."""
 
 Rank: TypeAlias = tuple[float, ...]
 

@@ -61,6 +61,9 @@ class Windows:
             self._keepers.marked(ledger.id, turn.now) or self._keepers.acting(ledger.id, turn.now)
         ):
             return
+        if ledger.ended:
+            turn.send(peer, self.window(ledger))
+            return
         audience = self._audiences.setdefault(message.job, Audience())
         before = audience.followers.get(peer)
         if before is None and len(audience.followers) >= _FOLLOWERS:
@@ -68,7 +71,7 @@ class Windows:
         audience.followers[peer] = (message.slots, later(turn.now.instant, FOLLOWED_MS))
         if ledger.parts.cut is not None and (before is None or before[0] != message.slots):
             turn.tell(FollowerCame(job=message.job))
-        if self._leases.ready(ledger.id, turn.now) or ledger.ended:
+        if self._leases.ready(ledger.id, turn.now):
             turn.send(peer, self.window(ledger))
 
     def on_window_changed(self, turn: Turn, note: WindowChanged) -> None:
@@ -107,6 +110,7 @@ class Windows:
             window = self.window(ledger)
             for peer in audience.followers:
                 turn.send(peer, window)
+        self.safe.pop(note.job, None)
 
     def on_tick(self, turn: Turn) -> None:
         """Forget followers that have stopped asking; a keeper that just became ready tells those that have not."""
@@ -123,14 +127,15 @@ class Windows:
             audience.told_at = None
 
     def followers(self, job: JobId) -> dict[PeerId, int]:
-        """Return who follows the job here with slots, and with how many."""
+        """Return who follows the job here with slots, and with how many: as many as it offers everybody, at most."""
         audience = self._audiences.get(job)
-        return {peer: slots for peer, (slots, _) in audience.followers.items() if slots} if audience else {}
+        said = audience.followers.items() if audience is not None else ()
+        found = ((peer, self._leases.renders(peer, slots)) for peer, (slots, _) in said)
+        return {peer: slots for peer, slots in found if slots}
 
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
-        audience = self._audiences.get(job)
-        return sum(slots for slots, _ in audience.followers.values()) if audience else 0
+        return sum(self.followers(job).values())
 
     def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""

@@ -10,6 +10,7 @@ assembly was ended or its bench closed. Which buckets there are, and when they a
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -61,6 +62,7 @@ class _Growing:
 class _Site:
     """Where one frame grows."""
 
+    op: int
     cut: Cut
     job: Signed[Job]
     frame: int
@@ -116,6 +118,13 @@ class Assemblies:
         if growing is not None:
             growing.scope.cancel()
 
+    def close(self, job: JobId) -> None:
+        """Forget a job's preview: it is over, or nothing of it grows here any more."""
+        path = self._previews.pop(job, None)
+        if path is not None:
+            with suppress(OSError):
+                path.unlink()
+
     def preview(self, job: JobId) -> str:
         """Return where a picture of a job of this peer's grows, nothing where none does."""
         path = self._previews.get(job)
@@ -144,6 +153,7 @@ class Assemblies:
         cut = effect.job.body.cut
         assert cut is not None, "a frame of a job without buckets is assembled"
         site = _Site(
+            op=effect.op,
             cut=cut,
             job=effect.job,
             frame=effect.job.body.frames.frame(effect.task),
@@ -171,7 +181,8 @@ class Assemblies:
                     await self._paste(made, site, order)
                 except (OutputTruncated, OutputWrong, RendererCrashed) as error:
                     problem = str(error) or type(error).__name__
-                    await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=problem))
+                    unlike = isinstance(error, OutputWrong) and error.unlike_others
+                    await self._tell(BucketPasted(op=order.op, blob=order.blob, problem=problem, unlike=unlike))
                     if isinstance(error, RendererCrashed):
                         return False
                 else:
@@ -214,6 +225,8 @@ class Assemblies:
             await made.preview(fresh)
             await self._tools.world.in_thread(lambda: fresh.replace(path))  # whoever looks never sees half of it
             self._previews[job] = path
+            if site.op not in self._growing:
+                self.close(job)  # it was ended meanwhile, and perhaps its job, too
         except RendererCrashed:
             site.show_s = math.inf
             return False

@@ -308,10 +308,15 @@ class Node:
         assemblies = self._assemblies = Assemblies(
             tools=tools, bench=renders.bench, tell=tell, hint=hint, scratch=scratch, me=self._who.peer
         )
+
+        def close_stage(effect: ef.CloseStage) -> None:
+            renders.close_stage(effect)
+            assemblies.close(effect.job)
+
         return {
             ef.WarmEngine: renders.warm,
             ef.OpenStage: renders.open_stage,
-            ef.CloseStage: renders.close_stage,
+            ef.CloseStage: close_stage,
             ef.StartRender: renders.start,
             ef.KillRender: renders.kill,
             ef.StartAssembly: assemblies.start,

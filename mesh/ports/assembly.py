@@ -15,7 +15,8 @@ class Assembly(Protocol):
     async def paste(self, bucket: Path, *, held: Region, taken: Region) -> None:
         """Take the pixels of `taken` from a file that holds those of `held`, in pixels of the frame.
 
-        Raises OutputTruncated, OutputWrong: the frame goes on without the bucket; RendererCrashed: it does not.
+        Raises OutputTruncated, OutputWrong: the frame goes on without the bucket; RendererCrashed: it does not. A wrong
+        one may be said to be only unlike the others.
         """
         ...
 

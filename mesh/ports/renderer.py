@@ -112,6 +112,9 @@ class OutputWrong(RendererError):
 
     exit_code = 42
 
+    unlike_others = False
+    """Whether it is only of another kind than the buckets of its frame before it: these may be what is wrong."""
+
 
 class OutputUnwritable(RendererError):
     """The picture could not be written: the disk is full or not writable. Free some space; the frame is tried again."""

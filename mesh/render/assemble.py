@@ -77,6 +77,10 @@ class Assembly:
                 raise OutputTruncated(text)
             case "unwritable":
                 raise OutputUnwritable(text)
+            case "unlike":
+                wrong = OutputWrong(text)
+                wrong.unlike_others = True
+                raise wrong
             case _:
                 raise OutputWrong(text)
 

@@ -54,7 +54,10 @@ Box = tuple[int, int, int, int]
 
 
 class Refused(Exception):
-    """A bucket or picture is not what it should be; `kind` is `truncated`, `wrong` or `unwritable`."""
+    """A bucket or picture is not what it should be: `kind` is `truncated`, `wrong`, `unlike` or `unwritable`.
+
+    What is unlike the buckets before it may be right, and they wrong: whoever asked may know.
+    """
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -97,7 +100,7 @@ class Picture:
         rules = _rules(spec)
         sums = self._sums or _Sums(pixels.shape, of, rules, spec.channelnames)
         if rules != sums.rules:
-            raise Refused("wrong", "its values are averaged otherwise than those of the other buckets")
+            raise Refused("unlike", "its values are averaged otherwise than those of the other buckets")
         sums.add(pixels, first, count, of)
         if self._spec is None:
             self._begin(spec)
@@ -185,7 +188,7 @@ class Picture:
         if others := set(_kinds(spec)) - {"half", "float"}:
             raise Refused("wrong", f"it has values of the kind {', '.join(sorted(others))}")
         if self._spec is not None and _channels(spec) != _channels(self._spec):
-            raise Refused("wrong", "its channels are not those of the other buckets")
+            raise Refused("unlike", "its channels are not those of the other buckets")
 
 
 class _Sums:

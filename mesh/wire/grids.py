@@ -14,7 +14,7 @@ as bytes are, by `ValueError`.
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import Annotated, TypeAlias
@@ -179,25 +179,9 @@ class Grid:
         return found
 
 
-def bits_of(cells: Iterable[int]) -> bytes:
-    """Return one bit a cell, the lowest bit of the first byte for cell 0, without empty bytes at the end."""
-    number = 0
-    for cell in cells:
-        number |= 1 << cell
-    return told_bits(number)
-
-
 def told_bits(number: int) -> bytes:
-    """Return the same of cells whose bits one number has."""
+    """Return the bits of a number, the lowest bit of the first byte for cell 0, without empty bytes at the end."""
     return number.to_bytes((number.bit_length() + 7) // 8, "little")
-
-
-def cells_of(bits: bytes) -> Iterator[int]:
-    """Yield the cells whose bits are set, lowest first."""
-    for place, byte in enumerate(bits):
-        for bit in range(8):
-            if byte >> bit & 1:
-                yield 8 * place + bit
 
 
 def _aligned(first: int, count: int, of: int) -> bool:

@@ -48,6 +48,7 @@ def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> Non
     async def main() -> None:
         async with mesh_of(tmp_path, "ada", "ben", "cyd") as (ada, ben, cyd):
             scene = write_scene(tmp_path / "shot", "frames 1 4\ncurrent 3\nms 1600")
+            copied = [tally_of(peer) for peer in (ada, ben, cyd)]
             row = await until(ada, await submit_still(ada, scene), done)
             assert (row["tasks"], row["cells"], row["cells_counting"]) == (1, 40, 40)
             refuse_wrong_frames(scene, range(3, 4))
@@ -56,16 +57,24 @@ def test_all_render_one_frame_and_nobody_renders_it_whole(tmp_path: Path) -> Non
             again = Counter(buckets_of(ada, ben, cyd))
             assert None not in again
             assert len(again) == 40
-            copied = sum(tail_copies(peer) for peer in (ada, ben, cyd))
-            assert again.total() <= 40 + copied, "cells were rendered twice that nobody meant to be"
+            copies = sum(tally.total() for tally in copied)
+            assert again.total() <= 40 + copies, "cells were rendered twice that nobody meant to be"
 
     trio.run(main)
 
 
-def tail_copies(peer: TestPeer) -> int:
-    """Return how many copies of last buckets a peer has granted."""
+class Tally(Counter[JobId]):
+    """Copies of last buckets that were granted, of jobs that have ended, too."""
+
+    def pop(self, job: JobId, *_default: object) -> int:
+        return self[job]
+
+
+def tally_of(peer: TestPeer) -> Tally:
+    """Return how many copies of last buckets a peer grants from now on."""
     assert peer.node is not None
-    return peer.node._peer.stills.tail_copies.total()
+    tally = peer.node._peer.stills.tail_copies = Tally()
+    return tally
 
 
 def granted_part(peer: TestPeer, job: str) -> float:
@@ -94,14 +103,19 @@ def test_the_submitter_sees_it_grow(tmp_path: Path) -> None:
             scene = write_scene(tmp_path / "shot", "frames 1 1\nms 12000")
             job = await submit_still(ada, scene)
             seen: dict[bytes, None] = {}
+            shown: dict[Path, None] = {}
 
             def look(row: JobRow) -> bool:
-                if row["preview"]:
-                    seen[Path(row["preview"]).read_bytes()] = None
+                path = Path(row["preview"])
+                if row["preview"] and path.exists():
+                    seen[path.read_bytes()] = None
+                    shown[path] = None
                 return done(row)
 
             await until(ada, job, look)
             assert len(seen) >= 5
+            assert (await ada.at.job(job))["job"]["preview"] == ""
+            assert [path for path in shown if path.exists()] == [], "nobody needs it once the picture is there"
             assert (await ben.at.job(job))["job"]["preview"] == ""
 
     trio.run(main)

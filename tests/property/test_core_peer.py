@@ -184,7 +184,9 @@ class Life:
                 if good:
                     job, task, pasted = self.growing[effect.op]
                     pasted |= dict.fromkeys(parts_of(job).of(task, effect.block))
-                return ev.BucketPasted(op=effect.op, blob=effect.blob, problem="" if good else "it is half a file")
+                problem = "" if good else "it is half a file"
+                unlike = not good and data.draw(st.booleans())
+                return ev.BucketPasted(op=effect.op, blob=effect.blob, problem=problem, unlike=unlike)
             case ef.StartAssembly() if good:
                 return ev.RenderProgressed(op=effect.op, progress=data.draw(st.integers(0, 9)))
             case ef.StartRender() | ef.FinishAssembly() if good:

@@ -3,6 +3,7 @@
 Signatures are the simulator's stand-ins, checked by nobody here: what reaches the core was verified before.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -10,7 +11,7 @@ from blake3 import blake3
 from mesh.ground.ids import BlobId, Boot, JobId, MeshId, PeerId, RecordId
 from mesh.ground.instants import DAY_MS, HOUR_MS, Instant, Now, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, peer_id, sign
-from mesh.wire.grids import Block, Cut, Order, Region, counting, ruler
+from mesh.wire.grids import Block, Cut, Order, Region, counting, ruler, told_bits
 from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
 from mesh.wire.messages import Head
 from mesh.wire.records import (
@@ -89,6 +90,11 @@ def shared(shares: int, *, samples: int, size: tuple[int, int] = (64, 48)) -> Cu
 def block(column: int, row: int, columns: int = 1, rows: int = 1) -> Block:
     """Return a block of cells."""
     return Block(column=column, row=row, columns=columns, rows=rows)
+
+
+def bits_of(cells: Iterable[int]) -> bytes:
+    """Return what tells these cells as open."""
+    return told_bits(sum(1 << cell for cell in cells))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +209,7 @@ class Cast:
         *,
         block: Block | None = None,
         assembles: bool = False,
+        grant: RecordId | None = None,
     ) -> Signed[Claim]:
         """Return a claim; never the same one twice."""
         self._claims += 1
@@ -214,6 +221,7 @@ class Cast:
             number=1 + self._claims,
             block=block,
             assembles=assembles,
+            grant=grant,
         )
         return sign(body, author.signer)
 

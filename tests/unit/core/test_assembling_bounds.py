@@ -69,8 +69,18 @@ class Assembler:
         """Return which buckets are fetched now."""
         return [blob for blob in self.swarm.wants if blob != self.head.job.body.scene]
 
-    def pasted(self, paste: PasteBucket, problem: str = "") -> None:
-        self.rig.tell(BucketPasted(op=paste.op, blob=paste.blob, problem=problem))
+    def pasted(self, paste: PasteBucket, problem: str = "", *, unlike: bool = False) -> None:
+        self.rig.tell(BucketPasted(op=paste.op, blob=paste.blob, problem=problem, unlike=unlike))
+
+    def renders(self, block: Block) -> Signed[Entry]:
+        """Let this peer have rendered a bucket itself."""
+        entry = self.cast.result(self.rig.me, self.head, 0, block=block)
+        self.swarm.restore((blob_of(entry),))
+        self.rig.take(self.head, entry, by=self.ann)
+        return entry
+
+    def losses(self) -> set[bytes]:
+        return {what.result for what in self.said() if isinstance(what, Lost)}
 
     def said(self) -> list[object]:
         """Return what this peer has published."""
@@ -174,3 +184,44 @@ def test_a_copy_that_is_bad_does_not_keep_a_whole_frame_from_its_end(still: Asse
     assert not of(still.rig.effects, FinishAssembly)
     still.pasted(bad, problem="it is half a file")
     assert of(still.rig.effects, FinishAssembly) == [FinishAssembly(op=start.op)]
+
+
+OTHERWISE = "its channels are not those of the other buckets"
+
+
+def test_a_peer_believes_its_own_bucket_before_others_that_were_pasted_first(still: Assembler) -> None:
+    """Or the first one, of whomever, has all honest ones rendered again until the frame is given up."""
+    liars = still.rendered(*still.blocks[:2], here=True)
+    start = still.win()
+    for paste in of(still.rig.effects, PasteBucket):
+        still.pasted(paste)
+    still.rig.clear()
+    own = still.renders(still.blocks[2])
+    still.pasted(of(still.rig.effects, PasteBucket)[0], OTHERWISE, unlike=True)
+    assert of(still.rig.effects, EndAssembly) == [EndAssembly(op=start.op)]
+    (anew,) = of(still.rig.effects, StartAssembly)
+    assert still.losses() == {entry.id for entry in liars}
+    (paste,) = [paste for paste in of(still.rig.effects, PasteBucket) if paste.op == anew.op]
+    assert paste.blob == blob_of(own)
+    still.pasted(paste)
+    still.rig.clear()
+    (again,) = still.rendered(still.blocks[0], here=True, attempt=2)
+    still.pasted(of(still.rig.effects, PasteBucket)[0], OTHERWISE, unlike=True)
+    assert still.losses() == {again.id}
+    assert of(still.rig.effects, StartAssembly) == []
+
+
+@pytest.mark.parametrize(("own_first", "unlike"), [(True, True), (False, False)])
+def test_a_frame_is_not_begun_anew_for_what_tells_nothing(still: Assembler, own_first: bool, unlike: bool) -> None:
+    """One's own buckets that are unlike each other, and an own one that is bad by itself."""
+    still.win()
+    if own_first:
+        still.renders(still.blocks[0])
+    still.rendered(still.blocks[1], here=True)
+    for paste in of(still.rig.effects, PasteBucket):
+        still.pasted(paste)
+    still.rig.clear()
+    own = still.renders(still.blocks[2])
+    still.pasted(of(still.rig.effects, PasteBucket)[0], OTHERWISE, unlike=unlike)
+    assert still.losses() == {own.id}
+    assert of(still.rig.effects, StartAssembly) == []

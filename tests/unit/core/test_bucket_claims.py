@@ -18,7 +18,7 @@ from mesh.ground.limits import (
     UNANSWERED_MS,
 )
 from mesh.wire.envelope import Signed, sign
-from mesh.wire.grids import Block, Cut, bits_of
+from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import (
     Available,
     ClaimSent,
@@ -32,7 +32,7 @@ from mesh.wire.messages import (
 )
 from mesh.wire.records import Cancel, Claim, FailureKind
 from mesh.wire.stills import Grant, Grants, OpenCells
-from tests.support.cast import ENGINE, Actor, Cast, block, cut_into
+from tests.support.cast import ENGINE, Actor, Cast, bits_of, block, cut_into
 from tests.support.rig import Rig, of, sent
 
 CELL = 32 * 32
@@ -78,12 +78,16 @@ class Tiler:
         open_frames: tuple[int, ...] = (),
         slots: int = 1,
         by: Actor | None = None,
+        in_buckets: bool = True,
     ) -> None:
         """Hear a window that tells these cells and frames as open."""
         told, parts = {} if cells is None else cells, self.ledger.parts
         window = Window(
             job=self.job,
-            open=tuple(OpenTask(task=task, attempt=attempt, in_buckets=parts.is_cut(task)) for task in open_frames),
+            open=tuple(
+                OpenTask(task=task, attempt=attempt, in_buckets=in_buckets and parts.is_cut(task))
+                for task in open_frames
+            ),
             slots=slots,
             unclaimed=len(open_frames),
             running=0,
@@ -261,6 +265,12 @@ def test_cells_of_frames_that_are_not_cut_and_beyond_the_last_are_not_claimed(ti
     assert tiler.claims() == []
 
 
+def test_nobody_renders_a_frame_whole_that_is_made_of_buckets_alone(tiler: Tiler) -> None:
+    """Whatever a keeper says of it: a still may take a night."""
+    tiler.hears(open_frames=(0, FIRST), in_buckets=False)
+    assert [claim.task for claim in tiler.claims()] == [0]
+
+
 def test_nothing_is_said_where_nothing_is_claimed(tiler: Tiler) -> None:
     tiler.hears({FIRST: range(64)})
     tiler.answered()
@@ -430,6 +440,18 @@ def test_nothing_of_a_cancelled_job_is_begun(tiler: Tiler) -> None:
     tiler.hears({FIRST: range(64)}, open_frames=(FIRST,))
     assert (tiler.rendered(), of(tiler.rig.effects, StartAssembly), tiler.mine()) == ([], [], [])
     assert of(tiler.rig.effects, FinishAssembly) == []
+
+
+def test_of_a_job_that_ended_while_a_picture_is_checked_nothing_is_kept(tiler: Tiler) -> None:
+    tiler.hears({FIRST: range(64)})
+    tiler.answered()
+    tiler.written(1_000)
+    author = next(actor for actor in (tiler.first, tiler.second) if actor.name == "ann")
+    tiler.rig.take(tiler.head, tiler.cast.entry(author, tiler.head, Cancel()), by=author)
+    assert len(tiler.mine()) == 1
+    tiler.rig.wait(2 * SECOND_MS, tiler.first, tiler.second)
+    claims = tiler.rig.peer.claims
+    assert (claims.following, claims._given_ms, tiler.costs._paces) == ({}, {}, {})
 
 
 def test_who_slept_claims_nothing_of_what_was_told_before(tiler: Tiler) -> None:

@@ -1,8 +1,10 @@
 """A keeper's leases of buckets: each of all its cells, and of a frame's assembly, which leaves its cells open."""
 
+from dataclasses import replace
+
 import pytest
 
-from mesh.core.dockets import Docket
+from mesh.core.dockets import Docket, lease_of
 from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.leases import _LEASES_PER_SLOT
 from mesh.ground.ids import JobId, RecordId
@@ -34,12 +36,12 @@ LEFT, RIGHT = block(0, 0, 4, 4), block(4, 0, 4, 4)
 class Court:
     """A keeper of ann's job of two frames, the second of eight by four cells; two claimants, and another keeper."""
 
-    def __init__(self, cast: Cast, *, rows: int = 4, fresh: bool = True) -> None:
+    def __init__(self, cast: Cast, *, rows: int = 4, fresh: bool = True, whole: bool = False) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=0)
         self.ann, self.bob, self.other = cast.actor("ann"), cast.actor("bob"), cast.actor("other keeper")
         self.rig.meet(self.ann, self.bob, self.other)
-        self.head: Head = cast.head(self.ann, frames=2, cut=cut_into(8, rows))
+        self.head: Head = cast.head(self.ann, frames=2, cut=replace(cut_into(8, rows), whole=whole))
         self.job: JobId = self.rig.keep(self.head, self.other, by=self.ann, fresh=fresh)
 
     @property
@@ -66,6 +68,19 @@ class Court:
         self.rig.wait(SETTLE_LEAST_MS)
         assert self.verdicts()[claim.id]
         return claim
+
+    def runs(self, actor: Actor, found: Block | None) -> None:
+        """Hear that somebody renders what nobody here gave it."""
+        running = self.cast.claim(actor, self.head, CUT, block=found)
+        self.rig.hear(actor, Running(claims=(running,)))
+
+    def copies(self, actor: Actor, found: Block) -> None:
+        """Have somebody render what another one does."""
+        claim = self.cast.claim(actor, self.head, CUT, block=found)
+        self.docket.begin(lease_of(claim, tuple(sorted(self.tasks(found))), self.rig.now.instant))
+
+    def holders(self) -> list[bytes]:
+        return [lease.holder for lease in self.docket.by_claim.values()]
 
     def tasks(self, found: Block) -> set[int]:
         return set(self.rig.peer.ledger.jobs[self.job].parts.of(CUT, found))
@@ -324,3 +339,58 @@ def test_a_bucket_that_says_it_assembles_is_no_claim_and_no_lease(court: Court) 
     court.tells(RIGHT, assembles=True)
     assert claim.id not in court.verdicts()
     assert court.leased() == set()
+
+
+@pytest.mark.parametrize("found", [block(0, 0), LEFT])
+def test_a_tail_copys_lease_ends_with_the_bucket_whoever_rendered_it(court: Court, found: Block) -> None:
+    court.granted(court.ann, found)
+    court.copies(court.bob, found)
+    court.takes(court.bob, found, 2)
+    assert court.holders() == []
+    assert court.leased() == set()
+
+
+@pytest.mark.parametrize(("failing", "left"), [("bob", "ann"), ("ann", "bob")])
+def test_of_a_bucket_and_its_copy_that_lease_ends_whose_holder_failed(court: Court, failing: str, left: str) -> None:
+    actors = {"ann": court.ann, "bob": court.bob}
+    court.granted(court.ann, LEFT)
+    court.copies(court.bob, LEFT)
+    failed = court.cast.failed(actors[failing], court.head, CUT, block=LEFT)
+    court.rig.take(court.head, failed, by=actors[failing])
+    assert court.holders() == [actors[left].id]
+    assert court.leased() == court.tasks(LEFT)
+
+
+def test_a_frame_that_is_made_of_buckets_alone_is_nobodys_whole(court: Court) -> None:
+    """Or whoever claims it and does nothing keeps its cells from all others, for a quarter of an hour."""
+    claim = court.claim(court.bob, None)
+    court.runs(court.bob, None)
+    court.tells(None)
+    court.rig.wait(SETTLE_LEAST_MS)
+    assert court.verdicts() == {claim.id: False}
+    assert court.leased() == set()
+
+
+def test_a_bucket_claimed_while_its_frame_is_settled_leaves_the_frame_to_buckets(cast: Cast) -> None:
+    court = Court(cast, whole=True)
+    whole = court.claim(court.ann, None)
+    court.granted(court.bob, LEFT)
+    court.rig.wait(SETTLE_LEAST_MS)
+    assert court.verdicts()[whole.id] is False
+    assert court.leased() == court.tasks(LEFT)
+
+
+def test_a_frame_and_its_buckets_are_not_leased_both_whoever_tells_of_them(cast: Cast) -> None:
+    court = Court(cast, whole=True)
+    court.granted(court.ann, LEFT)
+    court.runs(court.bob, None)
+    court.tells(None)
+    assert court.leased() == court.tasks(LEFT)
+    other = Court(Cast("another mesh"), whole=True)
+    other.claim(other.ann, None)
+    other.rig.wait(SETTLE_LEAST_MS)
+    other.runs(other.bob, LEFT)
+    other.tells(RIGHT)
+    refused = other.claim(other.bob, LEFT)
+    assert other.verdicts()[refused.id] is False
+    assert other.leased() == {CUT}

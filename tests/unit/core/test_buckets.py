@@ -8,9 +8,9 @@ from mesh.core.buckets import Buckets
 from mesh.core.parts import Parts
 from mesh.core.placement import rank
 from mesh.ground.ids import JobId, PeerId
-from mesh.wire.grids import Block, Order, bits_of
+from mesh.wire.grids import Block, Order
 from mesh.wire.stills import OpenCells
-from tests.support.cast import Cast, blob, block, cut_into
+from tests.support.cast import Cast, bits_of, blob, block, cut_into
 
 CELL = 32 * 32
 JOB = JobId(blob("job"))

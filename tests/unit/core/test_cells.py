@@ -227,6 +227,13 @@ def test_assembling_is_no_render_whose_time_tells_what_the_next_takes(book: Book
     assert book.ledger.median_ms == 1_000
 
 
+def test_how_long_a_frame_takes_no_bucket_tells_once_one_was_rendered_whole(book: Book) -> None:
+    """Or the buckets of an animation's last frames say that the other ones are too short to be split."""
+    book.add(book.cast.result(book.cid, book.head, WHOLE, render_ms=60_000))
+    book.add(*(book.bucket(block(column, row)) for column in range(4) for row in range(2)))
+    assert book.ledger.median_ms == 60_000
+
+
 def test_buckets_are_no_outputs_that_anybody_holds(book: Book) -> None:
     frame = book.cast.result(book.cid, book.head, CUT, assembles=True)
     book.add(book.bucket(block(0, 0)), frame)

@@ -1,13 +1,15 @@
 """The ledger's bounds: what one author may say, and that every peer keeps the same of it."""
 
+import sys
 from itertools import permutations
 
 from mesh.core.ledger import JobLedger
 from mesh.ground.ids import BlobId, RecordId
 from mesh.ground.limits import LOST_PER_AUTHOR, LOST_PER_BUCKET, SEALS_PER_AUTHOR
+from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
-from mesh.wire.records import Lost, Result, Seal
-from tests.support.cast import Cast, cut_into
+from mesh.wire.records import Entry, Lost, Result, Seal, SealedTask, SealPage
+from tests.support.cast import Cast, blob, cut_into
 
 
 def test_an_author_that_says_too_much_is_heard_alike_everywhere() -> None:
@@ -77,3 +79,43 @@ def test_a_statement_of_loss_acts_on_nothing_but_what_it_names() -> None:
             if (what.task, what.block) != (task, part):
                 ledger.add(cast.entry(cid, head, Lost(task=task, result=RecordId(entry.id), block=part)))
     assert (ledger.counting, ledger.cells_counting) == (2, 1)
+
+
+def test_a_statement_of_loss_costs_as_much_however_many_were_said() -> None:
+    cast = Cast()
+    ann = cast.actor("ann")
+    head = cast.head(ann, frames=600)
+    ledger = JobLedger(head)
+    costs = []
+    for task in range(600):
+        lost = cast.entry(ann, head, Lost(task=task, result=RecordId(blob(f"result {task}"))))
+        costs.append(_steps(ledger, lost))
+    assert costs[-1] <= 2 * costs[10]
+
+
+def _steps(ledger: JobLedger, entry: Signed[Entry]) -> int:
+    """Add a record, and count the calls that it takes."""
+    calls: list[str] = []
+    sys.setprofile(lambda _frame, event, _arg: calls.append(event))
+    try:
+        ledger.add(entry)
+    finally:
+        sys.setprofile(None)
+    return len(calls)
+
+
+def test_a_struck_authors_loss_acts_no_more_once_the_seal_that_let_it_act_is_said_too_often() -> None:
+    cast = Cast()
+    ann, bob, thief = cast.actor("ann"), cast.actor("bob"), cast.actor("thief")
+    head = cast.head(ann, frames=1)
+    result = cast.result(bob, head, 0)
+    *lower, highest = [cast.entry(bob, head, Seal(blob=BlobId(bytes([number]) * 32))) for number in range(1, 6)]
+    page = SealPage(job=result.body.job, tasks=(SealedTask(result=result, holds=()),), chains=())
+    ledger = JobLedger(head, [thief.id])
+    for entry in (result, highest, cast.lost(thief, head, result)):
+        ledger.add(entry)
+    ledger.add_seal(highest, page)
+    assert ledger.counting == 0
+    changed = [ledger.add(entry) for entry in lower]
+    assert not ledger.seals, "four lower ones stay, whose pages were not read"
+    assert (ledger.counting, changed[-1]) == (1, (0,))

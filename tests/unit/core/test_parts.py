@@ -20,7 +20,6 @@ def test_without_a_cut_the_frames_are_all_there_is(cast: Cast) -> None:
     assert [parts.of(frame, None) for frame in (-1, 0, 5, 6)] == [(), (0,), (5,), ()]
     assert parts.of(0, block(0, 0)) == ()
     assert list(parts.cells_of(5)) == []
-    assert parts.frame_block(5) is None
 
 
 def test_every_number_is_one_task(parts: Parts) -> None:
@@ -52,11 +51,7 @@ def test_a_blocks_tasks_go_along_the_rows_of_its_frame(parts: Parts) -> None:
 
 
 def test_all_cells_of_a_frame_are_one_block(parts: Parts) -> None:
-    whole = parts.frame_block(4)
-    assert whole == block(0, 0, 5, 3)
-    assert parts.of(4, whole) == tuple(parts.cells_of(4))
-    assert parts.frame_block(3) is None
-    assert parts.frame_block(6) is None
+    assert parts.of(4, block(0, 0, 5, 3)) == tuple(parts.cells_of(4))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from mesh.core.effects import AnswerDoor, CloseChannel, Declined, Dial, Effect, Export, Reply, Send
 from mesh.core.events import AdmissionAsked, ChannelOpened, Exported, FetchAsked, RenewalAsked, RevokeAsked
+from mesh.core.notes import CellsChanged
 from mesh.core.status import JobState, TaskState
 from mesh.ground.ids import RecordId
 from mesh.ground.instants import HOUR_MS, SECOND_MS, WallTime
@@ -26,7 +27,7 @@ from mesh.wire.messages import (
 )
 from mesh.wire.records import Cancel, Entry, Result
 from mesh.wire.revocations import InviteRevoked, Notice, Ousted, PeerRevoked, Revocation
-from tests.support.cast import WALL, Actor, Cast, boot
+from tests.support.cast import WALL, Actor, Cast, block, boot, cut_into
 from tests.support.rig import Rig, journal, kept, of, sent
 from tests.support.small_mesh import SmallMesh
 
@@ -357,3 +358,18 @@ def test_a_file_made_of_a_struck_result_is_made_anew(cast: Cast, in_flight: bool
     _, again = of(rig.effects, Export)
     assert isinstance(good.body.what, Result)
     assert (again.blob, again.overwrite) == (good.body.what.outputs[0].blob, True)
+
+
+def test_of_all_cells_of_a_frame_that_a_strike_opened_the_others_hear_at_once(cast: Cast) -> None:
+    rig = Rig(cast, actor=cast.founder())
+    ann, thief, admin = cast.actor("ann"), cast.actor("thief"), cast.actor("admin", ALL_ROLES)
+    rig.meet(ann, admin)
+    head = cast.head(ann, frames=1, cut=cut_into(64, 64))
+    rig.keep(head, by=ann)
+    for column in range(0, 64, 16):
+        rig.take(head, cast.result(thief, head, 0, block=block(column, 0, 16, 64)), by=thief)
+    rig.hear(admin, told(cast, admin, revoked(thief, strike=True)))
+    heard: list[int] = []
+    rig.peer.note_routes[CellsChanged] = (lambda _turn, note: heard.append(len(note.tasks)),)
+    rig.wait(2 * SECOND_MS, ann, admin)
+    assert heard == [64 * 64]

@@ -1,11 +1,12 @@
 """Buckets in their orders, and cells that cannot be."""
 
+import sys
 from itertools import pairwise
 
 import pytest
 
-from mesh.core.tiling import cut, cut_to, next_block, strips
-from mesh.wire.grids import MAX_SIDE, Block, Grid, Order, Region
+from mesh.core.tiling import _ORDERS_KEPT, _in_order, cut, cut_to, next_block, strips
+from mesh.wire.grids import MAX_CELLS, MAX_SIDE, Block, Grid, Order, Region
 
 HD = Region(left=0, top=0, right=1_920, bottom=1_080)
 
@@ -39,6 +40,14 @@ def test_a_spiral_goes_round_ring_by_ring_and_each_step_is_to_a_neighbour() -> N
     assert rings == [0] + [1] * 8 + [2] * 16
     for (column, row), (next_column, next_row) in pairwise(found[1:9]):
         assert abs(column - next_column) + abs(row - next_row) == 1
+
+
+def test_all_orders_that_are_kept_together_have_less_than_a_hundred_megabytes() -> None:
+    grid = cut_to(Region(left=0, top=0, right=128, bottom=64), 1, 1)
+    assert len(grid) == MAX_CELLS
+    ordered = _in_order(grid, Order.CENTRE, 1, 1)
+    size = sum(sys.getsizeof(each) + sum(map(sys.getsizeof, each)) for each in ordered)
+    assert size * _ORDERS_KEPT < 100_000_000
 
 
 def test_larger_buckets_are_whole_blocks_and_smaller_ones_fill_what_they_leave() -> None:

@@ -5,11 +5,11 @@ import pytest
 from mesh.core.events import ChannelClosed
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
-from mesh.wire.grids import Block, Cut, cells_of
-from mesh.wire.messages import ClaimSent, Follow, Window
+from mesh.wire.grids import Block, Cut
+from mesh.wire.messages import Available, ClaimSent, Follow, Window
 from mesh.wire.records import Cancel
 from mesh.wire.stills import MAX_CUT_FRAMES
-from tests.support.cast import Actor, Cast, block, cut_into
+from tests.support.cast import ENGINE, Actor, Cast, block, cut_into
 from tests.support.rig import Rig, sent
 
 
@@ -54,6 +54,9 @@ def test_the_first_window_leaves_at_once(told: Told) -> None:
 
 
 def test_a_window_grows_with_the_slots_of_all_followers(told: Told) -> None:
+    for actor in (told.ann, told.bob):
+        offer = Available(engines=(ENGINE,), slots=3, busy=0, cores=4, memory_mb=8_000, draining=False)
+        told.rig.hear(actor, offer)
     told.follow(told.ann, slots=3)
     told.follow(told.bob, slots=2)
     assert len(told.windows(told.bob)[-1].open) == WINDOW_FACTOR * 5
@@ -122,8 +125,13 @@ def still(cast: Cast) -> Told:
     return Told(cast, cut=cut_into(4, 2, frames=6))
 
 
+def cells_in(told: bytes) -> list[int]:
+    bits = int.from_bytes(told, "little")
+    return [cell for cell in range(bits.bit_length()) if bits >> cell & 1]
+
+
 def cells(window: Window) -> dict[int, list[int]]:
-    return {told.task: list(cells_of(told.bits)) for told in window.cells}
+    return {told.task: cells_in(told.bits) for told in window.cells}
 
 
 def test_the_open_cells_of_the_next_frames_are_told(still: Told) -> None:

@@ -187,8 +187,8 @@ WHOLE = {"held": box(FRAME), "taken": box(FRAME)}
         ("cut off", "truncated", ""),
         ("a PNG", "wrong", "the format png instead of openexr"),
         ("smaller", "wrong", "37x22 pixels instead of 37x23"),
-        ("another channel", "wrong", "not those of the other buckets"),
-        ("another kind", "wrong", "not those of the other buckets"),
+        ("another channel", "unlike", "not those of the other buckets"),
+        ("another kind", "unlike", "not those of the other buckets"),
         ("whole numbers", "wrong", "values of the kind uint"),
         ("two parts", "wrong", "not one flat picture"),
     ],
@@ -228,6 +228,10 @@ async def test_a_process_of_its_own_pastes_and_names_what_it_cannot(tmp_path: Pa
         await made.paste(write(tmp_path / "top.exr", whole[:10]), held=top, taken=top)
         with pytest.raises(OutputWrong, match=r"small\.exr: it is 37x3 pixels instead of 37x13"):
             await made.paste(write(tmp_path / "small.exr", whole[:3]), held=rest, taken=rest)
+        other = write(tmp_path / "other.exr", whole[10:], kinds=("half",) * 4)
+        with pytest.raises(OutputWrong, match=r"other\.exr: its channels are not those") as unlike:
+            await made.paste(other, held=rest, taken=rest)
+        assert unlike.value.unlike_others
         with pytest.raises(OutputTruncated, match=r"gone\.exr: No such file"):
             await made.paste(tmp_path / "gone.exr", held=rest, taken=rest)
         await made.paste(write(tmp_path / "rest.exr", whole[10:]), held=rest, taken=rest)
