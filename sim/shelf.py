@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _READ_MS = 2
 _CHECK_MS = 40
 _EXPORT_MS = 15
+_SMALL_US = 1_000
+"""What takes a line no longer than this waits for nothing else on it."""
+
 _PAGE_CONTEXT = "meshnode sim seal page"
 
 
@@ -79,15 +82,18 @@ class Shelf:
         source, takes_us = world.hosts[index].shelf, facts.size * pieces * 8 // (facts.pieces * mbit)
         begins_us = max(1_000 * world.now_ms, source.sends_until_us)
         source.sends_until_us = begins_us + takes_us
-        comes_ms = begins_us // 1_000 + round_trip_ms
+        small = takes_us <= _SMALL_US  # connections share a line, so that what is small comes between what is large
+        comes_ms = (world.now_ms if small else begins_us // 1_000) + round_trip_ms
         world.at(comes_ms, self._bytes_come, self._host.life, takes_us, effect)
 
     def _bytes_come(self, life: int, takes_us: int, effect: FetchPieces) -> None:
         """Take bytes off the line as they come, after those that came before: what waits elsewhere keeps nobody."""
         if self._host.life != life:
             return
-        self.receives_until_us = max(1_000 * self._world.now_ms, self.receives_until_us) + takes_us
-        self._world.at(-(-self.receives_until_us // 1_000), self._pieces_here, life, effect)
+        now_us = 1_000 * self._world.now_ms
+        self.receives_until_us = max(now_us, self.receives_until_us) + takes_us
+        here_us = now_us + takes_us if takes_us <= _SMALL_US else self.receives_until_us
+        self._world.at(-(-here_us // 1_000), self._pieces_here, life, effect)
 
     def _pieces_here(self, life: int, effect: FetchPieces) -> None:
         source = self._source(life, effect)

@@ -7,7 +7,7 @@ binary digits, one number for each digit, so that one more offer costs a few ope
 Invariants: bit n is piece n. Pure.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 
 def bits_of(numbers: Iterable[int]) -> int:
@@ -47,3 +47,28 @@ def by_rarity(wanted: int, offers: Iterable[int]) -> list[tuple[int, int]]:
         )
         found = [half for half in halves if half[1]]
     return found
+
+
+def even_share_of(total: int, rank: bytes, others: Collection[bytes]) -> int:
+    """Return which pieces fall to one of some peers who all know each other, told by their ranks: every so manieth."""
+    place = sum(other < rank for other in others)
+    return bits_of(range(place, total, 1 + len(others)))
+
+
+def share_of(total: int, rank: bytes, others: Collection[bytes]) -> int:
+    """Return which pieces fall to one of many peers, of whom not all know of all.
+
+    Ranks are points on a ring, and so are pieces; a piece is the next peer's on it. So one that is not known of only
+    makes two think that a piece is theirs, and never nobody.
+    """
+    before = max((other for other in others if other < rank), default=None)
+    first = 0 if before is None else _first_after(before, total)
+    bits = (1 << _first_after(rank, total)) - (1 << first)
+    if before is None and others:
+        bits |= (1 << total) - (1 << _first_after(max(others), total))  # beyond the last peer the ring begins again
+    return bits if others else (1 << total) - 1
+
+
+def _first_after(rank: bytes, total: int) -> int:
+    """Return the first piece beyond a point of the ring."""
+    return (int.from_bytes(rank, "big") * total >> 8 * len(rank)) + 1 if total else 0

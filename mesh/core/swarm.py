@@ -21,7 +21,7 @@ from mesh.core.effects import FetchManifest, FetchPieces
 from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
 from mesh.core.notes import BlobComplete, PeerLost, PeerReached, PeersNeeded
 from mesh.core.ops import Ops
-from mesh.core.piecebits import bits_of, by_rarity, numbers_of
+from mesh.core.piecebits import bits_of, by_rarity, even_share_of, numbers_of, share_of
 from mesh.core.timers import FetchLate
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, PeerId
@@ -45,9 +45,12 @@ _SLOW_MS = 3_000
 _SOLE_PIECES = 2
 """Pieces asked for in one go of the only one that has them: others who ask it now take other ones meanwhile."""
 
-_CROWD = 12
-"""Where so many are known to seek a blob, many more may: then all with a channel are taken for seekers, so that all
-agree on whose piece each is. It is half of those that are asked, since they choose by lot whom they ask."""
+_CROWD = 4
+"""Of more peers than are asked so many are known to seek a blob: then surely more do, and all are taken for seekers, so
+that all agree on whose piece each is."""
+
+_EARLY_MS = 250
+"""For so long nobody knows who else seeks a blob: it is taken for a crowd, where there can be one."""
 
 _CROWD_WAIT_MS = 1_000
 """In a crowd a peer leaves the pieces of others for so long to them, and hears of them when they have come."""
@@ -100,6 +103,8 @@ class Want:
     answered_at: Instant | None = None
     """When a source last said that it has something that is lacking here."""
     since: Instant = Instant(0)
+    sought: dict[PeerId, None] = field(default_factory=dict)
+    """Who was asked lately whether it has any of it, and may have wanted it itself no sooner than afterwards."""
     order: dict[int, bytes] = field(default_factory=dict)
     """This peer's own order of the pieces that are equally rare; empty before it is needed."""
 
@@ -177,11 +182,18 @@ class Swarm:
 
     def on_seek(self, turn: Turn, peer: PeerId, message: Seek) -> None:
         """Tell a seeker what is here, now and when it changes."""
+        again: list[BlobId] = []
         for blob in message.blobs:
-            if blob in self._complete or blob in self.wants:
+            want = self.wants.get(blob)
+            if want is not None and peer in want.sought and peer not in want.sources:
+                want.sought.pop(peer)  # it did not want the blob yet when it was asked, and keeps no such questions
+                again.append(blob)
+            if blob in self._complete or want is not None:
                 self._seekers.setdefault(blob, {})[peer] = later(turn.now.instant, 3 * SEEK_PERIOD_MS)
             if blob in self._complete or (blob in self._pieces and self._pieces[blob].have):
                 turn.send(peer, self._have(blob))
+        if again:
+            turn.send(peer, Seek(blobs=tuple(again)))
 
     def on_have(self, turn: Turn, peer: PeerId, message: Have) -> None:
         """Learn who has what of a wanted blob."""
@@ -294,7 +306,9 @@ class Swarm:
     def _seek(self, turn: Turn, blobs: list[BlobId]) -> None:
         asked: dict[PeerId, list[BlobId]] = {}
         for blob in blobs:
-            for peer in self._to_ask(turn, blob):
+            found = self._to_ask(turn, blob)
+            self.wants[blob].sought = dict.fromkeys(found)
+            for peer in found:
                 asked.setdefault(peer, []).append(blob)
         for peer, wanted in asked.items():
             for at in range(0, len(wanted), _SEEK_BATCH):
@@ -318,7 +332,7 @@ class Swarm:
             breadth.update(want.sources.keys())
         free = {peer: None for peer in breadth if self._able(turn, peer)}
         able = [blob for blob, want in self.wants.items() if not free.keys().isdisjoint(want.sources)] if free else []
-        for blob in sorted(able, key=self._rarity):
+        for blob in sorted(able, key=lambda blob: self._rarity(turn, blob)):
             if len(self._requests) >= FETCHES:
                 return
             want, pieces = self.wants[blob], self._pieces.get(blob)
@@ -328,18 +342,23 @@ class Swarm:
                 while self._ask_pieces(turn, blob, want, pieces, breadth):
                     pass
 
-    def _rarity(self, blob: BlobId) -> tuple[int, bool, bytes]:
+    def _rarity(self, turn: Turn, blob: BlobId) -> tuple[int, bool, bytes]:
         """Order blobs: the rarest first, of equally rare ones those that fall to this peer."""
         want = self.wants[blob]
-        place, _ = self._place(blob, want)
-        return (len(want.sources), place != 0, want.rank)
+        others = any(_rank(blob, 0, rival) < want.rank for rival in self._rivals(turn, blob, want))
+        return (len(want.sources), others, want.rank)
 
-    def _place(self, blob: BlobId, want: Want) -> tuple[int, int]:
-        """Return which of the peers that seek a blob, or surely may, this one is, by rank, and how many they are."""
-        rivals = [peer for peer in self._seekers.get(blob, {}) if want.sources.get(peer, 0) is not None]
-        if len(rivals) >= _CROWD:
-            rivals = [peer for peer in self._directory.all_connected() if want.sources.get(peer, 0) is not None]
-        return sum(_rank(blob, 0, peer) < want.rank for peer in rivals), 1 + len(rivals)
+    def _rivals(self, turn: Turn, blob: BlobId, want: Want) -> list[PeerId]:
+        """Return who else seeks a blob, or surely may."""
+        found = self._directory.all_connected() if self._crowd(turn, blob, want) else self._seekers.get(blob, ())
+        return [peer for peer in found if want.sources.get(peer, 0) is not None]
+
+    def _crowd(self, turn: Turn, blob: BlobId, want: Want) -> bool:
+        """Whether more peers may seek a blob than are known to."""
+        early = turn.now.instant - want.since < _EARLY_MS
+        if early and len(self._directory.all_connected()) > _SOURCES_ASKED:
+            return True
+        return len(self._seekers.get(blob, ())) >= _CROWD
 
     def _ask_manifest(self, turn: Turn, blob: BlobId, want: Want, breadth: Mapping[PeerId, int]) -> None:
         if want.manifest_op is not None:
@@ -359,27 +378,32 @@ class Swarm:
             return False
         rarity = by_rarity(wanted, offers.values())
         sole = next((bits for copies, bits in rarity if copies == 1), 0)
-        place, seekers = self._place(blob, want)
-        crowd = seekers > _CROWD
-        mine = bits_of(range(place, pieces.total, seekers))
-        left = 0 if not crowd or turn.now.instant - want.since >= _CROWD_WAIT_MS else sole & ~mine
+        crowd, rivals = self._crowd(turn, blob, want), self._rivals(turn, blob, want)
+        ranks = [_rank(blob, 0, rival) for rival in rivals]
+        mine = share_of(pieces.total, want.rank, ranks) if crowd else even_share_of(pieces.total, want.rank, ranks)
+        others = sole & ~mine if crowd else 0
         share = max(1, -(-wanted.bit_count() // len(able)))
         widths = {peer: (want.sources[peer] is None, breadth[peer]) for peer in offers if self._willing(turn, peer)}
         sent, narrower = False, _Narrower(offers, widths)
         for peer in sorted(able, key=lambda source: (widths[source], self._busy.get(source, 0), self._taste(source))):
-            offered = offers[peer] & wanted & ~left
+            offered = offers[peer] & wanted & ~(0 if self._may_take(turn, peer, want) else others)
             chosen = offered & ~narrower.than(peer)
             if not chosen and not self._busy.get(peer) and not (crowd and want.asked):
                 chosen = offered  # better twice from there than nothing
             if not chosen or len(self._requests) >= FETCHES:
                 continue
-            few = bool(chosen & sole) and (seekers > 1 or not pieces.have)
+            few = bool(chosen & sole) and (bool(rivals) or not pieces.have)
             most = 1 if crowd else _SOLE_PIECES if few else min(FETCH_PIECES, share)
             numbers = self._first(blob, want, [bits & chosen for _, bits in rarity], mine, most)
             self._request_pieces(turn, blob, want, peer, numbers)
             wanted &= ~bits_of(numbers)
             sent = True
         return sent
+
+    def _may_take(self, turn: Turn, source: PeerId, want: Want) -> bool:
+        """Whether a source may be asked for what falls to others: at first by who has nothing to do, later by all."""
+        early = turn.now.instant - want.since < _CROWD_WAIT_MS
+        return not self._requests if early else not self._busy.get(source)
 
     def _first(self, blob: BlobId, want: Want, rarity: list[int], mine: int, most: int) -> list[int]:
         """Return so many pieces of those in `rarity`, which begins with the rarest; of equally rare ones its own."""
