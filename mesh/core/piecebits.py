@@ -7,7 +7,10 @@ binary digits, one number for each digit, so that one more offer costs a few ope
 Invariants: bit n is piece n. Pure.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+Source = TypeVar("Source")
 
 
 def bits_of(numbers: Iterable[int]) -> int:
@@ -72,3 +75,22 @@ def share_of(total: int, rank: bytes, others: Collection[bytes]) -> int:
 def _first_after(rank: bytes, total: int) -> int:
     """Return the first piece beyond a point of the ring."""
     return (int.from_bytes(rank, "big") * total >> 8 * len(rank)) + 1 if total else 0
+
+
+class Narrower(Generic[Source]):
+    """What sources offer that have less than another one, which is left for what only it has."""
+
+    def __init__(self, offers: Mapping[Source, int], widths: Mapping[Source, tuple[bool, int]]) -> None:
+        self._widths = widths
+        self._below: dict[tuple[bool, int], int] = {}
+        below = same = 0
+        last: tuple[bool, int] | None = None
+        for peer in sorted(widths, key=lambda peer: widths[peer]):
+            if widths[peer] != last:
+                last, below = widths[peer], below | same
+                self._below[last] = below
+            same |= offers[peer]
+
+    def than(self, peer: Source) -> int:
+        """Return the bits of all that narrower sources have."""
+        return self._below[self._widths[peer]]

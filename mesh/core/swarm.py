@@ -21,7 +21,7 @@ from mesh.core.effects import FetchManifest, FetchPieces
 from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
 from mesh.core.notes import BlobComplete, PeerLost, PeerReached, PeersNeeded
 from mesh.core.ops import Ops
-from mesh.core.piecebits import bits_of, by_rarity, even_share_of, numbers_of, share_of
+from mesh.core.piecebits import Narrower, bits_of, by_rarity, even_share_of, numbers_of, share_of
 from mesh.core.timers import FetchLate
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, PeerId
@@ -384,7 +384,7 @@ class Swarm:
         others = sole & ~mine if crowd else 0
         share = max(1, -(-wanted.bit_count() // len(able)))
         widths = {peer: (want.sources[peer] is None, breadth[peer]) for peer in offers if self._willing(turn, peer)}
-        sent, narrower = False, _Narrower(offers, widths)
+        sent, narrower = False, Narrower(offers, widths)
         for peer in sorted(able, key=lambda source: (widths[source], self._busy.get(source, 0), self._taste(source))):
             offered = offers[peer] & wanted & ~(0 if self._may_take(turn, peer, want) else others)
             chosen = offered & ~narrower.than(peer)
@@ -483,25 +483,6 @@ class Swarm:
         pieces = self._pieces[blob]
         bits = pieces.have.to_bytes((pieces.total + 7) // 8, "little")
         return Have(blob=blob, pieces=pieces.total, bits=bits[:MAX_BITS_BYTES])
-
-
-class _Narrower:
-    """What sources offer that have less than another one, which is left for what only it has."""
-
-    def __init__(self, offers: Mapping[PeerId, int], widths: Mapping[PeerId, tuple[bool, int]]) -> None:
-        self._widths = widths
-        self._below: dict[tuple[bool, int], int] = {}
-        below = same = 0
-        last: tuple[bool, int] | None = None
-        for peer in sorted(widths, key=lambda peer: widths[peer]):
-            if widths[peer] != last:
-                last, below = widths[peer], below | same
-                self._below[last] = below
-            same |= offers[peer]
-
-    def than(self, peer: PeerId) -> int:
-        """Return the bits of all that narrower sources have."""
-        return self._below[self._widths[peer]]
 
 
 def _has(offer: int | None, number: int) -> bool:
