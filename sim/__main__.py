@@ -68,7 +68,8 @@ def _add_stills(stills: argparse.ArgumentParser) -> None:
     stills.add_argument("--seed", type=int, default=1)
     stills.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     stills.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
-    stills.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    stills.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, each when it is known")
+    stills.add_argument("--go-on", action="store_true", help="measure nothing again that --json's file tells already")
     stills.add_argument("--from", type=Path, metavar="FILE", dest="told", help="show the figures of that file again")
     stills.add_argument("--plot", type=Path, metavar="DIR", help="draw them into that folder; needs matplotlib")
 
@@ -80,21 +81,25 @@ def _stills(options: argparse.Namespace) -> int:
         still, took_s = scaled.still, scaled.makespan_ms / 1_000
         text = f"{still.peers} peers, {still.work_ms // 1_000} s of work: {took_s:.1f} s, {scaled.efficiency:.3f}"
         print(f"{scaled.processor_s:8.0f} s  {text}", file=sys.stderr, flush=True)
+        found.append(scaled)
+        if options.json is not None:
+            options.json.write_text(json.dumps(stills_json(found, COSTS), indent=1) + "\n", encoding="utf-8")
 
+    found: list[Scaled] = []
     both = options.weak == options.strong
     if options.told is not None:
         measured = stills_told(options.told.read_text(encoding="utf-8"))
     else:
         stills = weak(quick=options.quick) if options.weak or both else []
         stills += strong(quick=options.quick) if options.strong or both else []
-        measured = measure_all(stills, options.seed, jobs=options.jobs, say=say)
+        if options.go_on and options.json is not None and options.json.exists():
+            found += [scaled for scaled in stills_told(options.json.read_text("utf-8")) if scaled.seed == options.seed]
+        measured = measure_all(stills, options.seed, jobs=options.jobs, say=say, known=tuple(found))
     weaks, strongs = [each for each in measured if is_weak(each)], [each for each in measured if not is_weak(each)]
     if weaks:
         print(*weak_table(weaks), "", sep="\n")
     if strongs:
         print(*strong_table(strongs), "", sep="\n")
-    if options.json is not None:
-        options.json.write_text(json.dumps(stills_json(measured, COSTS), indent=1) + "\n", encoding="utf-8")
     if options.plot is not None:
         print(*draw(measured, options.plot), sep="\n")
     for miss in missed_stills(measured):

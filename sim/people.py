@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _RETRY_MS = 2_000
 _SCENE_PIECE_BYTES = 1 << 20
+_SCENE_ROOT_BYTES = 4_096
+"""It names a scene's files."""
 _CONTEXT = "meshnode sim scene"
 
 
@@ -127,8 +129,9 @@ class People:
 
     def _planned(self, plan: Plan, host: "Host") -> JobPlanned:
         scenario = self._world.scenario
-        root = self._scene(plan, b"root", 1)
-        blobs = [self._scene(plan, b"blob%d" % number, scenario.scene_pieces) for number in range(scenario.scene_blobs)]
+        root = self._scene(plan, b"root", 1, _SCENE_ROOT_BYTES)
+        pieces, each = scenario.scene_pieces, scenario.scene_pieces * _SCENE_PIECE_BYTES
+        blobs = [self._scene(plan, b"blob%d" % number, pieces, each) for number in range(scenario.scene_blobs)]
         for facts in (root, *blobs):
             host.disk.ingest(facts)
         names = tuple(facts.blob for facts in blobs)
@@ -147,9 +150,9 @@ class People:
             cut=cut_of(scenario),
         )
 
-    def _scene(self, plan: Plan, label: bytes, pieces: int) -> BlobFacts:
+    def _scene(self, plan: Plan, label: bytes, pieces: int, size: int) -> BlobFacts:
         blob = BlobId(blake3(plan.name.encode() + label, derive_key_context=_CONTEXT).digest())
-        facts = BlobFacts(blob=blob, pieces=pieces, size=pieces * _SCENE_PIECE_BYTES)
+        facts = BlobFacts(blob=blob, pieces=pieces, size=size)
         self._world.blobs[blob] = facts
         return facts
 

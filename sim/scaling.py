@@ -202,23 +202,21 @@ def measure(still: Still, seed: int, costs: Costs = COSTS) -> Scaled:
         longest_ms=max(each.took_ms - PICTURE_CHECK_MS for each in finished),
         buckets=len(finished),
         twice_ms=twice_ms,
-        limit_ms=limit_ms(still, costs),
+        limit_ms=limit_ms(still, costs, slots=field.lived_ms / makespan_ms),
         deaths=field.deaths,
         events=field.events,
         processor_s=time.process_time() - began_s,
     )
 
 
-def limit_ms(still: Still, costs: Costs = COSTS) -> int:
+def limit_ms(still: Still, costs: Costs = COSTS, *, slots: float | None = None) -> int:
     """Return what no mesh can go below: the submitter loads and renders at once, all others once a copy of the scene
-    has left it; then the last bucket is pasted and the file is made, checked and written.
+    has left it; then the last bucket is pasted and the file is made, checked and written. With churn there were so
+    many `slots` in the mean.
     """
     transfer_ms = costs.scene_mb * 8_000 // costs.line_mbit
     tail_ms = costs.paste_ms + costs.finish_ms + PICTURE_CHECK_MS
-    away = 0.0
-    if still.churn_percent:
-        away = DOWN_MS / (DOWN_MS + HOUR_MS * 100 / still.churn_percent)
-    slots = 1 + (still.peers - 1) * (1 - away)
+    slots = still.peers if slots is None else slots
     return round(costs.stage_ms + (still.work_ms + (slots - 1) * transfer_ms) / slots + tail_ms)
 
 

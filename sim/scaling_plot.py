@@ -52,7 +52,7 @@ def _draw_weak(weak: Sequence[Scaled], path: Path) -> Path:
     axes.set_ylabel("part of the ideal (work / slot time)")
     axes.set_title("Weak scaling: ten minutes of work for each peer")
     axes.legend(frameon=False, loc="lower left")
-    _ticks(axes, peers)
+    _ticks(axes, tuple(WEAK_LEAST))
     figure.savefig(path)
     return path
 

@@ -43,16 +43,21 @@ def strong(*, quick: bool = False) -> list[Still]:
 
 
 def measure_all(
-    stills: Sequence[Still], seed: int, *, jobs: int, say: Callable[[Scaled], None] = lambda _: None
+    stills: Sequence[Still],
+    seed: int,
+    *,
+    jobs: int,
+    say: Callable[[Scaled], None] = lambda _: None,
+    known: Sequence[Scaled] = (),
 ) -> list[Scaled]:
-    """Measure each still, the longest first, in so many processes; return them in their order."""
-    order = sorted(stills, key=lambda still: -still.work_ms - still.peers)
-    found: dict[Still, Scaled] = {}
+    """Measure each still but those that are known, the cheapest first, in so many processes; return them in order."""
+    found = {scaled.still: scaled for scaled in known}
+    order = sorted((still for still in stills if still not in found), key=lambda still: (still.peers, still.work_ms))
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         for scaled in pool.imap_unordered(_measure_one, [(still, seed) for still in order]):
             found[scaled.still] = scaled
             say(scaled)
-    return [found[still] for still in stills]
+    return [found[still] for still in sorted(stills, key=_order)]
 
 
 def _measure_one(ordered: tuple[Still, int]) -> Scaled:
@@ -138,12 +143,16 @@ def as_json(measured: Sequence[Scaled], costs: Costs) -> dict[str, Any]:
 
 
 def from_json(text: str) -> list[Scaled]:
-    """Return the figures that `as_json` told."""
+    """Return the figures that `as_json` told, in the order in which tables and plots want them."""
     found: list[Scaled] = []
     for row in json.loads(text)["stills"]:
         row.pop("efficiency")
         found.append(Scaled(**{**row, "still": Still(**row["still"])}))
-    return found
+    return sorted(found, key=lambda scaled: _order(scaled.still))
+
+
+def _order(still: Still) -> tuple[int, int, int, int]:
+    return (still.margin, still.work_ms, still.churn_percent, still.peers)
 
 
 def _kind(still: Still) -> str:

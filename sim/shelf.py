@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _READ_MS = 2
 _CHECK_MS = 40
 _EXPORT_MS = 15
+_SMALL_US = 1_000
+"""What takes a line no longer than this waits for nothing else on it."""
+
 _PAGE_CONTEXT = "meshnode sim seal page"
 
 
@@ -47,7 +50,7 @@ class Shelf:
         self._dice = world.dice.fork(b"shelf" + host.index.to_bytes(4, "big"))
         self.sends_until_us = 0
         self.receives_until_us = 0
-        """When this host's line has sent, and received, all that it was asked for so far, in microseconds."""
+        """When this host's line has sent all that it was asked for, and received all that came, in microseconds."""
 
     # Fetching.
 
@@ -69,20 +72,28 @@ class Shelf:
 
     def fetch_pieces(self, effect: FetchPieces) -> None:
         """Ask a source for pieces; the answer takes a round trip and the time of the bytes."""
-        takes_ms = 2 * self._world.net.latency_ms() + self._bytes_ms(effect)
-        self._world.after(takes_ms, self._pieces_here, self._host.life, effect)
-
-    def _bytes_ms(self, effect: FetchPieces) -> int:
-        """Return how long the bytes of pieces take, after what is on the source's line and on this host's."""
         world, pieces = self._world, len(effect.numbers)
+        round_trip_ms = 2 * world.net.latency_ms()
         mbit, facts, index = world.scenario.line_mbit, world.blobs.get(effect.blob), world.index_of(effect.peer)
         if not mbit or facts is None or index is None:
-            return pieces * world.scenario.piece_ms
-        source = world.hosts[index].shelf
-        takes_us = facts.size * pieces * 8 // (facts.pieces * mbit)
-        begins_us = max(1_000 * world.now_ms, source.sends_until_us, self.receives_until_us)
-        source.sends_until_us = self.receives_until_us = begins_us + takes_us
-        return -(-(begins_us + takes_us) // 1_000) - world.now_ms
+            takes_ms = round_trip_ms + pieces * world.scenario.piece_ms
+            world.after(takes_ms, self._pieces_here, self._host.life, effect)
+            return
+        source, takes_us = world.hosts[index].shelf, facts.size * pieces * 8 // (facts.pieces * mbit)
+        begins_us = max(1_000 * world.now_ms, source.sends_until_us)
+        source.sends_until_us = begins_us + takes_us
+        small = takes_us <= _SMALL_US  # connections share a line, so that what is small comes between what is large
+        comes_ms = (world.now_ms if small else begins_us // 1_000) + round_trip_ms
+        world.at(comes_ms, self._bytes_come, self._host.life, takes_us, effect)
+
+    def _bytes_come(self, life: int, takes_us: int, effect: FetchPieces) -> None:
+        """Take bytes off the line as they come, after those that came before: what waits elsewhere keeps nobody."""
+        if self._host.life != life:
+            return
+        now_us = 1_000 * self._world.now_ms
+        self.receives_until_us = max(now_us, self.receives_until_us) + takes_us
+        here_us = now_us + takes_us if takes_us <= _SMALL_US else self.receives_until_us
+        self._world.at(-(-here_us // 1_000), self._pieces_here, life, effect)
 
     def _pieces_here(self, life: int, effect: FetchPieces) -> None:
         source = self._source(life, effect)

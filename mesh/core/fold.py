@@ -48,6 +48,8 @@ def result_of(entry: Signed[Entry]) -> Result:
 
 def fold_task(records: Sequence[Signed[Entry]], lost: Collection[RecordId], tries: int) -> Folded:
     """Return the state of a task from its results and failures, and from the results that statements of loss name."""
+    if len(records) == 1 and not lost and isinstance(only := records[0].body.what, Result):
+        return Folded(state=TaskFold.COUNTS, counting=records[0], attempt=only.attempt, failures=())  # as nearly always
     results = [entry for entry in records if isinstance(entry.body.what, Result)]
     failed = sorted((entry for entry in records if isinstance(entry.body.what, Failed)), key=lambda entry: entry.id)
     attempts = [entry.body.what.attempt for entry in records if isinstance(entry.body.what, Result | Failed)]

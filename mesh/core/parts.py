@@ -7,10 +7,14 @@ Invariants: every task has one number, every number from 0 to before `tasks` is 
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import Self
 
 from mesh.wire.grids import Block, Cut, Grid
 from mesh.wire.records import Job
+
+_GRIDS_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +29,12 @@ class Parts:
     cut: Cut | None
     _grid: Grid | None = field(init=False, repr=False, compare=False)
     """Asked for at every turn."""
+    _pixels: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Of each cell of a frame: asked for at each cell that is rendered."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_grid", self.cut.grid if self.cut is not None else None)
+        object.__setattr__(self, "_pixels", _pixels_of(self.cut.grid) if self.cut is not None else ())
 
     @classmethod
     def of_job(cls, job: Job) -> Self:
@@ -78,5 +85,11 @@ class Parts:
 
     def pixels_of(self, task: int) -> int:
         """Return how many pixels a cell has."""
-        row, column = divmod((task - self.frames) % self.cells, self.grid.columns)
-        return self.grid.pixels(Block(column=column, row=row, columns=1, rows=1)).area
+        return self._pixels[(task - self.frames) % self.cells]
+
+
+@lru_cache(maxsize=_GRIDS_KEPT)
+def _pixels_of(grid: Grid) -> tuple[int, ...]:
+    heights = [below - above for above, below in pairwise(grid.tops)]
+    widths = [right - left for left, right in pairwise(grid.lefts)]
+    return tuple(width * height for height in heights for width in widths)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from heapq import nsmallest
 
 from blake3 import blake3
 
@@ -20,6 +21,7 @@ from mesh.core.effects import FetchManifest, FetchPieces
 from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
 from mesh.core.notes import BlobComplete, PeerLost, PeerReached, PeersNeeded
 from mesh.core.ops import Ops
+from mesh.core.piecebits import Narrower, bits_of, by_rarity, even_share_of, numbers_of, share_of
 from mesh.core.timers import FetchLate
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, PeerId
@@ -43,6 +45,16 @@ _SLOW_MS = 3_000
 _SOLE_PIECES = 2
 """Pieces asked for in one go of the only one that has them: others who ask it now take other ones meanwhile."""
 
+_CROWD = 4
+"""Of more peers than are asked so many are known to seek a blob: then surely more do, and all are taken for seekers, so
+that all agree on whose piece each is."""
+
+_EARLY_MS = 250
+"""For so long nobody knows who else seeks a blob: it is taken for a crowd, where there can be one."""
+
+_CROWD_WAIT_MS = 1_000
+"""In a crowd a peer leaves the pieces of others for so long to them, and hears of them when they have come."""
+
 _SLOW_PIECES = 2
 """Pieces asked for twice at a time: what else of a slow request is here already is not known."""
 
@@ -53,11 +65,16 @@ class Pieces:
 
     total: int = 0
     """Pieces of the blob; 0: the manifest is not here."""
-    have: set[int] = field(default_factory=set)
+    have: int = 0
+    """One bit for each piece that is here."""
+
+    @property
+    def all(self) -> int:
+        return (1 << self.total) - 1
 
     @property
     def complete(self) -> bool:
-        return self.total > 0 and len(self.have) == self.total
+        return self.total > 0 and self.have == self.all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +92,8 @@ class Want:
 
     rank: bytes
     """This peer's own order of the blobs that are equally rare."""
-    sources: dict[PeerId, bytes | None] = field(default_factory=dict)
-    """Which pieces a peer said it has, in the bits that it sent; None: all of them."""
+    sources: dict[PeerId, int | None] = field(default_factory=dict)
+    """Which pieces a peer said it has, one bit each; None: all of them."""
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Pieces under way, by the request's op."""
     manifest_op: int | None = None
@@ -86,6 +103,15 @@ class Want:
     answered_at: Instant | None = None
     """When a source last said that it has something that is lacking here."""
     since: Instant = Instant(0)
+    sought: dict[PeerId, None] = field(default_factory=dict)
+    """Who was asked lately whether it has any of it, and may have wanted it itself no sooner than afterwards."""
+    order: dict[int, bytes] = field(default_factory=dict)
+    """This peer's own order of the pieces that are equally rare; empty before it is needed."""
+
+    @property
+    def under_way(self) -> int:
+        """One bit for each piece that a source was asked for."""
+        return bits_of(number for numbers in self.asked.values() for number in numbers)
 
 
 class Swarm:
@@ -156,11 +182,18 @@ class Swarm:
 
     def on_seek(self, turn: Turn, peer: PeerId, message: Seek) -> None:
         """Tell a seeker what is here, now and when it changes."""
+        again: list[BlobId] = []
         for blob in message.blobs:
-            if blob in self._complete or blob in self.wants:
+            want = self.wants.get(blob)
+            if want is not None and peer in want.sought and peer not in want.sources:
+                want.sought.pop(peer)  # it did not want the blob yet when it was asked, and keeps no such questions
+                again.append(blob)
+            if blob in self._complete or want is not None:
                 self._seekers.setdefault(blob, {})[peer] = later(turn.now.instant, 3 * SEEK_PERIOD_MS)
             if blob in self._complete or (blob in self._pieces and self._pieces[blob].have):
                 turn.send(peer, self._have(blob))
+        if again:
+            turn.send(peer, Seek(blobs=tuple(again)))
 
     def on_have(self, turn: Turn, peer: PeerId, message: Have) -> None:
         """Learn who has what of a wanted blob."""
@@ -170,11 +203,11 @@ class Swarm:
         mine = self._pieces.get(message.blob)
         if message.pieces and mine is not None and mine.total and message.pieces != mine.total:
             return
-        want.sources[peer] = message.bits if message.pieces else None
+        offer = want.sources[peer] = int.from_bytes(message.bits, "little") if message.pieces else None
         # Peers that all have the same part of a blob do not make it whole, however often they answer.
-        if not message.pieces or mine is None or _offers_more(message.bits, mine.have):
+        if offer is None or mine is None or offer & ~mine.have:
             want.answered_at = turn.now.instant
-        self._ask(turn)
+            self._ask(turn)
 
     def on_blob_started(self, turn: Turn, event: BlobStarted) -> None:
         """Ask for the pieces of a blob whose manifest came."""
@@ -185,7 +218,7 @@ class Swarm:
         want.manifest_op = None
         pieces = self._pieces.setdefault(event.blob, Pieces())
         pieces.total = event.pieces
-        pieces.have.update(event.have)
+        pieces.have |= bits_of(event.have)
         if pieces.complete:
             self._finish(turn, event.blob)
         self._ask(turn)
@@ -198,7 +231,7 @@ class Swarm:
             return
         want = self.wants.get(event.blob)
         pieces = self._pieces.setdefault(event.blob, Pieces())
-        pieces.have.update(event.numbers)
+        pieces.have |= bits_of(event.numbers)
         if want is not None:
             want.asked.pop(event.op, None)
         if event.complete:
@@ -273,7 +306,9 @@ class Swarm:
     def _seek(self, turn: Turn, blobs: list[BlobId]) -> None:
         asked: dict[PeerId, list[BlobId]] = {}
         for blob in blobs:
-            for peer in self._to_ask(turn, blob):
+            found = self._to_ask(turn, blob)
+            self.wants[blob].sought = dict.fromkeys(found)
+            for peer in found:
                 asked.setdefault(peer, []).append(blob)
         for peer, wanted in asked.items():
             for at in range(0, len(wanted), _SEEK_BATCH):
@@ -292,9 +327,12 @@ class Swarm:
     def _ask(self, turn: Turn) -> None:
         if not self.wants or len(self._requests) >= FETCHES:
             return
-        breadth = Counter(peer for want in self.wants.values() for peer in want.sources)
-        able = [blob for blob, want in self.wants.items() if any(self._able(turn, peer) for peer in want.sources)]
-        for blob in sorted(able, key=self._rarity):
+        breadth = Counter[PeerId]()
+        for want in self.wants.values():
+            breadth.update(want.sources.keys())
+        free = {peer: None for peer in breadth if self._able(turn, peer)}
+        able = [blob for blob, want in self.wants.items() if not free.keys().isdisjoint(want.sources)] if free else []
+        for blob in sorted(able, key=lambda blob: self._rarity(turn, blob)):
             if len(self._requests) >= FETCHES:
                 return
             want, pieces = self.wants[blob], self._pieces.get(blob)
@@ -304,16 +342,23 @@ class Swarm:
                 while self._ask_pieces(turn, blob, want, pieces, breadth):
                     pass
 
-    def _rarity(self, blob: BlobId) -> tuple[int, bool, bytes]:
+    def _rarity(self, turn: Turn, blob: BlobId) -> tuple[int, bool, bytes]:
         """Order blobs: the rarest first, of equally rare ones those that fall to this peer."""
         want = self.wants[blob]
-        place, _ = self._place(blob, want)
-        return (len(want.sources), place != 0, want.rank)
+        others = any(_rank(blob, 0, rival) < want.rank for rival in self._rivals(turn, blob, want))
+        return (len(want.sources), others, want.rank)
 
-    def _place(self, blob: BlobId, want: Want) -> tuple[int, int]:
-        """Return which of the peers that seek a blob this one is, by rank, and how many they are."""
-        rivals = [peer for peer in self._seekers.get(blob, {}) if want.sources.get(peer, b"") is not None]
-        return sum(_rank(blob, 0, peer) < want.rank for peer in rivals), 1 + len(rivals)
+    def _rivals(self, turn: Turn, blob: BlobId, want: Want) -> list[PeerId]:
+        """Return who else seeks a blob, or surely may."""
+        found = self._directory.all_connected() if self._crowd(turn, blob, want) else self._seekers.get(blob, ())
+        return [peer for peer in found if want.sources.get(peer, 0) is not None]
+
+    def _crowd(self, turn: Turn, blob: BlobId, want: Want) -> bool:
+        """Whether more peers may seek a blob than are known to."""
+        early = turn.now.instant - want.since < _EARLY_MS
+        if early and len(self._directory.all_connected()) > _SOURCES_ASKED:
+            return True
+        return len(self._seekers.get(blob, ())) >= _CROWD
 
     def _ask_manifest(self, turn: Turn, blob: BlobId, want: Want, breadth: Mapping[PeerId, int]) -> None:
         if want.manifest_op is not None:
@@ -326,47 +371,66 @@ class Swarm:
 
     def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces, breadth: Mapping[PeerId, int]) -> bool:
         """Send at most one more request to each source; tell whether one was sent."""
-        under_way = {number for numbers in want.asked.values() for number in numbers}
-        wanted = [number for number in range(pieces.total) if number not in pieces.have and number not in under_way]
-        able = [peer for peer in want.sources if self._able(turn, peer)]
-        if not wanted or not able:
+        wanted = pieces.all & ~pieces.have & ~want.under_way
+        offers = {peer: pieces.all if offer is None else offer for peer, offer in want.sources.items()}
+        able = [peer for peer, offer in offers.items() if offer & wanted and self._able(turn, peer)] if wanted else []
+        if not able:
             return False
-        copies = {number: sum(_has(offer, number) for offer in want.sources.values()) for number in wanted}
-        place, seekers = self._place(blob, want)
-        wanted.sort(
-            key=lambda number: (copies[number], number % seekers != place, _rank(blob, number, self._directory.me))
-        )
-        share = max(1, -(-len(wanted) // len(able)))
-        sent = False
-        for peer in sorted(able, key=lambda source: (breadth[source], self._busy.get(source, 0))):
-            offered = [number for number in wanted if _has(want.sources[peer], number)]
-            narrower = [
-                offer
-                for other, offer in want.sources.items()
-                if breadth[other] < breadth[peer] and self._willing(turn, other)
-            ]
-            chosen = [number for number in offered if not any(_has(offer, number) for offer in narrower)]
-            if not chosen and not self._busy.get(peer):
+        rarity = by_rarity(wanted, offers.values())
+        sole = next((bits for copies, bits in rarity if copies == 1), 0)
+        crowd, rivals = self._crowd(turn, blob, want), self._rivals(turn, blob, want)
+        ranks = [_rank(blob, 0, rival) for rival in rivals]
+        mine = share_of(pieces.total, want.rank, ranks) if crowd else even_share_of(pieces.total, want.rank, ranks)
+        others = sole & ~mine if crowd else 0
+        share = max(1, -(-wanted.bit_count() // len(able)))
+        widths = {peer: (want.sources[peer] is None, breadth[peer]) for peer in offers if self._willing(turn, peer)}
+        sent, narrower = False, Narrower(offers, widths)
+        for peer in sorted(able, key=lambda source: (widths[source], self._busy.get(source, 0), self._taste(source))):
+            offered = offers[peer] & wanted & ~(0 if self._may_take(turn, peer, want) else others)
+            chosen = offered & ~narrower.than(peer)
+            if not chosen and not self._busy.get(peer) and not (crowd and want.asked):
                 chosen = offered  # better twice from there than nothing
             if not chosen or len(self._requests) >= FETCHES:
                 continue
-            few = copies[chosen[0]] == 1 and (seekers > 1 or not pieces.have)
-            chosen = chosen[: _SOLE_PIECES if few else min(FETCH_PIECES, share)]
-            self._request_pieces(turn, blob, want, peer, chosen)
-            taken = dict.fromkeys(chosen)
-            wanted = [number for number in wanted if number not in taken]
+            few = bool(chosen & sole) and (bool(rivals) or not pieces.have)
+            most = 1 if crowd else _SOLE_PIECES if few else min(FETCH_PIECES, share)
+            numbers = self._first(blob, want, [bits & chosen for _, bits in rarity], mine, most)
+            self._request_pieces(turn, blob, want, peer, numbers)
+            wanted &= ~bits_of(numbers)
             sent = True
         return sent
+
+    def _may_take(self, turn: Turn, source: PeerId, want: Want) -> bool:
+        """Whether a source may be asked for what falls to others: at first by who has nothing to do, later by all."""
+        early = turn.now.instant - want.since < _CROWD_WAIT_MS
+        return not self._requests if early else not self._busy.get(source)
+
+    def _first(self, blob: BlobId, want: Want, rarity: list[int], mine: int, most: int) -> list[int]:
+        """Return so many pieces of those in `rarity`, which begins with the rarest; of equally rare ones its own."""
+        found: list[int] = []
+        for bits in (part for each in rarity for part in (each & mine, each & ~mine)):
+            if len(found) == most:
+                break
+            numbers = list(numbers_of(bits))
+            for number in numbers:
+                if number not in want.order:
+                    want.order[number] = _rank(blob, number, self._directory.me)
+            found += nsmallest(most - len(found), numbers, key=want.order.__getitem__)
+        return found
+
+    def _taste(self, source: PeerId) -> bytes:
+        """Order sources that are as good, for each peer otherwise, so that they are not all asked by everybody."""
+        return _rank(BlobId(source), 0, self._directory.me)
 
     def _ask_again(self, turn: Turn) -> None:
         """Ask idle sources for what others are slow to send, of blobs of which nothing else is left to ask for."""
         for blob, want in self.wants.items():
             pieces = self._pieces.get(blob)
             asked = [number for numbers in want.asked.values() for number in numbers]
-            if pieces is None or not asked or len(pieces.have) + len(asked) < pieces.total:
+            if pieces is None or not asked or pieces.all & ~pieces.have & ~bits_of(asked):
                 continue
             slow = [op for op in want.asked if turn.now.instant - self._requests[op].at >= _SLOW_MS]
-            late = [number for op in slow for number in want.asked[op] if number not in pieces.have]
+            late = [number for op in slow for number in want.asked[op] if not pieces.have >> number & 1]
             late = [number for number in late if asked.count(number) == 1]
             for peer in [peer for peer in want.sources if self._able(turn, peer) and not self._busy.get(peer)]:
                 chosen = [number for number in late if _has(want.sources[peer], number)][-_SLOW_PIECES:]
@@ -417,25 +481,14 @@ class Swarm:
         if blob in self._complete:
             return Have(blob=blob, pieces=0, bits=b"")
         pieces = self._pieces[blob]
-        bits = bytearray((pieces.total + 7) // 8)
-        for number in sorted(pieces.have):
-            bits[number // 8] |= 1 << (number % 8)
-        return Have(blob=blob, pieces=pieces.total, bits=bytes(bits)[:MAX_BITS_BYTES])
+        bits = pieces.have.to_bytes((pieces.total + 7) // 8, "little")
+        return Have(blob=blob, pieces=pieces.total, bits=bits[:MAX_BITS_BYTES])
 
 
-def _has(offer: bytes | None, number: int) -> bool:
-    if offer is None:
-        return True
-    return number // 8 < len(offer) and bool(offer[number // 8] >> (number % 8) & 1)
+def _has(offer: int | None, number: int) -> bool:
+    return offer is None or bool(offer >> number & 1)
 
 
 @lru_cache(maxsize=_RANKS_KEPT)
 def _rank(blob: BlobId, number: int, peer: PeerId) -> bytes:
     return blake3(blob + number.to_bytes(4, "big") + peer).digest(length=8)
-
-
-def _offers_more(bits: bytes, have: set[int]) -> bool:
-    """Tell whether a source has a piece that is not in `have`; mostly one of the first shows it."""
-    return any(
-        byte >> bit & 1 and 8 * place + bit not in have for place, byte in enumerate(bits) if byte for bit in range(8)
-    )

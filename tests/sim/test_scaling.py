@@ -15,6 +15,7 @@ from sim.scaling_report import (
     from_json,
     is_weak,
     least,
+    measure_all,
     missed,
     strong,
     strong_table,
@@ -79,6 +80,15 @@ def test_figures_come_back_from_json_as_they_were(small: Scaled) -> None:
     assert from_json(json.dumps(as_json([small], COSTS))) == [small]
 
 
+def test_what_was_measured_is_told_at_once_and_not_measured_again(small: Scaled) -> None:
+    stills = [dataclasses.replace(SMALL, peers=count) for count in (2, 3)]
+    known = dataclasses.replace(small, still=stills[0])
+    said: list[Scaled] = []
+    found = measure_all(stills, 1, jobs=1, say=said.append, known=[known])
+    assert found[0] == known
+    assert [scaled.still for scaled in said] == [stills[1]] == [found[1].still]
+
+
 def test_the_course_is_what_the_tables_tell(small: Scaled) -> None:
     assert [still.peers for still in weak()] == list(WEAK_LEAST)
     assert all(is_weak(dataclasses.replace(small, still=still)) for still in weak())
@@ -92,3 +102,13 @@ def test_one_command_tells_of_figures_again(small: Scaled, tmp_path: Path, capsy
     file.write_text(json.dumps(as_json([dataclasses.replace(small, still=still, lived_ms=10**7)], COSTS)), "utf-8")
     assert main(["stills", "--from", str(file)]) == 1
     assert "MISSED  weak scaling, 4 peers: 0.240, asked is 0.98" in capsys.readouterr().out
+
+
+def test_a_stopped_command_goes_on_where_it_was(
+    small: Scaled, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    known = [dataclasses.replace(small, still=still, lived_ms=still.work_ms) for still in weak(quick=True)]
+    file.write_text(json.dumps(as_json(known, COSTS)), "utf-8")
+    assert main(["stills", "--weak", "--quick", "--go-on", "--json", str(file)]) == 0
+    assert capsys.readouterr().err == ""

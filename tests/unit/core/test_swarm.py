@@ -218,6 +218,16 @@ def test_seekers_that_stopped_asking_are_forgotten(fetcher: Fetcher) -> None:
     assert sent(fetcher.rig.effects, Have) == []
 
 
+def test_who_was_asked_too_early_is_asked_again_when_it_seeks_the_blob_itself(fetcher: Fetcher) -> None:
+    fetcher.rig.wait(SEEK_PERIOD_MS + SECOND_MS, fetcher.ann, fetcher.bob)
+    fetcher.rig.clear()
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED, blob("other"))))
+    assert sent(fetcher.rig.effects, Seek) == [(fetcher.bob.id, Seek(blobs=(WANTED,)))]
+    fetcher.rig.clear()
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    assert sent(fetcher.rig.effects, Seek) == [], "two that ask each other end it"
+
+
 def test_nobody_is_remembered_for_seeking_what_is_not_here(fetcher: Fetcher) -> None:
     for batch in range(50):
         fetcher.rig.hear(fetcher.bob, Seek(blobs=tuple(blob(f"{batch} {number}") for number in range(500))))

@@ -165,3 +165,11 @@ def test_a_source_that_has_sent_that_much_may_die(fetchers: int, copies: float, 
     crowd.run()
     assert crowd.complete
     assert crowd.sent[SOURCE] <= crowd.dies_after
+
+
+def test_where_nobody_can_ask_all_others_the_one_source_still_sends_each_piece_about_once() -> None:
+    crowd = Crowd(40, [16] * 4)
+    crowd.run()
+    assert crowd.complete
+    assert crowd.copies() <= 1.5, "without a share of its own for each, it is six copies"
+    assert crowd.now_ms <= 3 * PIECE_MS * 64
