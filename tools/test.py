@@ -40,6 +40,8 @@ ROOT = setup.ROOT
 ENGINE_CONTRACT = "tests/contract/test_renderer.py"
 # Forty processes fill the machine: whatever ran beside them would be late.
 FORTY = "tests/netns/test_forty.py"
+# Real peers wait for each other and for engines half of the time; what ends first takes from what is left.
+TWO_THAT_WAIT = ("-n", "2", "--dist", "worksteal")
 # How many seeds in all, and how many of them are drawn from the commit and run again under another hash seed.
 SIM_SEEDS, SIM_DRAWN = 80, 20
 SIM_PEERS, SIM_MINUTES = 20, 2
@@ -221,7 +223,7 @@ def read_lines(path: Path) -> list[str]:
 
 def integration(run: Run) -> Outcome:
     """Run the adapters' contracts and real peers on loopback and on this disk."""
-    return run.pytest(["tests/contract", "tests/integration"], f"--ignore={ENGINE_CONTRACT}")
+    return run.pytest(["tests/contract", "tests/integration"], *TWO_THAT_WAIT, f"--ignore={ENGINE_CONTRACT}")
 
 
 def netns(run: Run) -> Outcome:
@@ -242,7 +244,7 @@ def e2e(run: Run) -> Outcome:
     setup.require_packages(["render", "povray"])
     if run.python("-m", "mesh.render.install") != 0:
         return Outcome(False, note="the engine could not be installed")
-    return run.pytest([ENGINE_CONTRACT, "tests/e2e"])
+    return run.pytest([ENGINE_CONTRACT, "tests/e2e"], *TWO_THAT_WAIT)
 
 
 def meta(run: Run) -> Outcome:
