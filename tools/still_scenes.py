@@ -271,8 +271,8 @@ def still_hd_passes(out: Path) -> None:
 
 
 def still_heavy(out: Path) -> None:
-    """Make a still that takes more than five seconds to its first sample, however many the cores, and few more."""
-    scene = table(out, (480, 270), 4)
+    """Make a still that takes more than five seconds to its first sample, however many the cores, and a minute then."""
+    scene = table(out, (960, 540), 110)
     ball = scene.objects["Glass"].modifiers
     fine = ball.new("Fine", "SUBSURF")
     fine.levels, fine.render_levels = 0, 3

@@ -22,7 +22,7 @@ from mesh.core.turn import Turn
 from mesh.core.windows import Windows
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import later
-from mesh.ground.limits import GRANT_MS, TAIL_COPIES_MOST, TAIL_GAIN_PERCENT
+from mesh.ground.limits import GRANT_MS, TAIL_COPIES_MOST, TAIL_GAIN_LEAST_MS, TAIL_GAIN_PERCENT
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import portions
 from mesh.wire.records import Result
@@ -112,7 +112,7 @@ class Stills:
             ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
             if in_hand[peer] >= (1 + ahead) * slots[peer]:
                 break
-            bucket = buckets.next(pixels, failed.get(peer, ()))
+            bucket = buckets.next(pixels, failed.get(peer, ()), self._costs.first_pixels(job, remaining, everybody))
             if bucket is None:
                 able.pop(peer)
                 continue
@@ -152,7 +152,7 @@ class Stills:
                 if not failed.get(peer, {}).keys().isdisjoint(lease.tasks):
                     continue
                 again_ms = self._costs.expected_ms(ledger.id, peer, self._pixels(ledger, lease))
-                if again_ms is None or again_ms * 100 > left_ms * (100 - TAIL_GAIN_PERCENT):
+                if again_ms is None or not _pays(again_ms, left_ms):
                     continue
                 assert lease.block is not None
                 copied.update(lease.tasks)
@@ -192,6 +192,11 @@ class Stills:
         docket.grant(grant.id, Granted(peer=peer, task=bucket.frame, tasks=tasks, until=until, copy=copy))
         self.tail_copies[ledger.id] += copy
         return grant
+
+
+def _pays(again_ms: int, left_ms: int) -> bool:
+    """Whether it is worth rendering a bucket again that will be there anyhow."""
+    return left_ms - again_ms >= TAIL_GAIN_LEAST_MS and again_ms * 100 <= left_ms * (100 - TAIL_GAIN_PERCENT)
 
 
 def _failed(ledger: JobLedger) -> dict[PeerId, dict[int, None]]:

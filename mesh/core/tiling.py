@@ -66,20 +66,19 @@ def next_block(grid: Grid, open_cells: int, order: Order, pixels: float) -> Bloc
     return next(next_blocks(grid, open_cells, order, pixels), None)
 
 
-def next_blocks(grid: Grid, open_cells: int, order: Order, pixels: float) -> Iterator[Block]:
+def next_blocks(grid: Grid, open_cells: int, order: Order, pixels: float, first: float = 0.0) -> Iterator[Block]:
     """Yield buckets of at most so many pixels, or of one cell, in their order: the first of each part of the frame.
 
-    They have no cell in common. There may be more buckets than are yielded, but one at least while a cell is open.
+    Parts are as large as buckets, or have at most `first` pixels where these are more. Buckets have no cell in common.
+    There may be more than are yielded, but one at least while a cell is open.
     """
     if not open_cells:
         return
     columns, rows = _shape(grid, pixels)
     rank = _ranks(grid, order)
-    for block, bits in _in_order(grid, order, columns, rows):
-        if open_cells & bits == bits:
-            yield block
-        elif open_cells & bits:
-            yield _within(grid, block, open_cells, rank)
+    for block, bits in _in_order(grid, order, *_shape(grid, max(pixels, first))):
+        if open_cells & bits:
+            yield _within(grid, block, open_cells, (columns, rows), rank)
 
 
 @lru_cache(maxsize=_ORDERS_KEPT)
@@ -88,15 +87,15 @@ def _in_order(grid: Grid, order: Order, columns: int, rows: int) -> tuple[tuple[
     return tuple((block, grid.bits(block)) for block in blocks)
 
 
-def _within(grid: Grid, block: Block, open_cells: int, rank: Callable[[Block], Rank]) -> Block:
-    """Return the first part of `block`, half of a half of it, of which all cells are open; some cell of it is."""
-    for half in sorted(_halves(block), key=rank):
-        bits = grid.bits(half)
-        if open_cells & bits == bits:
-            return half
-        if open_cells & bits:
-            return _within(grid, half, open_cells, rank)
-    raise AssertionError("an open cell lies in one of the halves")
+def _within(grid: Grid, block: Block, open_cells: int, shape: tuple[int, int], rank: Callable[[Block], Rank]) -> Block:
+    """Return the first part of `block`, it or half of a half of it, of no more columns and rows than `shape` has, of
+    which all cells are open; some cell of it is.
+    """
+    bits = grid.bits(block)
+    if open_cells & bits == bits and block.columns <= shape[0] and block.rows <= shape[1]:
+        return block
+    half = next(half for half in sorted(_halves(block), key=rank) if open_cells & grid.bits(half))
+    return _within(grid, half, open_cells, shape, rank)
 
 
 def _halves(block: Block) -> tuple[Block, Block]:

@@ -28,7 +28,7 @@ LINE_MAX_BYTES = 16 * 1024 * 1024
 
 _BEAT_S = 1.0
 _WATCH_S = 0.25
-_PROGRESS_S = 0.1
+_PROGRESS_S = 0.25
 _EXIT_ORPHAN = 0
 _EXIT_MEMORY = 9
 _SAMPLE = re.compile(r"Sample (\d+)/(\d+)")

@@ -3,6 +3,7 @@
 import pytest
 
 from mesh.core.dockets import Docket
+from mesh.core.stills import _pays
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import SECOND_MS
 from mesh.wire.envelope import Signed
@@ -165,3 +166,9 @@ def test_nobody_is_granted_anything_that_stops_or_may_not_render(desk: Desk) -> 
         desk.follows(actor)
         assert desk.granted(actor) == []
     assert desk.rig.peer.windows.slots(desk.job) == 0
+
+
+def test_a_copy_must_save_more_than_the_engine_that_it_costs() -> None:
+    assert _pays(4_000, 6_000)
+    assert not _pays(5_000, 6_000), "a sixth less is within what costs are wrong by"
+    assert not _pays(200, 1_100), "one of the two loses its engine"

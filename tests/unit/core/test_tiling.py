@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from mesh.core.tiling import _ORDERS_KEPT, _in_order, cut, cut_to, next_block, strips
+from mesh.core.tiling import _ORDERS_KEPT, _in_order, cut, cut_to, next_block, next_blocks, strips
 from mesh.wire.grids import MAX_CELLS, MAX_SIDE, Block, Grid, Order, Region
 
 HD = Region(left=0, top=0, right=1_920, bottom=1_080)
@@ -96,3 +96,17 @@ def test_buckets_that_cannot_be_are_refused_by_their_size() -> None:
         cut_to(HD, 8, 8)
     with pytest.raises(ValueError, match="0 strips"):
         strips(HD, 0)
+
+
+def test_small_buckets_come_from_one_block_until_it_is_done() -> None:
+    grid = cut(HD)
+    open_cells = (1 << len(grid)) - 1
+    first = next_block(grid, open_cells, Order.CENTRE, 256 * 256)
+    assert first is not None
+    taken = []
+    for _ in range(first.columns * first.rows):
+        block = next(next_blocks(grid, open_cells, Order.CENTRE, 32 * 32, 256 * 256))
+        open_cells &= ~grid.bits(block)
+        taken.append(block)
+    assert all(block.columns == block.rows == 1 for block in taken)
+    assert sum(map(grid.bits, taken)) == grid.bits(first)
