@@ -19,7 +19,7 @@ from mesh.core.notes import EpochRaised, JobEnded, PeerDead, WindowChanged
 from mesh.core.timers import ElectionDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import Instant, Now
+from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import FIRST_CLAIMS_MS, LEASE_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import Window
@@ -27,6 +27,9 @@ from mesh.wire.stills import MAX_EPOCH, Epoch, Leading
 
 _FIRST_MS = FIRST_CLAIMS_MS // 2
 """Each keeper of a new job hears of the others in that time, so that mostly one of them leads."""
+
+_NEXT_MS = 300
+"""So much longer than one that is closer to the job a keeper waits: who has just started decides nothing yet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,8 +39,13 @@ class Reign:
     epoch: Signed[Epoch]
     heard_at: Instant
     """When its author was last heard to lead."""
-    dead: bool = False
-    """Whether its author's process has surely ended since."""
+    died_at: Instant | None = None
+    """When its author's process has surely ended since."""
+
+    @property
+    def over_at(self) -> Instant:
+        """When another may lead."""
+        return self.died_at if self.died_at is not None else later(self.heard_at, LEASE_MS)
 
 
 class Election:
@@ -71,7 +79,7 @@ class Election:
     def coordinator(self, job: JobId, now: Now) -> PeerId | None:
         """Return who coordinates a job, as far as this peer heard; None: nobody that is known to live."""
         reign = self._reigns.get(job)
-        if reign is None or reign.dead or not self._directory.answers(reign.epoch.author, now.instant):
+        if reign is None or reign.died_at is not None or not self._directory.answers(reign.epoch.author, now.instant):
             return None
         return reign.epoch.author
 
@@ -92,7 +100,7 @@ class Election:
             turn.send(peer, Leading(epoch=reign.epoch))
         elif reign is not None and epoch.id == reign.epoch.id:
             if peer == epoch.author:
-                reign.heard_at, reign.dead = turn.now.instant, False
+                reign.heard_at, reign.died_at = turn.now.instant, None
         elif self._keepers.keeps(epoch.author, job, turn.now):
             self._follow(turn, job, epoch)
 
@@ -108,9 +116,9 @@ class Election:
             turn.wake(ElectionDue(job=note.job), _FIRST_MS)
 
     def on_election_due(self, turn: Turn, timer: ElectionDue) -> None:
-        """Lead a job that nobody leads yet."""
+        """Lead a job that nobody leads yet, or any more."""
         ledger = self._ledger.get(timer.job)
-        if timer.job not in self._reigns and ledger is not None and self._may_lead(turn.now, ledger):
+        if ledger is not None and self._may_lead(turn.now, ledger):
             self._consider(turn, ledger)
 
     def _may_lead(self, now: Now, ledger: JobLedger) -> bool:
@@ -130,7 +138,7 @@ class Election:
             ledger = self._ledger.get(job)
             if reign.epoch.author != note.peer or ledger is None:
                 continue
-            reign.dead = True
+            reign.died_at = turn.now.instant
             if self._may_lead(turn.now, ledger):
                 self._consider(turn, ledger)
 
@@ -146,16 +154,25 @@ class Election:
     def _lives(self, reign: Reign, now: Now) -> bool:
         if reign.epoch.author == self._directory.me:
             return True
-        return not reign.dead and now.instant - reign.heard_at < LEASE_MS
+        return now.instant < reign.over_at
 
     def _consider(self, turn: Turn, ledger: JobLedger) -> None:
-        """Take over where nobody who lives leads and this peer is the closest keeper that answers."""
+        """Take over where nobody who lives leads and this peer is the closest keeper that answers, or closer ones have
+        had time to.
+        """
         reign = self._reigns.get(ledger.id)
         if reign is not None and self._lives(reign, turn.now):
             return
         before = reign.epoch.author if reign is not None else None
         able = [peer for peer in self._keepers.of(ledger.id, turn.now) if peer != before]
-        if not able or able[0] != self._directory.me:
+        if self._directory.me not in able:
+            return
+        closer = able.index(self._directory.me)
+        if closer and reign is None:
+            return
+        wait_ms = later(reign.over_at, closer * _NEXT_MS) - turn.now.instant if reign is not None else 0
+        if wait_ms > 0:
+            turn.wake(ElectionDue(job=ledger.id), wait_ms)
             return
         number = min(MAX_EPOCH, reign.epoch.body.number + 1) if reign is not None else 1
         epoch = sign(Epoch(job=ledger.id, number=number), self._signer)

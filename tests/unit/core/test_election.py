@@ -127,3 +127,25 @@ def test_a_job_that_has_ended_is_led_by_nobody(first: Throne) -> None:
     first.wait(3 * SECOND_MS)
     assert first.epoch() is None
     assert first.told(first.other) == []
+
+
+def test_the_next_keeper_leads_where_who_is_closer_does_not(cast: Cast) -> None:
+    """It may have just started, and decide nothing for some seconds."""
+    for number in range(64):
+        rig = Rig(cast, slots=0)
+        ann, closer, third = cast.actor("ann"), cast.actor("closer keeper"), cast.actor("third keeper")
+        rig.meet(ann, closer, third)
+        head = cast.head(ann, frames=1 + number, cut=cut_into(2, 1, frames=1 + number))
+        job = rig.keep(head, closer, third, by=ann)
+        if [peer for peer in rig.peer.keepers.of(job, rig.now) if peer != third.id] == [closer.id, rig.me.id]:
+            break
+    rig.hear(third, Leading(epoch=sign(Epoch(job=job, number=1), third.signer)))
+    rig.tell(ChannelClosed(peer=third.id, clean=False))
+    rig.tell(DialFailed(peer=third.id, refused=True))
+    epoch = rig.peer.election.epoch(job)
+    assert epoch is not None
+    assert epoch.author == third.id, "who is closer has its time"
+    rig.wait(SECOND_MS, ann, closer)
+    epoch = rig.peer.election.epoch(job)
+    assert epoch is not None
+    assert (epoch.body.number, epoch.author) == (2, rig.me.id)
