@@ -69,25 +69,25 @@ class Buckets:
         else:
             self.cells.pop(frame, None)
 
-    def next(self, pixels: float, excluded: Collection[int] = (), first: float = 0.0) -> Bucket | None:
-        """Return the first bucket in the job's order, of at most so many pixels or one cell, without these tasks, and
-        in the first block of at most `first` pixels.
+    def next(self, pixels: float, excluded: Collection[int] = (), within: float = 0.0) -> Bucket | None:
+        """Return the first bucket in the job's order, of at most so many pixels or one cell, without these tasks; where
+        blocks of at most `within` pixels are larger, in the first of these.
         """
-        return next(iter(self._first(pixels, excluded, 1, first)), None)
+        return next(iter(self._first(pixels, excluded, 1, within)), None)
 
     def own(self, job: JobId, peer: PeerId, pixels: float, excluded: Collection[int], spread: int) -> Bucket | None:
         """Return of the first `spread` buckets the one that suits `peer` best."""
         found = self._first(pixels, excluded, spread, 0.0)
         return min(found, key=lambda bucket: rank(job, self._task(bucket), peer), default=None)
 
-    def _first(self, pixels: float, excluded: Collection[int], count: int, first: float) -> list[Bucket]:
+    def _first(self, pixels: float, excluded: Collection[int], count: int, within: float) -> list[Bucket]:
         cut = self.parts.cut
         assert cut is not None
         found: list[Bucket] = []
         for frame, cells in self.cells.items():
             own = self.parts.cells_of(frame)
             able = cells & ~sum(1 << task - own.start for task in excluded if task in own)
-            at_most = (0.0, 0.0) if cut.fixed else (pixels, first)
+            at_most = (0.0, 0.0) if cut.fixed else (pixels, within)
             blocks = next_blocks(cut.grid, able, Order(cut.order), *at_most)
             found += [
                 Bucket(frame=frame, block=block, attempt=self.attempts[frame])

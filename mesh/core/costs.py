@@ -30,6 +30,8 @@ class Pace:
     by_peer: dict[PeerId, float] = field(default_factory=dict)
     warm: dict[PeerId, None] = field(default_factory=dict)
     """Of whom more than the first bucket is known."""
+    first_ms: dict[PeerId, int] = field(default_factory=dict)
+    """What the first bucket took."""
 
 
 class Costs:
@@ -45,6 +47,7 @@ class Costs:
         cost = max(render_ms, 1) / pixels
         if peer not in pace.by_peer:
             pace.by_peer[peer] = cost
+            pace.first_ms[peer] = render_ms
             pace.of_all = pace.of_all or cost
             return
         pace.of_all = _blended(pace.of_all, cost) if pace.warm else cost
@@ -60,6 +63,11 @@ class Costs:
         pace = self._paces.get(job)
         return round(pixels * pace.by_peer.get(peer, pace.of_all)) if pace is not None else None
 
+    def loading_ms(self, job: JobId, peer: PeerId) -> int:
+        """Return how long a fresh engine of a peer takes at most until it is at its pace; 0 where that is unknown."""
+        pace = self._paces.get(job)
+        return pace.first_ms.get(peer, 0) if pace is not None else 0
+
     def bucket_pixels(self, job: JobId, peer: PeerId, remaining: int, slots: int) -> float:
         """Return how many pixels the next bucket of a peer should have at most, `remaining` ones being open, for so
         many slots of all peers.
@@ -71,7 +79,7 @@ class Costs:
         wanted_ms = max(BUCKET_LEAST_MS * _BLOCKS_STEP, share * pace.of_all * math.sqrt(_BLOCKS_STEP))
         return min(BUCKET_MOST_MS, wanted_ms) / pace.by_peer.get(peer, pace.of_all)
 
-    def first_pixels(self, job: JobId, remaining: int, slots: int) -> float:
+    def within_pixels(self, job: JobId, remaining: int, slots: int) -> float:
         """Return of how many pixels a block is that the next bucket is best a part of; 0: of any.
 
         The first ones are small, since nothing was measured yet. One here and one there would break large blocks up.

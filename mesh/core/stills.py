@@ -112,7 +112,7 @@ class Stills:
             ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
             if in_hand[peer] >= (1 + ahead) * slots[peer]:
                 break
-            bucket = buckets.next(pixels, failed.get(peer, ()), self._costs.first_pixels(job, remaining, everybody))
+            bucket = buckets.next(pixels, failed.get(peer, ()), self._costs.within_pixels(job, remaining, everybody))
             if bucket is None:
                 able.pop(peer)
                 continue
@@ -152,7 +152,7 @@ class Stills:
                 if not failed.get(peer, {}).keys().isdisjoint(lease.tasks):
                     continue
                 again_ms = self._costs.expected_ms(ledger.id, peer, self._pixels(ledger, lease))
-                if again_ms is None or not _pays(again_ms, left_ms):
+                if again_ms is None or not _pays(again_ms, left_ms, self._costs.loading_ms(ledger.id, peer)):
                     continue
                 assert lease.block is not None
                 copied.update(lease.tasks)
@@ -194,9 +194,10 @@ class Stills:
         return grant
 
 
-def _pays(again_ms: int, left_ms: int) -> bool:
-    """Whether it is worth rendering a bucket again that will be there anyhow."""
-    return left_ms - again_ms >= TAIL_GAIN_LEAST_MS and again_ms * 100 <= left_ms * (100 - TAIL_GAIN_PERCENT)
+def _pays(again_ms: int, left_ms: int, loading_ms: int) -> bool:
+    """Whether it is worth rendering a bucket again that will be there anyhow: who is later loses its engine."""
+    least_ms = max(TAIL_GAIN_LEAST_MS, loading_ms)
+    return left_ms - again_ms >= least_ms and again_ms * 100 <= left_ms * (100 - TAIL_GAIN_PERCENT)
 
 
 def _failed(ledger: JobLedger) -> dict[PeerId, dict[int, None]]:

@@ -66,19 +66,21 @@ def next_block(grid: Grid, open_cells: int, order: Order, pixels: float) -> Bloc
     return next(next_blocks(grid, open_cells, order, pixels), None)
 
 
-def next_blocks(grid: Grid, open_cells: int, order: Order, pixels: float, first: float = 0.0) -> Iterator[Block]:
+def next_blocks(grid: Grid, open_cells: int, order: Order, pixels: float, within: float = 0.0) -> Iterator[Block]:
     """Yield buckets of at most so many pixels, or of one cell, in their order: the first of each part of the frame.
 
-    Parts are as large as buckets, or have at most `first` pixels where these are more. Buckets have no cell in common.
+    Parts are as large as buckets, or have at most `within` pixels where these are more. Buckets have no cell in common.
     There may be more than are yielded, but one at least while a cell is open.
     """
     if not open_cells:
         return
-    columns, rows = _shape(grid, pixels)
+    shape, part = _shape(grid, pixels), _shape(grid, max(pixels, within))
     rank = _ranks(grid, order)
-    for block, bits in _in_order(grid, order, *_shape(grid, max(pixels, first))):
-        if open_cells & bits:
-            yield _within(grid, block, open_cells, (columns, rows), rank)
+    for block, bits in _in_order(grid, order, *part):
+        if open_cells & bits == bits and part == shape:
+            yield block
+        elif open_cells & bits:
+            yield _within(grid, block, open_cells, shape, rank)
 
 
 @lru_cache(maxsize=_ORDERS_KEPT)

@@ -73,7 +73,8 @@ TAIL_COPIES_MOST = 4
 """Copies of the last buckets of a job, for each of its peers."""
 
 TAIL_GAIN_LEAST_MS = 1 * SECOND_MS
-"""A copy must end so much earlier: one of the two renders is ended, and with it an engine that has loaded the scene."""
+"""A copy must end so much earlier, or by what loading the scene takes, if that is more: one of the two renders is
+ended, and with it an engine that has the scene loaded."""
 
 TAIL_GAIN_PERCENT = 30
 """A copy must end so much sooner than what it copies: costs are estimates."""

@@ -22,9 +22,9 @@ def test_before_anything_is_known_buckets_are_small_and_a_small_picture_is_share
     assert costs.bucket_pixels(JOB, ANN, 10**9, 10) == FIRST_BUCKET_PIXELS
     assert costs.bucket_pixels(JOB, ANN, 20_000, 10) == 20_000 / (BUCKETS_PER_SLOT * 10)
     assert costs.expected_ms(JOB, ANN, 1_000) is None
-    assert costs.first_pixels(JOB, 20_000, 10) == 20_000 / (BUCKETS_PER_SLOT * 10)
+    assert costs.within_pixels(JOB, 20_000, 10) == 20_000 / (BUCKETS_PER_SLOT * 10)
     costs.note(JOB, ANN, 1_000, 1_000)
-    assert costs.first_pixels(JOB, 20_000, 10) == 0
+    assert costs.within_pixels(JOB, 20_000, 10) == 0
 
 
 def test_a_bucket_is_a_fourth_of_what_is_left_for_its_slot(costs: Costs) -> None:
@@ -60,6 +60,7 @@ def test_what_an_engine_does_once_is_in_its_first_bucket_and_forgotten_with_the_
     costs.note(JOB, ANN, 1_000, 9_000)
     assert costs.expected_ms(JOB, ANN, 1_000) == costs.expected_ms(JOB, BOB, 1_000) == 9_000
     costs.note(JOB, ANN, 1_000, 1_000)
+    assert (costs.loading_ms(JOB, ANN), costs.loading_ms(JOB, BOB), costs.loading_ms(OTHER, ANN)) == (9_000, 0, 0)
     assert costs.expected_ms(JOB, ANN, 1_000) == costs.expected_ms(JOB, BOB, 1_000) == 1_000
     costs.note(JOB, BOB, 1_000, 8_000)
     assert costs.expected_ms(JOB, ANN, 1_000) == 1_000

@@ -169,6 +169,8 @@ def test_nobody_is_granted_anything_that_stops_or_may_not_render(desk: Desk) -> 
 
 
 def test_a_copy_must_save_more_than_the_engine_that_it_costs() -> None:
-    assert _pays(4_000, 6_000)
-    assert not _pays(5_000, 6_000), "a sixth less is within what costs are wrong by"
-    assert not _pays(200, 1_100), "one of the two loses its engine"
+    assert _pays(4_000, 6_000, 500)
+    assert not _pays(5_000, 6_000, 500), "a sixth less is within what costs are wrong by"
+    assert not _pays(200, 1_100, 500), "one of the two loses its engine"
+    assert not _pays(4_000, 9_900, 6_000), "and it may take long until it is there again"
+    assert _pays(4_000, 10_000, 6_000)
