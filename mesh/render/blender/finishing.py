@@ -147,7 +147,9 @@ def finish(scene: Any, passes: str, temporary: str, write: Callable[[], Result])
     size = header.width, header.height
     texts = [(name, text) for name, text in header.texts if name.startswith(_KEPT)]
     denoised = _denoise(scene, _ForDenoiser(size, passes, texts=texts), temporary)
-    with cutting.changed([(scene.render, "engine", _registered())]):
+    # Another engine has all that it may see evaluated anew, which takes as long as loading the scene: but it sees none.
+    unseen = [(each, "hide_render", True) for each in scene.objects if each.type != "CAMERA" and not each.hide_render]
+    with cutting.changed([(scene.render, "engine", _registered()), *unseen]):
         return _at_work(_Work(size, passes, denoised, texts), [layer.name for layer in _layers(scene)], write)
 
 
