@@ -36,7 +36,7 @@ from tools import scenes
 from tools.compare import Unreadable
 from tools.contact_sheet import Bar, Sheet, Tile, draw
 from tools.judge import Engine, ReferenceFailed, Verdict, judge, render_references
-from tools.peers import Peer, PeerFailed, WaitedInVain
+from tools.peers import Peer, PeerFailed, WaitedInVain, found
 from tools.watching import Show, Watched, render_job
 
 if TYPE_CHECKING:
@@ -110,12 +110,7 @@ def found_mesh(directory: Path, count: int) -> list[Peer]:
     threads = max(1, (os.cpu_count() or 1) // count)
     peers = [Peer(directory, name, settings={"engine_threads": threads}) for name in NAMES[:count]]
     try:
-        peers[0].join("--new", "demo")
-        (invite,) = peers[0].typed("invite")
-        for peer in peers[1:]:
-            peer.start(token=invite["token"])
-        for peer in peers[1:]:
-            peer.wait_ready()
+        found(peers, "demo")
     except BaseException:
         end_all(peers)
         raise

@@ -331,13 +331,11 @@ async def measure_all(
 
 def make_scenes(cache: Path, out: Path, names: Sequence[str]) -> list[Path]:
     """Make the project's own scenes and return their files. Raises NothingToMeasure, ScenesFailed."""
-    texts = [name for name in names if name in POVRAY_SCENES]
-    blends = [name for name in names if name not in POVRAY_SCENES]
-    povray_scenes.make(out, texts)
-    python = embedded_python(cache)
-    if blends and python is None:
-        raise NothingToMeasure("Blender is not installed; type: meshnode engine install blender")
-    if python is not None:
+    povray_scenes.make(out, [name for name in names if name in POVRAY_SCENES])
+    if blends := [name for name in names if name not in POVRAY_SCENES]:
+        python = embedded_python(cache)
+        if python is None:
+            raise NothingToMeasure("Blender is not installed; type: meshnode engine install blender")
         scenes.make(python, out, blends)
     return [out / name / f"{name}{'.pov' if name in POVRAY_SCENES else '.blend'}" for name in names]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.peers import Peer, PeerFailed, wait_for
+from tools.peers import Peer, PeerFailed, found, wait_met
 
 NAMES = ("ada", "bela", "cleo")
 SEE_S = 60.0
@@ -19,10 +19,9 @@ STILL_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One still on the disk: its file, in how many buckets it was rendered, and by how many of the peers."""
+    """One still on the disk: its file, and how many of the peers rendered some of it."""
 
     file: Path
-    buckets: int
     peers: int
 
 
@@ -43,8 +42,7 @@ class Household:
         files = [file for file in out.iterdir() if file.is_file()]
         if len(files) != 1:
             raise PeerFailed(f"{scene.name} became {len(files)} files")
-        shares = job["shares"]
-        return Delivered(file=files[0], buckets=sum(share["buckets"] for share in shares), peers=len(shares))
+        return Delivered(file=files[0], peers=len(job["shares"]))
 
 
 @contextlib.contextmanager
@@ -52,20 +50,9 @@ def household(directory: Path) -> Iterator[Household]:
     """Start three peers and let them meet. Raises PeerFailed, WaitedInVain."""
     peers = [Peer(directory, name, settings={"engine_threads": 1}) for name in NAMES]
     try:
-        peers[0].join("--new", "exactness")
-        (invite,) = peers[0].typed("invite")
-        for peer in peers[1:]:
-            peer.start(token=invite["token"])
-        for peer in peers[1:]:
-            peer.wait_ready()
-        wait_for("all peers see each other", lambda: all(map(_sees_all, peers)), SEE_S)
+        found(peers, "exactness")
+        wait_met(peers, SEE_S)
         yield Household(peers)
     finally:
         for peer in peers:
             peer.end()
-
-
-def _sees_all(peer: Peer) -> bool:
-    rows = peer.ask("/status")["peers"]
-    connected: int = sum(row["connected"] and not row["me"] for row in rows)
-    return connected == len(NAMES) - 1

@@ -253,6 +253,30 @@ class Peer:
         return ["nsenter", f"--mount=/proc/{self.number}/ns/mnt", f"--wdns={Path.cwd()}"]
 
 
+def found(peers: Sequence[Peer], name: str) -> None:
+    """Make a mesh of peers that are not started yet: the first founds it, the others enter by its invite, at once.
+
+    All are ready afterwards, and may not have met. Raises PeerFailed, WaitedInVain; ends no peer then.
+    """
+    first, *others = peers
+    first.join("--new", name)
+    (invite,) = first.typed("invite")
+    for peer in others:
+        peer.start(token=invite["token"])
+    for peer in others:
+        peer.wait_ready()
+
+
+def wait_met(peers: Sequence[Peer], within_s: float) -> None:
+    """Wait until each of some peers, who are all of their mesh, sees all others. Raises WaitedInVain."""
+
+    def sees_all(peer: Peer) -> bool:
+        connected: int = sum(row["connected"] and not row["me"] for row in peer.ask("/status")["peers"])
+        return connected == len(peers) - 1
+
+    wait_for("all peers see each other", lambda: all(map(sees_all, peers)), within_s)
+
+
 _MESHNODE = (sys.executable, "-m", "mesh.cli")
 
 

@@ -18,7 +18,7 @@ import pytest
 from mesh.ground.errors import MeshError
 from tests.support import scenes
 from tools.judge import Engine, judge, render_references
-from tools.peers import Peer, PeerFailed, WaitedInVain, wait_for
+from tools.peers import Peer, PeerFailed, WaitedInVain, found, wait_for, wait_met
 
 JOB_S = 120.0
 """A job of these tests takes ten seconds, on a machine that is busy with something else many more."""
@@ -78,17 +78,8 @@ class TestMesh:
 
     def start(self) -> None:
         """Found the mesh with the first peer and let the others in."""
-        self.submitter.join("--new", "test")
-        (invite,) = self.submitter.typed("invite")
-        for peer in self.peers[1:]:
-            peer.start(token=invite["token"])
-        for peer in self.peers[1:]:
-            peer.wait_ready()
-        wait_for("all peers see each other", lambda: all(map(self._sees_all, self.peers)), CHANGE_S)
-
-    def _sees_all(self, peer: Peer) -> bool:
-        connected = [row for row in peer.ask("/status")["peers"] if row["connected"] and not row["me"]]
-        return len(connected) == len(self.peers) - 1
+        found(self.peers, "test")
+        wait_met(self.peers, CHANGE_S)
 
     def submit(self, scene: Path, *options: str, out: Path | None = None) -> str:
         """Submit at the first peer, wait until it may go, and return the job's id."""
