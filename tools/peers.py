@@ -188,6 +188,16 @@ class Peer:
         mark = f"TMPDIR={self.temporary}/".encode()
         return [one for one in processes(mark) if self.process is None or one.process != self.process.pid]
 
+    def unreaped(self) -> list[int]:
+        """List what this peer started, directly, and what has ended without its having looked: it knows not yet what
+        that cost.
+        """
+        children: list[int] = []
+        for task in Path(f"/proc/{self.number}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                children += map(int, task.read_text("utf-8").split())
+        return [child for child in children if (state := _state(child)) is not None and state[0] == "Z"]
+
     def is_alive(self) -> bool:
         """Say whether the peer's process runs."""
         return self.process is not None and self.process.poll() is None

@@ -111,8 +111,9 @@ owner alone, holds `host`, `port` and `token`.
   fitting HTTP status.
 - **Streams** are server-sent events. What is marked *works* streams where `Accept: text/event-stream` is sent:
   `progress` any number of times, then `answer` or `error`; without that header only the answer comes. What is marked
-  *watches* sends a `change` now and whenever something changed, at most twice a second, and `end` when there is nothing
-  more to come. A stream that ends without `answer`, `end` or `error` was cut. Comments keep a quiet stream alive.
+  *watches* sends a `change` now and whenever something changed, at most twice a second but a written file at once, and
+  `end` when there is nothing more to come. A stream that ends without `answer`, `end` or `error` was cut. Comments keep
+  a quiet stream alive.
 
 ```sh
 home=~/.local/share/meshnode

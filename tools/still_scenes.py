@@ -236,7 +236,7 @@ def still_counted(out: Path) -> None:
 
 def still_bench(out: Path) -> None:
     """Make the still that benches render: a minute to a minute and a half on two cores, at once loaded."""
-    table(out, (960, 540), 130)
+    table(out, (960, 540), 195)
     output("PNG", "RGB", "8")
     save(out)
 

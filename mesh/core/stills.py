@@ -21,11 +21,11 @@ from mesh.core.notes import EntryAdded, EpochRaised, FollowerCame, JobEnded, Win
 from mesh.core.turn import Turn
 from mesh.core.windows import Windows
 from mesh.ground.ids import JobId, PeerId
-from mesh.ground.instants import later
+from mesh.ground.instants import Instant, later
 from mesh.ground.limits import GRANT_MS, TAIL_COPIES_MOST, TAIL_GAIN_LEAST_MS, TAIL_GAIN_PERCENT
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.messages import portions
-from mesh.wire.records import Result
+from mesh.wire.records import Failed, Result
 from mesh.wire.stills import Grant, Grants, Leading
 
 
@@ -53,6 +53,8 @@ class Stills:
         self._number = 0
         self.tail_copies: Counter[JobId] = Counter()
         """Copies that were granted, of each job."""
+        self._freed_at: dict[JobId, dict[PeerId, Instant]] = {}
+        """When each peer was last heard to be through with a bucket."""
 
     def on_epoch_raised(self, turn: Turn, note: EpochRaised) -> None:
         """Begin to grant, where it is this peer that coordinates now."""
@@ -70,13 +72,14 @@ class Stills:
         """Give work to who just came."""
         self._deal(turn, note.job)
 
-    def on_entry_added(self, _turn: Turn, note: EntryAdded) -> None:
+    def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Learn what a pixel costs others; of its own renders this peer knows before they are records."""
         what, job = note.entry.body.what, note.entry.body.job
         ledger = self._ledger.get(job)
-        if ledger is None or ledger.ended or note.own:
+        if ledger is None or ledger.ended or not isinstance(what, Result | Failed) or what.block is None:
             return
-        if isinstance(what, Result) and what.block is not None:
+        self._freed_at.setdefault(job, {})[note.entry.author] = turn.now.instant
+        if isinstance(what, Result) and not note.own:
             pixels = ledger.parts.grid.pixels(what.block).area
             self._costs.note(job, note.entry.author, pixels, what.render_ms)
 
@@ -90,6 +93,7 @@ class Stills:
         """Forget what its pixels cost, and what was rendered twice."""
         self._costs.forget(note.job)
         self.tail_copies.pop(note.job, None)
+        self._freed_at.pop(note.job, None)
 
     def _deal(self, turn: Turn, job: JobId) -> None:
         ledger, docket = self._ledger.get(job), self._leases.dockets.get(job)
@@ -138,9 +142,8 @@ class Stills:
         found: list[tuple[PeerId, Bucket]] = []
         copied = Counter(task for lease in docket.by_claim.values() for task in lease.tasks)
         copied.update(task for granted in docket.grants.values() for task in granted.tasks)
-        running = [lease for lease in docket.by_claim.values() if lease.block is not None]
         idle = sorted(peer for peer in slots if in_hand[peer] == 0)
-        left = [(self._left_ms(turn, ledger, lease), lease) for lease in running] if idle else []
+        left = self._left(turn, ledger, docket, slots) if idle else []
         late = sorted(left, key=lambda each: (-each[0], each[1].claim))
         failed = _failed(ledger)
         for peer in idle:
@@ -161,11 +164,27 @@ class Stills:
                 break
         return found
 
-    def _left_ms(self, turn: Turn, ledger: JobLedger, lease: Lease) -> int:
-        """Return how long a bucket will still take; who is late is taken to need as long again."""
-        expected_ms = self._costs.expected_ms(ledger.id, lease.holder, self._pixels(ledger, lease)) or 0
-        spent_ms = turn.now.instant - lease.begun_at
-        return expected_ms - spent_ms if spent_ms < expected_ms else spent_ms
+    def _left(self, turn: Turn, ledger: JobLedger, docket: Docket, slots: dict[PeerId, int]) -> list[tuple[int, Lease]]:
+        """Return how long each bucket in somebody's hand will still take; who is late is taken to need as long again.
+
+        A bucket is claimed one ahead: it begins when what its holder had before ends, and not with its lease.
+        """
+        found: list[tuple[int, Lease]] = []
+        freed_at, by_holder = self._freed_at.get(ledger.id, {}), dict[PeerId, list[int]]()
+        for lease in docket.by_claim.values():
+            if lease.block is None:
+                continue
+            before = by_holder.setdefault(lease.holder, [])
+            left_ms = self._costs.expected_ms(ledger.id, lease.holder, self._pixels(ledger, lease)) or 0
+            if len(before) >= slots.get(lease.holder, 1):
+                left_ms += before[-slots.get(lease.holder, 1)]
+            else:
+                begun_at = max(lease.begun_at, freed_at.get(lease.holder, lease.begun_at))
+                spent_ms = turn.now.instant - begun_at
+                left_ms = left_ms - spent_ms if spent_ms < left_ms else spent_ms
+            before.append(left_ms)
+            found.append((left_ms, lease))
+        return found
 
     def _pixels(self, ledger: JobLedger, lease: Lease) -> int:
         assert lease.block is not None

@@ -5,6 +5,7 @@ core since somebody looked is told to all who watch, by one event that is renewe
 
 import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import trio
@@ -14,6 +15,9 @@ from mesh.core.events import Event
 
 LOOKING_PART: Final = 0.05
 """Of the loop's time that looking at a job may take: one at 10,000 frames takes 0.14 s, and heartbeats go on."""
+
+WATCH_S: Final = 0.5
+"""Who watches hears at most twice a second, and of a file that was written at once."""
 
 _Answer: TypeAlias = Accepted | Done | Declined | PeerFound | ReachFound
 
@@ -88,13 +92,37 @@ class Changes:
 
     def __init__(self) -> None:
         self._changed = trio.Event()
+        self._written = trio.Event()
+        self.seen = Seen()
+        """What whoever looks now knows of."""
 
-    def note(self) -> None:
-        """Wake everybody who waits now."""
+    def note(self, *, written: bool = False) -> None:
+        """Wake everybody who waits now; `written`: a person's file is there, or is known not to come."""
+        self.seen = Seen(turns=self.seen.turns + 1, files=self.seen.files + written)
         self._changed.set()
+        self._changed = trio.Event()
+        if written:
+            self._written.set()
+            self._written = trio.Event()
 
     async def wait(self) -> None:
         """Return at the next change after this call."""
-        if self._changed.is_set():
-            self._changed = trio.Event()
         await self._changed.wait()
+
+    async def worth_looking(self, seen: "Seen", took_s: float) -> None:
+        """Return when to look again, after a look that took so long and was begun when so much was seen."""
+        must_s = pause_s(took_s, 0.0)
+        await trio.sleep(must_s)
+        with trio.move_on_after(max(0.0, WATCH_S - must_s)):
+            while self.seen.files == seen.files:
+                await self._written.wait()
+        while self.seen == seen:
+            await self.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """How often the core was told something, and how many of these were files that were written, or could not be."""
+
+    turns: int = 0
+    files: int = 0

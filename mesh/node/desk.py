@@ -33,7 +33,7 @@ from mesh.ground.ids import ID_SIZE, JobId, PeerId
 from mesh.ground.instants import Now, WallTime, wall_later
 from mesh.ground.limits import INVITE_MOST_MS
 from mesh.node import roster, rows
-from mesh.node.asking import Asking, Changes, pause_s
+from mesh.node.asking import Asking, Changes
 from mesh.node.bootstraps import Bootstraps
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
@@ -71,9 +71,6 @@ from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 from mesh.wire.revocations import InviteRevoked, Ousted, Revocation
 from mesh.wire.signing import Ed25519Signer
-
-WATCH_S: Final = 0.5
-"""Watchers hear at most twice a second."""
 
 _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
@@ -368,11 +365,12 @@ class NodeDesk:
         """Yield the status now, and whenever it changed."""
         last: desk.StatusAnswer | None = None
         while True:
+            seen = self._changes.seen
             status = await self.status()
             if last is None or {**status, "now_at_ms": 0} != {**last, "now_at_ms": 0}:
                 last = status
                 yield status
-            await self._next_change()
+            await self._changes.worth_looking(seen, 0.0)
 
     async def watch_job(self, job: str) -> AsyncIterator[desk.JobChange]:
         """Yield a job now, and whenever it changed; ends when the job can change no more."""
@@ -380,7 +378,7 @@ class NodeDesk:
         before: dict[int, desk.TaskRow] = {}
         last: desk.JobRow | None = None
         while True:
-            began_s = trio.current_time()
+            began_s, seen = trio.current_time(), self._changes.seen
             view = self._view()
             found, names = self._find(view, key), _names(view)
             tasks = self._views.task_views(found.job)
@@ -393,11 +391,7 @@ class NodeDesk:
             if found.state in _OVER and not _still_delivers(found):
                 return
             before, last = now, row
-            await self._next_change(took_s)
-
-    async def _next_change(self, took_s: float = 0.0) -> None:
-        await trio.sleep(pause_s(took_s, WATCH_S))
-        await self._changes.wait()
+            await self._changes.worth_looking(seen, took_s)
 
     async def _asked_to_revoke(self, what: Ousted) -> None:
         reply = await self._asking.ask(lambda op: RevokeAsked(op=op, what=what))

@@ -74,7 +74,7 @@ class Driver:
         self._tape = tape
         self._inbox, self._events = trio.open_memory_channel[tuple[Event, Over | None]](EVENTS_MAX)
         self._recent: deque[tuple[Now, Event]] = deque(maxlen=STORY_EVENTS)
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[Event], None]] = []
         self._stopped = False
 
     async def tell(self, event: Event, over: Over | None = None) -> None:
@@ -102,8 +102,8 @@ class Driver:
             return False
         return True
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after every turn; it must be quick."""
+    def watch(self, changed: Callable[[Event], None]) -> None:
+        """Call `changed` with the event after every turn; it must be quick."""
         self._watchers.append(changed)
 
     def stop(self) -> None:
@@ -121,7 +121,7 @@ class Driver:
                 over(self._world.spent_ns() - begun_ns)
             await self._perform(effects)
             for changed in self._watchers:
-                changed()
+                changed(event)
 
     def _turn(self, event: Event) -> list[Effect]:
         now = self._world.now()

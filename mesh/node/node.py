@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from mesh.core import effects as ef
-from mesh.core.events import Event, Started, StopAsked
+from mesh.core.events import Event, Exported, ExportFailed, Started, StopAsked
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking, Changes
@@ -386,7 +386,7 @@ class Node:
             stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
         )
 
-    def _after_turn(self) -> None:
+    def _after_turn(self, event: Event) -> None:
         """Show a renewal from now on, shut the door on those who were thrown out, and wake who watches."""
         members = self._peer.members
         if members.renewed != self._shown.renewed:
@@ -403,7 +403,7 @@ class Node:
         if twin is not None and not self._told_twin:
             self._told_twin = True
             self._beginning.alarm(why_cloned(twin))
-        self._changes.note()
+        self._changes.note(written=isinstance(event, Exported | ExportFailed))
 
     def _offers(self) -> tuple[Offer, ...]:
         """Return which engines the connected peers have, this one included."""

@@ -486,7 +486,8 @@ class Desk(Protocol):
         """Yield the status now, and whenever it changed, at most twice a second. The caller closes it."""
 
     def watch_job(self, job: str) -> AsyncIterator[JobChange]:
-        """Yield a job now, and whenever it changed, at most twice a second; ends when the job can change no more.
+        """Yield a job now, and whenever it changed, at most twice a second, but a file that is written at once; ends
+        when the job can change no more.
 
         Raises NotFound, Ambiguous. The caller closes it.
         """

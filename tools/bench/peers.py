@@ -187,8 +187,14 @@ def wait_connected(peers: Sequence[TimedPeer], within_s: float = 60.0) -> None:
 
 
 def wait_cold(peers: Sequence[TimedPeer], within_s: float = 30.0) -> None:
-    """Wait until no peer has an engine's process any more, so that the next job starts its own."""
-    wait_for("no engine runs", lambda: not any(peer.engines() for peer in peers), within_s, every_s=0.05)
+    """Wait until no peer has an engine's process any more, so that the next job starts its own, and all that they used
+    is known.
+    """
+
+    def cold() -> bool:
+        return not any(peer.engines() or peer.peer.unreaped() for peer in peers)
+
+    wait_for("no engine runs", cold, within_s, every_s=0.05)
 
 
 def first(marks: Sequence[Marked], step: str, frame: int | None = None) -> Marked | None:

@@ -96,6 +96,7 @@ def compare(meshed: list[TimedPeer], scene: Path, out: Path, pairs: int, *, alon
         submit(meshed[0], scene, out / f"mesh-{pair}")
         wall_ms = peers.now_ms() - begun_ms
         spent_ms = sum(peer.own_processor_ms() for peer in meshed) - idle_ms
+        peers.wait_cold(meshed)
         sides.spent.append(sum(peer.processor_ms() for peer in meshed) + ended_children_ms() - all_ms)
         sides.meshed.append(wall_ms)
         marks = [peer.marks() for peer in meshed]

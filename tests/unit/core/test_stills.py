@@ -102,6 +102,7 @@ def test_of_a_job_that_has_ended_nothing_is_kept_and_nothing_learnt_that_comes_l
     kept = {
         "costs": peer.stills._costs._paces,
         "copies": peer.stills.tail_copies,
+        "freed": peer.stills._freed_at,
         "reigns": peer.election._reigns,
         "followers": peer.windows._audiences,
         "safe": peer.windows.safe,
@@ -145,6 +146,31 @@ def test_nobody_is_granted_a_copy_of_what_it_failed(cast: Cast, failed: bool) ->
     desk.rig.clear()
     desk.follows(desk.cid)
     assert len(desk.granted(desk.cid)) == (0 if failed else 1)
+
+
+def test_what_was_claimed_ahead_is_late_only_once_it_was_begun_for_long(desk: Desk) -> None:
+    """Its lease is older: a copy would take the engine from one of two that end at about the same time."""
+
+    def renders(actor: Actor, *found: Block, in_ms: int = 2_000) -> None:
+        for each in found:
+            result = desk.cast.result(actor, desk.head, CUT, block=each, render_ms=in_ms)
+            desk.rig.take(desk.head, result, by=actor)
+
+    blocks = [block(column, row) for row in range(8) for column in range(8)]
+    renders(desk.cid, blocks[0], in_ms=100)
+    renders(desk.cid, *blocks[1:-4])
+    desk.follows(desk.bob)
+    first, second = desk.blocks(desk.bob)
+    desk.takes_up(desk.bob)
+    renders(desk.cid, *(each for each in blocks[-4:] if each not in (first, second)))
+    desk.wait(2_000)
+    renders(desk.bob, first)
+    desk.follows(desk.cid)
+    desk.rig.clear()
+    desk.wait(1_900)
+    assert desk.granted(desk.cid) == [], "its lease is four seconds old, and half of it was another bucket's"
+    desk.wait(3_000)
+    assert desk.blocks(desk.cid) == [second]
 
 
 def test_nobody_is_granted_more_than_the_slots_explain_that_it_offers(desk: Desk) -> None:

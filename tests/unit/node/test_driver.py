@@ -45,12 +45,12 @@ async def test_events_are_handled_in_order_and_their_effects_passed_on() -> None
 
     driver = Driver(core, world=VirtualWorld(), perform=perform, tape=lambda now, event: tape.append((now, event)))
     turns = []
-    driver.watch(lambda: turns.append(len(core.heard)))
+    driver.watch(lambda event: turns.append((len(core.heard), event)))
     for event in (ASKED, TimerFired(timer=Tick()), ASKED, ASKED):
         await driver.tell(event)
     await driver.run()
     assert core.heard == [ASKED, TimerFired(timer=Tick()), ASKED]
-    assert turns == [1, 2, 3]
+    assert turns == list(enumerate(core.heard, 1))
     assert [event for _, event in tape] == core.heard
     assert len(performed) == 3
 
