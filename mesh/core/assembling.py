@@ -288,6 +288,7 @@ class Assembling:
         whole = len(growing.pasted) == ledger.parts.cells
         if whole and not growing.pasting and not growing.finishing and lacks(self._ledger, growing.claim):
             growing.finishing = True
+            self._fetch_no_more(growing)  # what comes late is of cells that another bucket gave
             turn.do(FinishAssembly(op=growing.op))
 
     def _say_lost(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]]) -> bool:

@@ -249,6 +249,16 @@ def test_a_frame_is_not_finished_while_a_bucket_is_still_being_pasted(easel: Eas
     assert of(easel.rig.effects, FinishAssembly) == [FinishAssembly(op=easel.op)]
 
 
+def test_for_a_frame_that_is_being_finished_nothing_is_fetched_any_more(easel: Easel) -> None:
+    """Of a copy, say: another bucket gave its cells before it came."""
+    small, large = easel.hears(block(0, 0), 1), easel.hears(WHOLE, 2)
+    easel.comes(output(large))
+    easel.pasted(large)
+    assert of(easel.rig.effects, FinishAssembly) == [FinishAssembly(op=easel.op)]
+    assert output(small) not in easel.wanted()
+    assert easel.pastes() == [WHOLE]
+
+
 def test_two_buckets_that_are_the_same_bytes_are_both_pasted(easel: Easel) -> None:
     """As two of an empty sky may be."""
     sky = blob("sky")
