@@ -67,8 +67,10 @@ def test_loss_doubling_and_reordering_lead_to_the_same_keys_or_to_none(
     ether.carry = always
     ether.wait(PAIR_DOUBT_MS)
     for one, other in ((ann, bob), (bob, ann)):
-        ether.say(one, other, b"in the end")
-        ether.wait(CALL_MS)
+        for _ in range(2):  # to keys that the other has forgotten, since it was never answered, one payload is lost
+            if b"in the end" not in other.payloads:
+                ether.say(one, other, b"in the end")
+                ether.wait(CALL_MS)
         assert other.payloads[-1] == b"in the end"
         assert other.payloads.count(b"in the end") == 1
 
