@@ -140,6 +140,8 @@ class Docket:
     """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
     stalled: dict[RecordId, None] = field(default_factory=dict)
     """Claims whose leases ended for want of progress: their heartbeats count no more."""
+    idlers: dict[PeerId, None] = field(default_factory=dict)
+    """Whose they were, until a result of theirs counts: they come last, and have one task for each slot."""
     grants: dict[RecordId, Granted] = field(default_factory=dict)
     granted: dict[int, RecordId] = field(default_factory=dict)
     """By each task that a grant keeps others from."""
@@ -170,6 +172,7 @@ class Docket:
 
     def stall(self, lease: Lease) -> None:
         """End a lease without progress, for good."""
+        self.idlers[lease.holder] = None
         self.stalled[lease.claim] = None
         while len(self.stalled) > STALLED_KEPT:
             self.stalled.pop(next(iter(self.stalled)))

@@ -118,7 +118,7 @@ class Leases:
         if lease is None and open_now:
             able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
             able = [claim for claim in able if not _clashes(ledger, docket, claim.body)]
-            best = min(able, key=lambda claim: _suits(ledger, claim), default=None)
+            best = min(able, key=lambda claim: (claim.author in docket.idlers, _suits(ledger, claim)), default=None)
         if best is not None:
             self._begin(turn, ledger, docket, best)
         for claim in claims:
@@ -252,8 +252,10 @@ class Leases:
         """End what nobody needs any more of a frame's leases, tail copies among them, since these tasks changed."""
         changed = dict.fromkeys(tasks)
         for task in changed:
-            if ledger.task(task).state is TaskFold.COUNTS:
+            counting = ledger.task(task).counting
+            if counting is not None:
                 docket.attempts.pop(task, None)
+                docket.idlers.pop(counting.author, None)
         for lease in [lease for lease in docket.by_claim.values() if lease.task == frame]:
             needless = all(ledger.task(each).state is TaskFold.COUNTS for each in lease.tasks)
             unneeded = lease.block is not None and not ledger.is_open(frame)
@@ -311,12 +313,17 @@ class Leases:
             turn.tell(WindowChanged(job=ledger.id))
 
     def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
-        """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain."""
+        """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain.
+
+        To whom a lease stalled no work is given ahead: whoever claims all that it hears of, and renders nothing, would
+        have it all again each time that its leases end.
+        """
         if peer == self._directory.me:
             return True
         held = sum(lease.holder == peer for lease in docket.by_claim.values())
         held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
-        return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * _LEASES_PER_SLOT
+        each = 1 if peer in docket.idlers else _LEASES_PER_SLOT
+        return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * each
 
     def _whose(self, holder: PeerId) -> PeerId | None:
         """Return whose slots explain a lease that others tell of; None: the share of all strangers."""

@@ -38,8 +38,8 @@ from mesh.wire.messages import (
     Window,
     Withdraw,
 )
-from mesh.wire.records import Cancel, Claim
-from tests.support.cast import ENGINE, Actor, Cast, cut_into
+from mesh.wire.records import Cancel, Claim, Output, Result
+from tests.support.cast import ENGINE, Actor, Cast, blob, cut_into
 from tests.support.rig import Rig, news, sent
 
 
@@ -329,6 +329,43 @@ def test_a_render_without_progress_loses_its_lease_and_the_task_is_another_attem
     court.rig.hear(court.bob, Running(claims=(claim,)))
     assert court.docket.leases == {}
     assert court.rig.peer.leases.attempt(court.job, 0) == 1
+
+
+def stall(court: Court, *claims: Signed[Claim]) -> None:
+    """Let claims of Bob's end for want of progress, before there is any result."""
+    for _ in range(STALLED_UNKNOWN_MS // (5 * SECOND_MS) + 1):
+        for claim in claims:
+            court.beat(court.bob, claim)
+        court.rig.wait(5 * SECOND_MS, court.bob, court.ann, court.other)
+    assert court.docket.leases == {}
+
+
+def test_who_let_a_lease_stall_comes_last_for_any_task(court: Court) -> None:
+    stall(court, court.granted(court.bob))
+    mine = [task for task in range(8) if rank(court.job, task, court.bob.id) < rank(court.job, task, court.ann.id)]
+    assert mine, "it would have some before Ann, by rank"
+    for task in mine[:2]:
+        idlers, others = court.claim(court.bob, task, 2), court.claim(court.ann, task, 2)
+        court.rig.wait(SETTLE_LEAST_MS)
+        assert court.verdicts()[others.id]
+        assert not court.verdicts()[idlers.id]
+
+
+def test_who_let_a_lease_stall_has_one_task_a_slot_until_a_result_of_its_counts(court: Court) -> None:
+    """Who claims all that is open, and renders nothing, had all that others did not claim at that moment for ever."""
+    stall(court, *(court.granted(court.bob, task) for task in range(4)))
+    first = court.granted(court.bob, 0)
+    ahead = court.claim(court.bob, 1)
+    court.rig.wait(SETTLE_LEAST_MS)
+    assert not court.verdicts()[ahead.id]
+    result = court.cast.entry(
+        court.bob,
+        court.head,
+        Result(claim=first, outputs=(Output(blob=blob("a picture"), size=1),), render_ms=1, log=None),
+    )
+    court.rig.take(court.head, result, by=court.bob)
+    court.granted(court.bob, 1)
+    court.granted(court.bob, 2)
 
 
 def test_a_render_that_gets_on_keeps_its_lease_for_hours(court: Court) -> None:
