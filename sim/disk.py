@@ -78,6 +78,19 @@ class Disk:
         for stored in self.blobs.values():
             stored.bits = stored.synced
 
+    @property
+    def written(self) -> tuple[object, ...]:
+        """The journal as it is stored, fsynced or not."""
+        return (*self._synced, *self._unsynced)
+
+    def copy(self, other: "Disk") -> None:
+        """Become what another disk is now, as a program that reads all its files would find it."""
+        self._synced = list(other.written)
+        self.files = dict(other.files)
+        for blob, stored in other.blobs.items():
+            mine = self.blobs[blob] = StoredBlob(stored.count)
+            mine.bits, mine.synced, mine.rotten = stored.bits, stored.bits, stored.rotten
+
     def start(self, facts: BlobFacts) -> StoredBlob:
         """Make room for a blob, or find it."""
         return self.blobs.setdefault(facts.blob, StoredBlob(facts.pieces))

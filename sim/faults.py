@@ -58,8 +58,7 @@ class Faults:
                 at_ms = _FIRST_MS + self._dice.below(max(1, scenario.safety_ms - _FIRST_MS))
                 self._world.at(at_ms, self._come, fault)
         for act in scenario.script:
-            if act.what != "submit":
-                self._world.at(act.at_ms, self._act, act)
+            self._world.at(act.at_ms, self._act, act)
 
     def _come(self, fault: Callable[[], None]) -> None:
         if self._world.faulty:
@@ -194,9 +193,20 @@ class Faults:
     def _fill(self) -> None:
         host = self._victim()
         if host is not None:
-            self._happened(host, "has a full disk")
-            host.disk.full = True
+            self._fill_disk(host)
             self._world.after(self._down_ms(), self._empty, host)
+
+    def _fill_disk(self, host: "Host") -> None:
+        self._happened(host, "has a full disk")
+        host.disk.full = True
+
+    def _clone(self, host: "Host") -> None:
+        """Copy the disk of a host's original as it is now, and start the host on it."""
+        original = self._world.scenario.original(host.index)
+        assert original is not None
+        self._happened(host, f"starts on a copy of p{original}'s disk")
+        host.disk.copy(self._world.hosts[original].disk)
+        host.start()
 
     def _empty(self, host: "Host") -> None:
         host.disk.full = False
@@ -270,6 +280,13 @@ class Faults:
                 case "move":
                     self._happened(host, "moves to another address")
                     world.net.move(host)
+                case "fill":
+                    self._fill_disk(host)
+                case "empty":
+                    self._happened(host, "has room again")
+                    self._empty(host)
+                case "clone":
+                    self._clone(host)
                 case "stop":
                     self._happened(host, "is asked to stop")
                     host.ask_to_stop()
@@ -286,6 +303,8 @@ class Faults:
             case "mend":
                 for number in list(self._mends):
                     self.mend(number)
+            case "submit":
+                world.people.submit(world.people.plans[act.job])
             case "cancel":
                 world.people.cancel(world.people.plans[act.job])
             case "kill-assembler" | "lose-assembler":

@@ -262,6 +262,7 @@ class Host:
             self.slept_ms += self.world.now_ms - self._slept_from_ms
         self.frozen = self.asleep = False
         self.world.capacity.note()
+        self.world.safety.returns.thawed(self, self.world.now_ms - self._slept_from_ms)
         waiting, self._inbox = self._inbox, []
         life = self.life
         for action, arguments in waiting:

@@ -44,6 +44,7 @@ from sim.stillcheats import (
     PastesNothing,
     StopsCells,
 )
+from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ _CALM = dataclasses.replace(named("calm"), extra_ms=30_000)
 _STILL = dataclasses.replace(
     named("still"), peers=6, renderers=5, submitters=(5,), still_ms=60_000, extra_ms=30_000, steady=False
 )
+_HOARDER = dataclasses.replace(named("hoarder"), extra_ms=5 * 60_000)
 _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=(1,)),), steady=False)
 
 MUTANTS: tuple[Caught, ...] = (
@@ -94,5 +96,10 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),
     Caught(rule="L4", mutant=RendersTwice, scenario=named("calm")),
     Caught(rule="L4", mutant=CopiesAll, scenario=named("still-short")),
+    Caught(rule="L2", mutant=WaitsForEver, scenario=_HOARDER),
+    Caught(rule="L2", mutant=ForgivesIdlers, scenario=_HOARDER),
+    Caught(rule="L6", mutant=Evicts, scenario=dataclasses.replace(_CALM, reachable_permille=1_000)),
+    Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
+    Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
 )

@@ -4,141 +4,107 @@ Small meshes and few frames, so that each runs in about a second. What a scenari
 rules, such as how soon a dead peer's frame is claimed again, its test says.
 """
 
-import dataclasses
-
 from mesh.ground.errors import UsageError
+from sim.bases import S_MS, long_still, small, still
 from sim.scenario import Act, Scenario
-
-_S = 1_000
-
-_SMALL = Scenario(
-    peers=6,
-    renderers=5,
-    jobs=1,
-    frames=40,
-    frame_ms=4 * _S,
-    submitters=(5,),
-    safety_ms=60 * _S,
-    least_ms=60 * _S,
-    spread_percent=20,
-)
-
-
-def _small(name: str, **options: object) -> Scenario:
-    changed: dict[str, object] = {"name": name, **options}
-    return dataclasses.replace(_SMALL, **changed)  # type: ignore[arg-type]
-
-
-def _still(name: str, **options: object) -> Scenario:
-    """One still that twenty peers render in about half a minute."""
-    still: dict[str, object] = {
-        "peers": 20, "renderers": 19, "submitters": (19,), "frames": 1, "still_frames": 1, "still_ms": 400 * _S,
-        "slowest_percent": 80, "spread_percent": 60,
-    }  # fmt: skip
-    return _small(name, **(still | options))
-
-
-def _long_still(name: str, *acts: Act, **options: object) -> Scenario:
-    """One still that nine peers render in a minute and a half, which is timed."""
-    long: dict[str, object] = {
-        "peers": 10, "renderers": 9, "submitters": (9,), "still_ms": 9 * 90 * _S, "safety_ms": 110 * _S,
-        "least_ms": 110 * _S, "width": 1280, "height": 720, "makespan_percent": 150, "script": acts,
-    }  # fmt: skip
-    return _still(name, **(long | options))
+from sim.studio import STUDIO
 
 
 def _reclaim(name: str, what: str) -> Scenario:
     """Four frames among ten renderers, of which five are lost while they render."""
-    return _small(
+    return small(
         name,
         peers=11,
         renderers=10,
         submitters=(10,),
         frames=4,
-        frame_ms=30 * _S,
-        script=(Act(at_ms=20 * _S, what=what, peers=(0, 1, 2, 3, 4)),),
+        frame_ms=30 * S_MS,
+        script=(Act(at_ms=20 * S_MS, what=what, peers=(0, 1, 2, 3, 4)),),
     )
 
 
 _SCENARIOS = (
-    _small("calm", steady=True),
-    _small("calm-many", peers=20, renderers=20, frames=200, steady=True),
+    *STUDIO,
+    small("calm", steady=True),
+    small("calm-many", peers=20, renderers=20, frames=200, steady=True),
     # Renderers die with their nodes, one of them for long.
-    _small(
+    small(
         "kill",
-        script=(Act(at_ms=15 * _S, what="kill", peers=(1, 2)), Act(at_ms=40 * _S, what="start", peers=(1,))),
+        script=(Act(at_ms=15 * S_MS, what="kill", peers=(1, 2)), Act(at_ms=40 * S_MS, what="start", peers=(1,))),
     ),
     # Idle peers take over what dead ones had in hand, and what silent ones had.
     _reclaim("reclaim-killed", "kill"),
     _reclaim("reclaim-powerless", "power"),
     _reclaim("reclaim-frozen", "freeze"),
     # Every process dies in the same millisecond: running tasks must not look open to keepers that come back.
-    _small(
+    small(
         "all-restart",
         script=(
-            Act(at_ms=18 * _S, what="kill", peers=(0, 1, 2, 3, 4, 5)),
-            Act(at_ms=20 * _S, what="start", peers=(0, 1, 2, 3, 4, 5)),
+            Act(at_ms=18 * S_MS, what="kill", peers=(0, 1, 2, 3, 4, 5)),
+            Act(at_ms=20 * S_MS, what="start", peers=(0, 1, 2, 3, 4, 5)),
         ),
     ),
     # Every machine loses power: only what was fsynced is left.
-    _small(
+    small(
         "blackout",
         script=(
-            Act(at_ms=18 * _S, what="power", peers=(0, 1, 2, 3, 4, 5)),
-            Act(at_ms=25 * _S, what="start", peers=(0, 1, 2, 3, 4, 5)),
+            Act(at_ms=18 * S_MS, what="power", peers=(0, 1, 2, 3, 4, 5)),
+            Act(at_ms=25 * S_MS, what="start", peers=(0, 1, 2, 3, 4, 5)),
         ),
     ),
-    # Only the keepers' processes die, the renderers of the others go on.
-    _small(
+    # Only the keepers' processes die, and are cut off for a moment from the others, who render on.
+    small(
         "keeper-restart",
         peers=8,
         renderers=8,
         submitters=(7,),
         script=(
-            Act(at_ms=16 * _S, what="kill", peers=(0, 1, 2, 3)),
-            Act(at_ms=17 * _S, what="start", peers=(0, 1, 2, 3)),
+            Act(at_ms=16 * S_MS, what="kill", peers=(0, 1, 2, 3)),
+            Act(at_ms=16 * S_MS, what="cut", peers=(0, 1, 2, 3)),
+            Act(at_ms=17 * S_MS, what="start", peers=(0, 1, 2, 3)),
+            Act(at_ms=20 * S_MS, what="mend"),
         ),
     ),
     # Both sides can render and have the scene: both finish, and agree after healing.
-    _small(
+    small(
         "split",
         frames=60,
-        safety_ms=140 * _S,
-        least_ms=150 * _S,
-        script=(Act(at_ms=15 * _S, what="cut", peers=(0, 1, 5)), Act(at_ms=135 * _S, what="mend")),
+        safety_ms=140 * S_MS,
+        least_ms=150 * S_MS,
+        script=(Act(at_ms=15 * S_MS, what="cut", peers=(0, 1, 5)), Act(at_ms=135 * S_MS, what="mend")),
     ),
     # Two owners want their hosts in the middle of a job, and one of them gives it back.
-    _small(
+    small(
         "pause",
-        script=(Act(at_ms=15 * _S, what="pause", peers=(1, 2)), Act(at_ms=40 * _S, what="resume", peers=(1,))),
+        script=(Act(at_ms=15 * S_MS, what="pause", peers=(1, 2)), Act(at_ms=40 * S_MS, what="resume", peers=(1,))),
     ),
     # Idle peers take over at once what the owners of others could not wait for.
     _reclaim("pause-now", "pause-now"),
     # Nobody may render: the job waits, and says why, until the owners let it go on. A restart forgets no pause.
-    _small(
+    small(
         "all-paused",
-        safety_ms=80 * _S,
-        least_ms=90 * _S,
+        safety_ms=80 * S_MS,
+        least_ms=90 * S_MS,
         script=(
-            Act(at_ms=15 * _S, what="pause", peers=(0, 1, 2, 3, 4)),
-            Act(at_ms=30 * _S, what="kill", peers=(0, 1)),
-            Act(at_ms=32 * _S, what="start", peers=(0, 1)),
-            Act(at_ms=60 * _S, what="resume", peers=(0, 1, 2, 3, 4)),
+            Act(at_ms=15 * S_MS, what="pause", peers=(0, 1, 2, 3, 4)),
+            Act(at_ms=30 * S_MS, what="kill", peers=(0, 1)),
+            Act(at_ms=32 * S_MS, what="start", peers=(0, 1)),
+            Act(at_ms=60 * S_MS, what="resume", peers=(0, 1, 2, 3, 4)),
         ),
     ),
     # Two parts of a mesh of which neither knows an address of the other: they meet by their beacons, or by somebody who
     # comes later and knows one of each.
-    _small("islands-beacon", islanders=(3, 4, 5), beacons=True),
-    _small("islands-third", peers=7, islanders=(3, 4, 5), bridges=(6,)),
+    small("islands-beacon", islanders=(3, 4, 5), beacons=True),
+    small("islands-third", peers=7, islanders=(3, 4, 5), bridges=(6,)),
     # The submitter leaves for good once the scene is elsewhere; the others render and seal.
-    _small("submitter-gone", core=(0, 1, 2, 3, 4), script=(Act(at_ms=14 * _S, what="power", peers=(5,)),)),
+    small("submitter-gone", core=(0, 1, 2, 3, 4), script=(Act(at_ms=14 * S_MS, what="power", peers=(5,)),)),
     # Another attempt counts once the frozen one wakes up, and its files stay as they are.
-    _small(
+    small(
         "frozen",
-        script=(Act(at_ms=15 * _S, what="freeze", peers=(1,)), Act(at_ms=45 * _S, what="thaw", peers=(1,))),
+        script=(Act(at_ms=15 * S_MS, what="freeze", peers=(1,)), Act(at_ms=45 * S_MS, what="thaw", peers=(1,))),
     ),
     # A peer's plug is pulled among many that work: nothing tells so but its silence, and nobody else is taken for gone.
-    _small(
+    small(
         "powerless",
         peers=16,
         renderers=15,
@@ -148,31 +114,26 @@ _SCENARIOS = (
         loss_ppm=5_000,
         latency_ms=5,
         jitter_ms=20,
-        script=(Act(at_ms=30 * _S, what="power", peers=(3,)),),
-    ),
-    # A laptop sleeps in the middle of a frame.
-    _small(
-        "sleeper",
-        script=(Act(at_ms=15 * _S, what="sleep", peers=(1,)), Act(at_ms=50 * _S, what="thaw", peers=(1,))),
+        script=(Act(at_ms=30 * S_MS, what="power", peers=(3,)),),
     ),
     # The submitter is cut off with frames delivered; the others go on and seal; nothing on its disk may change.
-    _small(
+    small(
         "cut-submitter",
-        safety_ms=100 * _S,
-        least_ms=100 * _S,
-        script=(Act(at_ms=20 * _S, what="cut", peers=(5,)), Act(at_ms=95 * _S, what="mend")),
+        safety_ms=100 * S_MS,
+        least_ms=100 * S_MS,
+        script=(Act(at_ms=20 * S_MS, what="cut", peers=(5,)), Act(at_ms=95 * S_MS, what="mend")),
     ),
     # A holder cannot be heard by one keeper: its lease lives by the others'.
-    _small(
+    small(
         "one-keeper-deaf",
         script=(
-            Act(at_ms=10 * _S, what="cut-one-way", peers=(1,), others=(0,)),
-            Act(at_ms=55 * _S, what="mend"),
+            Act(at_ms=10 * S_MS, what="cut-one-way", peers=(1,), others=(0,)),
+            Act(at_ms=55 * S_MS, what="mend"),
         ),
     ),
-    _small("two-peers", peers=2, renderers=2, submitters=(0,), frames=16),
+    small("two-peers", peers=2, renderers=2, submitters=(0,), frames=16),
     # Of two peers the submitter goes once it may, and the other one finishes.
-    _small(
+    small(
         "two-peers-one-goes",
         peers=2,
         renderers=2,
@@ -180,122 +141,113 @@ _SCENARIOS = (
         frames=16,
         core=(1,),
         fetches=8,
-        script=(Act(at_ms=15 * _S, what="kill", peers=(0,)),),
+        script=(Act(at_ms=15 * S_MS, what="kill", peers=(0,)),),
     ),
-    _small("alone", peers=1, renderers=1, submitters=(0,), frames=8),
+    small("alone", peers=1, renderers=1, submitters=(0,), frames=8),
     # One of three dies for good: what is left delivers at once, and the submitter seals.
-    _small(
+    small(
         "one-of-three-dies",
         peers=3,
         renderers=3,
         submitters=(0,),
         frames=24,
         core=(0, 1),
-        script=(Act(at_ms=14 * _S, what="power", peers=(2,)),),
+        script=(Act(at_ms=14 * S_MS, what="power", peers=(2,)),),
     ),
     # The only capable peer fails now and then, and has to try again what it failed.
-    _small("one-capable", peers=3, renderers=1, submitters=(2,), frames=10, crash_permille=200),
-    _small("fetch", fetches=3),
-    _small("cancel", cancels=1, script=(Act(at_ms=20 * _S, what="cancel", job=0),)),
+    small("one-capable", peers=3, renderers=1, submitters=(2,), frames=10, crash_permille=200),
+    small("fetch", fetches=3),
+    small("cancel", cancels=1, script=(Act(at_ms=20 * S_MS, what="cancel", job=0),)),
     # A peer is thrown out in the middle of a frame: its channels close, others render what it had in hand.
-    _small("revoke", core=(0, 2, 3, 4, 5), script=(Act(at_ms=15 * _S, what="revoke", peers=(1,)),)),
-    _small(
+    small("revoke", core=(0, 2, 3, 4, 5), script=(Act(at_ms=15 * S_MS, what="revoke", peers=(1,)),)),
+    small(
         "reclaim-revoked",
         peers=11,
         renderers=10,
         submitters=(10,),
         frames=4,
-        frame_ms=30 * _S,
+        frame_ms=30 * S_MS,
         core=(0, 5, 6, 7, 8, 9, 10),
-        script=(Act(at_ms=20 * _S, what="revoke", peers=(1, 2, 3, 4)),),
+        script=(Act(at_ms=20 * S_MS, what="revoke", peers=(1, 2, 3, 4)),),
     ),
     # The same while it is away: it comes back, and nobody who knows opens a channel.
-    _small(
+    small(
         "revoke-away",
         core=(0, 2, 3, 4, 5),
         script=(
-            Act(at_ms=12 * _S, what="kill", peers=(1,)),
-            Act(at_ms=15 * _S, what="revoke", peers=(1,)),
-            Act(at_ms=20 * _S, what="start", peers=(1,)),
+            Act(at_ms=12 * S_MS, what="kill", peers=(1,)),
+            Act(at_ms=15 * S_MS, what="revoke", peers=(1,)),
+            Act(at_ms=20 * S_MS, what="start", peers=(1,)),
         ),
     ),
     # What it rendered is void, too: other peers render it again, and its files are replaced.
-    _small("strike", core=(0, 2, 3, 4, 5), script=(Act(at_ms=22 * _S, what="strike", peers=(1,)),)),
+    small("strike", core=(0, 2, 3, 4, 5), script=(Act(at_ms=22 * S_MS, what="strike", peers=(1,)),)),
+    # The same once the job is sealed: nothing is rendered again, and no file changes.
+    small("strike-late", frames=15, core=(0, 2, 3, 4, 5), script=(Act(at_ms=50 * S_MS, what="strike", peers=(1,)),)),
     # Sixty idle slots choose from one window: few may collide.
-    _small(
-        "crowd", peers=30, renderers=30, slots=2, frames=300, submitters=(0,), frame_ms=5 * _S, steady=True,
-        safety_ms=50 * _S, least_ms=50 * _S, probe_ms=0,
+    small(
+        "crowd", peers=30, renderers=30, slots=2, frames=300, submitters=(0,), frame_ms=5 * S_MS, steady=True,
+        safety_ms=50 * S_MS, least_ms=50 * S_MS, probe_ms=0,
     ),
-    # Every claim that a renderer makes hangs for a minute on one peer in six.
-    _small("hoarder", hang_permille=150, extra_ms=10 * 60 * _S),
-    _small("liars", strangers=40, liars=40, replays=60),
-    _small("bad-lines", loss_ppm=20_000, duplicate_ppm=20_000, reorder_ppm=20_000, latency_ms=20, jitter_ms=40),
+    # One render in six hangs for a minute.
+    small("hangs", hang_permille=150, extra_ms=10 * 60 * S_MS),
+    small("bad-lines", loss_ppm=20_000, duplicate_ppm=20_000, reorder_ppm=20_000, latency_ms=20, jitter_ms=40),
     # Everything at once.
-    _small(
+    small(
         "storm", peers=8, renderers=7, submitters=(), jobs=3, frames=20, kills=12, powers=6, fuses=12,
         freezes=6, sleeps=4, splits=3, one_ways=4, stops=4, steps=3, rots=4, full_disks=3, pauses=4, crash_permille=20,
         hang_permille=5, fetches=1, strangers=6, liars=6, replays=20, loss_ppm=3_000, duplicate_ppm=10_000,
-        reorder_ppm=10_000, down_ms=6 * _S,
+        reorder_ppm=10_000, down_ms=6 * S_MS,
     ),
     # Two renderers come back elsewhere at the same time: each finds the other, which nobody could tell it beforehand.
-    _small(
+    small(
         "moved",
         script=(
-            Act(at_ms=20 * _S, what="kill", peers=(1, 2)),
-            Act(at_ms=21 * _S, what="move", peers=(1, 2)),
-            Act(at_ms=22 * _S, what="start", peers=(1, 2)),
+            Act(at_ms=20 * S_MS, what="kill", peers=(1, 2)),
+            Act(at_ms=21 * S_MS, what="move", peers=(1, 2)),
+            Act(at_ms=22 * S_MS, what="start", peers=(1, 2)),
         ),
     ),
-    # Nothing that the DHT says is true, and a host moves too: the job is finished without it.
-    _small(
-        "poisoned-dht",
-        poisoned_dht=True,
-        script=(
-            Act(at_ms=20 * _S, what="kill", peers=(1,)),
-            Act(at_ms=21 * _S, what="move", peers=(1,)),
-            Act(at_ms=22 * _S, what="start", peers=(1,)),
-        ),
-    ),
-    _small("rot", rots=12, safety_ms=40 * _S),
+    small("rot", rots=12, safety_ms=40 * S_MS),
     # Of a job that one of many peers submits all hear within a second, although it tells only a few.
-    _small(
-        "told-on", peers=60, renderers=4, submitters=(59,), frames=8, frame_ms=2 * _S, submit_at_ms=8 * _S,
-        safety_ms=25 * _S, least_ms=30 * _S,
+    small(
+        "told-on", peers=60, renderers=4, submitters=(59,), frames=8, frame_ms=2 * S_MS, submit_at_ms=8 * S_MS,
+        safety_ms=25 * S_MS, least_ms=30 * S_MS,
     ),
     # A mesh too large to be connected to all: who has part in a job finds whom it needs, and most peers never meet.
-    _small(
-        "large", peers=40, renderers=16, submitters=(39,), frames=32, everybody=6, steady=True, submit_at_ms=20 * _S,
-        safety_ms=45 * _S, least_ms=45 * _S,
+    small(
+        "large", peers=40, renderers=16, submitters=(39,), frames=32, everybody=6, steady=True, submit_at_ms=20 * S_MS,
+        safety_ms=45 * S_MS, least_ms=45 * S_MS,
     ),
     # The same, cut in two while a job runs; each side submits another one, and on healing all know of all.
-    _small(
+    small(
         "large-split", peers=40, renderers=16, submitters=(39, 3, 38), jobs=3, frames=12, everybody=6,
-        submit_every_ms=15 * _S, safety_ms=50 * _S, least_ms=100 * _S,
+        submit_every_ms=15 * S_MS, safety_ms=50 * S_MS, least_ms=100 * S_MS,
         script=(
-            Act(at_ms=12 * _S, what="cut", peers=tuple(range(0, 40, 2))),
-            Act(at_ms=45 * _S, what="mend", peers=tuple(range(0, 40, 2))),
+            Act(at_ms=12 * S_MS, what="cut", peers=tuple(range(0, 40, 2))),
+            Act(at_ms=45 * S_MS, what="mend", peers=tuple(range(0, 40, 2))),
         ),
     ),
     # One still among twenty peers: nothing of it is rendered twice, and one of them makes the picture.
-    _still("still", steady=True),
+    still("still", steady=True),
     # Peers die while they render it, whoever assembles it twice, and come back.
-    _still(
+    still(
         "still-churn",
         kills=8,
-        down_ms=6 * _S,
-        script=(Act(at_ms=20 * _S, what="kill-assembler"), Act(at_ms=35 * _S, what="kill-assembler")),
+        down_ms=6 * S_MS,
+        script=(Act(at_ms=20 * S_MS, what="kill-assembler"), Act(at_ms=35 * S_MS, what="kill-assembler")),
     ),
     # Who assembles is lost for good, and so are authors of finished buckets: their cells are open again.
-    _still(
+    still(
         "still-lost",
         core=tuple(peer for peer in range(20) if peer not in (1, 2, 3)),
         script=(
-            Act(at_ms=25 * _S, what="power", peers=(1, 2, 3)),
-            Act(at_ms=25 * _S, what="lose-assembler"),
+            Act(at_ms=25 * S_MS, what="power", peers=(1, 2, 3)),
+            Act(at_ms=25 * S_MS, what="lose-assembler"),
         ),
     ),
     # The same of buckets whose size a person chose: the lost have hundreds of them.
-    _still(
+    still(
         "still-lost-small",
         peers=6,
         renderers=5,
@@ -303,26 +255,20 @@ _SCENARIOS = (
         width=480,
         height=270,
         buckets=(16, 16),
-        still_ms=90 * _S,
+        still_ms=90 * S_MS,
         core=(0, 4, 5),
-        script=(Act(at_ms=20 * _S, what="power", peers=(1, 2, 3)), Act(at_ms=20 * _S, what="lose-assembler")),
+        script=(Act(at_ms=20 * S_MS, what="power", peers=(1, 2, 3)), Act(at_ms=20 * S_MS, what="lose-assembler")),
     ),
     # Some frames of an animation, each cut.
-    _still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * _S, steady=True),
-    # Whoever coordinates is killed every thirty seconds and is back ten later.
-    _long_still(
-        "still-regicide",
-        *(Act(at_ms=at_s * _S, what="kill-coordinator") for at_s in (10, 40, 70, 100)),
-        down_ms=10 * _S,
-    ),
+    still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * S_MS, steady=True),
     # Who coordinates says so each second, and grants nothing: slots claim by themselves.
-    _long_still("still-mute", Act(at_ms=15 * _S, what="mute-coordinator")),
+    long_still("still-mute", Act(at_ms=15 * S_MS, what="mute-coordinator")),
     # A keeper announces the highest epoch that there can be, and is heard of no more.
-    _long_still("still-usurped", Act(at_ms=30 * _S, what="usurp")),
+    long_still("still-usurped", Act(at_ms=30 * S_MS, what="usurp")),
     # Buckets of half a second, granted over a line on which a grant takes half of that: slots claim against grants.
-    _long_still(
-        "still-short", width=640, height=360, buckets=(20, 20), still_ms=288 * _S, latency_ms=100, jitter_ms=150,
-        safety_ms=60 * _S, least_ms=60 * _S, makespan_percent=0, steady=True,
+    long_still(
+        "still-short", width=640, height=360, buckets=(20, 20), still_ms=288 * S_MS, latency_ms=100, jitter_ms=150,
+        safety_ms=60 * S_MS, least_ms=60 * S_MS, makespan_percent=0, steady=True,
     ),
 )  # fmt: skip
 

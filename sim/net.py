@@ -9,11 +9,20 @@ may lose, duplicate and reorder messages.
 Invariants: one channel per pair is current; an end that closed hears nothing more of it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.core.effects import SendDatagram
-from mesh.core.events import BeaconHeard, ChannelClosed, ChannelOpened, DatagramHeard, DialFailed, MessageHeard
+from mesh.core.events import (
+    BeaconHeard,
+    ChannelClosed,
+    ChannelOpened,
+    DatagramHeard,
+    DialFailed,
+    MessageHeard,
+    TwinMet,
+)
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import WallTime
@@ -146,6 +155,8 @@ class Net:
         channel = self._between(host.index, target)
         if channel is not None and all(channel.open.values()):
             return
+        if any(self.holds(host, twin) for twin in self._twins(peer)):
+            return
         address = self._world.hosts[target].address
         self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, peer, address)
 
@@ -179,17 +190,31 @@ class Net:
         if not host.opens_to(target) or not target.opens_to(host):
             self._fail(host, 0, peer, refused=False)
             return
+        if target.peer_id == host.peer_id:
+            self._world.tell(target, 0, TwinMet(address=host.address))
+            self._world.tell(host, self.latency_ms(), TwinMet(address=address))
+            return
         old = self._between(host.index, target.index)
         if old is not None and all(old.open.values()):
             return
         if old is not None:
             self._end(old, host, clean=False)
             self._end(old, target, clean=False)
+        self._end_twins(host, target)
+        self._end_twins(target, host)
         opened_ms = self.latency_ms()
         first, second = sorted((host.index, target.index))
         self._channels[first, second] = Channel(first, second, self._world.now_ms + opened_ms)
         self._world.tell(target, 0, ChannelOpened(peer=host.peer_id, boot=host.boot, address=None))
         self._world.tell(host, opened_ms, ChannelOpened(peer=target.peer_id, boot=target.boot, address=address))
+
+    def _end_twins(self, host: "Host", peer: "Host") -> None:
+        """End a host's channel to another machine under the same identity: its shell has one channel to each peer."""
+        for twin in self._twins(peer.peer_id):
+            channel = self._between(host.index, twin.index)
+            if channel is not None and twin is not peer and channel.open[host.index]:
+                self._end(channel, host, clean=False)
+                self._hang_up(channel, host.index, clean=False)
 
     def _fail(self, host: "Host", after_ms: int, peer: PeerId | None, *, refused: bool) -> None:
         if peer is not None:
@@ -197,6 +222,16 @@ class Net:
 
     def _between(self, one: int, other: int) -> Channel | None:
         return self._channels.get((min(one, other), max(one, other)))
+
+    def target_of(self, host: "Host", peer: PeerId) -> int | None:
+        """Return the host on which a host's peer is: of clones the one that it has a channel with."""
+        held = (twin.index for twin in self._twins(peer) if self.holds(host, twin))
+        return next(held, self._world.index_of(peer))
+
+    def _twins(self, peer: PeerId) -> "Iterator[Host]":
+        """Yield all hosts under one identity, where a scenario has clones."""
+        if self._world.scenario.clone_of:
+            yield from (host for host in self._world.hosts if host.peer_id == peer)
 
     def holds(self, host: "Host", other: "Host") -> bool:
         """Tell whether a host's end of a channel to another is open."""
@@ -207,7 +242,7 @@ class Net:
 
     def send(self, host: "Host", peer: PeerId, message: Message) -> None:
         """Put a message on the host's channel to `peer`, if it holds one."""
-        target = self._world.index_of(peer)
+        target = self.target_of(host, peer)
         channel = self._between(host.index, target) if target is not None else None
         if target is None or channel is None or not channel.open[host.index]:
             return
@@ -302,7 +337,7 @@ class Net:
 
     def close(self, host: "Host", peer: PeerId) -> None:
         """Close the host's end with a signed word, which the other end hears if it can."""
-        target = self._world.index_of(peer)
+        target = self.target_of(host, peer)
         channel = self._between(host.index, target) if target is not None else None
         if channel is not None and channel.open[host.index]:
             channel.open[host.index] = False

@@ -75,7 +75,7 @@ class People:
     def plan_all(self) -> None:
         """Plan what everybody will type."""
         scenario = self._world.scenario
-        scripted = [act for act in scenario.script if act.what == "submit"]
+        scripted = [act.job for act in scenario.script if act.what == "submit"]
         for number in range(scenario.jobs):
             submitter = self._draw_submitter(number)
             poisoned = tuple(self._dice.below(scenario.frames) for _ in range(scenario.poisoned))
@@ -87,7 +87,7 @@ class People:
                 poisoned=poisoned,
             )
             self.plans.append(plan)
-            if number >= len(scripted):
+            if number not in scripted:
                 self._world.at(scenario.submit_at_ms + number * scenario.submit_every_ms, self.submit, plan)
             if number < scenario.cancels:
                 at_ms = scenario.submit_at_ms + self._dice.below(scenario.safety_ms)

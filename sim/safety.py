@@ -33,6 +33,7 @@ from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
 from mesh.wire.revocations import Bans
 from sim.epochs import Epochs
 from sim.model import Told, all_count, fold
+from sim.returns import Returns
 from sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Safety:
         self._pictures: dict[BlobId, tuple[JobId, int]] = {}
         self._buckets: dict[BlobId, tuple[JobId, int, Block | None]] = {}
         self._epochs = Epochs(world)
+        self.returns = Returns(world)
         self._replayed: int | None = None
         self._bans: dict[int, Bans] = {}
         """What each host's revocations came to at the end of its last turn."""
@@ -72,6 +74,7 @@ class Safety:
         """Look at what a turn asked for."""
         self._not_from_the_revoked(host, event, effects)
         self._epochs.turned(host, event, effects)
+        self.returns.turned(host, event, effects)
         for effect in effects:
             check = self._turns.get(type(effect))
             if check is not None:
@@ -142,7 +145,10 @@ class Safety:
         if isinstance(what, Result):
             if what.claim.author != entry.author or what.claim.body.job != entry.body.job:
                 raise Violation("S6", f"{host.name} took a result without its author's claim", entry.id)
-            if entry.author == host.peer_id:
+            cloned = (
+                host.index in self._world.scenario.clone_of or self._world.scenario.original(host.index) is not None
+            )
+            if entry.author == host.peer_id and (entry.body.boot == host.boot or not cloned):
                 for output in what.outputs:
                     if not host.disk.has(output.blob):
                         raise Violation("S2", f"{host.name} published a result without its bytes", entry.id)

@@ -18,7 +18,7 @@ from mesh.ground.limits import EVERYBODY
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
     *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
-    *("kill-coordinator", "mute-coordinator", "usurp"),
+    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone"),
 )
 
 
@@ -30,7 +30,7 @@ class Act:
     What moves is a host whose process does not run: it gets an address that it never had. Whoever assembles a frame
     at that time is killed, and starts again after a while, or is lost for good. Whoever coordinates a still is killed,
     or grants no more though it lives; a keeper that does not lead announces the highest epoch that there can be, and
-    freezes.
+    freezes. Disks are filled, and emptied again. What is cloned is a disk: the host that is to run on its copy starts.
     """
 
     at_ms: int
@@ -62,6 +62,13 @@ class Scenario:
     nothing of them."""
     bridges: tuple[int, ...] = ()
     """Peers that know both sides; they start late."""
+    joiners: tuple[int, ...] = ()
+    """Peers that all start at `join_at_ms`, at once."""
+    join_at_ms: int = 20 * SECOND_MS
+    clone_of: tuple[int, ...] = ()
+    """The last so many peers run on copies of these hosts' disks, under their identities; the act `clone` makes one."""
+    hoarders: tuple[int, ...] = ()
+    """Peers that claim all they are told of, say each second that they render it, and render nothing."""
     safety_ms: int = 70 * SECOND_MS
     """How long faults come."""
     least_ms: int = 2 * MINUTE_MS
@@ -149,6 +156,8 @@ class Scenario:
     """Peers that the liveness phase starts; empty: all."""
     makespan_percent: int = 0
     """Of the ideal, which the jobs may take at most; 0: it is not looked at."""
+    reachable_permille: int = 0
+    """Of what is safe, which some running host must have at any time of the safety phase; 0: it is not looked at."""
     steady: bool = False
     """Nothing disturbs: hardly any frame may be rendered twice."""
     script: tuple[Act, ...] = ()
@@ -158,6 +167,13 @@ class Scenario:
             raise UsageError(f"{self.peers} peers of which {self.renderers} render")
         if not 0 <= self.still_frames <= self.frames or len(self.buckets) not in (0, 2):
             raise UsageError(f"{self.still_frames} of {self.frames} frames are cut, to buckets of {self.buckets}")
+        if any(original >= self.peers - len(self.clone_of) for original in self.clone_of):
+            raise UsageError(f"the last {len(self.clone_of)} of {self.peers} peers cannot be clones of {self.clone_of}")
+
+    def original(self, index: int) -> int | None:
+        """Return of which host's disk a host has a copy; None: it has its own."""
+        place = index - (self.peers - len(self.clone_of))
+        return self.clone_of[place] if place >= 0 else None
 
     @property
     def ends_ms(self) -> int:

@@ -74,7 +74,11 @@ class Shelf:
         """Ask a source for pieces; the answer takes a round trip and the time of the bytes."""
         world, pieces = self._world, len(effect.numbers)
         round_trip_ms = 2 * world.net.latency_ms()
-        mbit, facts, index = world.scenario.line_mbit, world.blobs.get(effect.blob), world.index_of(effect.peer)
+        mbit, facts, index = (
+            world.scenario.line_mbit,
+            world.blobs.get(effect.blob),
+            world.net.target_of(self._host, effect.peer),
+        )
         if not mbit or facts is None or index is None:
             takes_ms = round_trip_ms + pieces * world.scenario.piece_ms
             world.after(takes_ms, self._pieces_here, self._host.life, effect)
@@ -116,7 +120,7 @@ class Shelf:
         host, world = self._host, self._world
         if host.life != life:
             return None
-        index = world.index_of(effect.peer)
+        index = world.net.target_of(self._host, effect.peer)
         source = world.hosts[index] if index is not None else None
         failed = FetchFailed(op=effect.op, blob=effect.blob, full=False)
         if source is None or (source.powered and not source.running):

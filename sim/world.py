@@ -28,12 +28,14 @@ from sim.clock import EPOCH_MS
 from sim.disk import BlobFacts
 from sim.economy import Economy
 from sim.faults import Faults
+from sim.hoarder import Hoarder
 from sim.host import Core, Host
 from sim.keys import Keyring, Signatures
 from sim.liveness import Liveness
 from sim.net import Net, NetFaults, address_of
 from sim.parcels import Checked, Wire, parcels_for
 from sim.people import People
+from sim.reach import Reach
 from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.trace import Trace
@@ -45,7 +47,7 @@ _ADMISSION_MS = 365 * DAY_MS
 
 
 def real_core(host: Host, seed: bytes) -> Core:
-    """Make the peer that the project ships."""
+    """Make the peer that the project ships; where a scenario says so, behind a hoarder's tricks."""
     world = host.world
     me = Me(
         signer=host.signer,
@@ -55,7 +57,8 @@ def real_core(host: Host, seed: bytes) -> Core:
         name=host.name,
         everybody=world.scenario.everybody,
     )
-    return Peer(me, seed)
+    peer = Peer(me, seed)
+    return Hoarder(host, peer) if host.index in world.scenario.hoarders else peer
 
 
 class World:
@@ -101,6 +104,7 @@ class World:
         self.capacity = Capacity(self)
         self.economy = Economy(self)
         self.safety = Safety(self)
+        self.reach = Reach(self)
         self.people = People(self)
         self.hosts: list[Host] = []
         self._index: dict[PeerId, int] = {}
@@ -111,13 +115,17 @@ class World:
         self.liveness = Liveness(self)
 
     def _settle(self, index: int) -> None:
-        """Make one host, admitted by the root, that knows where the first two listen."""
-        signer = self.keyring.signer(self.dice.draw(32))
-        roles = ALL_ROLES if index == 0 else DEFAULT_ROLES
-        host = Host(self, index, signer, (self.admit(self._root, signer, roles),))
-        host.contacts = self._contacts_of(index)
+        """Make one host, admitted by the root, that knows where the first two listen; or one that is to be a clone."""
+        original = self.scenario.original(index)
+        if original is None:
+            signer = self.keyring.signer(self.dice.draw(32))
+            roles = ALL_ROLES if index == 0 else DEFAULT_ROLES
+            host = Host(self, index, signer, (self.admit(self._root, signer, roles),))
+            host.contacts = self._contacts_of(index)
+            self._index[host.peer_id] = index
+        else:
+            host = Host(self, index, self.hosts[original].signer, self.hosts[original].chain)
         self.hosts.append(host)
-        self._index[host.peer_id] = index
         self.net.place(host)
 
     def _contacts_of(self, index: int) -> tuple[Address, ...]:
@@ -174,7 +182,7 @@ class World:
             host.receive(event)
 
     def index_of(self, peer: PeerId) -> int | None:
-        """Return which host a peer is on; None for one that has no host."""
+        """Return which host a peer is on, of clones the original; None for one that has no host."""
         return self._index.get(peer)
 
     # The run.
@@ -184,7 +192,11 @@ class World:
         scenario = self.scenario
         for host in self.hosts:
             late_ms = _BRIDGES_MS if host.index in scenario.bridges else 0
-            self.at(late_ms + self.dice.below(500), host.start)
+            if host.index in scenario.joiners:
+                late_ms = scenario.join_at_ms
+            starts_ms = late_ms + self.dice.below(500)
+            if scenario.original(host.index) is None:
+                self.at(starts_ms, host.start)
         self.people.plan_all()
         self.faults.plan_all()
         self.adversary.plan_all()
@@ -196,6 +208,7 @@ class World:
         self.begin()
         self.go_on()
         self.safety.end()
+        self.reach.look()
         self.economy.end()
 
     def go_on(self) -> None:
@@ -216,6 +229,8 @@ class World:
     def _check(self) -> None:
         self.safety.doors()
         self.safety.look(self._part)
+        if self.faulty:
+            self.reach.look()
         self._part = (self._part + 1) % PARTS
         self.after(_CHECK_EVERY_MS, self._check)
 

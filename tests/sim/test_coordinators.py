@@ -13,7 +13,7 @@ SEEDS = (1, 2)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", ["still-regicide", "still-mute", "still-usurped"])
+@pytest.mark.parametrize("name", ["plug-puller", "still-mute", "still-usurped"])
 def test_a_still_takes_hardly_longer_whatever_happens_to_its_coordinator(name: str, seed: int) -> None:
     world = World(named(name), seed)
     world.run()
@@ -22,7 +22,7 @@ def test_a_still_takes_hardly_longer_whatever_happens_to_its_coordinator(name: s
 
 
 def test_whoever_leads_is_killed_each_time_and_others_go_on() -> None:
-    world = World(named("still-regicide"), 1)
+    world = World(named("plug-puller"), 1)
     killed: list[int] = []
     for act in world.scenario.script:
         world.at(act.at_ms - 1, lambda: killed.extend(_leader(world)))
@@ -72,7 +72,7 @@ def test_short_buckets_that_slots_claim_against_grants_are_rendered_once() -> No
 
 
 def test_the_ideal_knows_who_lived_and_who_slept() -> None:
-    calm = dataclasses.replace(named("still-regicide"), script=())
+    calm = dataclasses.replace(named("plug-puller"), script=())
     world = World(calm, 1)
     world.run()
     capacity = world.capacity
