@@ -86,6 +86,18 @@ def test_all_cells_do_not_make_a_frame_but_its_own_result_makes_cells_needless(b
     assert (book.ledger.counting, book.ledger.cells_counting) == (1, 4)
 
 
+def test_a_bucket_that_is_lost_after_its_frame_was_made_is_needed_by_nobody(book: Book) -> None:
+    found = book.bucket(block(0, 0, 4, 1))
+    book.add(found, book.cast.result(book.cid, book.head, CUT, assembles=True))
+    book.add(book.cast.lost(book.cid, book.head, found))
+    cells = book.ledger.parts.of(CUT, block(0, 0, 4, 1))
+    assert all(book.ledger.task(cell).counting is None for cell in cells), "it is lost"
+    assert book.cells() == []
+    assert not book.ledger.needs(CUT, block(0, 0, 4, 1))
+    assert not book.ledger.lacks(CUT, block(0, 0, 4, 1))
+    assert book.ledger.task(CUT).counting is not None
+
+
 def test_there_are_no_tasks_beyond_the_last_cell(book: Book) -> None:
     last = book.ledger.parts.tasks - 1
     assert [book.ledger.is_open(task) for task in (-1, 0, last, last + 1)] == [False, True, True, False]

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from mesh.core.catalogue import WHOLE
 from mesh.core.claims import Mine, Stand
 from mesh.core.effects import AnswerDoor
 from mesh.core.events import AdmissionAsked, RenewalAsked
@@ -17,6 +18,7 @@ from mesh.ground.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WallTime
 from mesh.ground.limits import LEASE_MS, MAX_ADMISSIONS_KEPT, RESTARTED_KEEPER_MS, STALLED_UNKNOWN_MS, WINDOW_FACTOR
 from mesh.wire import kept as kp
 from mesh.wire.envelope import sign
+from mesh.wire.gossip import Offer, SetDigests, SetKeys, SetNode
 from mesh.wire.members import Admission, Invite, judge_standing
 from mesh.wire.messages import (
     Admitted,
@@ -445,3 +447,25 @@ def test_28_a_mesh_that_was_off_for_two_months_wakes_up_without_its_founder(cast
     renewed = judge_standing(answer.answer.chain, answer.answer.renewed, cast.mesh)
     assert renewed.peer == bob.id
     assert renewed.expires > WALL
+
+
+# Scale.
+
+
+def test_31_a_mark_that_is_signed_again_makes_no_two_sets_differ(cast: Cast) -> None:
+    rig = Rig(cast)
+    ann, keeper = cast.actor("ann"), cast.actor("keeper")
+    rig.meet(ann, keeper)
+    head = cast.head(ann)
+    rig.learn(head, keeper, by=ann)
+    node = SetNode(part=WHOLE, digests=rig.peer.meshset.digests._catalogue.digests(WHOLE))
+    rig.clear()
+    rig.hear(
+        ann, News(heads=(), marks=(cast.mark(keeper, head, WALL + HOUR_MS + MINUTE_MS),), cancels=(), admissions=())
+    )
+    assert rig.peer.meshset.marks[JobId(head.job.id)][keeper.id].body.expires == WALL + HOUR_MS + MINUTE_MS
+    rig.clear()
+    rig.hear(ann, SetDigests(nodes=(node,)))
+    assert not [
+        effect for effect in rig.effects if isinstance(getattr(effect, "message", None), SetDigests | SetKeys | Offer)
+    ]

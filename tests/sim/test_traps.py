@@ -1,0 +1,131 @@
+"""A trap's scenario fails when the rule that answers the trap is taken away.
+
+Those traps stand here whose rule some core can lack; docs/internals/traps.md says what shows each of the others.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from mesh.ground.ids import JobId
+from mesh.ground.instants import SECOND_MS
+from sim.host import Core, Host
+from sim.named import named
+from sim.scenario import Act, Scenario
+from sim.trapcheats import (
+    CancelsQuietly,
+    DeafToSeals,
+    DeliversTheSafe,
+    NeverTriesAgain,
+    OpensAtOnce,
+    StrikesTheSealed,
+    WaitsForGrants,
+    WaitsForNoGrant,
+)
+from sim.violation import Violation
+from sim.world import World, real_core
+
+CANCELLED_MS = 2_000
+"""A cancel reaches everybody within so long."""
+
+
+def soon_over(name: str, **options: object) -> Scenario:
+    """Return a named scenario that has two minutes to end after all has healed."""
+    return dataclasses.replace(named(name), extra_ms=120 * SECOND_MS, **options)  # type: ignore[arg-type]
+
+
+def cut_for(minutes: int) -> Scenario:
+    """Return the studio that is split, but not for as long."""
+    mend_ms = (12 + 60 * minutes) * SECOND_MS
+    cut, _ = named("split-studio").script
+    script = (cut, Act(at_ms=mend_ms, what="mend"))
+    return soon_over("split-studio", safety_ms=mend_ms + 8 * SECOND_MS, least_ms=mend_ms + 9 * SECOND_MS, script=script)
+
+
+BROKEN = [
+    pytest.param(cut_for(5), DeafToSeals, "L2", 1, id="2-two-sides-sealed-other-pictures"),
+    pytest.param(soon_over("one-of-three-dies"), DeliversTheSafe, "L2", 1, id="7-copies-that-cannot-be-made"),
+    pytest.param(soon_over("one-capable"), NeverTriesAgain, "L2", 1, id="8-the-only-one-failed-it-once"),
+    pytest.param(named("still-short"), WaitsForNoGrant, "L4", 4, id="23-claims-against-grants"),
+]
+"""What the checkers see: scenario, core, rule, seed."""
+
+
+@pytest.mark.parametrize(("scenario", "core", "rule", "seed"), BROKEN)
+def test_without_its_rule_a_trap_breaks_what_must_hold(
+    scenario: Scenario, core: Callable[[Host, bytes], Core], rule: str, seed: int
+) -> None:
+    World(scenario, seed).run()
+    with pytest.raises(Violation) as raised:
+        World(scenario, seed, make_core=core).run()
+    assert raised.value.rule == rule, raised.value
+
+
+def ran(scenario: Scenario, core: Callable[[Host, bytes], Core], *looks: tuple[int, Callable[[World], None]]) -> World:
+    """Run a scenario with looks at fixed times; any broken rule is raised."""
+    world = World(scenario, 1, make_core=core)
+    for at_ms, look in looks:
+        world.at(at_ms, look, world)
+    world.run()
+    return world
+
+
+def test_10_what_was_sealed_before_its_author_was_struck_is_not_rendered_again() -> None:
+    scenario = named("strike-late")
+    (strike,) = scenario.script
+
+    def again(core: Callable[[Host, bytes], Core]) -> list[int]:
+        files: dict[tuple[str, str], bytes] = {}
+        submitter = scenario.submitters[0]
+        before = (strike.at_ms - 1, lambda world: files.update(world.hosts[submitter].disk.files))
+        world = ran(scenario, core, before)
+        assert len(files) == scenario.frames
+        changed = files != world.hosts[submitter].disk.files
+        late = [frame.task for frame in world.economy.finished if frame.at_ms > strike.at_ms]
+        assert changed == bool(late)
+        by_struck = {frame.task for frame in world.economy.finished if frame.host == 1}
+        assert by_struck >= set(late)
+        return late
+
+    assert again(real_core) == []
+    assert again(StrikesTheSealed)
+
+
+def test_17_tasks_that_run_do_not_look_open_to_keepers_that_have_just_started() -> None:
+    scenario = named("keeper-restart")
+    assert ran(scenario, real_core).economy.waste()[0] == 0
+    assert ran(scenario, OpensAtOnce).economy.waste()[0] > 0
+
+
+def test_22_where_the_coordinator_is_mute_slots_claim_by_themselves() -> None:
+    scenario = soon_over("still-mute")
+    mute_ms = scenario.script[0].at_ms + 45 * SECOND_MS  # what was granted before is rendered by then
+
+    def meanwhile(core: Callable[[Host, bytes], Core]) -> int:
+        finished = ran(scenario, core).economy.finished
+        return len({bucket.host for bucket in finished if mute_ms < bucket.at_ms < scenario.safety_ms})
+
+    assert meanwhile(real_core) == scenario.renderers
+    assert meanwhile(WaitsForGrants) == 0
+
+
+def test_34_a_cancel_waits_for_no_comparison() -> None:
+    scenario = named("cancel")
+    asked_ms = scenario.script[0].at_ms
+
+    def slowest_ms(core: Callable[[Host, bytes], Core]) -> int:
+        known: dict[int, int] = {}
+
+        def look(world: World) -> None:
+            (job,) = world.books.jobs
+            for host in world.hosts:
+                if JobId(job) in world.books.of(host).cancels:
+                    known.setdefault(host.index, world.now_ms - asked_ms)
+
+        ran(scenario, core, *((asked_ms + after_ms, look) for after_ms in range(0, 30 * SECOND_MS, 50)))
+        assert len(known) == scenario.peers
+        return max(known.values())
+
+    assert slowest_ms(real_core) <= CANCELLED_MS
+    assert slowest_ms(CancelsQuietly) > CANCELLED_MS
