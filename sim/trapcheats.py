@@ -10,7 +10,7 @@ from mesh.core.status import TaskState
 from mesh.core.timers import GrantLate
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Now, later
-from mesh.wire.messages import Entries, News
+from mesh.wire.messages import Entries, LeasesHeard, News
 from mesh.wire.records import Seal
 from sim.cheats import Cheat
 from sim.host import Host
@@ -81,6 +81,16 @@ class OpensAtOnce(Cheat):
             for docket in self.inner.leases.dockets.values():
                 docket.ready_at = min(docket.ready_at, now.instant)
         return effects
+
+
+class BelievesNoKeeper(Cheat):
+    """Trap 18: as a keeper, takes no other's word for what it hears."""
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Leave out what other keepers hear."""
+        if isinstance(event, MessageHeard) and isinstance(event.message, LeasesHeard):
+            return []
+        return self.inner.handle(now, event)
 
 
 class WaitsForGrants(Cheat):

@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
+from mesh.core.keepers import distance
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
 from sim.host import Core, Host
 from sim.named import named
 from sim.scenario import Act, Scenario
 from sim.trapcheats import (
+    BelievesNoKeeper,
     CancelsQuietly,
     DeafToSeals,
     DeliversTheSafe,
@@ -98,6 +100,25 @@ def test_17_tasks_that_run_do_not_look_open_to_keepers_that_have_just_started() 
     assert ran(scenario, OpensAtOnce).economy.waste()[0] > 0
 
 
+def test_18_a_lease_lives_at_a_keeper_from_which_its_holder_is_cut() -> None:
+    """Six idle peers would take each frame that looks open to the closest keeper, which decides."""
+    scenario = dataclasses.replace(named("reclaim-killed"), script=())
+
+    def part(world: World) -> None:
+        (job,) = world.books.jobs
+        keepers = [host for host in world.hosts if (job, host.peer_id) in world.books.of(world.hosts[0]).keepers]
+        closest = min(keepers, key=lambda host: distance(host.peer_id, job))
+        holders = tuple(host.index for host in world.hosts if host.farm.renders and host not in keepers)
+        assert holders
+        world.faults.cut(holders, (closest.index,), both=True)
+
+    def twice_ms(core: Callable[[Host, bytes], Core]) -> int:
+        return ran(scenario, core, (14 * SECOND_MS, part)).economy.waste()[0]
+
+    assert twice_ms(real_core) == 0
+    assert twice_ms(BelievesNoKeeper) > 0
+
+
 def test_22_where_the_coordinator_is_mute_slots_claim_by_themselves() -> None:
     scenario = soon_over("still-mute")
     mute_ms = scenario.script[0].at_ms + 45 * SECOND_MS  # what was granted before is rendered by then
@@ -107,7 +128,7 @@ def test_22_where_the_coordinator_is_mute_slots_claim_by_themselves() -> None:
         return len({bucket.host for bucket in finished if mute_ms < bucket.at_ms < scenario.safety_ms})
 
     assert meanwhile(real_core) == scenario.renderers
-    assert meanwhile(WaitsForGrants) == 0
+    assert meanwhile(WaitsForGrants) <= 1, "whoever is mute grants to itself"
 
 
 def test_34_a_cancel_waits_for_no_comparison() -> None:
