@@ -48,5 +48,9 @@ def _usurp(world: "World", job: JobId, leader: "Host") -> None:
     epoch = sign(Epoch(job=job, number=MAX_EPOCH), liar.signer)
     for other in world.hosts:
         if other is not liar:
-            world.tell(other, world.net.latency_ms(), MessageHeard(peer=liar.peer_id, message=Leading(epoch=epoch)))
+            world.tell(
+                other,
+                world.net.latency_ms(liar.index, other.index),
+                MessageHeard(peer=liar.peer_id, message=Leading(epoch=epoch)),
+            )
     world.faults.suspend(liar, world.scenario.ends_ms, machine=False)

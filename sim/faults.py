@@ -51,6 +51,11 @@ class Faults:
             (scenario.rots, self._rot),
             (scenario.full_disks, self._fill),
             (scenario.pauses, self._pause),
+            (scenario.isolations, self._isolate),
+            (scenario.clogs, self._clog),
+            (scenario.lags, self._lag),
+            (scenario.slow_disks, self._stall),
+            (scenario.moves, self._move),
         )
         for per_minute, fault in kinds:
             times = -(-per_minute * scenario.safety_ms // MINUTE_MS)
@@ -103,6 +108,19 @@ class Faults:
         if host is not None:
             self.kill(host, power=power)
             self._world.after(self._down_ms(), self.start, host)
+
+    def _move(self) -> None:
+        """Kill a process, and let it come back elsewhere; whose address all were given stays there, to be found."""
+        host = self._victim()
+        if host is not None and not self._world.is_contact(host.index):
+            self.kill(host, power=False)
+            self.move(host)
+            self._world.after(self._down_ms(), self.start, host)
+
+    def move(self, host: "Host") -> None:
+        """Give a host whose process does not run another address."""
+        self._happened(host, "moves to another address")
+        self._world.net.move(host)
 
     def _fuse(self) -> None:
         host = self._victim()
@@ -201,6 +219,16 @@ class Faults:
     def _empty(self, host: "Host") -> None:
         host.disk.full = False
 
+    def _stall(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self._happened(host, "has a slow disk")
+            host.disk.stall_ms = self._world.scenario.stall_ms
+            self._world.after(self._down_ms(), self._unstall, host)
+
+    def _unstall(self, host: "Host") -> None:
+        host.disk.stall_ms = 0
+
     # Lines.
 
     def _split(self) -> None:
@@ -214,6 +242,27 @@ class Faults:
         if host is not None:
             deaf = [index for index in range(self._world.scenario.peers) if index != host.index and self._dice.below(3)]
             self._part([host.index], deaf, both=False, for_ms=self._down_ms())
+
+    def _isolate(self) -> None:
+        host = self._victim()
+        if host is not None:
+            others = [index for index in range(self._world.scenario.peers) if index != host.index]
+            self._part([host.index], others, both=True, for_ms=self._down_ms())
+
+    def _clog(self) -> None:
+        host, other = self._victim(), self._victim()
+        if host is not None and other is not None and host is not other:
+            self._part([host.index], [other.index], both=True, for_ms=self._down_ms())
+
+    def _lag(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self._happened(host, "is on a slow line")
+            self._world.net.lags[host.index] = self._world.scenario.lag_ms
+            self._world.after(self._down_ms(), self._unlag, host)
+
+    def _unlag(self, host: "Host") -> None:
+        self._world.net.lags.pop(host.index, None)
 
     def _part(self, side: list[int], other: list[int], *, both: bool, for_ms: int) -> None:
         number = self.cut(tuple(side), tuple(other), both=both)
@@ -268,8 +317,7 @@ class Faults:
                     self._happened(host, "is revoked")
                     world.people.revoke(host, strike=act.what == "strike")
                 case "move":
-                    self._happened(host, "moves to another address")
-                    world.net.move(host)
+                    self.move(host)
                 case "stop":
                     self._happened(host, "is asked to stop")
                     host.ask_to_stop()
@@ -309,9 +357,12 @@ class Faults:
         return host.index in self.core
 
     def heal(self) -> None:
-        """Mend all lines and disks, start the core set of peers, end all pauses, and all other peers for good."""
+        """Mend all lines and disks, start the core set of peers, end all pauses, and all other peers for good, remnants
+        apart.
+        """
         world = self._world
         self._enlarge_core()
+        remnants = [host for host in world.hosts if not self.is_core(host)][: world.scenario.remnants]
         for number in list(self._mends):
             self.mend(number)
         world.net.heal()
@@ -320,6 +371,10 @@ class Faults:
             host.fuse = 0
             host.clock.correct()
             host.disk.full = False
+            host.disk.stall_ms = 0
+            if host in remnants:
+                self._leave_remnant(host)
+                continue
             if not self.is_core(host):
                 self.kill(host, power=False)
                 continue
@@ -328,14 +383,27 @@ class Faults:
             if host.index in self.paused:
                 self.resume(host)
 
+    def _leave_remnant(self, host: "Host") -> None:
+        """Let one who is not of the core go on, heard by it or hearing it, and never both."""
+        core = tuple(self.core)
+        if self._dice.below(2):
+            self.cut((host.index,), core, both=False)
+        else:
+            self.cut(core, (host.index,), both=False)
+        self._thaw(host, host.life)
+        if not host.running:
+            self._happened(host, "starts")
+            host.start()
+
     def _enlarge_core(self) -> None:
         """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.
 
         Where the scene or the record had no time to spread, the submitter has to come back.
         """
         world = self._world
-        if not any(world.hosts[index].slots for index in self.core):
-            self.core[0] = None
+        for plan in world.people.plans:
+            if not any(world.hosts[index].slots and self._fits(index, plan.number) for index in self.core):
+                self.core[0] = None
         for plan in world.people.plans:
             hosts = [world.hosts[index] for index in self.core]
             known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
@@ -347,3 +415,7 @@ class Faults:
             whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
             if not whole or plan.poisoned:
                 self.core[plan.submitter] = None
+
+    def _fits(self, index: int, job: int) -> bool:
+        """Tell whether a host has the engine of a job."""
+        return self._world.engine_of(job) in self._world.hosts[index].engines
