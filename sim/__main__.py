@@ -10,6 +10,7 @@ from pathlib import Path
 from mesh.ground.errors import MeshError
 from sim.crowd_measures import QUICK, course_for, measure
 from sim.crowd_report import as_json, kinds, missed, table
+from sim.minimise import shrink
 from sim.named import NAMED
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
@@ -21,6 +22,7 @@ from sim.scaling_report import from_json as stills_told
 from sim.scaling_report import is_weak, measure_all, strong, strong_table, weak, weak_table
 from sim.scaling_report import missed as missed_stills
 from sim.scenario import from_toml
+from sim.watch import watch
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,8 +34,15 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="the seeds A, A + 1, ... B - 1")
     many.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     many.add_argument("--hashes", metavar="FILE", help="write each seed's trace hash to a file")
-    for command in (one, many):
-        command.add_argument("--peers", type=int, help="peers (default 20, or the scenario's)")
+    shrink_ = commands.add_parser("shrink", help="make a failing run smaller, and keep it as a file for `again`")
+    shrink_.add_argument("--seed", type=int, required=True)
+    shrink_.add_argument("--within", type=int, default=600, metavar="SECONDS", help="how long to try (default 600)")
+    shrink_.add_argument("--out", type=Path, metavar="FILE", help="where to keep it (default RULE-SEED.toml)")
+    look = commands.add_parser("watch", help="show a run live in the terminal: peers, jobs, what goes wrong")
+    look.add_argument("--seed", type=int, default=1, help="(default 1)")
+    look.add_argument("--speed", type=float, default=10.0, help="virtual seconds a second (default 10)")
+    for command in (one, many, shrink_, look):
+        command.add_argument("--peers", type=int, help="peers (default: 20 to 50, drawn, or the scenario's)")
         command.add_argument("--minutes", type=int, default=2, help="virtual minutes of a drawn scenario (default 2)")
         command.add_argument("--scenario", default="", metavar="NAME", help=f"one of: {', '.join(NAMED)}")
         command.add_argument("--wire", choices=("reference", "bytes"), default="reference")
@@ -161,6 +170,10 @@ def main(arguments: list[str]) -> int:
     )
     if options.command == "run":
         return run_one(order, options.seed)
+    if options.command == "watch":
+        return watch(order, options.seed, speed=options.speed)
+    if options.command == "shrink":
+        return shrink(order, options.seed, within_s=options.within, out=options.out)
     return run_many(order, options.seeds, jobs=options.jobs, hashes=options.hashes)
 
 
