@@ -178,8 +178,9 @@ class Net:
         """End a handshake: a channel at both ends, or none; `peer` None: whoever is there."""
         if host.life != life:
             return
-        target = self._world.hosts[self._by_address[address]]
-        if not self.connects(host.index, target.index) or not target.powered or target.frozen:
+        index = self._by_address.get(address)
+        target = self._world.hosts[index] if index is not None else None  # it may have moved meanwhile
+        if target is None or not self.connects(host.index, target.index) or not target.powered or target.frozen:
             self._fail(host, DIAL_GIVEN_UP_MS, peer, refused=False)
             return
         if not target.running or peer not in (None, target.peer_id):

@@ -120,6 +120,18 @@ def test_a_slow_line_and_far_sites_make_messages_late() -> None:
     assert world.net.latency_ms(0, 1) == world.net.latency_ms(1, 0) == 1_103
 
 
+def test_a_peer_that_moves_while_it_is_dialled_is_not_there() -> None:
+    world = World(SMALL, 1)
+
+    def move() -> None:
+        world.faults.kill(world.hosts[2], power=False)
+        world.net.dial(world.hosts[0], world.hosts[2].peer_id, (world.hosts[2].address,))
+        world.faults.move(world.hosts[2])
+
+    world.at(20_000, move)
+    world.run()
+
+
 def test_remnants_go_on_cut_off_one_way_for_good() -> None:
     world = ran(remnants=2, core=(0, 3, 4, 5))
     assert [host.running for host in world.hosts] == [True] * 6

@@ -1,4 +1,4 @@
-"""A run can be looked at: its picture fits the screen and shows who is down, cut off or at work; that changes nothing."""
+"""A run can be looked at: its picture fits the screen, shows who is down, cut off or at work, and changes nothing."""
 
 import dataclasses
 import io
