@@ -10,10 +10,12 @@ from pathlib import Path
 from mesh.ground.errors import MeshError
 from sim.crowd_measures import QUICK, course_for, measure
 from sim.crowd_report import as_json, kinds, missed, table
+from sim.measures import Figures
 from sim.minimise import shrink
 from sim.named import NAMED
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
+from sim.report import report
 from sim.run import Order, run, run_many, run_one
 from sim.scaling import COSTS, Scaled
 from sim.scaling_plot import draw
@@ -55,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     crowd.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
     crowd.add_argument("--by-kind", action="store_true", help="also show which kinds of traffic dominate")
     crowd.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    told = commands.add_parser("report", help="measure churn: makespan, waste, takeovers, bytes; a page and its plots")
+    told.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="the seeds A, A + 1, ... B - 1")
+    told.add_argument("--minutes", type=int, default=2, help="virtual minutes of a drawn scenario (default 2)")
+    told.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    told.add_argument("--out", type=Path, required=True, metavar="DIR", help="write churn.md and its plots there")
     _add_stills(commands.add_parser("stills", help="measure how a still scales, all costs counted: 4 to 256 peers"))
     _add_deaths(commands.add_parser("deaths", help="measure failure detection alone: false deaths, and true ones"))
     return parser
@@ -116,6 +123,17 @@ def _stills(options: argparse.Namespace) -> int:
     return 1 if missed_stills(measured) else 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    """Write the report; return 1 where a run broke a rule."""
+
+    def say(figures: Figures) -> None:
+        how = "good" if figures.good else "BROKE A RULE"
+        print(f"{figures.about}, seed {figures.seed}: {figures.events} events, {how}", flush=True)
+
+    found = report(options.seeds, options.out, minutes=options.minutes, jobs=options.jobs, say=say)
+    return 0 if all(figures.good for figures in found) else 1
+
+
 def _crowd(options: argparse.Namespace) -> int:
     """Measure one crowd; return 1 where a figure is missed."""
     if sys.implementation.name == "cpython":
@@ -154,6 +172,8 @@ def main(arguments: list[str]) -> int:
         return 0 if ran.good else 1
     if options.command == "crowd":
         return _crowd(options)
+    if options.command == "report":
+        return _report(options)
     if options.command == "stills":
         return _stills(options)
     if options.command == "deaths":

@@ -30,6 +30,10 @@ class Faults:
         self.core = dict.fromkeys(world.scenario.core or range(world.scenario.peers))
         self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
         self._cuts = 0
+        self._stopping: dict[int, int] = {}
+        """Hosts that a script asked to stop, in which life: when all heals they may not be done with it."""
+        self.failures = 0
+        """How often a process or machine ended, froze or fell asleep."""
         self.paused: dict[int, None] = {}
         """Hosts that their owners ever paused: when all heals, they let them render again."""
         self.rotted: dict[BlobId, None] = {}
@@ -88,6 +92,7 @@ class Faults:
     def kill(self, host: "Host", *, power: bool) -> None:
         """End a process, or its whole machine, at once."""
         self._happened(host, "loses power" if power else "is killed")
+        self.failures += host.running
         self._world.economy.leaves(host)
         host.die(power=power)
 
@@ -146,6 +151,7 @@ class Faults:
     def suspend(self, host: "Host", for_ms: int, *, machine: bool) -> None:
         """Freeze a process, or let its machine sleep, for a time."""
         self._happened(host, "falls asleep" if machine else "is frozen")
+        self.failures += 1
         self._world.economy.leaves(host)
         host.wakes_ms = self._world.now_ms + for_ms
         host.freeze(machine=machine)
@@ -320,6 +326,7 @@ class Faults:
                     self.move(host)
                 case "stop":
                     self._happened(host, "is asked to stop")
+                    self._stopping[host.index] = host.life
                     host.ask_to_stop()
                 case "pause" | "pause-now":
                     self.pause(host, now=act.what == "pause-now")
@@ -380,6 +387,8 @@ class Faults:
                 continue
             self._thaw(host, host.life)
             self.start(host)
+            if self._stopping.get(host.index) == host.life:
+                self._start_stopped(host, host.life)
             if host.index in self.paused:
                 self.resume(host)
 

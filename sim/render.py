@@ -17,6 +17,7 @@ from mesh.ground.ids import BlobId, JobId
 from mesh.wire.records import FailureKind, Output
 from sim.delays import Delays
 from sim.disk import BlobFacts
+from sim.scenario import Scenario
 from sim.stills import bucket_ms, bucket_size, crashing_cell
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Render:
     def job(self) -> JobId:
         """The job of the frame."""
         return JobId(self.effect.job.id)
+
+
+def frame_ms(name: str, task: int, scenario: Scenario) -> int:
+    """Return how long a whole frame of a job takes the fastest slot that has loaded the scene."""
+    heaviness = int.from_bytes(blake3(name.encode() + task.to_bytes(4, "big")).digest(length=2), "big")
+    spread = scenario.frame_ms * scenario.spread_percent // 100
+    return scenario.frame_ms - spread + 2 * spread * (heaviness % 1_000) // 1_000
 
 
 class Farm:
@@ -113,9 +121,7 @@ class Farm:
         scenario = self._world.people.plan(name).scenario
         if cut is not None and block is not None:
             return bucket_ms(name, effect.task, block, cut, scenario)
-        heaviness = int.from_bytes(blake3(name.encode() + effect.task.to_bytes(4, "big")).digest(length=2), "big")
-        spread = scenario.frame_ms * scenario.spread_percent // 100
-        return scenario.frame_ms - spread + 2 * spread * (heaviness % 1_000) // 1_000
+        return frame_ms(name, effect.task, scenario)
 
     def kill(self, op: int) -> None:
         """End one frame; nothing of it is heard any more."""

@@ -7,7 +7,7 @@ import pytest
 from mesh.ground.instants import MINUTE_MS
 from sim.named import named
 from sim.randomiser import PEERS_LEAST, PEERS_MOST, draw
-from sim.scenario import Scenario, Shape
+from sim.scenario import Act, Scenario, Shape
 from sim.world import World
 
 DRAWN = [draw(seed, None, 3) for seed in range(300)]
@@ -130,6 +130,13 @@ def test_a_peer_that_moves_while_it_is_dialled_is_not_there() -> None:
 
     world.at(20_000, move)
     world.run()
+
+
+def test_who_still_stops_when_all_heals_is_started_again() -> None:
+    act = Act(at_ms=39_900, what="stop", peers=(1,))
+    world = ran(script=(act,), jobs=1, frames=60, frame_ms=9_000)
+    assert world.hosts[1].running
+    assert world.hosts[1].life == 1
 
 
 def test_remnants_go_on_cut_off_one_way_for_good() -> None:
