@@ -7,8 +7,10 @@ after about the scenario's `down_ms`, or when the liveness phase begins, whichev
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.ground.ids import BlobId
+from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS
+from mesh.ground.limits import LOST_PER_AUTHOR
+from mesh.wire.records import Result
 from sim import coordinator
 from sim.scenario import Act
 
@@ -407,7 +409,8 @@ class Faults:
     def _enlarge_core(self) -> None:
         """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.
 
-        Where the scene or the record had no time to spread, the submitter has to come back.
+        Where the scene or the record had no time to spread, the submitter has to come back; also where more outputs
+        have gone with others than anybody but the submitter may say.
         """
         world = self._world
         for plan in world.people.plans:
@@ -422,8 +425,18 @@ class Faults:
             job = world.books.jobs[plan.job].body
             scene = (job.scene, *world.trees[job.scene])
             whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
-            if not whole or plan.poisoned:
+            if not whole or plan.poisoned or self._out_of_reach(plan.job, hosts) > LOST_PER_AUTHOR:
                 self.core[plan.submitter] = None
+
+    def _out_of_reach(self, job: JobId, hosts: "list[Host]") -> int:
+        """Return how many results of whole frames are known to these hosts and on none of their disks."""
+        known: dict[RecordId, Result] = {}
+        for host in hosts:
+            for entry in self._world.books.of(host).entries.get(job, {}).values():
+                if isinstance(entry.body.what, Result) and entry.body.what.block is None:
+                    known[entry.id] = entry.body.what
+        here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
+        return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
 
     def _fits(self, index: int, job: int) -> bool:
         """Tell whether a host has the engine of a job."""
