@@ -10,9 +10,12 @@ from pathlib import Path
 from mesh.ground.errors import MeshError
 from sim.crowd_measures import QUICK, course_for, measure
 from sim.crowd_report import as_json, kinds, missed, table
+from sim.measures import Figures
+from sim.minimise import shrink
 from sim.named import NAMED
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
+from sim.report import report
 from sim.run import Order, run, run_many, run_one
 from sim.scaling import COSTS, Scaled
 from sim.scaling_plot import draw
@@ -21,6 +24,7 @@ from sim.scaling_report import from_json as stills_told
 from sim.scaling_report import is_weak, measure_all, strong, strong_table, weak, weak_table
 from sim.scaling_report import missed as missed_stills
 from sim.scenario import from_toml
+from sim.watch import watch
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,8 +36,15 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="the seeds A, A + 1, ... B - 1")
     many.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     many.add_argument("--hashes", metavar="FILE", help="write each seed's trace hash to a file")
-    for command in (one, many):
-        command.add_argument("--peers", type=int, help="peers (default 20, or the scenario's)")
+    shrink_ = commands.add_parser("shrink", help="make a failing run smaller, and keep it as a file for `again`")
+    shrink_.add_argument("--seed", type=int, required=True)
+    shrink_.add_argument("--within", type=int, default=600, metavar="SECONDS", help="how long to try (default 600)")
+    shrink_.add_argument("--out", type=Path, metavar="FILE", help="where to keep it (default RULE-SEED.toml)")
+    look = commands.add_parser("watch", help="show a run live in the terminal: peers, jobs, what goes wrong")
+    look.add_argument("--seed", type=int, default=1, help="(default 1)")
+    look.add_argument("--speed", type=float, default=10.0, help="virtual seconds a second (default 10)")
+    for command in (one, many, shrink_, look):
+        command.add_argument("--peers", type=int, help="peers (default: 20 to 50, drawn, or the scenario's)")
         command.add_argument("--minutes", type=int, default=2, help="virtual minutes of a drawn scenario (default 2)")
         command.add_argument("--scenario", default="", metavar="NAME", help=f"one of: {', '.join(NAMED)}")
         command.add_argument("--wire", choices=("reference", "bytes"), default="reference")
@@ -46,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     crowd.add_argument("--quick", action="store_true", help="a short look; its figures prove nothing")
     crowd.add_argument("--by-kind", action="store_true", help="also show which kinds of traffic dominate")
     crowd.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    told = commands.add_parser("report", help="measure churn: makespan, waste, takeovers, bytes; a page and its plots")
+    told.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="the seeds A, A + 1, ... B - 1")
+    told.add_argument("--minutes", type=int, default=2, help="virtual minutes of a drawn scenario (default 2)")
+    told.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    told.add_argument("--out", type=Path, required=True, metavar="DIR", help="write churn.md and its plots there")
     _add_stills(commands.add_parser("stills", help="measure how a still scales, all costs counted: 4 to 256 peers"))
     _add_deaths(commands.add_parser("deaths", help="measure failure detection alone: false deaths, and true ones"))
     return parser
@@ -107,6 +123,17 @@ def _stills(options: argparse.Namespace) -> int:
     return 1 if missed_stills(measured) else 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    """Write the report; return 1 where a run broke a rule."""
+
+    def say(figures: Figures) -> None:
+        how = "good" if figures.good else "BROKE A RULE"
+        print(f"{figures.about}, seed {figures.seed}: {figures.events} events, {how}", flush=True)
+
+    found = report(options.seeds, options.out, minutes=options.minutes, jobs=options.jobs, say=say)
+    return 0 if all(figures.good for figures in found) else 1
+
+
 def _crowd(options: argparse.Namespace) -> int:
     """Measure one crowd; return 1 where a figure is missed."""
     if sys.implementation.name == "cpython":
@@ -145,6 +172,8 @@ def main(arguments: list[str]) -> int:
         return 0 if ran.good else 1
     if options.command == "crowd":
         return _crowd(options)
+    if options.command == "report":
+        return _report(options)
     if options.command == "stills":
         return _stills(options)
     if options.command == "deaths":
@@ -161,6 +190,10 @@ def main(arguments: list[str]) -> int:
     )
     if options.command == "run":
         return run_one(order, options.seed)
+    if options.command == "watch":
+        return watch(order, options.seed, speed=options.speed)
+    if options.command == "shrink":
+        return shrink(order, options.seed, within_s=options.within, out=options.out)
     return run_many(order, options.seeds, jobs=options.jobs, hashes=options.hashes)
 
 

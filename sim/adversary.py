@@ -85,6 +85,7 @@ class Adversary:
             (scenario.strangers, self._stranger_speaks),
             (scenario.liars, self._liar_speaks),
             (scenario.replays, self._replay),
+            (scenario.equivocations, self._equivocate),
         )
         for per_minute, act in kinds:
             for _ in range(-(-per_minute * scenario.safety_ms // MINUTE_MS)):
@@ -119,6 +120,18 @@ class Adversary:
         drawn = self._draw_job()
         if drawn is not None:
             self._say(self._lies(self.liar, *drawn, their_own_claim=False))
+
+    def _equivocate(self) -> None:
+        """Sign two statements of which none may act under one number, and tell each to somebody else."""
+        drawn = self._draw_job()
+        if drawn is None:
+            return
+        job, task = drawn
+        for _ in range(2):
+            entry = self._entry(self.liar, job, Lost(task=task, result=RecordId(self._dice.draw(ID_SIZE))))
+            self._say([Entries(job=job, entries=(entry,), chains=(self.liar.chain,))])
+            self.liar.number -= 1
+        self.liar.number += 1
 
     def _draw_job(self) -> tuple[JobId, int] | None:
         jobs = list(self._world.books.jobs)

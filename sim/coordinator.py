@@ -38,7 +38,9 @@ def leading(world: "World", job: JobId) -> "Host | None":
 
 
 def _usurp(world: "World", job: JobId, leader: "Host") -> None:
-    """Let a keeper that does not lead announce the highest epoch that there can be, and freeze."""
+    """Let a keeper that does not lead announce the highest epoch that there can be to all that it has a channel to, and
+    freeze.
+    """
     book = world.books.of(leader)
     keepers = [index for of, peer in book.keepers if of == job and (index := world.index_of(peer)) is not None]
     able = [host for host in (world.hosts[index] for index in keepers) if host.works and host is not leader]
@@ -47,6 +49,10 @@ def _usurp(world: "World", job: JobId, leader: "Host") -> None:
     liar = min(able, key=lambda host: host.peer_id)
     epoch = sign(Epoch(job=job, number=MAX_EPOCH), liar.signer)
     for other in world.hosts:
-        if other is not liar:
-            world.tell(other, world.net.latency_ms(), MessageHeard(peer=liar.peer_id, message=Leading(epoch=epoch)))
+        if other is not liar and world.net.holds(other, liar):
+            world.tell(
+                other,
+                world.net.latency_ms(liar.index, other.index),
+                MessageHeard(peer=liar.peer_id, message=Leading(epoch=epoch)),
+            )
     world.faults.suspend(liar, world.scenario.ends_ms, machine=False)

@@ -55,6 +55,8 @@ class Disk:
         self.files: dict[tuple[str, str], BlobId] = {}
         """What lies in people's directories, by (directory, name)."""
         self.full = False
+        self.stall_ms = 0
+        """How much longer an fsync takes now."""
 
     def write(self, entries: tuple[Kept, ...]) -> None:
         """Write journal entries, not yet safe from a loss of power."""

@@ -242,17 +242,18 @@ class Economy:
             for host in (world.hosts[index] for index in side)
             if host.running and not host.frozen and host.life == split.lives[host.index]
         ]
-        slowest_ms = 8 * (world.scenario.frame_ms + world.scenario.stage_ms)
+        jobs = [plan.scenario for plan in world.people.plans]
+        slowest_ms = 8 * (max((job.frame_ms for job in jobs), default=0) + world.scenario.stage_ms)
         if any(host.index in world.faults.paused for host in steady):
             return
         alone_ms = world.now_ms - split.since_ms
-        if world.scenario.still_frames:  # buckets that only the other side has are lost before they are open again
-            slowest_ms += LOST_AFTER_MS + world.scenario.still_ms + world.scenario.finish_ms
+        if any(job.still_frames for job in jobs):  # buckets of the other side are lost before they are open again
+            slowest_ms += LOST_AFTER_MS + max(job.still_ms for job in jobs) + world.scenario.finish_ms
         if len(steady) < len(side) or alone_ms < _FINDS_OUT_MS + slowest_ms:
             return
         for job, record in world.books.jobs.items():
             scene = (record.body.scene, *world.trees.get(record.body.scene, ()))
-            able = [host for host in steady if host.slots]
+            able = [host for host in steady if host.slots and record.body.engine in host.engines]
             reach = any(all(host.disk.intact(blob) for blob in scene) for host in steady)
             if not able or not reach or not all(self._open(host, job) for host in steady):
                 continue

@@ -7,8 +7,10 @@ after about the scenario's `down_ms`, or when the liveness phase begins, whichev
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.ground.ids import BlobId
+from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS
+from mesh.ground.limits import LOST_PER_AUTHOR
+from mesh.wire.records import Result
 from sim import coordinator
 from sim.scenario import Act
 
@@ -30,6 +32,10 @@ class Faults:
         self.core = dict.fromkeys(world.scenario.core or range(world.scenario.peers))
         self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
         self._cuts = 0
+        self._stopping: dict[int, int] = {}
+        """Hosts that a script asked to stop, in which life: when all heals they may not be done with it."""
+        self.failures = 0
+        """How often a process or machine ended, froze or fell asleep."""
         self.paused: dict[int, None] = {}
         """Hosts that their owners ever paused: when all heals, they let them render again."""
         self.rotted: dict[BlobId, None] = {}
@@ -51,6 +57,11 @@ class Faults:
             (scenario.rots, self._rot),
             (scenario.full_disks, self._fill),
             (scenario.pauses, self._pause),
+            (scenario.isolations, self._isolate),
+            (scenario.clogs, self._clog),
+            (scenario.lags, self._lag),
+            (scenario.slow_disks, self._stall),
+            (scenario.moves, self._move),
         )
         for per_minute, fault in kinds:
             times = -(-per_minute * scenario.safety_ms // MINUTE_MS)
@@ -82,6 +93,7 @@ class Faults:
     def kill(self, host: "Host", *, power: bool) -> None:
         """End a process, or its whole machine, at once."""
         self._happened(host, "loses power" if power else "is killed")
+        self.failures += host.running
         self._world.economy.leaves(host)
         host.die(power=power)
 
@@ -102,6 +114,19 @@ class Faults:
         if host is not None:
             self.kill(host, power=power)
             self._world.after(self._down_ms(), self.start, host)
+
+    def _move(self) -> None:
+        """Kill a process, and let it come back elsewhere; whose address all were given stays there, to be found."""
+        host = self._victim()
+        if host is not None and not self._world.is_contact(host.index):
+            self.kill(host, power=False)
+            self.move(host)
+            self._world.after(self._down_ms(), self.start, host)
+
+    def move(self, host: "Host") -> None:
+        """Give a host whose process does not run another address."""
+        self._happened(host, "moves to another address")
+        self._world.net.move(host)
 
     def _fuse(self) -> None:
         host = self._victim()
@@ -127,6 +152,7 @@ class Faults:
     def suspend(self, host: "Host", for_ms: int, *, machine: bool) -> None:
         """Freeze a process, or let its machine sleep, for a time."""
         self._happened(host, "falls asleep" if machine else "is frozen")
+        self.failures += 1
         self._world.economy.leaves(host)
         host.wakes_ms = self._world.now_ms + for_ms
         host.freeze(machine=machine)
@@ -211,6 +237,16 @@ class Faults:
     def _empty(self, host: "Host") -> None:
         host.disk.full = False
 
+    def _stall(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self._happened(host, "has a slow disk")
+            host.disk.stall_ms = self._world.scenario.stall_ms
+            self._world.after(self._down_ms(), self._unstall, host)
+
+    def _unstall(self, host: "Host") -> None:
+        host.disk.stall_ms = 0
+
     # Lines.
 
     def _split(self) -> None:
@@ -224,6 +260,27 @@ class Faults:
         if host is not None:
             deaf = [index for index in range(self._world.scenario.peers) if index != host.index and self._dice.below(3)]
             self._part([host.index], deaf, both=False, for_ms=self._down_ms())
+
+    def _isolate(self) -> None:
+        host = self._victim()
+        if host is not None:
+            others = [index for index in range(self._world.scenario.peers) if index != host.index]
+            self._part([host.index], others, both=True, for_ms=self._down_ms())
+
+    def _clog(self) -> None:
+        host, other = self._victim(), self._victim()
+        if host is not None and other is not None and host is not other:
+            self._part([host.index], [other.index], both=True, for_ms=self._down_ms())
+
+    def _lag(self) -> None:
+        host = self._victim()
+        if host is not None:
+            self._happened(host, "is on a slow line")
+            self._world.net.lags[host.index] = self._world.scenario.lag_ms
+            self._world.after(self._down_ms(), self._unlag, host)
+
+    def _unlag(self, host: "Host") -> None:
+        self._world.net.lags.pop(host.index, None)
 
     def _part(self, side: list[int], other: list[int], *, both: bool, for_ms: int) -> None:
         number = self.cut(tuple(side), tuple(other), both=both)
@@ -278,8 +335,7 @@ class Faults:
                     self._happened(host, "is revoked")
                     world.people.revoke(host, strike=act.what == "strike")
                 case "move":
-                    self._happened(host, "moves to another address")
-                    world.net.move(host)
+                    self.move(host)
                 case "fill":
                     self._fill_disk(host)
                 case "empty":
@@ -289,6 +345,7 @@ class Faults:
                     self._clone(host)
                 case "stop":
                     self._happened(host, "is asked to stop")
+                    self._stopping[host.index] = host.life
                     host.ask_to_stop()
                 case "pause" | "pause-now":
                     self.pause(host, now=act.what == "pause-now")
@@ -328,9 +385,12 @@ class Faults:
         return host.index in self.core
 
     def heal(self) -> None:
-        """Mend all lines and disks, start the core set of peers, end all pauses, and all other peers for good."""
+        """Mend all lines and disks, start the core set of peers, end all pauses, and all other peers for good, remnants
+        apart.
+        """
         world = self._world
         self._enlarge_core()
+        remnants = [host for host in world.hosts if not self.is_core(host)][: world.scenario.remnants]
         for number in list(self._mends):
             self.mend(number)
         world.net.heal()
@@ -339,22 +399,42 @@ class Faults:
             host.fuse = 0
             host.clock.correct()
             host.disk.full = False
+            host.disk.stall_ms = 0
+            if host in remnants:
+                self._leave_remnant(host)
+                continue
             if not self.is_core(host):
                 self.kill(host, power=False)
                 continue
             self._thaw(host, host.life)
             self.start(host)
+            if self._stopping.get(host.index) == host.life:
+                self._start_stopped(host, host.life)
             if host.index in self.paused:
                 self.resume(host)
+
+    def _leave_remnant(self, host: "Host") -> None:
+        """Let one who is not of the core go on, heard by it or hearing it, and never both."""
+        core = tuple(self.core)
+        if self._dice.below(2):
+            self.cut((host.index,), core, both=False)
+        else:
+            self.cut(core, (host.index,), both=False)
+        self._thaw(host, host.life)
+        if not host.running:
+            self._happened(host, "starts")
+            host.start()
 
     def _enlarge_core(self) -> None:
         """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.
 
-        Where the scene or the record had no time to spread, the submitter has to come back.
+        Where the scene or the record had no time to spread, the submitter has to come back; also where more outputs
+        have gone with others than anybody but the submitter may say.
         """
         world = self._world
-        if not any(world.hosts[index].slots for index in self.core):
-            self.core[0] = None
+        for plan in world.people.plans:
+            if not any(world.hosts[index].slots and self._fits(index, plan.number) for index in self.core):
+                self.core[0] = None
         for plan in world.people.plans:
             hosts = [world.hosts[index] for index in self.core]
             known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
@@ -364,5 +444,19 @@ class Faults:
             job = world.books.jobs[plan.job].body
             scene = (job.scene, *world.trees[job.scene])
             whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
-            if not whole or plan.poisoned:
+            if not whole or plan.poisoned or self._out_of_reach(plan.job, hosts) > LOST_PER_AUTHOR:
                 self.core[plan.submitter] = None
+
+    def _out_of_reach(self, job: JobId, hosts: "list[Host]") -> int:
+        """Return how many results of whole frames are known to these hosts and on none of their disks."""
+        known: dict[RecordId, Result] = {}
+        for host in hosts:
+            for entry in self._world.books.of(host).entries.get(job, {}).values():
+                if isinstance(entry.body.what, Result) and entry.body.what.block is None:
+                    known[entry.id] = entry.body.what
+        here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
+        return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
+
+    def _fits(self, index: int, job: int) -> bool:
+        """Tell whether a host has the engine of a job."""
+        return self._world.engine_of(job) in self._world.hosts[index].engines

@@ -52,6 +52,7 @@ from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, Resum
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
+from mesh.ground.dice import Dice
 from mesh.ground.ids import BOOT_SIZE, Boot, JobId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, peer_id
@@ -63,6 +64,7 @@ from sim.clock import HostClock
 from sim.disk import Disk
 from sim.net import address_of
 from sim.render import Farm
+from sim.scenario import Scenario
 from sim.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -95,6 +97,13 @@ class Core(Protocol):
     def task_views(self, job: JobId) -> tuple[TaskView, ...]: ...
 
 
+def _slots(scenario: Scenario, index: int, dice: Dice) -> int:
+    """Return how many slots a host has."""
+    if index >= scenario.renderers:
+        return 0
+    return 1 + dice.fork(b"slots").below(scenario.slots) if scenario.mixed_slots else scenario.slots
+
+
 class Host:
     """One machine of the world and the peer on it."""
 
@@ -114,7 +123,8 @@ class Host:
             drift_ppm=self._dice.below(2 * scenario.drift_ppm + 1) - scenario.drift_ppm,
             wall_offset_ms=self._dice.below(2 * scenario.wall_offset_ms + 1) - scenario.wall_offset_ms,
         )
-        self.slots = scenario.slots if index < scenario.renderers else 0
+        self.slots = _slots(scenario, index, self._dice)
+        self.engines = world.engines_on(index, self._dice)
         self.disk = Disk(world.parcels)
         self.shelf = Shelf(world, self)
         self.farm = Farm(world, self, scenario.slowest_percent + self._dice.below(101 - scenario.slowest_percent))
@@ -203,7 +213,7 @@ class Host:
         self.world.tell(
             self,
             _PROBE_MS + self._dice.below(self.world.scenario.probe_ms + 1),
-            EnginesProbed(engines=self.world.engines, slots=self.slots, cores=8, memory_mb=16_384),
+            EnginesProbed(engines=self.engines, slots=self.slots, cores=8, memory_mb=16_384),
         )
 
     def die(self, *, power: bool) -> None:
@@ -306,7 +316,8 @@ class Host:
             self.disk.write(append.entries)
         self._syncing = True
         scenario = self.world.scenario
-        self.world.after(scenario.fsync_ms + self._dice.below(scenario.fsync_ms + 1), self._synced, self.life)
+        takes_ms = scenario.fsync_ms + self._dice.below(scenario.fsync_ms + 1) + self.disk.stall_ms
+        self.world.after(takes_ms, self._synced, self.life)
 
     def _synced(self, life: int) -> None:
         if self.life != life:

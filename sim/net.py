@@ -89,6 +89,8 @@ class Net:
         self._cuts: dict[tuple[int, int], int] = {}
         """How many faults cut this direction now."""
         self.faults = NetFaults()
+        self.lags: dict[int, int] = {}
+        """How much longer everything from and to a host takes now, in milliseconds."""
 
     def place(self, host: "Host") -> None:
         """Give a host its address."""
@@ -131,6 +133,7 @@ class Net:
     def heal(self) -> None:
         """Mend everything and lose nothing from now on; a channel that lost something is broken, as a real one is."""
         self.faults = NetFaults()
+        self.lags.clear()
         for source, target in list(self._cuts):
             self._cuts[source, target] = 1
             self.mend(source, target)
@@ -139,10 +142,16 @@ class Net:
                 for end in (channel.first, channel.second):
                     self._end(channel, self._world.hosts[end], clean=False)
 
-    def latency_ms(self) -> int:
-        """Draw the time that one message takes."""
+    def latency_ms(self, one: int, other: int) -> int:
+        """Draw the time that one message takes from one host to another."""
         scenario = self._world.scenario
-        return scenario.latency_ms + self._draws.below(scenario.jitter_ms + 1)
+        return scenario.latency_ms + self._draws.below(scenario.jitter_ms + 1) + self._further_ms(one, other)
+
+    def _further_ms(self, one: int, other: int) -> int:
+        """Return how much longer it takes between these two: they are far from each other, or a line of theirs lags."""
+        scenario = self._world.scenario
+        far_ms = scenario.far_ms if scenario.sites > 1 and (one - other) % scenario.sites else 0
+        return far_ms + (self.lags.get(one, 0) + self.lags.get(other, 0) if self.lags else 0)
 
     # Dialling.
 
@@ -158,7 +167,7 @@ class Net:
         if any(self.holds(host, twin) for twin in self._twins(peer)):
             return
         address = self._world.hosts[target].address
-        self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, peer, address)
+        self._world.after(3 * self.latency_ms(host.index, target), self._arrive, host, host.life, peer, address)
 
     def knock(self, host: "Host", address: Address) -> None:
         """Dial an address for `host`, whoever is there; nothing happens where nobody is."""
@@ -167,21 +176,22 @@ class Net:
             return
         channel = self._between(host.index, target)
         if channel is None or not all(channel.open.values()):
-            self._world.after(3 * self.latency_ms(), self._arrive, host, host.life, None, address)
+            self._world.after(3 * self.latency_ms(host.index, target), self._arrive, host, host.life, None, address)
 
     def call(self, host: "Host", wall: WallTime) -> None:
         """Let every running host that `host` reaches hear its beacon; what a cut swallows is lost."""
         heard = BeaconHeard(peer=host.peer_id, wall=wall, addresses=(host.address,))
         for other in self._world.hosts:
             if other is not host and other.running and self.reaches(host.index, other.index):
-                self._world.tell(other, self.latency_ms(), heard)
+                self._world.tell(other, self.latency_ms(host.index, other.index), heard)
 
     def _arrive(self, host: "Host", life: int, peer: PeerId | None, address: Address) -> None:
         """End a handshake: a channel at both ends, or none; `peer` None: whoever is there."""
         if host.life != life:
             return
-        target = self._world.hosts[self._by_address[address]]
-        if not self.connects(host.index, target.index) or not target.powered or target.frozen:
+        index = self._by_address.get(address)
+        target = self._world.hosts[index] if index is not None else None  # it may have moved meanwhile
+        if target is None or not self.connects(host.index, target.index) or not target.powered or target.frozen:
             self._fail(host, DIAL_GIVEN_UP_MS, peer, refused=False)
             return
         if not target.running or peer not in (None, target.peer_id):
@@ -192,7 +202,7 @@ class Net:
             return
         if target.peer_id == host.peer_id:
             self._world.tell(target, 0, TwinMet(address=host.address))
-            self._world.tell(host, self.latency_ms(), TwinMet(address=address))
+            self._world.tell(host, self.latency_ms(host.index, host.index), TwinMet(address=address))
             return
         old = self._between(host.index, target.index)
         if old is not None and all(old.open.values()):
@@ -202,7 +212,7 @@ class Net:
             self._end(old, target, clean=False)
         self._end_twins(host, target)
         self._end_twins(target, host)
-        opened_ms = self.latency_ms()
+        opened_ms = self.latency_ms(host.index, target.index)
         first, second = sorted((host.index, target.index))
         self._channels[first, second] = Channel(first, second, self._world.now_ms + opened_ms)
         self._world.tell(target, 0, ChannelOpened(peer=host.peer_id, boot=host.boot, address=None))
@@ -248,7 +258,7 @@ class Net:
             return
         parcel = self._world.parcels.pack(message)
         if not channel.open[target]:
-            self._world.after(2 * self.latency_ms(), self._reset, channel, host)
+            self._world.after(2 * self.latency_ms(host.index, target), self._reset, channel, host)
             return
         faults = self.faults
         if faults.loss_ppm and self._strikes(faults.loss_ppm):
@@ -269,7 +279,7 @@ class Net:
         if not self.reaches(source, target):
             channel.held[target].append(parcel)
             return
-        arrives_ms = max(self._world.now_ms + self.latency_ms() + extra_ms, channel.opens_ms)
+        arrives_ms = max(self._world.now_ms + self.latency_ms(source, target) + extra_ms, channel.opens_ms)
         if extra_ms == 0:
             arrives_ms = channel.busy_until[target] = max(arrives_ms, channel.busy_until[target])
         self._world.at(arrives_ms, self._deliver, channel, target, parcel)
@@ -311,6 +321,7 @@ class Net:
                 if faults.reorder_ppm and self._strikes_datagram(faults.reorder_ppm)
                 else 0
             )
+            extra_ms += self._further_ms(host.index, target)
             arrives_ms = (
                 self._world.now_ms + scenario.latency_ms + self._datagram_draws.below(scenario.jitter_ms + 1) + extra_ms
             )
@@ -355,7 +366,7 @@ class Net:
         target = channel.other(source)
         if not channel.open[target] or not self.reaches(source, target):
             return
-        arrives_ms = max(self._world.now_ms + self.latency_ms(), channel.busy_until[target])
+        arrives_ms = max(self._world.now_ms + self.latency_ms(source, target), channel.busy_until[target])
         self._world.at(arrives_ms, self._end, channel, self._world.hosts[target], clean)
 
     def _reset(self, channel: Channel, host: "Host") -> None:

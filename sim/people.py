@@ -8,10 +8,12 @@ from blake3 import blake3
 from mesh.core.effects import Accepted, Declined
 from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RevokeAsked
 from mesh.ground.ids import BlobId, JobId
+from mesh.wire.grids import Block
 from mesh.wire.records import OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
 from mesh.wire.tasks import FrameRange, Frames
 from sim.disk import BlobFacts
+from sim.scenario import Scenario
 from sim.stills import cut_of
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ class Plan:
 
     number: int
     submitter: int
-    frames: int
-    frame_ms: int
+    scenario: Scenario
+    """All options, as this job sees them."""
     poisoned: tuple[int, ...]
     job: JobId | None = None
     """Set when the mesh accepted it."""
@@ -40,6 +42,8 @@ class Plan:
     cancelled: bool = False
     tries: int = 0
     declined: str = ""
+    unlucky: dict[tuple[int, Block | None], dict[int, None]] = field(default_factory=dict)
+    """At which hosts chance has failed a render, by task and block."""
     fetchers: dict[int, str] = field(default_factory=dict)
     """Other hosts whose persons want the files, and whether their command was taken: '', or the directory."""
 
@@ -77,15 +81,10 @@ class People:
         scenario = self._world.scenario
         scripted = [act.job for act in scenario.script if act.what == "submit"]
         for number in range(scenario.jobs):
+            own = scenario.of_job(number)
             submitter = self._draw_submitter(number)
-            poisoned = tuple(self._dice.below(scenario.frames) for _ in range(scenario.poisoned))
-            plan = Plan(
-                number=number,
-                submitter=submitter,
-                frames=scenario.frames,
-                frame_ms=scenario.frame_ms,
-                poisoned=poisoned,
-            )
+            poisoned = tuple(self._dice.below(own.frames) for _ in range(own.poisoned))
+            plan = Plan(number=number, submitter=submitter, scenario=own, poisoned=poisoned)
             self.plans.append(plan)
             if number not in scripted:
                 self._world.at(scenario.submit_at_ms + number * scenario.submit_every_ms, self.submit, plan)
@@ -128,7 +127,7 @@ class People:
         self._asked = {key: asked for key, asked in self._asked.items() if hosts[key[0]].life == key[1]}
 
     def _planned(self, plan: Plan, host: "Host") -> JobPlanned:
-        scenario = self._world.scenario
+        scenario = plan.scenario
         root = self._scene(plan, b"root", 1, _SCENE_ROOT_BYTES)
         pieces, each = scenario.scene_pieces, scenario.scene_pieces * _SCENE_PIECE_BYTES
         blobs = [self._scene(plan, b"blob%d" % number, pieces, each) for number in range(scenario.scene_blobs)]
@@ -141,8 +140,8 @@ class People:
             name=plan.name,
             scene=root.blob,
             scene_blobs=(root.blob, *names),
-            engine=self._world.engines[0],
-            frames=Frames(ranges=(FrameRange(first=1, last=plan.frames, step=1),)),
+            engine=self._world.engine_of(plan.number),
+            frames=Frames(ranges=(FrameRange(first=1, last=scenario.frames, step=1),)),
             names=OutputNames(prefix="frame_", digits=4, suffix=".png"),
             picture=Picture(format="PNG", width=1920, height=1080, color_mode="RGB", depth=8),
             directory=plan.directory,

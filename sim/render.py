@@ -17,6 +17,7 @@ from mesh.ground.ids import BlobId, JobId
 from mesh.wire.records import FailureKind, Output
 from sim.delays import Delays
 from sim.disk import BlobFacts
+from sim.scenario import Scenario
 from sim.stills import bucket_ms, bucket_size, crashing_cell
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ class Render:
         return JobId(self.effect.job.id)
 
 
+def frame_ms(name: str, task: int, scenario: Scenario) -> int:
+    """Return how long a whole frame of a job takes the fastest slot that has loaded the scene."""
+    heaviness = int.from_bytes(blake3(name.encode() + task.to_bytes(4, "big")).digest(length=2), "big")
+    spread = scenario.frame_ms * scenario.spread_percent // 100
+    return scenario.frame_ms - spread + 2 * spread * (heaviness % 1_000) // 1_000
+
+
 class Farm:
     """One host's renderers."""
 
@@ -75,7 +83,7 @@ class Farm:
         hangs = fate < scenario.crash_permille + scenario.hang_permille
         if self._is_poisoned(effect):
             self._later(duration_ms // 2, effect.op, self._fail, FailureKind.CRASHED)
-        elif hangs and self._world.faulty:
+        elif hangs and self._world.faulty and self._may_fail(effect):
             crashes = fate < scenario.crash_permille
             after_ms, kind = (duration_ms // 2, FailureKind.CRASHED) if crashes else (HUNG_MS, FailureKind.HUNG)
             self._later(after_ms, effect.op, self._fail, kind)
@@ -83,6 +91,13 @@ class Farm:
             for step in range(1, PROGRESS_STEPS + 1):
                 self._later(duration_ms * step // (PROGRESS_STEPS + 1), effect.op, self._progress, step)
             self._later(duration_ms, effect.op, self._write, duration_ms)
+
+    def _may_fail(self, effect: StartRender) -> bool:
+        """Let chance fail a render at fewer hosts than would stop its task, which only poison may."""
+        unlucky = self._world.people.plan(effect.job.body.name).unlucky.setdefault((effect.task, effect.block), {})
+        if len(unlucky) < effect.job.body.tries - 1:
+            unlucky[self._host.index] = None
+        return self._host.index in unlucky
 
     def _is_poisoned(self, effect: StartRender) -> bool:
         """Tell whether a task crashes every renderer: of a cut frame the buckets with one of its cells."""
@@ -103,12 +118,10 @@ class Farm:
 
     def _work_ms(self, effect: StartRender) -> int:
         name, cut, block = effect.job.body.name, effect.job.body.cut, effect.block
+        scenario = self._world.people.plan(name).scenario
         if cut is not None and block is not None:
-            return bucket_ms(name, effect.task, block, cut, self._world.scenario)
-        plan = self._world.people.plan(name)
-        heaviness = int.from_bytes(blake3(name.encode() + effect.task.to_bytes(4, "big")).digest(length=2), "big")
-        spread = plan.frame_ms * self._world.scenario.spread_percent // 100
-        return plan.frame_ms - spread + 2 * spread * (heaviness % 1_000) // 1_000
+            return bucket_ms(name, effect.task, block, cut, scenario)
+        return frame_ms(name, effect.task, scenario)
 
     def kill(self, op: int) -> None:
         """End one frame; nothing of it is heard any more."""

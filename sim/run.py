@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,8 @@ from sim.host import Core, Host
 from sim.keys import Signatures
 from sim.named import named
 from sim.parcels import Wire
-from sim.scenario import Scenario, draw
+from sim.randomiser import draw
+from sim.scenario import Scenario, told
 from sim.violation import Violation
 from sim.world import World, real_core
 
@@ -53,7 +55,7 @@ class Order:
     def scenario_for(self, seed: int) -> Scenario:
         """Return the scenario that this order means for a seed."""
         if not self.scenario:
-            return draw(seed, 20 if self.peers is None else self.peers, self.minutes)
+            return draw(seed, self.peers, self.minutes)
         found = named(self.scenario)
         if self.peers is None:
             return found
@@ -71,6 +73,8 @@ class Ran:
     trace: str
     story: tuple[str, ...] = ()
     """Empty for a good run."""
+    rule: str = ""
+    """Which rule was broken; an error of the core's own goes by its type."""
 
     @property
     def good(self) -> bool:
@@ -84,6 +88,7 @@ class _Watched:
     def __init__(self, world: World) -> None:
         self._world = world
         self.story: tuple[str, ...] = ()
+        self.rule = ""
 
     def __enter__(self) -> Self:
         return self
@@ -94,12 +99,19 @@ class _Watched:
         if error is None or not isinstance(error, Exception):
             return False
         ids = error.ids if isinstance(error, Violation) else ()
+        self.rule = error.rule if isinstance(error, Violation) else _fault(error)
         lines = [f"FAILED at {self._world.now_ms / 1000:.3f} s: {str(error) or type(error).__name__}"]
         if not isinstance(error, Violation):
             lines += traceback.format_exception(kind, error, trace)
         hosts = {bytes(host.peer_id): host.name for host in self._world.hosts}
         self.story = (*lines, *self._world.trace.story(ids, hosts))
         return True
+
+
+def _fault(error: Exception) -> str:
+    """Name an error of the core's own by what it is and where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).stem}.{last.name}"
 
 
 def run(
@@ -109,10 +121,12 @@ def run(
     wire: Wire = "reference",
     signatures: Signatures = "stand-in",
     make_core: Callable[[Host, bytes], Core] = real_core,
+    prepare: Callable[[World], None] = lambda _: None,
 ) -> Ran:
-    """Run one world to its end and say how it ended."""
+    """Run one world to its end and say how it ended; `prepare` may plan in it what looks on and changes nothing."""
     began = time.perf_counter()
     world = World(scenario, seed, wire=wire, signatures=signatures, make_core=make_core)
+    prepare(world)
     with _Watched(world) as watched:
         world.run()
     return Ran(
@@ -122,6 +136,7 @@ def run(
         virtual_ms=world.now_ms,
         trace=world.trace.hexdigest(),
         story=watched.story,
+        rule=watched.rule,
     )
 
 
@@ -129,7 +144,7 @@ def run_one(order: Order, seed: int, *, make_core: Callable[[Host, bytes], Core]
     """Run one seed and print it; return the exit code."""
     print(f"seed {seed}", flush=True)
     scenario = order.scenario_for(seed)
-    print(f"scenario {scenario.name}: {scenario.peers} peers, {scenario.jobs} jobs of {scenario.frames} frames")
+    print(f"scenario {scenario.name}: {told(scenario)}")
     ran = run(scenario, seed, wire=order.wire, signatures=order.signatures, make_core=make_core)
     per_second = ran.events * 1000 // max(1, ran.wall_ms)
     print(

@@ -350,8 +350,8 @@ class Safety:
     def _disagreement(self, job: JobId) -> Violation | None:
         first: tuple[str, tuple[TaskView, ...]] | None = None
         for host in self._world.hosts:
-            if not host.running or host.frozen:
-                continue
+            if not host.running or host.frozen or not self._world.faults.is_core(host):
+                continue  # a remnant is cut off for good, and hears of no other seal
             seen = host.core.job_view(host.now(), job)
             views = host.core.task_views(job)
             if seen is None or seen.state is not JobState.SEALED or not views:

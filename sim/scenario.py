@@ -1,4 +1,4 @@
-"""What one run is made of: a frozen value, drawn from a seed or written down by name, that goes to TOML and back.
+"""What one run is made of: a frozen value, written down by name or drawn by `randomiser`, that goes to TOML and back.
 
 Rates of faults are per minute of the safety phase and for the whole mesh; a fault of a given kind that a scenario does
 not want has rate 0. `script` adds acts at fixed times. The liveness phase begins when the safety phase ends: everything
@@ -10,7 +10,6 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.ground.dice import Dice
 from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import EVERYBODY
@@ -45,6 +44,23 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What one job is like where jobs differ: the scenario's options of the same names, for this job alone."""
+
+    frames: int = 60
+    frame_ms: int = 6 * SECOND_MS
+    still_frames: int = 0
+    width: int = 640
+    height: int = 360
+    margin: int = 0
+    buckets: tuple[int, ...] = ()
+    order: int = 0
+    still_ms: int = 2 * MINUTE_MS
+    scene_blobs: int = 3
+    scene_pieces: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """All options of one run; times in milliseconds of the world."""
 
@@ -53,6 +69,14 @@ class Scenario:
     renderers: int = 16
     """The first so many peers have an engine."""
     slots: int = 1
+    mixed_slots: bool = False
+    """A renderer has any number of slots up to `slots`."""
+    engines: int = 1
+    """So many kinds of engines there are, and jobs want them in turn; of several the first peer has all, any other
+    renderer some."""
+    late: int = 0
+    """The last so many peers first start at `late_ms`, all at once."""
+    late_ms: int = 0
     everybody: int = EVERYBODY
     """Up to so many peers are all kept channels with."""
     beacons: bool = False
@@ -62,9 +86,6 @@ class Scenario:
     nothing of them."""
     bridges: tuple[int, ...] = ()
     """Peers that know both sides; they start late."""
-    joiners: tuple[int, ...] = ()
-    """Peers that all start at `join_at_ms`, at once."""
-    join_at_ms: int = 20 * SECOND_MS
     clone_of: tuple[int, ...] = ()
     """The last so many peers run on copies of these hosts' disks, under their identities; the act `clone` makes one."""
     hoarders: tuple[int, ...] = ()
@@ -103,6 +124,8 @@ class Scenario:
     scene_blobs: int = 3
     scene_pieces: int = 4
     """Pieces of each blob of a scene."""
+    shapes: tuple[Shape, ...] = ()
+    """What the jobs are like, in turn; empty: each as the options above say."""
     submitters: tuple[int, ...] = ()
     """Who submits the jobs in turn; empty: drawn."""
     submit_at_ms: int = 3 * SECOND_MS
@@ -112,6 +135,9 @@ class Scenario:
 
     latency_ms: int = 2
     jitter_ms: int = 2
+    sites: int = 1
+    """Peers are spread over so many places; between two of them everything takes `far_ms` longer."""
+    far_ms: int = 0
     piece_ms: int = 10
     """What a piece takes on a line that nothing else is on."""
     line_mbit: int = 0
@@ -130,11 +156,23 @@ class Scenario:
     freezes: int = 0
     sleeps: int = 0
     splits: int = 0
+    isolations: int = 0
+    """One peer is cut off from all others."""
+    clogs: int = 0
+    """Two peers are cut off from each other, and from nobody else."""
     one_ways: int = 0
+    lags: int = 0
+    """Everything from and to one peer takes `lag_ms` longer for a time."""
+    lag_ms: int = 1_000
     stops: int = 0
     steps: int = 0
     rots: int = 0
     full_disks: int = 0
+    slow_disks: int = 0
+    """One peer's fsync takes `stall_ms` longer for a time."""
+    stall_ms: int = 1_000
+    moves: int = 0
+    """A process is killed and comes back at an address that it never had; not those whose addresses all were given."""
     pauses: int = 0
     down_ms: int = 8 * SECOND_MS
     """How long a fault lasts in the mean."""
@@ -148,12 +186,16 @@ class Scenario:
     """So many peers fetch a job's files, too."""
     strangers: int = 0
     liars: int = 0
+    equivocations: int = 0
+    """A member signs two statements under one number, and tells different peers different ones."""
     replays: int = 0
     poisoned_dht: bool = False
     """Every answer in the DHT is replaced: by garbage, or by a lie that is well formed."""
 
     core: tuple[int, ...] = ()
     """Peers that the liveness phase starts; empty: all."""
+    remnants: int = 0
+    """So many of the others go on in the liveness phase, cut off from the core one way for good."""
     makespan_percent: int = 0
     """Of the ideal, which the jobs may take at most; 0: it is not looked at."""
     reachable_permille: int = 0
@@ -165,8 +207,13 @@ class Scenario:
     def __post_init__(self) -> None:
         if not 1 <= self.peers <= 4_096 or not 0 <= self.renderers <= self.peers:
             raise UsageError(f"{self.peers} peers of which {self.renderers} render")
-        if not 0 <= self.still_frames <= self.frames or len(self.buckets) not in (0, 2):
-            raise UsageError(f"{self.still_frames} of {self.frames} frames are cut, to buckets of {self.buckets}")
+        for shape in self.shapes or (self,):
+            if not 0 <= shape.still_frames <= shape.frames or len(shape.buckets) not in (0, 2):
+                raise UsageError(
+                    f"{shape.still_frames} of {shape.frames} frames are cut, to buckets of {shape.buckets}"
+                )
+        if self.sites < 1 or self.engines < 1 or not 0 <= self.late < self.peers:
+            raise UsageError(f"{self.sites} sites, {self.engines} engines, {self.late} of {self.peers} peers come late")
         if any(original >= self.peers - len(self.clone_of) for original in self.clone_of):
             raise UsageError(f"the last {len(self.clone_of)} of {self.peers} peers cannot be clones of {self.clone_of}")
 
@@ -180,122 +227,45 @@ class Scenario:
         """The latest end of the run."""
         return max(self.least_ms, self.safety_ms + self.extra_ms)
 
-
-def draw(seed: int, peers: int, minutes: int) -> Scenario:
-    """Draw a scenario: each fault is on in about a third of all seeds, so that they meet in every mix."""
-    dice = Dice(b"scenario" + seed.to_bytes(8, "big"))
-
-    def maybe(most: int) -> int:
-        return 1 + dice.below(most) if dice.below(3) == 0 else 0
-
-    jobs = 1 + dice.below(3)
-    chaos = dice.below(4) == 0
-    frame_ms = 1_000 + dice.below(7_000)
-    safety_ms = minutes * MINUTE_MS * 6 // 10
-    renderers = max(1, peers * (5 + dice.below(6)) // 10)
-    frames = max(2, safety_ms * renderers * (3 + dice.below(4)) // (10 * frame_ms * jobs))
-    drawn = Scenario(
-        name="random",
-        peers=peers,
-        renderers=renderers,
-        slots=1 + dice.below(2) * dice.below(2),
-        safety_ms=safety_ms,
-        least_ms=minutes * MINUTE_MS,
-        jobs=jobs,
-        frames=min(frames, 200),
-        frame_ms=frame_ms,
-        spread_percent=dice.below(80),
-        slowest_percent=30 + dice.below(71),
-        stage_ms=dice.below(3_000),
-        probe_ms=dice.below(3_000),
-        scene_blobs=1 + dice.below(5),
-        scene_pieces=1 + dice.below(6),
-        submit_every_ms=dice.below(15_000),
-        repeatable=dice.below(2) == 0,
-        latency_ms=1 + dice.below(3) * dice.below(40),
-        jitter_ms=dice.below(20) * dice.below(4),
-        piece_ms=1 + dice.below(60),
-        loss_ppm=dice.below(20_000) if chaos else 0,
-        duplicate_ppm=dice.below(20_000) if chaos or dice.below(3) == 0 else 0,
-        reorder_ppm=dice.below(20_000) if chaos else 0,
-        fsync_ms=1 + dice.below(3) * dice.below(20),
-        drift_ppm=dice.below(200),
-        wall_offset_ms=dice.below(2) * dice.below(30_000),
-        kills=maybe(6),
-        powers=maybe(4),
-        fuses=maybe(6),
-        freezes=maybe(4),
-        sleeps=maybe(3),
-        splits=maybe(2),
-        one_ways=maybe(3),
-        stops=maybe(3),
-        steps=maybe(3),
-        rots=maybe(4),
-        full_disks=maybe(2),
-        down_ms=2_000 + dice.below(20_000),
-        crash_permille=maybe(30),
-        hang_permille=maybe(5),
-        poisoned=maybe(2) if dice.below(3) == 0 else 0,
-        cancels=maybe(1) if jobs > 1 else 0,
-        fetches=maybe(2),
-        strangers=maybe(6),
-        liars=maybe(6),
-        replays=maybe(10),
-        core=_draw_core(dice, peers),
-        pauses=maybe(4),
-        beacons=dice.below(2) == 0,
-        everybody=6 if dice.below(3) == 0 else EVERYBODY,
-    )
-    return _draw_stills(dice, drawn)
+    def of_job(self, number: int) -> "Scenario":
+        """Return the scenario as one job of it sees it: its own shape in the place of the common one."""
+        if not self.shapes:
+            return self
+        shape = self.shapes[number % len(self.shapes)]
+        own: dict[str, Any] = {field.name: getattr(shape, field.name) for field in dataclasses.fields(shape)}
+        return dataclasses.replace(self, shapes=(), **own)
 
 
-def _draw_stills(dice: Dice, drawn: Scenario) -> Scenario:
-    """Let a third of all seeds have frames that are cut: alone, or after some that are not."""
-    if dice.below(3):
-        return drawn
-    slots = drawn.renderers * drawn.slots
-    still_frames = 1 + dice.below(3)
-    work_ms = drawn.safety_ms * slots * (3 + dice.below(6)) // 10
-    alone = dice.below(2) == 0
-    side = 16 * (1 + dice.below(6))
-    return dataclasses.replace(
-        drawn,
-        frames=still_frames if alone else min(drawn.frames, 20) + still_frames,
-        still_frames=still_frames,
-        width=200 + dice.below(800),
-        height=100 + dice.below(500),
-        margin=dice.below(2) * dice.below(5),
-        buckets=(side, side) if dice.below(4) == 0 else (),
-        order=dice.below(3),
-        still_ms=work_ms // (drawn.jobs * still_frames * (1 if alone else 2)),
-        paste_ms=1 + dice.below(200),
-        finish_ms=100 + dice.below(6_000),
-    )
+def told(scenario: Scenario) -> str:
+    """Return in a few words how large a scenario is."""
+    frames = [scenario.of_job(number).frames for number in range(scenario.jobs)]
+    return f"{scenario.peers} peers, {scenario.jobs} jobs, frames {' + '.join(map(str, frames)) or '0'}"
 
 
-def _draw_core(dice: Dice, peers: int) -> tuple[int, ...]:
-    """Mostly everybody comes back; sometimes only some do."""
-    if peers < 3 or dice.below(4):
-        return ()
-    order = sorted(range(peers), key=lambda _: dice.below(2**32))
-    return tuple(sorted(order[: max(2, peers // 2 + dice.below(peers // 2))]))
+_TABLES: dict[str, type[Any]] = {"script": Act, "shapes": Shape}
+"""Options that are rows of values, each a table of its own in TOML."""
 
 
 def to_toml(scenario: Scenario, seed: int, comment: str) -> str:
     """Write what differs from the defaults, for `sim/regressions`."""
     lines = [f"# {line}" for line in comment.splitlines()]
     lines.append(f"seed = {seed}")
-    defaults = Scenario(name=scenario.name, peers=scenario.peers, renderers=scenario.renderers)
     always = ("name", "peers", "renderers")
-    for field in dataclasses.fields(scenario):
-        value = getattr(scenario, field.name)
-        if field.name != "script" and (field.name in always or value != getattr(defaults, field.name)):
-            lines.append(f"{field.name} = {_toml(value)}")
-    for act in scenario.script:
-        lines += ["", "[[script]]"]
-        given = (field.name for field in dataclasses.fields(act))
-        lines += [f"{name} = {_toml(getattr(act, name))}" for name in given if getattr(act, name) not in ((), 0)]
+    lines += _told(scenario, always)
+    for table in _TABLES:
+        for row in getattr(scenario, table):
+            lines += ["", f"[[{table}]]", *_told(row)]
     return "\n".join(lines) + "\n"
+
+
+def _told(row: Any, always: tuple[str, ...] = ()) -> list[str]:
+    """Return a line for each option that differs from its default."""
+    lines: list[str] = []
+    for field in dataclasses.fields(row):
+        value = getattr(row, field.name)
+        if field.name not in _TABLES and (field.name in always or value != field.default):
+            lines.append(f"{field.name} = {_toml(value)}")
+    return lines
 
 
 def _toml(value: object) -> str:
@@ -313,8 +283,8 @@ def from_toml(text: str) -> tuple[Scenario, int]:
     """Read a scenario and its seed; raises `UsageError` for an option that there is not."""
     table: dict[str, Any] = tomllib.loads(text)
     seed = int(table.pop("seed"))
-    script = tuple(_made(Act, act) for act in table.pop("script", []))
-    return dataclasses.replace(_made(Scenario, table), script=script), seed
+    rows = {name: tuple(_made(kind, row) for row in table.pop(name, [])) for name, kind in _TABLES.items()}
+    return dataclasses.replace(_made(Scenario, table), **rows), seed
 
 
 def _made(kind: type[Any], table: dict[str, Any]) -> Any:

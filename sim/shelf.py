@@ -56,7 +56,7 @@ class Shelf:
 
     def fetch_manifest(self, effect: FetchManifest) -> None:
         """Ask a source for a manifest; the answer takes a round trip."""
-        self._world.after(2 * self._world.net.latency_ms(), self._manifest_here, self._host.life, effect)
+        self._world.after(self._round_trip_ms(effect), self._manifest_here, self._host.life, effect)
 
     def _manifest_here(self, life: int, effect: FetchManifest) -> None:
         source = self._source(life, effect)
@@ -73,12 +73,9 @@ class Shelf:
     def fetch_pieces(self, effect: FetchPieces) -> None:
         """Ask a source for pieces; the answer takes a round trip and the time of the bytes."""
         world, pieces = self._world, len(effect.numbers)
-        round_trip_ms = 2 * world.net.latency_ms()
-        mbit, facts, index = (
-            world.scenario.line_mbit,
-            world.blobs.get(effect.blob),
-            world.net.target_of(self._host, effect.peer),
-        )
+        round_trip_ms = self._round_trip_ms(effect)
+        mbit, facts = world.scenario.line_mbit, world.blobs.get(effect.blob)
+        index = world.net.target_of(self._host, effect.peer)
         if not mbit or facts is None or index is None:
             takes_ms = round_trip_ms + pieces * world.scenario.piece_ms
             world.after(takes_ms, self._pieces_here, self._host.life, effect)
@@ -89,6 +86,11 @@ class Shelf:
         small = takes_us <= _SMALL_US  # connections share a line, so that what is small comes between what is large
         comes_ms = (world.now_ms if small else begins_us // 1_000) + round_trip_ms
         world.at(comes_ms, self._bytes_come, self._host.life, takes_us, effect)
+
+    def _round_trip_ms(self, effect: FetchManifest | FetchPieces) -> int:
+        """Draw what a question to a source and its answer take; one that has no host is as near as any."""
+        index = self._world.index_of(effect.peer)
+        return 2 * self._world.net.latency_ms(self._host.index, self._host.index if index is None else index)
 
     def _bytes_come(self, life: int, takes_us: int, effect: FetchPieces) -> None:
         """Take bytes off the line as they come, after those that came before: what waits elsewhere keeps nobody."""

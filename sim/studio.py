@@ -50,7 +50,7 @@ def morning() -> Scenario:
     Nearly every one renders within five seconds, though all come at the same time, and none renders what another does.
     """
     return small(
-        "morning", peers=24, renderers=24, submitters=(0,), frames=120, joiners=tuple(range(2, 24)),
+        "morning", peers=24, renderers=24, submitters=(0,), frames=120, late=22, late_ms=20 * S_MS,
         safety_ms=45 * S_MS, least_ms=45 * S_MS, steady=True,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from mesh.wire.messages import Message
 STORY_LINES = 40
 _KEPT_TURNS = 60_000
 _TOLD_LATELY = 4_096
+_HAPPENINGS = 100
 
 Turn: TypeAlias = tuple[int, int, Event | str, tuple[Effect, ...]]
 Teller: TypeAlias = Callable[[Any], str]
@@ -75,6 +76,8 @@ class Trace:
         self._told: dict[int, tuple[Message, bytes]] = {}
         """Messages told lately, by identity: one goes to many peers, and is heard soon after it was sent."""
         self.turns = 0
+        self.happenings: deque[tuple[int, int, str]] = deque(maxlen=_HAPPENINGS)
+        """What the world did lately: when, to which host, and what."""
 
     def turn(self, time_ms: int, host: int, event: Event, effects: list[Effect]) -> None:
         """Add one turn of a host."""
@@ -95,6 +98,7 @@ class Trace:
     def happened(self, time_ms: int, host: int, text: str) -> None:
         """Add something that the world did to a host."""
         self._turns.append((time_ms, host, text, ()))
+        self.happenings.append((time_ms, host, text))
         self._hash.update(f"{time_ms} {host} {text}".encode())
 
     def _message(self, message: Message) -> bytes:

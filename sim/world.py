@@ -40,6 +40,7 @@ from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.trace import Trace
 
+_ENGINES = ("blender", "povray")
 _CHECK_EVERY_MS = 3_000
 _WATCH_EVERY_MS = 1_000
 _BRIDGES_MS = 20_000
@@ -89,7 +90,10 @@ class World:
         self.parcels = parcels_for(wire)
         self.checked = Checked(self.keyring.verifier)
         self.trace = Trace()
-        self.engines = (EngineId(name="blender", version="4.2.23", build="sim"),)
+        self.engines = tuple(
+            EngineId(name=_ENGINES[kind % 2], version=f"4.2.{23 + kind}", build="sim")
+            for kind in range(scenario.engines)
+        )
         self.blobs: dict[BlobId, BlobFacts] = {}
         self.trees: dict[BlobId, tuple[BlobId, ...]] = {}
         self.pages: dict[BlobId, SealPage] = {}
@@ -114,6 +118,18 @@ class World:
         self.faults = Faults(self)
         self.liveness = Liveness(self)
 
+    def engine_of(self, job: int) -> EngineId:
+        """Return the engine that a job wants."""
+        return self.engines[job % len(self.engines)]
+
+    def engines_on(self, index: int, dice: Dice) -> tuple[EngineId, ...]:
+        """Return the engines of a host: the first one's all, of others some, one at least."""
+        if index == 0 or len(self.engines) == 1:
+            return self.engines
+        draws = dice.fork(b"engines")
+        some = tuple(engine for engine in self.engines if draws.below(2))
+        return some or (self.engines[draws.below(len(self.engines))],)
+
     def _settle(self, index: int) -> None:
         """Make one host, admitted by the root, that knows where the first two listen; or one that is to be a clone."""
         original = self.scenario.original(index)
@@ -127,6 +143,11 @@ class World:
             host = Host(self, index, self.hosts[original].signer, self.hosts[original].chain)
         self.hosts.append(host)
         self.net.place(host)
+
+    def is_contact(self, index: int) -> bool:
+        """Tell whether a host's address was given to others before their first start."""
+        address = address_of(index)
+        return any(address in host.contacts for host in self.hosts)
 
     def _contacts_of(self, index: int) -> tuple[Address, ...]:
         """Return what a host knows of the others at its first start: the first two, of the side that it is on."""
@@ -192,11 +213,10 @@ class World:
         scenario = self.scenario
         for host in self.hosts:
             late_ms = _BRIDGES_MS if host.index in scenario.bridges else 0
-            if host.index in scenario.joiners:
-                late_ms = scenario.join_at_ms
-            starts_ms = late_ms + self.dice.below(500)
+            if host.index >= scenario.peers - scenario.late:
+                late_ms = scenario.late_ms
             if scenario.original(host.index) is None:
-                self.at(starts_ms, host.start)
+                self.at(late_ms + self.dice.below(500), host.start)
         self.people.plan_all()
         self.faults.plan_all()
         self.adversary.plan_all()

@@ -18,8 +18,9 @@ from sim.keys import Keyring, Signatures
 from sim.model import fold
 from sim.named import NAMED, named
 from sim.parcels import ByReference, Checked, carried
+from sim.randomiser import draw
 from sim.run import run
-from sim.scenario import Act, Scenario, draw, from_toml, to_toml
+from sim.scenario import Act, Scenario, from_toml, to_toml
 from sim.trace import canonical
 from sim.world import World
 from tests.support.cast import Cast

@@ -15,16 +15,35 @@ from mesh.ground.instants import Now
 from sim.cheats import Cheat
 from sim.host import Host
 from sim.named import named
+from sim.randomiser import draw
 from sim.run import Order, run, run_one
-from sim.scenario import Scenario, draw
+from sim.scenario import Scenario
 
 ROOT = Path(__file__).parents[2]
 SEED = 3
+SEEDS = range(SEED, SEED + 3)
 
 
 def small(seed: int = SEED) -> Scenario:
     """Return a drawn scenario of few peers."""
     return draw(seed, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def traces() -> dict[int, str]:
+    """The trace hash of the plainest run of each seed, whether or not it is a good one."""
+    return {seed: run(small(seed), seed).trace for seed in SEEDS}
+
+
+@pytest.mark.parametrize(("hash_seed", "wire"), [("1", "reference"), ("4711", "bytes")])
+def test_drawn_seeds_repeat_in_other_processes_by_reference_and_as_bytes(
+    traces: dict[int, str], hash_seed: str, wire: str, tmp_path: Path
+) -> None:
+    hashes = tmp_path / "hashes"
+    command = [sys.executable, "-m", "sim", "many", "--seeds", f"{SEEDS.start}:{SEEDS.stop}", "--jobs", "1"]
+    command += ["--peers", "6", "--minutes", "1", "--wire", wire, "--hashes", str(hashes)]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True, capture_output=True)
+    assert hashes.read_text() == "".join(f"{seed} {trace}\n" for seed, trace in traces.items())
 
 
 @pytest.fixture(scope="module")

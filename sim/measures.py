@@ -1,0 +1,214 @@
+"""What runs cost and how soon they went on: the figures of one run, and the runs that the report is made of.
+
+Theory: a mesh that only ever loses peers now and then is judged by its makespan and by what it rendered twice, against
+the capacity that lived; one with idle peers by how soon these take over what others left; a still by how soon somebody
+grants again. Drawn scenarios have all faults at once, so that only their costs mean anything.
+
+Invariants: measuring draws nothing. Whatever a run's trace hash is, it is the same unmeasured.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+from mesh.ground.dice import Dice
+from mesh.ground.ids import JobId
+from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from mesh.wire.lookups import Lookup
+from mesh.wire.messages import Message
+from sim.coordinator import leading
+from sim.named import named
+from sim.parcels import AsBytes
+from sim.people import Plan
+from sim.randomiser import draw
+from sim.render import frame_ms
+from sim.run import run
+from sim.scenario import Act, Scenario
+from sim.stills import cut_of, work_ms
+from sim.world import World
+
+CHURNS: Final = (0, 30, 100, 300)
+"""Of all peers, in per cent, so many die each hour."""
+
+CHURN_PEERS: Final = 20
+CHURN_TASKS: Final = 20
+"""For each slot: with fewer the last frames are all that is measured."""
+
+CHURN_FRAME_MS: Final = 20 * SECOND_MS
+AWAY_MS: Final = MINUTE_MS
+"""How long who died is away."""
+
+RECLAIMS: Final = ("reclaim-killed", "reclaim-powerless", "reclaim-frozen")
+COORDINATORS: Final = "still-regicide"
+_SAMPLE_MS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What one run came to."""
+
+    seed: int
+    about: str
+    """Drawn, the name of a scenario, or how much churn there is."""
+    trace: str
+    good: bool
+    peers: int
+    virtual_ms: int
+    events: int
+    failures: int
+    """Times that a process or machine ended, froze or slept."""
+    rendered_ms: int
+    twice_ms: int
+    """Of this time, what went to frames rendered before, tail copies apart."""
+    makespan_ms: int
+    """From the first submission to the last file; 0: not all was delivered, or nobody asks."""
+    ideal_ms: int
+    """What lived could have done the work in so long, and the longest frame."""
+    reclaims_ms: tuple[int, ...]
+    """How soon somebody else started each task that was left in hand."""
+    takeovers_ms: tuple[int, ...]
+    """How soon after a coordinator's end somebody else led."""
+    sent_bytes: int
+    """Messages and datagrams as encoded, of all peers."""
+
+
+class _Counted(AsBytes):
+    """Packets whose bytes are counted."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def pack(self, message: Message) -> object:
+        """Return the packet of `message`."""
+        packet = super().pack(message)
+        assert isinstance(packet, bytes)
+        self.bytes += len(packet)
+        return packet
+
+    def wrap(self, lookup: Lookup) -> object:
+        """Return the datagram of `lookup`."""
+        datagram = super().wrap(lookup)
+        assert isinstance(datagram, bytes)
+        self.bytes += len(datagram)
+        return datagram
+
+
+class _Takeovers:
+    """Who leads which job, looked at ten times a second, and how long nobody did."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._led: dict[JobId, int] = {}
+        self._gone_ms: dict[JobId, int] = {}
+        self.found_ms: list[int] = []
+        if any(world.scenario.of_job(job).still_frames for job in range(world.scenario.jobs)):
+            world.at(0, self._look)
+
+    def _look(self) -> None:
+        now_ms = self._world.now_ms
+        for plan in self._world.people.plans:
+            job, led = plan.job, self._led.get(plan.job) if plan.job is not None else None
+            if job is None:
+                continue
+            leader = leading(self._world, job)
+            if led is not None and not self._world.hosts[led].works:
+                self._gone_ms.setdefault(job, now_ms)
+            if leader is not None:
+                if job in self._gone_ms and leader.index != led:
+                    self.found_ms.append(now_ms - self._gone_ms[job])
+                self._gone_ms.pop(job, None)
+                self._led[job] = leader.index
+        self._world.after(_SAMPLE_MS, self._look)
+
+
+def measure(scenario: Scenario, seed: int, about: str) -> Figures:
+    """Run a scenario with real bytes, and return its figures."""
+    worlds: list[World] = []
+    counted, takeovers = _Counted(), list[_Takeovers]()
+
+    def prepare(world: World) -> None:
+        worlds.append(world)
+        world.parcels = counted
+        takeovers.append(_Takeovers(world))
+
+    ran = run(scenario, seed, wire="bytes", prepare=prepare)
+    (world,) = worlds
+    twice_ms, rendered_ms = world.economy.waste()
+    makespan_ms, ideal_ms = _makespan(world)
+    left = (frame.taken_after_ms for frame in world.economy.left())
+    return Figures(
+        seed=seed,
+        about=about,
+        trace=ran.trace,
+        good=ran.good,
+        peers=scenario.peers,
+        virtual_ms=ran.virtual_ms,
+        events=ran.events,
+        failures=world.faults.failures,
+        rendered_ms=rendered_ms,
+        twice_ms=twice_ms,
+        makespan_ms=makespan_ms,
+        ideal_ms=ideal_ms,
+        reclaims_ms=tuple(taken_ms for taken_ms in left if taken_ms is not None),
+        takeovers_ms=tuple(takeovers[0].found_ms),
+        sent_bytes=counted.bytes,
+    )
+
+
+def _makespan(world: World) -> tuple[int, int]:
+    """Return how long all jobs took together, and the ideal; zeros where not every file came to its submitter."""
+    plans, exported = world.people.plans, world.economy.exported_ms
+    files = sum(plan.scenario.frames for plan in plans)
+    if not exported or len(exported) < files or any(plan.cancel_asked for plan in plans):
+        return 0, 0
+    since_ms = world.scenario.submit_at_ms
+    longest_ms = max(frame.took_ms for frame in world.economy.finished)
+    ideal_ms = world.capacity.ideal_ms(since_ms, sum(map(_work_ms, plans)))
+    return max(exported.values()) - since_ms, ideal_ms + longest_ms
+
+
+def _work_ms(plan: Plan) -> int:
+    """Return what a job costs the fastest slot."""
+    own, cut = plan.scenario, cut_of(plan.scenario)
+    whole = own.frames - own.still_frames
+    whole_ms = sum(frame_ms(plan.name, task, own) for task in range(whole))
+    if cut is None:
+        return whole_ms
+    return whole_ms + sum(work_ms(plan.name, task, cut, own) for task in range(whole, own.frames))
+
+
+# What is run.
+
+
+def churned(percent: int, seed: int) -> Scenario:
+    """Return a job among twenty peers of whom so many per cent die in an hour, each back after a minute."""
+    frames = CHURN_TASKS * CHURN_PEERS
+    lasts_ms = frames * CHURN_FRAME_MS * 100 // (CHURN_PEERS * 75)  # by slots three quarters as fast as the fastest
+    dice = Dice(b"churned" + seed.to_bytes(8, "big"))
+    deaths = -(-CHURN_PEERS * percent * lasts_ms // (100 * HOUR_MS))
+    acts: list[Act] = []
+    for _ in range(deaths):
+        at_ms, peer = 10 * SECOND_MS + dice.below(lasts_ms), dice.below(CHURN_PEERS)
+        acts += [Act(at_ms=at_ms, what="kill", peers=(peer,)), Act(at_ms=at_ms + AWAY_MS, what="start", peers=(peer,))]
+    return Scenario(
+        name=f"churn of {percent} %/h",
+        peers=CHURN_PEERS,
+        renderers=CHURN_PEERS,
+        jobs=1,
+        frames=frames,
+        frame_ms=CHURN_FRAME_MS,
+        slowest_percent=60,
+        submitters=(CHURN_PEERS - 1,),
+        safety_ms=lasts_ms * 13 // 10,
+        least_ms=0,
+        script=tuple(sorted(acts, key=lambda act: act.at_ms)),
+    )
+
+
+def orders(seeds: range, minutes: int) -> list[tuple[Scenario, int, str]]:
+    """Return all runs of a report: what to run, with which seed, and what it is about."""
+    found = [(draw(seed, None, minutes), seed, "drawn") for seed in seeds]
+    found += [(churned(percent, seed), seed, f"churn {percent}") for percent in CHURNS for seed in seeds]
+    found += [(named(name), seed, name) for name in RECLAIMS for seed in seeds]
+    regicide = dataclasses.replace(named(COORDINATORS), makespan_percent=0)
+    return found + [(regicide, seed, COORDINATORS) for seed in seeds]

@@ -1,0 +1,180 @@
+"""`python -m sim report`: one page of figures with the seeds and the command of each, and plots of what plots show."""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from sim.measures import (
+    CHURN_FRAME_MS,
+    CHURN_PEERS,
+    CHURN_TASKS,
+    CHURNS,
+    COORDINATORS,
+    RECLAIMS,
+    Figures,
+    measure,
+    orders,
+)
+from sim.report_plot import draw_all
+from sim.scenario import Scenario
+
+_PARTS: Final = (50, 95, 99)
+
+
+def report(seeds: range, out: Path, *, minutes: int, jobs: int, say: Callable[[Figures], None]) -> list[Figures]:
+    """Run all that the report asks for in `jobs` processes, write `churn.md` and its plots into `out`; return all."""
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        found: list[Figures] = []
+        for figures in pool.imap(_measured, orders(seeds, minutes)):
+            found.append(figures)
+            say(figures)
+    out.mkdir(parents=True, exist_ok=True)
+    images = draw_all(found, out)
+    command = f"python -m sim report --seeds {seeds.start}:{seeds.stop} --minutes {minutes} --out DIR"
+    (out / "churn.md").write_text("\n".join(page(found, seeds, command, images)) + "\n", encoding="utf-8")
+    return found
+
+
+def _measured(order: tuple[Scenario, int, str]) -> Figures:
+    return measure(*order)
+
+
+def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[Path]) -> list[str]:
+    """Return the lines of the page."""
+    return [
+        "# Churn",
+        "",
+        "What the mesh costs and how soon it goes on when peers come and go, in the",
+        "[simulator](../internals/simulator.md): the shipping core and the real encodings in a world of",
+        "their own. One command",
+        "writes this page anew:",
+        "",
+        "```",
+        command,
+        "```",
+        "",
+        f"All figures are of the seeds {seeds.start} to {seeds.stop - 1}, {len(found)} runs. Times are virtual.",
+        "",
+        *_churn(found),
+        *_reclaims(found),
+        *_takeovers(found),
+        *_drawn(found),
+        *(line for image in images for line in (f"![{image.stem.replace('-', ' ')}](../images/{image.name})", "")),
+        *_MODEL,
+    ]
+
+
+_MODEL: Final = (
+    "## What stands behind it",
+    "",
+    "**Faults** are those of the [table of switches](../internals/simulator.md#faults-and-their-switches),",
+    "which names those",
+    "that there are not, too. In the runs of one job peers die by SIGKILL and are back a minute later; in",
+    "the drawn runs",
+    "everything fails.",
+    "",
+    "**Ideal** is the time in which the capacity that lived could have done the work, every slot at its own",
+    "speed and none",
+    "ever idle, and the longest frame. It pays for no scene, no loading, no delivery.",
+    "",
+    "**Bounds**: makespan at most 1.25 times the ideal under 30 %/h, 2 times under 100 %/h; at most 1 % of",
+    "the render time",
+    "twice in peace, 5 % under 30 %/h; a dead peer's tasks claimed again within 1 s, a silent one's within 8 s (p95).",
+    "",
+    "**Not simulated**: the shell, real disks and networks, renderers that slow each other down,",
+    "retransmissions. Bytes are",
+    "those of messages and datagrams as encoded, without what encryption, headers and handshakes add, and",
+    "without blobs.",
+)
+
+
+def percentile(values: Sequence[int], part: int) -> int:
+    """Return the value that `part` per cent of the values do not exceed; 0 without values."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * part // 100) - 1)] if ordered else 0
+
+
+def _of(found: Sequence[Figures], about: str) -> list[Figures]:
+    return [figures for figures in found if figures.about == about and figures.good]
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / max(1, whole):.2f} %"
+
+
+def _churn(found: Sequence[Figures]) -> list[str]:
+    lines = [
+        "## One job while peers die",
+        "",
+        f"{CHURN_PEERS} peers of one slot each, {CHURN_TASKS} frames of {CHURN_FRAME_MS // 1000} s for each of them.",
+        "",
+        "| deaths | runs | peers that died | makespan / ideal, mean and worst | rendered twice |",
+        "|---|---|---|---|---|",
+    ]
+    for percent in CHURNS:
+        runs = [figures for figures in _of(found, f"churn {percent}") if figures.ideal_ms]
+        ratios = [figures.makespan_ms / figures.ideal_ms for figures in runs]
+        twice = _percent(sum(each.twice_ms for each in runs), sum(each.rendered_ms for each in runs))
+        shown = f"{sum(ratios) / len(ratios):.3f}, {max(ratios):.3f}" if ratios else "none"
+        died = sum(each.failures for each in runs)
+        lines.append(f"| {percent} %/h | {len(runs)} | {died} | {shown} | {twice} |")
+    return [*lines, ""]
+
+
+def _times(name: str, times_ms: Sequence[int]) -> str:
+    return f"| {name} | {len(times_ms)} | " + " | ".join(f"{percentile(times_ms, part):,} ms" for part in _PARTS) + " |"
+
+
+def _reclaims(found: Sequence[Figures]) -> list[str]:
+    return [
+        "## How soon others take over what was left",
+        "",
+        "Four frames among ten renderers, of which five are lost at once: from then until somebody else",
+        "starts each of their",
+        "frames.",
+        "",
+        "| scenario | frames | p50 | p95 | p99 |",
+        "|---|---|---|---|---|",
+        *(_times(f"`{name}`", [ms for each in _of(found, name) for ms in each.reclaims_ms]) for name in RECLAIMS),
+        "",
+    ]
+
+
+def _takeovers(found: Sequence[Figures]) -> list[str]:
+    runs = [figures for figures in _of(found, COORDINATORS) if figures.ideal_ms]
+    ratios = [figures.makespan_ms / figures.ideal_ms for figures in runs]
+    worst = f"; the still took {max(ratios):.3f} times the ideal at worst" if ratios else ""
+    return [
+        "## How soon somebody else coordinates",
+        "",
+        f"`{COORDINATORS}`: a still among ten peers, whose coordinator is killed every 30 s and is back 10",
+        "s later. From its",
+        f"death until somebody else leads, looked at ten times a second{worst}.",
+        "",
+        "| scenario | deaths | p50 | p95 | p99 |",
+        "|---|---|---|---|---|",
+        _times(f"`{COORDINATORS}`", [ms for each in runs for ms in each.takeovers_ms]),
+        "",
+    ]
+
+
+def _drawn(found: Sequence[Figures]) -> list[str]:
+    lines = [
+        "## Everything at once",
+        "",
+        "Scenarios that each seed draws, every fault among them, from peace to a mesh that is hardly there. How",
+        "soon a task that was left is started again says also how long all others were busy or gone.",
+        "",
+        "| seed | peers | virtual | failures | events | rendered twice | bytes/s and peer | left tasks: p50, p95 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for each in _of(found, "drawn"):
+        rate = each.sent_bytes * 1000 // max(1, each.virtual_ms * each.peers)
+        left = ", ".join(f"{percentile(each.reclaims_ms, part):,} ms" for part in (50, 95))
+        lines.append(
+            f"| {each.seed} | {each.peers} | {each.virtual_ms // 1000} s | {each.failures} | {each.events:,} "
+            f"| {_percent(each.twice_ms, each.rendered_ms)} | {rate:,} | {left if each.reclaims_ms else 'none'} |"
+        )
+    bad = [str(figures.seed) for figures in found if not figures.good]
+    return [*lines, "", f"Runs that broke a rule: {', '.join(bad) or 'none'}.", ""]
