@@ -43,6 +43,10 @@ class Absences:
         self._gone[peer] = None
         return fresh
 
+    def wait_anew(self) -> None:
+        """Count no silence from before now: this host slept through it."""
+        self._since.clear()
+
     def look(self, turn: Turn, peers: Iterable[PeerId]) -> list[PeerId]:
         """Look at all these peers, once a second; return those who are gone since the last look."""
         fresh: list[PeerId] = []

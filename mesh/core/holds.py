@@ -55,6 +55,9 @@ _UNSAFE_PER_TICK = 256
 """Outputs without enough holds that are looked at each second, those of all jobs by equal parts: where too few peers
 are left, all of them lack some."""
 
+_MISSING_PER_TICK = 256
+"""Outputs that are held and not here that are looked at each second: mostly none, all where a store was lost."""
+
 _UNSAFE_LEAST = 4
 """Of each job at least."""
 
@@ -100,6 +103,8 @@ class Holding:
         """Of which frames this peer made an output, or a bucket."""
         self._owed: dict[PeerId, dict[RecordId, Signed[Hold]]] = {}
         """Own holds that peers who hold the same, or did, could not be told when they were given."""
+        self._missing: dict[tuple[JobId, BlobId], None] = {}
+        """What this peer holds and has not."""
         self._safe_seen_at: dict[JobId, Instant] = {}
         self._wall = WallTime(0)
         """The calendar, as last seen."""
@@ -130,7 +135,8 @@ class Holding:
             if mine is not None and mine.body.replaces:
                 self._owe(mine)
             if mine is not None and not self._swarm.complete(blob):
-                self._mend(turn, job, blob)
+                self._missing[job, blob] = None
+        self._fetch_missing(turn)
 
     def holders(self, job: JobId, blob: BlobId) -> dict[PeerId, Signed[Hold]]:
         """Return whose holds of a blob count, as far as this peer knows."""
@@ -244,8 +250,8 @@ class Holding:
     def on_blob_damaged(self, turn: Turn, event: BlobDamaged) -> None:
         """Fetch again what this peer promised to keep."""
         for job in self.book.jobs_of(event.blob):
-            if self._directory.me in self.holders(job, event.blob):
-                self._mend(turn, job, event.blob)
+            self._missing[job, event.blob] = None
+        self._fetch_missing(turn)
 
     def on_output_checked(self, turn: Turn, event: OutputChecked) -> None:
         """Hold what is good; not in the place of a hold that another has replaced meanwhile."""
@@ -285,8 +291,9 @@ class Holding:
                 self.copies.let_be(blob, wanted.job)
 
     def on_tick(self, turn: Turn) -> None:
-        """Take over where a holder has gone; say what is lost."""
+        """Take over where a holder has gone; say what is lost; fetch what is missing here."""
         self._wall = turn.now.wall
+        self._fetch_missing(turn)
         each = max(_UNSAFE_LEAST, _UNSAFE_PER_TICK // max(1, sum(map(bool, self._unsafe.values()))))
         for job, ledger in self._ledger.jobs.items():
             if ledger.ended or not self.keeps_watch(ledger, turn):
@@ -337,11 +344,17 @@ class Holding:
         if not any(blob == output.blob for one in standing if one is not None for output in result_of(one).outputs):
             self.copies.let_be(blob, ledger.id)
 
-    def _mend(self, turn: Turn, job: JobId, blob: BlobId) -> None:
-        """Fetch what this peer promised and has not, unless it is a scene, which comes by itself while it is needed."""
-        if self.retains(job) and not self._is_scene(job, blob):
-            wanted = Wanted(job=job, because_of=self._directory.me)
-            self.copies.take(turn, blob, wanted, *self.holders(job, blob))
+    def _fetch_missing(self, turn: Turn) -> None:
+        """Fetch what this peer promised and has not, little at a time; a scene comes by itself while it is needed."""
+        me = self._directory.me
+        for job, blob in list(islice(self._missing, _MISSING_PER_TICK)):
+            del self._missing[job, blob]
+            if not self._holds(job, blob) or self._is_scene(job, blob) or self._swarm.complete(blob):
+                continue
+            if self.copies.may_take(blob, me, turn.now):
+                self.copies.take(turn, blob, Wanted(job=job, because_of=me), *self.holders(job, blob))
+            else:
+                self._missing[job, blob] = None  # to the end
 
     def _chosen(
         self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]], *, spare: int

@@ -402,6 +402,7 @@ class Peer:
         self.windows.on_slept()
         self.slots.on_slept(turn)
         self.claims.on_slept(turn)
+        self.repair.on_slept()
         self.sync.compare_all(turn)
 
     def on_hearing_ends(self, turn: Turn, _timer: tm.HearingEnds) -> None:

@@ -116,9 +116,12 @@ class Repair:
             self._miss(turn, note.peer)
 
     def on_hold_heard(self, turn: Turn, note: HoldHeard) -> None:
-        """See whether a holder of this output is known to be gone."""
+        """See whether a holder of this output is known to be gone, or about to go itself."""
         job, blob = note.hold.body.job, note.hold.body.blob
-        if any(peer in self._absences for peer in self._holding.holders(job, blob)):
+        if self._leaving and note.hold.author == self._directory.me:
+            self._note(turn, (job, blob))
+            self.handing_over += 1
+        elif any(peer in self._absences for peer in self._holding.holders(job, blob)):
             self._note(turn, (job, blob))
 
     def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
@@ -127,6 +130,10 @@ class Repair:
             return
         for blob in self._holding.book.in_job(self._directory.me, note.job):
             self._note(turn, (note.job, blob))
+
+    def on_slept(self) -> None:
+        """Wait anew for those that were silent before this host slept."""
+        self._absences.wait_anew()
 
     def on_tick(self, turn: Turn) -> None:
         """Look who is gone, and ask for what is lacking."""
@@ -153,14 +160,9 @@ class Repair:
             if need is not None:
                 self._lacking[key] = lacking
                 found.append((len(need.there), key, lacking, need))
-        open_asks = Counter(one.asked for one in self._lacking.values() if one.asked is not None)
-        asks = 0
+        able, asks = self._able(turn), 0
         for _, _, lacking, need in sorted(found, key=lambda one: one[:2]):
-            if (
-                asks < _ASKS_PER_TICK
-                and self._may_ask(turn, need, lacking)
-                and self._ask(turn, need, lacking, open_asks)
-            ):
+            if asks < _ASKS_PER_TICK and self._may_ask(turn, need, lacking) and self._ask(turn, need, lacking, able):
                 asks += 1
         self.handing_over = sum(not one.hopeless for one in self._lacking.values()) if self._leaving else 0
 
@@ -201,35 +203,27 @@ class Repair:
         turns += [peer for peer in dict.fromkeys((*need.first, me)) if peer not in need.there]
         return now - lacking.since >= _TURN_MS * turns.index(me)
 
-    def _ask(self, turn: Turn, need: Need, lacking: Lacking, open_asks: Counter[PeerId]) -> bool:
-        """Ask whom rank chooses; tell whether anybody was asked."""
-        able = [peer for peer in self._able(turn, need) if peer not in lacking.tried]
-        lacking.hopeless = not able
-        if not able and turn.now.instant - lacking.asked_at >= LOST_AFTER_SAFE_MS:
+    def _ask(self, turn: Turn, need: Need, lacking: Lacking, able: dict[PeerId, int]) -> bool:
+        """Ask whom rank chooses of those that are `able`; tell whether anybody was asked."""
+        holders = self._holding.holders(need.ledger.id, need.blob)
+        others = [peer for peer in able if peer not in holders and peer not in lacking.tried]
+        lacking.hopeless = not others
+        if not others and turn.now.instant - lacking.asked_at >= LOST_AFTER_SAFE_MS:
             lacking.tried.clear()
-        free = [peer for peer in able if open_asks[peer] < _ASKS_EACH]
+        free = [peer for peer in others if able[peer] < _ASKS_EACH]
         if not free:
             return False
         peer = min(free, key=lambda peer: (peer not in need.first, suits(need.blob, peer)))
         if self._directory.crowd:
             self._show(turn, peer, need.ledger)
-        holders = self._holding.holders(need.ledger.id, need.blob)
-        others = tuple(hold for hold in holders.values() if need.replaced is None or hold.id != need.replaced.id)
-        turn.send(
-            peer,
-            HoldAsk(job=need.ledger.id, blob=need.blob, replaced=need.replaced, others=others[:MAX_COPIES]),
-        )
+        beside = tuple(hold for hold in holders.values() if hold != need.replaced)[:MAX_COPIES]
+        turn.send(peer, HoldAsk(job=need.ledger.id, blob=need.blob, replaced=need.replaced, others=beside))
         lacking.asked, lacking.asked_at = peer, turn.now.instant
-        open_asks[peer] += 1
+        able[peer] += 1
         return True
 
-    def _able(self, turn: Turn, need: Need) -> list[PeerId]:
-        """Return who could take a copy: those that answer, do not leave themselves, and do not hold it."""
-        holders = self._holding.holders(need.ledger.id, need.blob)
-        return [
-            peer
-            for peer in self._directory.all_connected()
-            if peer not in holders
-            and not self._directory.drains(peer)
-            and self._directory.answers(peer, turn.now.instant)
-        ]
+    def _able(self, turn: Turn) -> dict[PeerId, int]:
+        """Return who could take copies, as they answer and do not leave, and of how many each was asked."""
+        asked = Counter(one.asked for one in self._lacking.values() if one.asked is not None)
+        there = (peer for peer in self._directory.all_connected() if self._directory.answers(peer, turn.now.instant))
+        return {peer: asked[peer] for peer in there if not self._directory.drains(peer)}

@@ -14,6 +14,7 @@ from mesh.core.events import (
 )
 from mesh.core.placement import suits
 from mesh.core.repair import _ANSWER_MS, _ASKS_EACH, _TURN_MS
+from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import DAY_MS, MINUTE_MS, SECOND_MS
 from mesh.ground.limits import HAND_OVER_MS, JOB_DAYS_MS, LEASE_MS, LOST_AFTER_SAFE_MS
@@ -153,6 +154,24 @@ def test_of_whom_this_boot_never_met_silence_says_little(cast: Cast) -> None:
     again.meet(*others)
     assert sent(again.wait(LOST_AFTER_SAFE_MS - 2 * SECOND_MS, *others), HoldAsk) == []
     assert sent(again.wait(MINUTE_MS, *others), HoldAsk) != []
+
+
+def test_silence_that_this_host_slept_through_is_none(holder: Holder) -> None:
+    holder.rig.tell(ChannelClosed(peer=holder.bob.id, clean=False))
+    holder.waits(3 * SECOND_MS, holder.bob)
+    holder.rig.jump(3_600 * SECOND_MS)
+    assert holder.waits(LEASE_MS - SECOND_MS, holder.bob) == []
+    assert len(holder.waits(holder.my_turn_ms(holder.bob), holder.bob)) == 1
+
+
+def test_what_this_peer_holds_and_has_not_is_fetched_when_it_starts(cast: Cast) -> None:
+    before = Holder(cast, frames=2)
+    again = Rig(cast, kept=before.journal, complete=(before.picture,), actor=before.rig.me, slots=0)
+    assert before.pictures[1] in again.peer.swarm.wants
+    assert before.picture not in again.peer.swarm.wants
+    again.meet(before.ann)
+    told = [hold.body.blob for _, message in sent(again.effects, Holds) for hold in message.holds]
+    assert told == [before.picture], "nobody is told of what is not here"
 
 
 def test_nobody_asks_while_the_first_holder_by_rank_may_still_do_so(holder: Holder) -> None:
@@ -415,6 +434,18 @@ def test_who_leaves_asks_others_to_take_what_binds_it_and_goes_when_they_have(ca
         holder.rig.wait(2 * SECOND_MS, *holder.others())
         assert holder.rig.peer.mesh_view(holder.rig.now).handing_over == left
     assert of(holder.rig.effects, Stopped)
+
+
+def test_what_is_finished_while_a_peer_leaves_is_handed_over_too(holder: Holder) -> None:
+    holder.rig.peer.stopping._idle = lambda: False
+    holder.rig.tell(StopAsked(now=False, leave=True))
+    turn = Turn(holder.rig.now, holder.rig.peer._dice, holder.rig.me.id)
+    late = blob("the last frame")
+    holder.rig.peer.swarm._complete[late] = None
+    holder.rig.peer.holding._hold(turn, holder.job, late)
+    holder.rig.peer._settle(turn)
+    assert holder.rig.peer.repair.handing_over == 2
+    assert late in [ask.blob for _, ask in holder.waits(3 * SECOND_MS)]
 
 
 def test_who_leaves_waits_for_nobody_where_all_others_hold_it(holder: Holder) -> None:
