@@ -285,8 +285,8 @@ _SCENARIOS = (
         submitters=(7,),
         frames=24,
         core=(4, 5, 6),
-        safety_ms=140 * _S,
-        least_ms=140 * _S,
+        safety_ms=150 * _S,
+        least_ms=160 * _S,
         script=tuple(
             Act(at_ms=(40 + 20 * place) * _S, what="wipe", peers=(peer,)) for place, peer in enumerate((7, 0, 1, 2, 3))
         ),
