@@ -28,6 +28,7 @@ class Book:
         self.entries: dict[JobId, dict[RecordId, Signed[Entry]]] = {}
         self.cancels: dict[JobId, list[Signed[Entry]]] = {}
         self.holds: dict[RecordId, Signed[Hold]] = {}
+        """Its own, and those of others of the same blobs."""
         self.delivered: dict[tuple[str, str], RecordId] = {}
         """By (directory, name): the result whose file lies there."""
         self.paused = False
@@ -70,10 +71,26 @@ class Books:
         self._world = world
         self._books: dict[int, Book] = {}
         self.jobs: dict[JobId, Signed[Job]] = {}
+        self.replaced: dict[RecordId, None] = {}
+        """Holds that another hold lists, of which somebody was told."""
 
     def of(self, host: "Host") -> Book:
         """Return a host's book."""
         return self._books.setdefault(host.index, Book())
+
+    def told(self, holds: tuple[Signed[Hold], ...]) -> None:
+        """Learn of holds that are on their way to somebody: from now on others take them at their word."""
+        for hold in holds:
+            self.replaced.update(dict.fromkeys(hold.body.replaces))
+
+    def standing(self, host: "Host") -> list[Signed[Hold]]:
+        """Return a host's own holds that nobody has taken the place of."""
+        own = (hold for hold in self.of(host).holds.values() if hold.author == host.peer_id)
+        return [hold for hold in own if hold.id not in self.replaced]
+
+    def wiped(self, host: "Host") -> None:
+        """Forget what a host wrote down: its disk is lost."""
+        self._books.pop(host.index, None)
 
     def started(self, host: "Host", kept: tuple[Kept, ...]) -> None:
         """Begin a host's book anew from its journal."""

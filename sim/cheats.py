@@ -12,6 +12,7 @@ from mesh.core.effects import (
 )
 from mesh.core.election import Election
 from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, PauseAsked, Rendered, StopAsked
+from mesh.core.holds import Holding
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
@@ -50,6 +51,11 @@ class Cheat:
     def election(self) -> Election:
         """Pass a question on."""
         return self.inner.election
+
+    @property
+    def holding(self) -> Holding:
+        """Pass a question on."""
+        return self.inner.holding
 
     @property
     def ledger(self) -> Ledger:

@@ -250,6 +250,7 @@ class FakeDesk:
             membership_expires_at_ms=1_792_592_000_000,
             now_at_ms=1_790_000_060_000,
             draining=False,
+            handing_over=0,
             paused=self.paused,
             addresses=["192.168.1.5:40001"],
             bootstraps=[],

@@ -347,6 +347,12 @@ class Faults:
                     self._happened(host, "is asked to stop")
                     self._stopping[host.index] = host.life
                     host.ask_to_stop()
+                case "leave":
+                    self._happened(host, "is asked to leave")
+                    self.core.pop(host.index, None)
+                    host.ask_to_leave()
+                case "wipe":
+                    self._wipe(host)
                 case "pause" | "pause-now":
                     self.pause(host, now=act.what == "pause-now")
                 case "resume":
@@ -371,6 +377,13 @@ class Faults:
                 coordinator.strike(world, act.what)
             case _:
                 pass
+
+    def _wipe(self, host: "Host") -> None:
+        """Take a host away with its disk; what is left must do without."""
+        self.kill(host, power=True)
+        self._happened(host, "loses its disk")
+        self.core.pop(host.index, None)
+        host.wipe()
 
     def _end_assembler(self, host: "Host", *, for_good: bool) -> None:
         """End a host that assembles a frame, for a while or for good."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.core.effects import Effect, Send, StartRender
 from mesh.core.election import Election
 from mesh.core.events import Event, MessageHeard, TimerFired
+from mesh.core.holds import Holding
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
@@ -94,6 +95,11 @@ class Hoarder:
     def ledger(self) -> Ledger:
         """Pass a question on."""
         return self._inner.ledger
+
+    @property
+    def holding(self) -> Holding:
+        """Pass a question on."""
+        return self._inner.holding
 
     def mesh_view(self, now: Now) -> MeshView:
         """Pass a question on."""

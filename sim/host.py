@@ -49,6 +49,7 @@ from mesh.core.effects import (
 )
 from mesh.core.election import Election
 from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
+from mesh.core.holds import Holding
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
 from mesh.core.status import JobView, MeshView, TaskView
@@ -87,6 +88,9 @@ class Core(Protocol):
 
     @property
     def election(self) -> Election: ...
+
+    @property
+    def holding(self) -> Holding: ...
 
     def handle(self, now: Now, event: Event) -> list[Effect]: ...
 
@@ -132,12 +136,11 @@ class Host:
         self.boot = Boot(b"")
         self.life = 0
         self.powered = True
-        self.running = False
-        self.frozen = False
-        self.asleep = False
-        self.wakes_ms = 0
-        self.slept_ms = 0
+        self.running = self.frozen = self.asleep = False
+        self.wakes_ms = self.slept_ms = 0
         self._slept_from_ms = 0
+        self.leaves = False
+        """Whether it ends for good once it has stopped."""
         self.mute = False
         """Whether it grants nothing, whatever its core says."""
         self.fuse = 0
@@ -241,11 +244,24 @@ class Host:
         self.world.safety.stopped(self, effect)
         self._end()
         self.world.net.drop(self, visibly=True, clean=True)
+        if self.leaves:
+            self.wipe()
 
     def ask_to_stop(self) -> None:
         """Ask the process to finish what it has in hand and end."""
         if self.running:
             self.receive(StopAsked(now=False))
+
+    def ask_to_leave(self) -> None:
+        """Ask the process to end for good: to hand over first what it holds. Then it forgets all."""
+        if self.running:
+            self.leaves = True
+            self.receive(StopAsked(now=False, leave=True))
+
+    def wipe(self) -> None:
+        """Lose the disk, and all that was on it."""
+        self.disk = Disk(self.world.parcels)
+        self.world.books.wiped(self)
 
     def ask_to_pause(self, *, now: bool) -> None:
         """Have the host's owner want it back until he says otherwise, `now` or when it has finished its frames."""

@@ -119,7 +119,7 @@ class Liveness:
         return gone
 
     def _holds_of(self, index: int) -> Iterable[Signed[Hold]]:
-        return self._world.books.of(self._world.hosts[index]).holds.values()
+        return self._world.books.standing(self._world.hosts[index])
 
     def _outputs(self, host: "Host", job: JobId, view: TaskView) -> dict[BlobId, None]:
         """Return the blobs of what a host shows as a task's result."""

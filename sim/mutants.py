@@ -31,6 +31,7 @@ from sim.cheats import (
     TakesStrangers,
     WritesAllButOne,
 )
+from sim.holdcheats import BoundByNothing, LeavesWithAll, TakesNothing, TakesPlaces, TellsFirst
 from sim.host import Core, Host
 from sim.named import named
 from sim.scenario import Act, Scenario
@@ -65,6 +66,11 @@ _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=
 
 MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S1", mutant=HoldsNothing, scenario=_CALM),
+    Caught(rule="S1", mutant=TakesPlaces, scenario=_CALM),
+    Caught(rule="S1", mutant=TellsFirst, scenario=_CALM),
+    Caught(rule="S1", mutant=BoundByNothing, scenario=_CALM),
+    Caught(rule="S1", mutant=TakesNothing, scenario=named("wiped")),
+    Caught(rule="S1", mutant=LeavesWithAll, scenario=named("leavers")),
     Caught(rule="S2", mutant=PublishesNothing, scenario=_CALM),
     Caught(rule="S3", mutant=Rewrites, scenario=_CALM),
     Caught(rule="S4", mutant=ShowsAnother, scenario=_CALM),

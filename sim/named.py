@@ -228,6 +228,32 @@ _SCENARIOS = (
             Act(at_ms=45 * S_MS, what="mend", peers=tuple(range(0, 40, 2))),
         ),
     ),
+    # The disks of holders are lost one after the other once all is sealed, with time to copy between: of eight peers,
+    # the submitter among them, three are left, and have everything.
+    small(
+        "wiped",
+        peers=8,
+        renderers=7,
+        submitters=(7,),
+        frames=24,
+        core=(4, 5, 6),
+        safety_ms=150 * S_MS,
+        least_ms=160 * S_MS,
+        script=tuple(
+            Act(at_ms=(40 + 20 * place) * S_MS, what="wipe", peers=(peer,))
+            for place, peer in enumerate((7, 0, 1, 2, 3))
+        ),
+    ),
+    # All who hold most of it leave in order, at the same time: nothing they held goes with them.
+    small(
+        "leavers",
+        peers=8,
+        renderers=7,
+        submitters=(7,),
+        frames=24,
+        core=(4, 5, 6),
+        script=(Act(at_ms=40 * S_MS, what="leave", peers=(7, 0, 1, 2, 3)),),
+    ),
     # One still among twenty peers: nothing of it is rendered twice, and one of them makes the picture.
     still("still", steady=True),
     # Peers die while they render it, whoever assembles it twice, and come back.

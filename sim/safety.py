@@ -25,10 +25,11 @@ from mesh.core.fold import TaskFold
 from mesh.core.status import JobState, TaskState, TaskView
 from mesh.core.timers import Tick
 from mesh.ground.ids import BlobId, JobId, PeerId
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
-from mesh.wire.messages import Have, Holds
+from mesh.wire.messages import Have
 from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
 from mesh.wire.revocations import Bans
 from sim.epochs import Epochs
@@ -160,6 +161,20 @@ class Safety:
         for needed in (blob, *self._world.trees.get(blob, ())):
             if not host.disk.has(needed) and needed not in self._world.faults.rotted:
                 raise Violation("S1", f"{host.name} holds what it does not have", hold.id, blob)
+        beside = self._beside(host, hold) if hold.body.replaces else None
+        if beside is not None:
+            text = f"{host.name} takes another's place although it holds the same"
+            raise Violation("S1", text, hold.id, beside.id, blob)
+
+    def _beside(self, host: "Host", hold: Signed[Hold]) -> Signed[Hold] | None:
+        """Return another hold of the same blob that a host gave, of which neither replaces the other."""
+        about = (host.peer_id, hold.body.job, hold.body.blob)
+        for other in self._world.books.of(host).holds.values():
+            if (other.author, other.body.job, other.body.blob) != about or other.id == hold.id:
+                continue
+            if other.id not in hold.body.replaces and hold.id not in other.body.replaces:
+                return other
+        return None
 
     def _starts(self, host: "Host", effect: StartRender | StartAssembly) -> None:
         job = JobId(effect.job.id)
@@ -200,6 +215,7 @@ class Safety:
                 if not whole and (not pieces or stored is None or offered & ~stored.bits):
                     raise Violation("S7", f"{host.name} offers pieces that it has not stored", blob)
             case Holds(holds=holds):
+                self._world.books.told(holds)
                 for hold in holds:
                     self._check_hold(host, hold)
                     if hold.author == host.peer_id and hold.id not in self._world.books.of(host).holds:
@@ -378,12 +394,18 @@ class Safety:
                     self._check_safe(host, job, view, kept)
 
     def _kept(self) -> dict[BlobId, None]:
-        """Return the blobs that are whole on the disk of somebody who holds them."""
+        """Return the blobs that are whole on the disk of somebody who holds them, and whose hold nobody replaced.
+
+        Who has promised so must know that it is bound.
+        """
         kept: dict[BlobId, None] = {}
         for host in self._world.hosts:
-            for hold in self._world.books.of(host).holds.values():
-                if hold.author == host.peer_id and host.disk.intact(hold.body.blob):
-                    kept[hold.body.blob] = None
+            for hold in self._world.books.standing(host):
+                job, blob = hold.body.job, hold.body.blob
+                if host.disk.intact(blob):
+                    kept[blob] = None
+                if host.works and job not in self._world.books.of(host).cancels and not host.core.holding.bound(blob):
+                    raise Violation("S1", f"{host.name} would drop what it holds", hold.id, blob, job)
         return kept
 
     def _check_safe(self, host: "Host", job: JobId, view: TaskView, kept: dict[BlobId, None]) -> None:

@@ -17,7 +17,7 @@ from mesh.ground.limits import EVERYBODY
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
     *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
-    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone"),
+    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone", "wipe", "leave"),
 )
 
 
@@ -30,6 +30,7 @@ class Act:
     at that time is killed, and starts again after a while, or is lost for good. Whoever coordinates a still is killed,
     or grants no more though it lives; a keeper that does not lead announces the highest epoch that there can be, and
     freezes. Disks are filled, and emptied again. What is cloned is a disk: the host that is to run on its copy starts.
+    Who is wiped loses its disk and stays away, as does who leaves, who hands over first what it holds.
     """
 
     at_ms: int

@@ -8,7 +8,7 @@ from mesh.core.peer import Peer
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import Instant, Now
 from mesh.ground.limits import GAP_MS
-from mesh.wire.messages import Holds
+from mesh.wire.copies import Holds
 from sim.cheats import Cheat
 from sim.host import Host
 

@@ -156,6 +156,16 @@ class Directory:
         offer = known.available if known is not None else None
         return offer.slots if offer is not None and not (offer.draining or offer.paused) else 0
 
+    def drains(self, peer: PeerId) -> bool:
+        """Whether another peer says that it takes nothing new, because it is about to end."""
+        known = self.peers.get(peer)
+        return known is not None and known.available is not None and known.available.draining
+
+    def parted(self, peer: PeerId) -> bool:
+        """Whether a channel was closed because one end had no use for it: its end says nothing of the peer."""
+        known = self.peers.get(peer)
+        return known is not None and known.parted
+
     def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
         """Return where connected peers can be reached; `here`: for somebody on this machine."""
         known = [(peer, told(self.peers[peer].addresses, here=here)) for peer in self.all_connected()]

@@ -37,9 +37,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopAsked:
-    """Finish the frames in hand, claim no other, then stop; `now`: do not even finish."""
+    """Finish the frames in hand, claim no other, then stop; `now`: do not even finish.
+
+    `leave`: for good; so hand over first what this peer has promised to keep.
+    """
 
     now: bool
+    leave: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,31 @@
-"""Copies that outlive their author: who holds which output, when a task is safe, when an output is lost.
+"""Copies that outlive their author: what this peer promises to keep, whom it tells, and which tasks are safe.
 
 A hold is a signed promise made after the bytes were checked and are on the disk. Authors hold what they rendered;
 keepers and the submitter take over as many copies as the job asks, chosen by rank among those that answer, so that no
-two hurry for one. A task is safe with holds from `copies` different peers. Where nobody answers that it has an output,
-the output is lost. Buckets are a means: their author and whoever assembles them have one, and nobody promises anything.
+two hurry for one. A task is safe with holds from `copies` different peers. Buckets are a means: their author and
+whoever assembles them have one, and nobody promises anything.
+
+A hold binds until the job's last day, or until another takes its place; then the copy is cache. What replaces gone
+holders is the business of `repair`, which asks: whether a copy is taken, and what is signed for it, is decided here.
+
+Invariant: a hold, and what this peer knows of others' holds of the same blob, is in the journal before anybody hears of
+it, so that holders know each other after any restart, and no power loss takes back a promise that was heard.
 """
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 
+from mesh.core.copies import Copies, Wanted
 from mesh.core.directory import Directory
-from mesh.core.effects import CheckOutput, Earned
+from mesh.core.effects import Earned
 from mesh.core.events import BlobDamaged, OutputChecked
 from mesh.core.fold import result_of
+from mesh.core.holders import Holders
+from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.losses import Losses
+from mesh.core.membership import Members
 from mesh.core.notes import (
     BlobComplete,
     EntryAdded,
@@ -25,7 +34,6 @@ from mesh.core.notes import (
     JobStruck,
     MarkHeard,
     PeerReached,
-    Publish,
     SceneComplete,
     TaskChanged,
     TasksSafe,
@@ -35,104 +43,125 @@ from mesh.core.placement import rank
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, later
-from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS
+from mesh.ground.instants import Instant, WallTime
+from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptHold
-from mesh.wire.messages import Holds
-from mesh.wire.records import Entry, Hold, Lost, Result, Statement
+from mesh.wire.messages import portions
+from mesh.wire.records import Entry, Hold, Result, Statement
 
-_HOLDS_PER_MESSAGE = 64
 _NONCE_SIZE = 16
-_HOLDS_PER_TASK = 2
-_HOLDS_LEAST = 64
-"""Holds that one peer may give in a job, most of them of results that are not here yet: twice its tasks and some."""
-
 _UNSAFE_PER_TICK = 256
 """Outputs without enough holds that are looked at each second, those of all jobs by equal parts: where too few peers
 are left, all of them lack some."""
 
+_MISSING_PER_TICK = 256
+"""Outputs that are held and not here that are looked at each second: mostly none, all where a store was lost."""
+
 _UNSAFE_LEAST = 4
 """Of each job at least."""
-
-_WANTED_PER_AUTHOR = 64
-"""Outputs of one author that are sought to be held: many times what is fetched at once, and whoever claims thousands
-that nobody has makes nobody ask all peers for all of them."""
 
 _SAFE_EACH_MS = 30_000
 """How often outputs that are safe are looked for: their holders mostly come back."""
 
-_LOOK_AGAIN_MS = 10_000
 _TAKEN_OVER_MS = 10_000
 """Who was chosen to take a copy may be cut off from its source without anybody's knowing: each time that this much goes
 by and copies are still missing, one more peer takes one."""
-
-_LOST_STAGGER_MS = 5_000
-"""Keepers say that an output is lost one after the other, the closest first: one word is enough."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """An output that this peer is to hold and has not checked yet."""
-
-    job: JobId
-    task: int
-    author: PeerId
 
 
 class Holding:
     """Hold what this peer should, and know what others hold."""
 
     def __init__(
-        self, ledger: Ledger, keepers: Keepers, directory: Directory, swarm: Swarm, *, ops: Ops, signer: Signer
+        self,
+        ledger: Ledger,
+        members: Members,
+        keepers: Keepers,
+        directory: Directory,
+        host: HostFacts,
+        *,
+        swarm: Swarm,
+        ops: Ops,
+        signer: Signer,
     ) -> None:
         self._ledger = ledger
+        self._members = members
         self._keepers = keepers
         self._directory = directory
+        self._host = host
         self._swarm = swarm
-        self._ops = ops
         self._signer = signer
-        self._holds: dict[JobId, dict[BlobId, dict[PeerId, Signed[Hold]]]] = {}
-        self._wanted: dict[BlobId, Wanted] = {}
-        self._wanted_of: dict[tuple[JobId, int], BlobId] = {}
-        self._wanted_by: Counter[PeerId] = Counter()
-        """How many of each author's."""
-        self._checking: dict[int, tuple[JobId, BlobId]] = {}
-        self._bad: dict[BlobId, None] = {}
-        self._look_again_at: dict[BlobId, Instant] = {}
-        """Outputs that could not be looked at here, and when to try again."""
+        self.book = Holders()
+        self.copies = Copies(ledger, swarm, ops)
+        self._losses = Losses(keepers, directory, swarm, self.book)
         self._safe: dict[JobId, dict[int, None]] = {}
         self._unsafe: dict[JobId, dict[int, None]] = {}
         """Tasks that count and lack holds."""
         self._lacking_since: dict[JobId, dict[BlobId, Instant]] = {}
         """Since when this peer knows of outputs that copies are missing."""
-        self._given: dict[JobId, dict[PeerId, int]] = {}
-        """How many holds of each job a peer has given."""
-        self._gone_since: dict[RecordId, Instant] = {}
+        self._rendered: dict[BlobId, dict[tuple[JobId, int], None]] = {}
+        """Of which frames this peer made an output, or a bucket."""
+        self._owed: dict[PeerId, dict[RecordId, Signed[Hold]]] = {}
+        """Own holds that peers who hold the same, or did, could not be told when they were given."""
+        self._missing: dict[tuple[JobId, BlobId], None] = {}
+        """What this peer holds and has not."""
         self._safe_seen_at: dict[JobId, Instant] = {}
+        self._wall = WallTime(0)
+        """The calendar, as last seen."""
 
     def restore(self, holds: Iterable[Signed[Hold]]) -> None:
-        """Take this peer's own holds from the journal; one whose blob is gone from the disk promises too much."""
+        """Take from the journal what this peer holds, and who else does."""
         for hold in holds:
             ledger = self._ledger.get(hold.body.job)
-            if ledger is not None and self._swarm.complete(hold.body.blob):
-                self._note(ledger, hold)
+            if ledger is not None:
+                self.book.add(hold, ledger.frames)
         for ledger in self._ledger.jobs.values():
             for task in range(ledger.frames):
                 self._sort(ledger, task)
 
     def on_started(self, turn: Turn) -> None:
-        """Hold what this peer rendered and had no time to hold before it ended."""
+        """Hold what this peer rendered and had no time to hold before it ended; fetch what it holds and has not."""
+        me, self._wall = self._directory.me, turn.now.wall
         for ledger in self._ledger.jobs.values():
             for entry in list(ledger.entries.values()):
-                if entry.author == self._directory.me and _is_final(entry.body.what) and not ledger.ended:
-                    for output in result_of(entry).outputs:
-                        if self._swarm.complete(output.blob):
-                            self._hold(turn, ledger.id, output.blob)
+                if entry.author == me and isinstance(entry.body.what, Result):
+                    self._note_rendered(entry)
+                    if _is_final(entry.body.what) and not ledger.ended:
+                        for output in result_of(entry).outputs:
+                            if self._swarm.complete(output.blob):
+                                self._hold(turn, ledger.id, output.blob)
+        for job, blob in list(self.book.by(me)):
+            mine = self.holders(job, blob).get(me)
+            if mine is not None and mine.body.replaces:
+                self._owe(mine)
+            if mine is not None and not self._swarm.complete(blob):
+                self._missing[job, blob] = None
+        self._fetch_missing(turn)
 
     def holders(self, job: JobId, blob: BlobId) -> dict[PeerId, Signed[Hold]]:
-        """Return who holds a blob, as far as this peer knows."""
-        return self._holds.get(job, {}).get(blob, {})
+        """Return whose holds of a blob count, as far as this peer knows."""
+        return self.book.of(job, blob)
+
+    def bound(self, blob: BlobId) -> bool:
+        """Whether this peer has promised to keep a blob, and still must.
+
+        That is what it holds, until another takes its place, in jobs that were not cancelled and whose last day is to
+        come; and what it rendered itself, until that frame is safe. Of a scene it is the root that is held.
+        """
+        if any(self._holds(job, blob) for job in self.book.jobs_of(blob)):
+            return True
+        made = self._rendered.get(blob, {})
+        return any(not self._ledger.jobs[job].ended and not self.is_safe(job, task) for job, task in made)
+
+    def bound_outputs(self) -> list[tuple[JobId, BlobId]]:
+        """Return which outputs this peer has promised to keep, scenes apart: keepers bring those of live jobs."""
+        mine = self.book.by(self._directory.me)
+        return [(job, blob) for job, blob in mine if self._holds(job, blob) and not self._is_scene(job, blob)]
+
+    def retains(self, job: JobId) -> bool:
+        """Whether promises bind in a job: it is known, was not cancelled, and its last day is to come."""
+        ledger = self._ledger.get(job)
+        return ledger is not None and ledger.cancel is None and ledger.job.last_day >= self._wall
 
     def safe_count(self, job: JobId) -> int:
         """Return how many tasks are known safe."""
@@ -154,6 +183,8 @@ class Holding:
 
     def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Hold what this peer rendered itself: its pictures were checked before the result was written."""
+        if note.own and isinstance(note.entry.body.what, Result):
+            self._note_rendered(note.entry)
         if note.own and _is_final(note.entry.body.what):
             for output in result_of(note.entry).outputs:
                 self._hold(turn, note.entry.body.job, output.blob)
@@ -173,13 +204,37 @@ class Holding:
             self._hold(turn, note.job, ledger.job.scene)
 
     def on_holds(self, turn: Turn, peer: PeerId, message: Holds) -> None:
-        """Learn of the holds that a member gave; nobody speaks for another."""
+        """Learn of holds; who comes back and does not know so is told what took its own one's place."""
+        news: dict[RecordId, Signed[Hold]] = {}
         for hold in message.holds:
             ledger = self._ledger.get(hold.body.job)
-            if ledger is None or hold.author != peer or not self._keepers_want(ledger, turn):
+            if ledger is None:
                 continue
-            if self._note(ledger, hold):
-                turn.tell(HoldHeard(hold=hold))
+            shared = self.book.gave(self._directory.me, ledger.id, hold.body.blob)
+            if shared or self.keeps_watch(ledger, turn):
+                self._hear(turn, ledger, peer, hold)
+                replacing = self.book.replacing(hold) if hold.author == peer else None
+                if replacing is not None and replacing.author != peer:
+                    news[replacing.id] = replacing
+        self._send(turn, peer, news.values())
+
+    def on_hold_ask(self, turn: Turn, peer: PeerId, ask: HoldAsk) -> None:
+        """Take a copy in the place of a holder that goes, unless this peer has promised to keep it already."""
+        ledger = self._ledger.get(ask.job)
+        if ledger is None or not self.retains(ask.job) or self._host.draining or self._is_scene(ask.job, ask.blob):
+            return
+        said = (*((ask.replaced,) if ask.replaced is not None else ()), *ask.others)
+        if any((hold.body.job, hold.body.blob) != (ask.job, ask.blob) for hold in said):
+            return
+        for hold in said:
+            self._hear(turn, ledger, peer, hold)
+        me, holders = self._directory.me, self.holders(ask.job, ask.blob)
+        answer = holders.get(me) or (self.book.replacing(ask.replaced) if ask.replaced is not None else None)
+        if answer is not None:
+            self._send(turn, peer, [answer])
+        elif self.copies.may_take(ask.blob, peer, turn.now):
+            wanted = Wanted(job=ask.job, because_of=peer, replaced=ask.replaced)
+            self.copies.take(turn, ask.blob, wanted, peer, *holders)
 
     def on_hold_heard(self, turn: Turn, note: HoldHeard) -> None:
         """See whether a task is safe now."""
@@ -190,35 +245,22 @@ class Holding:
 
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Check an output that came, before promising to keep it."""
-        wanted = self._unwant(note.blob)
-        ledger = self._ledger.get(wanted.job) if wanted else None
-        if wanted is None or ledger is None or note.blob in self._bad:
-            return
-        op = self._ops.next()
-        self._checking[op] = (wanted.job, note.blob)
-        turn.do(CheckOutput(op=op, job=ledger.head.job, blob=note.blob))
+        self.copies.check(turn, note.blob)
 
     def on_blob_damaged(self, turn: Turn, event: BlobDamaged) -> None:
         """Fetch again what this peer promised to keep."""
-        for job, by_blob in self._holds.items():
-            ledger = self._ledger.jobs[job]
-            if self._directory.me not in by_blob.get(event.blob, {}):
-                continue
-            for task in ledger.by_output.get(event.blob, {}):
-                self._want(event.blob, Wanted(job=job, task=task, author=self._directory.me))
-                self._swarm.want(turn, event.blob, b"hold" + job, *by_blob[event.blob])
+        for job in self.book.jobs_of(event.blob):
+            self._missing[job, event.blob] = None
+        self._fetch_missing(turn)
 
     def on_output_checked(self, turn: Turn, event: OutputChecked) -> None:
-        """Hold what is good."""
-        checked = self._checking.pop(event.op, None)
+        """Hold what is good; not in the place of a hold that another has replaced meanwhile."""
+        checked = self.copies.checked(turn, event)
         if checked is None:
             return
-        if event.good:
-            self._hold(turn, *checked)
-        elif event.good is None:
-            self._look_again_at[event.blob] = later(turn.now.instant, _LOOK_AGAIN_MS)
-        else:
-            self._bad[event.blob] = None
+        late = checked.replaced is not None and self.book.replacing(checked.replaced) is not None
+        if not late:
+            self._hold(turn, checked.job, event.blob, checked.replaced)
 
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Tell a new keeper what this peer holds."""
@@ -226,9 +268,10 @@ class Holding:
             self._tell(turn, note.mark.author, note.mark.body.job)
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
-        """Tell a keeper or submitter what this peer holds."""
+        """Tell a keeper or submitter what this peer holds; and anybody who holds the same what he missed."""
+        self._send(turn, note.peer, self._owed.pop(note.peer, {}).values())
         for job, ledger in self._ledger.jobs.items():
-            if ledger.seals or not self._holds.get(job):
+            if ledger.seals or not self.book.in_job(self._directory.me, job):
                 continue
             if note.peer == ledger.submitter or note.peer in self._keepers.of(job, turn.now):
                 self._tell(turn, note.peer, job)
@@ -240,83 +283,78 @@ class Holding:
             self._judge(turn, ledger, range(ledger.frames))
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
-        """Take no further copies of a job that has ended; what was promised is mended, unless the job was cancelled."""
+        """Take no further copies of a job by itself; what was promised or asked for comes, unless it was cancelled."""
         self._lacking_since.pop(note.job, None)
-        for blob, wanted in list(self._wanted.items()):
-            promised = not note.cancelled and self._directory.me in self.holders(wanted.job, blob)
-            if wanted.job == note.job and not promised:
-                self._unwant(blob)
-                self._swarm.drop(blob, b"hold" + wanted.job)
+        for blob, wanted in self.copies.of_job(note.job):
+            promised = self._directory.me in self.holders(wanted.job, blob) or wanted.task is None
+            if note.cancelled or not promised:
+                self.copies.let_be(blob, wanted.job)
 
     def on_tick(self, turn: Turn) -> None:
-        """Take over where a holder has gone; say what is lost."""
+        """Take over where a holder has gone; say what is lost; fetch what is missing here."""
+        self._wall = turn.now.wall
+        self._fetch_missing(turn)
         each = max(_UNSAFE_LEAST, _UNSAFE_PER_TICK // max(1, sum(map(bool, self._unsafe.values()))))
         for job, ledger in self._ledger.jobs.items():
-            if ledger.ended or not self._keepers_want(ledger, turn):
+            if ledger.ended or not self.keeps_watch(ledger, turn):
                 continue
             gone: list[Signed[Entry]] = []
             unsafe = self._unsafe.get(job, {})
             for task in list(islice(unsafe, each)):
                 unsafe[task] = unsafe.pop(task)  # to the end: the next tick looks at others
                 self._consider(turn, ledger, task)
-                gone += self._gone(turn, ledger, task)
+                gone += self._losses.gone(turn, ledger, task)
             seen_at = self._safe_seen_at.setdefault(job, turn.now.instant)
             if turn.now.instant - seen_at >= _SAFE_EACH_MS:
                 self._safe_seen_at[job] = turn.now.instant
                 for task in self._safe.get(job, {}):
-                    gone += self._gone(turn, ledger, task)
-            self._say_lost(turn, ledger, gone)
+                    gone += self._losses.gone(turn, ledger, task)
+            self._losses.say(turn, ledger, gone)
 
-    def _keepers_want(self, ledger: JobLedger, turn: Turn) -> bool:
+    def keeps_watch(self, ledger: JobLedger, turn: Turn) -> bool:
+        """Whether this peer sees to a job's outputs: it keeps the job, or submitted it."""
         return ledger.submitter == self._directory.me or self._keepers.marked(ledger.id, turn.now)
+
+    def _holds(self, job: JobId, blob: BlobId) -> bool:
+        return self._directory.me in self.holders(job, blob) and self.retains(job)
+
+    def _is_scene(self, job: JobId, blob: BlobId) -> bool:
+        return self._ledger.jobs[job].job.scene == blob
 
     def _consider(self, turn: Turn, ledger: JobLedger, task: int) -> None:
         counting = ledger.task(task).counting
-        if counting is None or ledger.ended or not self._keepers_want(ledger, turn):
+        if counting is None or ledger.ended or not self.keeps_watch(ledger, turn):
             return
         for output in result_of(counting).outputs:
             holders = self.holders(ledger.id, output.blob)
-            if self._directory.me in holders or output.blob in self._wanted or output.blob in self._bad:
+            if self._directory.me in holders or not self.copies.may_take(output.blob, counting.author, turn.now):
                 continue
-            if self._wanted_by[counting.author] >= _WANTED_PER_AUTHOR:
-                continue
-            if self._look_again_at.get(output.blob, turn.now.instant) > turn.now.instant:
-                continue
-            self._look_again_at.pop(output.blob, None)
             since = self._lacking_since.setdefault(ledger.id, {}).setdefault(output.blob, turn.now.instant)
             spare = (turn.now.instant - since) // _TAKEN_OVER_MS
-            if self._directory.me not in self._chosen(turn, ledger, task, holders, spare=spare):
-                continue
-            self._want(output.blob, Wanted(job=ledger.id, task=task, author=counting.author))
-            if self._swarm.complete(output.blob):
-                self.on_blob_complete(turn, BlobComplete(blob=output.blob))
-            else:
-                self._swarm.want(turn, output.blob, b"hold" + ledger.id, counting.author, *holders)
-
-    def _want(self, blob: BlobId, wanted: Wanted) -> None:
-        self._unwant(blob)
-        self._wanted[blob] = wanted
-        self._wanted_of[wanted.job, wanted.task] = blob
-        self._wanted_by[wanted.author] += 1
-
-    def _unwant(self, blob: BlobId) -> Wanted | None:
-        wanted = self._wanted.pop(blob, None)
-        if wanted is not None:
-            if self._wanted_of.get((wanted.job, wanted.task)) == blob:
-                del self._wanted_of[wanted.job, wanted.task]
-            self._wanted_by[wanted.author] -= 1
-            self._wanted_by += Counter()  # forgets those that have none
-        return wanted
+            if self._directory.me in self._chosen(turn, ledger, task, holders, spare=spare):
+                wanted = Wanted(job=ledger.id, because_of=counting.author, task=task)
+                self.copies.take(turn, output.blob, wanted, counting.author, *holders)
 
     def _want_no_more(self, ledger: JobLedger, task: int) -> None:
         """Let an output be that was to be held and counts no more, so that its author's others have their turn."""
-        blob = self._wanted_of.get((ledger.id, task))
+        blob = self.copies.of_task(ledger.id, task)
         if blob is None or self._directory.me in self.holders(ledger.id, blob):
             return
         standing = [ledger.task(other).counting for other in ledger.by_output.get(blob, {})]
         if not any(blob == output.blob for one in standing if one is not None for output in result_of(one).outputs):
-            self._unwant(blob)
-            self._swarm.drop(blob, b"hold" + ledger.id)
+            self.copies.let_be(blob, ledger.id)
+
+    def _fetch_missing(self, turn: Turn) -> None:
+        """Fetch what this peer promised and has not, little at a time; a scene comes by itself while it is needed."""
+        me = self._directory.me
+        for job, blob in list(islice(self._missing, _MISSING_PER_TICK)):
+            del self._missing[job, blob]
+            if not self._holds(job, blob) or self._is_scene(job, blob) or self._swarm.complete(blob):
+                continue
+            if self.copies.may_take(blob, me, turn.now):
+                self.copies.take(turn, blob, Wanted(job=job, because_of=me), *self.holders(job, blob))
+            else:
+                self._missing[job, blob] = None  # to the end
 
     def _chosen(
         self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]], *, spare: int
@@ -337,35 +375,55 @@ class Holding:
         gone = sum(not self._directory.connected(peer) for peer in known)
         return able[: missing + gone + spare] if missing > 0 else []
 
-    def _hold(self, turn: Turn, job: JobId, blob: BlobId) -> None:
-        if self._directory.me in self.holders(job, blob):
+    def _hold(self, turn: Turn, job: JobId, blob: BlobId, replaced: Signed[Hold] | None = None) -> None:
+        me, ledger = self._directory.me, self._ledger.jobs[job]
+        if me in self.holders(job, blob):
             return
-        hold = sign(Hold(job=job, blob=blob, nonce=turn.dice.draw(_NONCE_SIZE)), self._signer)
-        turn.keep(KeptHold(hold=hold))
-        ledger = self._ledger.jobs[job]
-        self._note(ledger, hold)
+        replaces = self.book.takes(me, job, blob, replaced)
+        hold = sign(Hold(job=job, blob=blob, nonce=turn.dice.draw(_NONCE_SIZE), replaces=replaces), self._signer)
+        if not self.book.add(hold, ledger.frames):
+            return
+        others = [other for other in self.book.known(job, blob) if other.author != me]
+        turn.keep(KeptHold(hold=hold), *(KeptHold(hold=other) for other in others))
         turn.tell(HoldHeard(hold=hold))
-        for peer in self._keepers.parties(ledger, turn.now):
-            turn.send(peer, Holds(holds=(hold,)))
+        whom = dict.fromkeys(self._keepers.parties(ledger, turn.now))
+        made = [ledger.task(task).counting for task in ledger.by_output.get(blob, {})]
+        whom |= dict.fromkeys(entry.author for entry in made if entry is not None)
+        whom |= dict.fromkeys(self._owe(hold))
+        for peer in whom:
+            if peer != me and self._directory.connected(peer):
+                turn.send(peer, Holds(holds=(hold,)))
 
-    def _note(self, ledger: JobLedger, hold: Signed[Hold]) -> bool:
-        if hold.author in self.holders(ledger.id, hold.body.blob):
-            return False
-        given = self._given.setdefault(ledger.id, {})
-        count = given.get(hold.author, 0)
-        if count >= _HOLDS_LEAST + _HOLDS_PER_TASK * ledger.frames:
-            return False
-        given[hold.author] = count + 1
-        self._holds.setdefault(ledger.id, {}).setdefault(hold.body.blob, {})[hold.author] = hold
-        return True
+    def _owe(self, hold: Signed[Hold]) -> list[PeerId]:
+        """Return who ever held the same; note who of them is to be told when it is reached."""
+        known = [other.author for other in self.book.known(hold.body.job, hold.body.blob)]
+        others = [peer for peer in known if peer != self._directory.me]
+        for peer in others:
+            if not self._directory.connected(peer):
+                self._owed.setdefault(peer, {})[hold.id] = hold
+        return others
+
+    def _hear(self, turn: Turn, ledger: JobLedger, peer: PeerId, hold: Signed[Hold]) -> None:
+        """Believe a hold: the author's own word, or that of a member whom this peer knows."""
+        if hold.author == self._directory.me or not (hold.author == peer or self._members.is_member(hold.author)):
+            return
+        if self.book.add(hold, ledger.frames):
+            if self.book.gave(self._directory.me, ledger.id, hold.body.blob):
+                turn.keep(KeptHold(hold=hold))
+            turn.tell(HoldHeard(hold=hold))
+
+    def _note_rendered(self, entry: Signed[Entry]) -> None:
+        for output in result_of(entry).outputs:
+            self._rendered.setdefault(output.blob, {})[entry.body.job, result_of(entry).task] = None
 
     def _tell(self, turn: Turn, peer: PeerId, job: JobId) -> None:
-        mine = [by_peer[self._directory.me] for by_peer in self._own(job)]
-        for at in range(0, len(mine), _HOLDS_PER_MESSAGE):
-            turn.send(peer, Holds(holds=tuple(mine[at : at + _HOLDS_PER_MESSAGE])))
+        me = self._directory.me
+        mine = ((blob, self.holders(job, blob).get(me)) for blob in self.book.in_job(me, job))
+        self._send(turn, peer, [hold for blob, hold in mine if hold is not None and self._swarm.complete(blob)])
 
-    def _own(self, job: JobId) -> list[dict[PeerId, Signed[Hold]]]:
-        return [by_peer for by_peer in self._holds.get(job, {}).values() if self._directory.me in by_peer]
+    def _send(self, turn: Turn, peer: PeerId, holds: Iterable[Signed[Hold]]) -> None:
+        for portion in portions(Holds, "holds", list(holds)):
+            turn.send(peer, Holds(holds=portion))
 
     def _judge(self, turn: Turn, ledger: JobLedger, tasks: Iterable[int]) -> None:
         before = self.safe_count(ledger.id)
@@ -396,33 +454,6 @@ class Holding:
                 len(self.holders(ledger.id, output.blob)) >= ledger.job.copies for output in result_of(counting).outputs
             )
             (safe if enough else unsafe)[task] = None
-
-    def _gone(self, turn: Turn, ledger: JobLedger, task: int) -> list[Signed[Entry]]:
-        """Return the task's result if nobody who could have its output has answered for it for long enough."""
-        counting = ledger.task(task).counting
-        assert counting is not None
-        output = result_of(counting).outputs[0].blob
-        holders = self.holders(ledger.id, output)
-        able = dict.fromkeys((*holders, counting.author))
-        answered = any(self._directory.connected(peer) for peer in able) and not self._sought_in_vain(turn, output)
-        if answered or self._swarm.complete(output):
-            self._gone_since.pop(counting.id, None)
-            return []
-        since = self._gone_since.setdefault(counting.id, turn.now.instant)
-        keepers = self._keepers.of(ledger.id, turn.now)
-        place = keepers.index(self._directory.me) if self._directory.me in keepers else len(keepers)
-        patience_ms = LOST_AFTER_SAFE_MS if len(holders) >= ledger.job.copies else LOST_AFTER_MS
-        return [counting] if turn.now.instant - since >= patience_ms + place * _LOST_STAGGER_MS else []
-
-    def _say_lost(self, turn: Turn, ledger: JobLedger, gone: list[Signed[Entry]]) -> None:
-        """Say what is lost; no more often than it would act, so that a peer that was cut off fills no ledger."""
-        for entry in gone[: ledger.may_say_lost(self._directory.me)]:
-            self._gone_since.pop(entry.id, None)
-            turn.tell(Publish(job=ledger.id, what=Lost(task=result_of(entry).task, result=RecordId(entry.id))))
-
-    def _sought_in_vain(self, turn: Turn, blob: BlobId) -> bool:
-        since = self._swarm.silent_since(blob)
-        return since is not None and turn.now.instant - since >= LOST_AFTER_MS
 
 
 def _is_final(what: Statement) -> bool:

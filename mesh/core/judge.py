@@ -57,11 +57,13 @@ def valid_page(entry: Signed[Entry], page: SealPage, ledger: JobLedger, members:
 
 
 def _held(holds: tuple[Signed[Hold], ...], result: Result, ledger: JobLedger, members: Members) -> bool:
+    replaced = {identifier for hold in holds for identifier in hold.body.replaces}
     for output in result.outputs:
         holders = {
             hold.author
             for hold in holds
-            if hold.body.job == ledger.id and hold.body.blob == output.blob and members.is_member(hold.author)
+            if (hold.body.job, hold.body.blob) == (ledger.id, output.blob)
+            if hold.id not in replaced and members.is_member(hold.author)
         }
         if len(holders) < ledger.job.copies:
             return False

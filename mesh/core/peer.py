@@ -41,6 +41,7 @@ from mesh.core.ops import Ops
 from mesh.core.outcomes import Outcomes
 from mesh.core.pausing import Pausing
 from mesh.core.probing import Probing
+from mesh.core.repair import Repair
 from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
@@ -161,7 +162,7 @@ class Peer:
         self.slots = Slots(self.ledger, self.host, self.ops)
         self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
         self._build_for_the_owner()
-        self.holding = Holding(self.ledger, self.keepers, self.directory, self.swarm, ops=self.ops, signer=signer)
+        self._build_for_copies()
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
         self.seals = Seals(
             self.ledger, self.members, self.keepers, self.holding, self.delivery, swarm=self.swarm, ops=self.ops, me=me
@@ -171,6 +172,19 @@ class Peer:
             self.slots, self.assembling, self.claims, self.swarm, scenes=self.scenes, holding=self.holding
         )
         self._build_for_people()
+
+    def _build_for_copies(self) -> None:
+        self.holding = Holding(
+            self.ledger,
+            self.members,
+            self.keepers,
+            self.directory,
+            self.host,
+            swarm=self.swarm,
+            ops=self.ops,
+            signer=self._me.signer,
+        )
+        self.repair = Repair(self.ledger, self.holding, self.keepers, self.directory, self.meshset.show)
 
     def _build_for_claims(self) -> None:
         hand, costs = Hand(self._me.signer, self._me.boot, self.slots.wanting_slots), Costs()
@@ -241,6 +255,7 @@ class Peer:
             jobs=self.jobs,
             sync=self.sync,
             probing=self.probing,
+            repair=self.repair,
             coordinator=self.election.coordinator,
         )
 
@@ -251,6 +266,7 @@ class Peer:
             self.directory,
             lambda: self.slots.idle and self.assembling.idle,
             lambda: bool(self.holding.unsafe_of_mine()),
+            lambda: self.repair.handing_over,
         )
         self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
         self.backdials = Backdials(self.directory, self.ops)
@@ -276,8 +292,9 @@ class Peer:
         self.message_routes[type(message)](turn, peer, message)
 
     def _in_use(self, job: JobId) -> bool:
-        """Whether somebody here ordered a job's files, or this host claimed a task of it."""
-        return bool(self.delivery.of(job)) or any(mine.claim.body.job == job for mine in self.claims.mine.values())
+        """Whether somebody here ordered a job's files, or this host claimed a task of it, or promised to keep some."""
+        claimed = any(mine.claim.body.job == job for mine in self.claims.mine.values())
+        return bool(self.delivery.of(job)) or claimed or bool(self.holding.book.in_job(self.id, job))
 
     def _has_buckets(self, ledger: JobLedger) -> bool:
         return self.windows.has_buckets(ledger)
@@ -344,6 +361,8 @@ class Peer:
     def on_stop_asked(self, turn: Turn, event: ev.StopAsked) -> None:
         self.stopping.on_stop_asked(turn, event)
         self.availability.tell(turn)
+        if event.leave:
+            self.repair.hand_over(turn)
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
         self.assembling.give_up(turn, all_of_it=event.now)
@@ -383,6 +402,7 @@ class Peer:
         self.windows.on_slept()
         self.slots.on_slept(turn)
         self.claims.on_slept(turn)
+        self.repair.on_slept()
         self.sync.compare_all(turn)
 
     def on_hearing_ends(self, turn: Turn, _timer: tm.HearingEnds) -> None:
@@ -402,6 +422,7 @@ class Peer:
             self.scenes,
             self.assembling,
             self.holding,
+            self.repair,
             self.delivery,
             self.seals,
         ):

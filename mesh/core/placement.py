@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from blake3 import blake3
 
-from mesh.ground.ids import JobId, PeerId
+from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.limits import CLAIMS_PER_SECOND, RUN_MOST
 from mesh.wire.messages import OpenTask
 
@@ -14,6 +14,11 @@ _RANK_BYTES = 8
 def rank(job: JobId, task: int, peer: PeerId) -> bytes:
     """Return how well `task` suits `peer`, lowest first: a hash, even and the same for everybody who asks."""
     return blake3(job + task.to_bytes(4, "big") + peer).digest(length=_RANK_BYTES)
+
+
+def suits(blob: BlobId, peer: PeerId) -> bytes:
+    """Return how well a copy of `blob` suits `peer`, lowest first: a hash like `rank`, of what any holder knows."""
+    return blake3(blob + peer).digest(length=_RANK_BYTES)
 
 
 def next_tasks(

@@ -13,6 +13,7 @@ from mesh.core import timers as tm
 from mesh.core.turn import Turn
 from mesh.ground.ids import PeerId
 from mesh.wire import messages as ms
+from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.stills import Grants, Leading
 
@@ -89,7 +90,8 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
         ms.StreamDigests: peer.sync.on_stream_digests,
         ms.StreamIds: peer.sync.on_stream_ids,
         ms.Entries: lambda turn, _who, message: peer.sync.on_entries(turn, message),
-        ms.Holds: peer.holding.on_holds,
+        Holds: peer.holding.on_holds,
+        HoldAsk: peer.holding.on_hold_ask,
         ms.Seek: peer.swarm.on_seek,
         ms.Have: peer.swarm.on_have,
         ms.Ping: peer.contacting.on_ping,
@@ -108,7 +110,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
 
 def of_notes(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     """Return who hears each note, in this order."""
-    return {**_of_notes_about_peers(peer), **_of_notes_about_jobs(peer)}
+    return {**_of_notes_about_peers(peer), **_of_notes_about_jobs(peer), **_of_notes_about_outputs(peer)}
 
 
 def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
@@ -117,6 +119,7 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.meshset.on_peer_reached,
             peer.sync.on_peer_reached,
             peer.holding.on_peer_reached,
+            peer.repair.on_peer_reached,
             peer.swarm.on_peer_reached,
             peer.whereabouts.on_peer_reached,
             peer.probing.on_peer_reached,
@@ -133,6 +136,7 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.keepers.on_peer_dead,
             peer.election.on_peer_dead,
             peer.assembling.on_peer_dead,
+            peer.repair.on_peer_dead,
             peer.dht.on_peer_gone,
         ),
         nt.Barred: (peer.contacting.on_barred,),
@@ -193,6 +197,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.claims.on_job_ended,
             peer.scenes.on_job_ended,
             peer.holding.on_job_ended,
+            peer.repair.on_job_ended,
             peer.delivery.on_job_ended,
         ),
         nt.JobForgotten: (peer.keepers.on_job_forgotten, peer.meshset.on_job_forgotten),
@@ -207,6 +212,11 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.ClaimLost: (peer.slots.on_claim_lost, peer.assembling.on_claim_lost),
         nt.SlotFreed: (peer.claims.on_slot_freed,),
         nt.ClaimEnded: (peer.claims.on_claim_ended,),
+    }
+
+
+def _of_notes_about_outputs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
+    return {
         nt.SceneComplete: (
             peer.holding.on_scene_complete,
             peer.scenes.on_scene_complete,
@@ -219,7 +229,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.delivery.on_blob_complete,
             peer.seals.on_blob_complete,
         ),
-        nt.HoldHeard: (peer.holding.on_hold_heard,),
+        nt.HoldHeard: (peer.holding.on_hold_heard, peer.repair.on_hold_heard),
         nt.TasksSafe: (peer.on_tasks_safe,),
         nt.TaskDelivered: (peer.seals.on_task_delivered,),
         nt.Publish: (peer.sync.on_publish,),

@@ -227,6 +227,8 @@ class MeshView:
     roles: tuple[str, ...]
     membership_expires: WallTime
     draining: bool
+    handing_over: int
+    """Outputs that others have yet to take before this peer leaves."""
     twin: Address | None
     """Where another process runs with this peer's identity."""
     out: Signed[Revocation] | None

@@ -2,7 +2,8 @@
 
 Theory: whoever pulls the plug may do so at any moment, so that stopping in order is a kindness only: others need not
 render again what this peer has just finished. Once nothing is in hand, pictures that are not safe yet keep it for
-`DRAIN_MS` at most, and not at all where nobody is there to take them.
+`DRAIN_MS` at most, and not at all where nobody is there to take them. Whoever leaves for good hands over what it has
+promised to keep, for `HAND_OVER_MS` at most, and not what nobody can take.
 
 Invariant: after `Stopped` nothing is asked of the world any more.
 """
@@ -15,14 +16,19 @@ from mesh.core.events import StopAsked
 from mesh.core.host import HostFacts
 from mesh.core.turn import Turn
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import DRAIN_MS
+from mesh.ground.limits import DRAIN_MS, HAND_OVER_MS
 
 
 class Stopping:
     """Say when this peer is done."""
 
     def __init__(
-        self, host: HostFacts, directory: Directory, idle: Callable[[], bool], unsafe: Callable[[], bool]
+        self,
+        host: HostFacts,
+        directory: Directory,
+        idle: Callable[[], bool],
+        unsafe: Callable[[], bool],
+        handing_over: Callable[[], int],
     ) -> None:
         self._host = host
         self._directory = directory
@@ -30,9 +36,13 @@ class Stopping:
         """Whether no slot has anything in hand."""
         self._unsafe = unsafe
         """Whether a picture of this peer's is not safe yet."""
+        self._handing_over = handing_over
+        """How many copies others have yet to take."""
         self._asked = False
         self._drain_until: Instant | None = None
         """When to stop although this peer's last pictures are not safe yet; None: it still renders."""
+        self._hand_over_until: Instant | None = None
+        """When to stop although others have not taken all; None: nothing is handed over."""
         self.over = False
 
     def on_stop_asked(self, turn: Turn, event: StopAsked) -> None:
@@ -40,6 +50,7 @@ class Stopping:
         self._host.draining = True
         self._asked = True
         self._drain_until = turn.now.instant if event.now else None
+        self._hand_over_until = later(turn.now.instant, HAND_OVER_MS) if event.leave and not event.now else None
 
     def settle(self, turn: Turn) -> None:
         """At the end of a turn, stop if it is time."""
@@ -49,8 +60,10 @@ class Stopping:
             if not self._idle():
                 return
             self._drain_until = later(turn.now.instant, DRAIN_MS)
-        connected = self._directory.all_connected()
-        if not connected or turn.now.instant >= self._drain_until or not self._unsafe():
+        now, connected = turn.now.instant, self._directory.all_connected()
+        unsafe = now < self._drain_until and self._unsafe()
+        hands_over = self._hand_over_until is not None and now < self._hand_over_until and self._handing_over() > 0
+        if not connected or not (unsafe or hands_over):
             for peer in connected:
                 turn.do(CloseChannel(peer=peer, channel=self._directory.peers[peer].channel))
             turn.do(Stopped())

@@ -17,6 +17,7 @@ from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.probing import Probing
+from mesh.core.repair import Repair
 from mesh.core.slots import InHand, Slots
 from mesh.core.status import (
     FailureView,
@@ -65,6 +66,7 @@ class Views:
         jobs: Jobs,
         sync: Sync,
         probing: Probing,
+        repair: Repair,
         coordinator: Callable[[JobId, Now], PeerId | None],
     ) -> None:
         self._name = name
@@ -81,6 +83,7 @@ class Views:
         self._jobs = jobs
         self._sync = sync
         self._probing = probing
+        self._repair = repair
         self._coordinator = coordinator
         self.addresses: tuple[Address, ...] = ()
 
@@ -98,6 +101,7 @@ class Views:
             roles=tuple(role.name.lower() for role in Role if role & mine.roles and role.name),
             membership_expires=mine.expires,
             draining=self._host.draining,
+            handing_over=self._repair.handing_over,
             twin=self._host.twin,
             out=self._members.out,
             pause=self._host.pause,

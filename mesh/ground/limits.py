@@ -101,6 +101,9 @@ NEWS_AFTER_GAP_MS = 1_500
 DRAIN_MS = 10 * SECOND_MS
 """How long a peer that stops in order waits for its last pictures to be safe."""
 
+HAND_OVER_MS = 10 * MINUTE_MS
+"""How long a peer that leaves for good waits for others to take what it holds: some 20,000 pictures at 32 a second."""
+
 # Keepers.
 
 KEEPERS = 5

@@ -137,7 +137,7 @@ class NodeDesk:
         beacon: Callable[[], owner.BeaconRow],
         directories: dict[JobId, str],
         preview: Callable[[JobId], str],
-        stop: Callable[[StopAsked, bool], None],
+        stop: Callable[[StopAsked], None],
     ) -> None:
         self._world = world
         self._home = home
@@ -174,6 +174,7 @@ class NodeDesk:
             "membership_expires_at_ms": view.membership_expires,
             "now_at_ms": view.wall,
             "draining": view.draining,
+            "handing_over": view.handing_over,
             "paused": rows.pause_row(view.pause),
             "addresses": [str(address) for address in self._inviting.addresses()],
             "bootstraps": self._bootstraps.rows(),
@@ -354,12 +355,12 @@ class NodeDesk:
         return rows.reach_row(found, asked, _names(self._view()))
 
     async def leave(self) -> None:
-        """Drain, then forget the membership and end."""
-        self._stop(StopAsked(now=False), True)
+        """Drain, hand over what this peer holds, then forget the membership and end."""
+        self._stop(StopAsked(now=False, leave=True))
 
     async def stop(self, now: bool) -> None:
         """Finish the frames in hand, or with `now` not even those, then end."""
-        self._stop(StopAsked(now=now), False)
+        self._stop(StopAsked(now=now))
 
     async def watch_status(self) -> AsyncIterator[desk.StatusAnswer]:
         """Yield the status now, and whenever it changed."""

@@ -141,7 +141,7 @@ def _replaced_by(entry: Kept) -> object:
         case kp.KeptHead(head=head):
             return kp.KeptHead, head.job.id
         case kp.KeptHold(hold=hold):
-            return kp.KeptHold, hold.id
+            return kp.KeptHold, hold.author, hold.body.job, hold.body.blob  # a later one lists its author's former ones
         case kp.KeptEntries(entries=entries):
             return kp.KeptEntries, tuple(signed.id for signed in entries)
         case kp.KeptAdmission(admission=admission):

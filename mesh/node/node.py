@@ -383,7 +383,7 @@ class Node:
             beacon=self._beacons.row,
             directories=self._directories,
             preview=self._assemblies.preview,
-            stop=lambda event, leave: self._ask_to_stop(nursery, event, leave=leave),
+            stop=lambda event: self._ask_to_stop(nursery, event),
         )
 
     def _after_turn(self, event: Event) -> None:
@@ -413,8 +413,8 @@ class Node:
     def _expired(self) -> bool:
         return self._parts.world.now().wall >= self._peer.members.mine.expires
 
-    def _ask_to_stop(self, nursery: trio.Nursery, event: StopAsked, *, leave: bool) -> None:
-        if leave:
+    def _ask_to_stop(self, nursery: trio.Nursery, event: StopAsked) -> None:
+        if event.leave:
             self._ending = Ending.LEFT
         nursery.start_soon(self._driver.tell, event)
 

@@ -286,6 +286,8 @@ class StatusAnswer(TypedDict):
     membership_expires_at_ms: int
     now_at_ms: int
     draining: bool
+    handing_over: int
+    """Frames that others have yet to take before this peer leaves."""
     paused: PauseRow | None
     addresses: list[str]
     bootstraps: list[BootstrapRow]

@@ -52,7 +52,7 @@ class KeptChain:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KeptHold:
-    """A hold that this peer gave."""
+    """A hold that this peer gave, or that another gave of what this one holds too."""
 
     NUMBER: ClassVar[int] = 4
 

@@ -14,12 +14,13 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
+from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
 from mesh.wire.gossip import Chains, Offer, SetDigests, SetKeys, Want
 from mesh.wire.grids import Block
 from mesh.wire.members import Admission, Chain, Renewed
-from mesh.wire.records import Attempt, Claim, EngineId, Entry, Hold, Job, Mark, Name, Task
+from mesh.wire.records import Attempt, Claim, EngineId, Entry, Job, Mark, Name, Task
 from mesh.wire.revocations import Notice
 from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, Grants, Leading, OpenCells
 
@@ -314,15 +315,6 @@ class Entries:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Holds:
-    """Holds that the sender gave; to the job's keepers and its submitter, and again to each that it meets."""
-
-    NUMBER: ClassVar[int] = 19
-
-    holds: Annotated[tuple[Signed[Hold], ...], AtMost(128)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Seek:
     """The sender wants these blobs and news of who has which pieces of them; repeated to stay."""
 
@@ -472,6 +464,7 @@ Message: TypeAlias = (
     | Carried
     | Leading
     | Grants
+    | HoldAsk
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

@@ -24,6 +24,10 @@ from mesh.wire.tasks import FRAME_LIMIT, MAX_TASKS, Frames
 from mesh.wire.tree import name_problem
 
 MAX_COPIES = 16
+MAX_REPLACED = 16
+"""Holds that one hold may replace: as many holders gone one after the other. Whoever heard of none of sixteen in a row
+takes the one before them for a copy still; with more, the holds of sixty-four outputs would not fit one packet."""
+
 MAX_TRIES = 16
 MAX_OUTPUTS = 16
 MAX_ATTEMPT = 2**31
@@ -41,8 +45,8 @@ Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
 MAX_PAGE_AUTHORS = 2_048
 """Authors of one job's results and holds: a job uses at most a thousand peers, some of them in two boots or keys."""
 
-_PAGE_BYTES_PER_TASK = 8 * 1024
-"""A result of sixteen outputs with sixteen holds of one of them is under 7 KiB."""
+_PAGE_BYTES_PER_TASK = 13 * 1024
+"""A result of sixteen outputs with sixteen holds of one of them, each in the place of as many, is under 13 KiB."""
 
 _PAGE_BYTES_PER_AUTHOR = 2 * 1024
 """A chain of four admissions is under 1.2 KiB."""
@@ -281,7 +285,11 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The author checked this blob, has it on its disk and keeps it until the job's retention ends."""
+    """The author checked this blob, has it on its disk and keeps it until the job's last day, or until it is replaced.
+
+    A hold that another lists counts and binds no more. Who holds a blob already lists nobody's: only who had no hold of
+    it brings a copy for the one that may go.
+    """
 
     DOMAIN: ClassVar[str] = "hold"
 
@@ -290,6 +298,8 @@ class Hold:
     """An output, or a scene's root: then all that its tree names is held too."""
     nonce: Annotated[bytes, Size(16)]
     """So that a hold given again is another hold."""
+    replaces: Annotated[tuple[RecordId, ...], AtMost(MAX_REPLACED)] = ()
+    """The hold in whose place this one is, all that that one replaced, and the author's own former ones."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

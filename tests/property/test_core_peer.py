@@ -20,6 +20,7 @@ from mesh.wire import lookups as lk
 from mesh.wire import messages as ms
 from mesh.wire import records as rc
 from mesh.wire.codec import AtMost, Between, Size
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.gossip import SHORT_BYTES, ShortId
 from mesh.wire.grids import Block
@@ -230,7 +231,7 @@ class Life:
         self.rig.take(head, entry, by=author)
         self.rig.hear(
             author,
-            ms.Holds(holds=(CAST.hold(author, head, picture),)),
+            Holds(holds=(CAST.hold(author, head, picture),)),
             ms.Have(blob=picture, pieces=0, bits=b""),
         )
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from mesh.core.fold import result_of
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
@@ -144,6 +145,22 @@ def test_no_safe_frame_is_rendered_again_after_everybody_died(name: str, seed: i
     assert safe
     again = [frame for frame in world.economy.finished if frame.at_ms > died_ms and (frame.job, frame.task) in safe]
     assert not again
+
+
+@pytest.mark.parametrize("name", ["wiped", "leavers"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whoever_is_lost_with_time_between_every_output_has_all_its_copies_in_the_end(name: str, seed: int) -> None:
+    world = ran(name, seed)
+    (job,) = world.books.jobs
+    left = [host for host in world.hosts if host.running]
+    copies = world.books.jobs[job].body.copies
+    assert len(left) == copies
+    for host in left:
+        kept = {hold.body.blob for hold in world.books.standing(host) if host.disk.intact(hold.body.blob)}
+        entries = host.core.ledger.jobs[job].entries
+        results = [entries[task.result] for task in host.core.task_views(job) if task.result is not None]
+        assert len(results) == world.scenario.frames
+        assert {output.blob for entry in results for output in result_of(entry).outputs} <= kept
 
 
 @pytest.mark.parametrize("name", ["frozen", "laptop", "cut-submitter", "split"])

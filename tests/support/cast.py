@@ -262,9 +262,17 @@ class Cast:
         """Return a record that the job is cancelled."""
         return self.entry(author, head, Cancel())
 
-    def hold(self, author: Actor, head: Head, held: BlobId, nonce: bytes = bytes(16)) -> Signed[Hold]:
-        """Return an author's promise to keep a blob."""
-        return sign(Hold(job=JobId(head.job.id), blob=held, nonce=nonce), author.signer)
+    def hold(
+        self,
+        author: Actor,
+        head: Head,
+        held: BlobId,
+        nonce: bytes = bytes(16),
+        *,
+        replaces: tuple[RecordId, ...] = (),
+    ) -> Signed[Hold]:
+        """Return an author's promise to keep a blob, in the place of others' or not."""
+        return sign(Hold(job=JobId(head.job.id), blob=held, nonce=nonce, replaces=replaces), author.signer)
 
     def mark(self, author: Actor, head: Head, expires: int = WALL + HOUR_MS) -> Signed[Mark]:
         """Return an author's mark that it keeps a job."""

@@ -64,6 +64,7 @@ def status(**changed: Any) -> StatusAnswer:
         membership_expires_at_ms=NOW_MS + 30 * DAY_MS,
         now_at_ms=NOW_MS,
         draining=False,
+        handing_over=0,
         paused=None,
         addresses=[f"192.168.1.5:{PORT}"],
         beacon=beacon_row(),

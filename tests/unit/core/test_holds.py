@@ -2,6 +2,7 @@
 
 import pytest
 
+from mesh.core.copies import _WANTED_PER_PEER
 from mesh.core.effects import (
     Append,
     CheckOutput,
@@ -23,16 +24,17 @@ from mesh.core.events import (
     PiecesStored,
     Rendered,
 )
-from mesh.core.holds import _UNSAFE_PER_TICK, _WANTED_PER_AUTHOR
+from mesh.core.holds import _UNSAFE_PER_TICK
 from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS, LOST_PER_AUTHOR, NOTES_PER_TURN
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
 from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
-from mesh.wire.messages import Entries, Have, Head, Holds, Seek
+from mesh.wire.messages import Entries, Have, Head, Seek
 from mesh.wire.records import Cancel, Entry, Lost, Output, Result, Seal, SealedTask, SealPage
 from tests.support.cast import Actor, Cast, blob, block, cut_into
 from tests.support.rig import Rig, kept, of, sent
@@ -149,7 +151,7 @@ def test_a_hold_before_its_result_counts_once_the_result_is_here(keeper: Keeper)
 def test_holds_of_what_nobody_rendered_are_bounded(keeper: Keeper) -> None:
     for number in range(2_000):
         keeper.holds(keeper.bob, blob(f"made up {number}"))
-    assert len(keeper.rig.peer.holding._holds[keeper.job]) < 200
+    assert len(keeper.rig.peer.holding.book._of[keeper.job]) < 200
 
 
 def test_a_keeper_takes_a_copy_checks_it_and_only_then_holds_it(cast: Cast) -> None:
@@ -161,8 +163,11 @@ def test_a_keeper_takes_a_copy_checks_it_and_only_then_holds_it(cast: Cast) -> N
     assert kept(keeper.rig.effects, KeptHold) == []
     (check,) = of(keeper.rig.effects, CheckOutput)
     keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=True))
-    (entry,) = kept(keeper.rig.effects, KeptHold)
-    assert entry.hold.body.blob == picture
+    own, *others = (entry.hold for entry in kept(keeper.rig.effects, KeptHold))
+    assert (own.author, own.body.blob) == (keeper.rig.me.id, picture)
+    assert [hold.author for hold in others] == [keeper.bob.id, keeper.ann.id], (
+        "who else holds it is known after a restart"
+    )
     assert keeper.safe() == 1
 
 
@@ -247,7 +252,7 @@ def test_an_output_whose_author_comes_back_in_time_is_not_lost(keeper: Keeper) -
 
 def test_a_safe_output_whose_holders_are_all_gone_is_lost_after_ten_minutes(keeper: Keeper) -> None:
     found, picture = keeper.result()
-    keeper.rig.peer.holding._bad[picture] = None  # this keeper takes no copy itself
+    keeper.rig.peer.holding.copies._bad[picture] = None  # this keeper takes no copy itself
     keeper.holds(keeper.bob, picture)
     keeper.holds(keeper.cid, picture)
     assert keeper.safe() == 1
@@ -351,14 +356,14 @@ def test_of_thousands_of_outputs_that_one_author_claims_few_are_sought_at_a_time
     entries = [cast.result(keeper.bob, keeper.head, task, picture=blob(f"{task}")) for task in range(1, 600)]
     for at in range(0, len(entries), 32):
         keeper.rig.take(keeper.head, *entries[at : at + 32], by=keeper.bob)
-    assert outputs_wanted(keeper) == [blob(f"{task}") for task in range(1, 1 + _WANTED_PER_AUTHOR)]
+    assert outputs_wanted(keeper) == [blob(f"{task}") for task in range(1, 1 + _WANTED_PER_PEER)]
     _, others = keeper.result(0, keeper.cid)
     assert others in outputs_wanted(keeper), "another author's is sought at once"
     keeper.brings(blob("1"), keeper.bob)
     keeper.rig.wait(5 * SECOND_MS, keeper.ann, keeper.bob, keeper.cid)
     wanted = outputs_wanted(keeper)
     assert blob("1") not in wanted
-    assert len(wanted) == _WANTED_PER_AUTHOR + 1, "the next one has its turn"
+    assert len(wanted) == _WANTED_PER_PEER + 1, "the next one has its turn"
 
 
 def test_an_output_that_counts_no_more_is_sought_no_more(cast: Cast) -> None:

@@ -6,10 +6,11 @@ from mesh.core.effects import Accepted, Append, Declined, Reply, Send
 from mesh.core.events import CancelAsked, ChannelClosed, FetchAsked, JobPlanned
 from mesh.ground.instants import DAY_MS, HOUR_MS, SECOND_MS
 from mesh.ground.limits import JOB_DAYS_MS
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHead, KeptOrder
 from mesh.wire.members import ALL_ROLES, Role
-from mesh.wire.messages import Head, Holds, News
+from mesh.wire.messages import Head, News
 from mesh.wire.records import Cancel, Job
 from mesh.wire.tasks import FrameRange, Frames
 from tests.support.cast import ENGINE, NAMES, PICTURE, Actor, Cast, blob

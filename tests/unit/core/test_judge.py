@@ -105,6 +105,25 @@ def test_a_page_with_a_bucket_in_a_frames_place_is_none(bar: Bar) -> None:
         assert not bar.sealed(author, whole)
 
 
+def test_a_keepers_page_counts_no_hold_that_another_of_its_holds_replaced(bar: Bar) -> None:
+    frames = [bar.cast.result(bar.bob, bar.head, task) for task in range(2)]
+
+    def page(*, replaced: bool) -> SealPage:
+        tasks = []
+        for result in frames:
+            assert isinstance(result.body.what, Result)
+            first = bar.cast.hold(bar.ann, bar.head, result.body.what.outputs[0].blob)
+            listed = (first.id,) if replaced else ()
+            other = bar.cast.hold(bar.bob, bar.head, first.body.blob, replaces=listed)
+            tasks.append(SealedTask(result=result, holds=(first, other)))
+        return SealPage(job=bar.ledger.id, tasks=tuple(tasks), chains=())
+
+    seal = bar.cast.entry(bar.bob, bar.head, Seal(blob=blob("page")))
+    members = bar.rig.peer.members
+    assert valid_page(seal, page(replaced=False), bar.ledger, members)
+    assert not valid_page(seal, page(replaced=True), bar.ledger, members)
+
+
 def test_a_page_names_no_cells_beside_the_frames(bar: Bar) -> None:
     frames = [bar.cast.result(bar.bob, bar.head, task) for task in range(2)]
     cells = [bar.cast.result(bar.bob, bar.head, 1, block=block(n % 4, n // 4)) for n in range(8)]

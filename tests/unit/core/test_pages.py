@@ -9,7 +9,20 @@ from tests.unit.core.test_routes import lone_peer
 
 PAGES = Path(__file__).parents[3] / "docs" / "internals"
 MACHINES = ["peer", "contacts", "membership", "meshset", "keepers", "ledger", "sync", "claims", "leases", "windows"]
-MACHINES += ["slots", "scenes", "swarm", "holds", "delivery", "seals", "jobs", "views", "revoking", "outcomes"]
+MACHINES += [
+    "slots",
+    "scenes",
+    "swarm",
+    "holds",
+    "holders",
+    "repair",
+    "delivery",
+    "seals",
+    "jobs",
+    "views",
+    "revoking",
+    "outcomes",
+]
 MACHINES += ["assembling", "bucketing", "buckets", "election", "stills", "tiling"]
 MACHINES += ["pausing", "availability", "backdials"]
 MACHINES += ["beacons", "whereabouts", "dht", "offers", "digests", "probing"]

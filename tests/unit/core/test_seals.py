@@ -10,10 +10,11 @@ from mesh.core.judge import acts, valid_page
 from mesh.core.status import JobState
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import SEALS_PER_AUTHOR
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
 from mesh.wire.kept import KeptEntries
-from mesh.wire.messages import Head, Holds
+from mesh.wire.messages import Head
 from mesh.wire.records import Cancel, Entry, Result, Seal, SealedTask, SealPage
 from tests.support.cast import Actor, Cast, blob, block, cut_into
 from tests.support.rig import Rig, kept, of

@@ -246,12 +246,8 @@ def test_14_a_power_loss_forgets_no_hold_that_anybody_heard_of(mesh: SmallMesh) 
     if not bob.running:
         mesh.start("p1")
     sealed(mesh, job, ann)
-    told = {
-        hold.id
-        for by_peer in ann.core.holding._holds[job].values()
-        for hold in by_peer.values()
-        if hold.author == bob.id
-    }
+    book = ann.core.holding.book
+    told = {hold.id for of, blob in book.by(bob.id) for hold in book.known(of, blob) if hold.author == bob.id}
     written = {entry.hold.id for entry in bob.kept() if isinstance(entry, kp.KeptHold)}
     assert told
     assert told <= written

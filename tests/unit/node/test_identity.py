@@ -16,6 +16,7 @@ from mesh.wire.kept import (
     KeptContact,
     KeptDelivery,
     KeptDone,
+    KeptHold,
     KeptMark,
     KeptOrder,
     KeptPause,
@@ -26,7 +27,7 @@ from mesh.wire.messages import Address, Contact
 from mesh.wire.records import Mark
 from mesh.wire.signing import Ed25519Signer
 from sim.fakes import MemoryJournal
-from tests.support.cast import WALL, Cast
+from tests.support.cast import WALL, Cast, blob
 from tests.support.meshes import LONG_AFTER, Member, TestMesh, seed
 
 
@@ -73,6 +74,18 @@ def test_of_a_peers_chains_with_the_same_roles_the_newest_is_kept() -> None:
     other = KeptChain(chain=cast.actor("bob").chain)
     story = [many[0], able, *many[1:20], other, *many[20:]]
     assert without_outdated(story) == [able, other, many[-1]]
+
+
+def test_of_one_authors_holds_of_a_blob_the_last_is_kept_which_lists_the_others() -> None:
+    cast = Cast()
+    ann, bob = cast.actor("ann"), cast.actor("bob")
+    head, picture = cast.head(ann), blob("picture")
+    first = cast.hold(ann, head, picture)
+    bobs = cast.hold(bob, head, picture, replaces=(first.id,))
+    again = cast.hold(ann, head, picture, replaces=(bobs.id, first.id))
+    elsewhere = cast.hold(ann, head, blob("another"))
+    story = [KeptHold(hold=hold) for hold in (first, elsewhere, bobs, first, again)]
+    assert [entry.hold for entry in story if entry in without_outdated(story)] == [elsewhere, bobs, again]
 
 
 def test_of_all_pauses_only_the_last_one_counts() -> None:

@@ -55,6 +55,7 @@ NUMBERS = {
     "Carried": 37,
     "Leading": 38,
     "Grants": 39,
+    "HoldAsk": 40,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from mesh.ground.errors import WireError
-from mesh.ground.ids import BlobId, JobId
+from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.wire import cbor
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.envelope import check, sign
@@ -13,6 +13,7 @@ from mesh.wire.grids import Cut
 from mesh.wire.records import (
     MAX_ATTEMPT,
     MAX_COPIES,
+    MAX_REPLACED,
     EngineId,
     Hold,
     Job,
@@ -101,7 +102,9 @@ def test_a_page_comes_back_with_its_statements() -> None:
 
 
 def test_a_page_of_the_most_holds_is_read() -> None:
-    hold = sign(Hold(job=JobId(bytes(32)), blob=BlobId(bytes(32)), nonce=bytes(16)), SIGNERS[0])
+    listed = (RecordId(bytes(32)),) * MAX_REPLACED
+    body = Hold(job=JobId(bytes(32)), blob=BlobId(bytes(32)), nonce=bytes(16), replaces=listed)
+    hold = sign(body, SIGNERS[0])
     task = SealedTask(result=sample(SealPage).tasks[0].result, holds=(hold,) * MAX_COPIES)
     page = SealPage(job=JobId(bytes(32)), tasks=(task,) * 3, chains=())
     assert decode_page(encode_page(page), tasks=3) == page
