@@ -109,7 +109,6 @@ def test_on_an_evening_of_crashes_nearly_all_that_is_safe_stays_in_reach_and_is_
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="copies are not made anew when a holder goes: docs/limits.md", raises=Violation, strict=True)
 @pytest.mark.parametrize("name", ["evening", "evening-crash"])
 def test_what_is_safe_stays_in_reach_although_the_artist_goes_first(name: str) -> None:
     """L6. The same."""
