@@ -15,10 +15,12 @@ from mesh.core.directory import Directory
 from mesh.core.effects import CheckOutput, Earned
 from mesh.core.events import BlobDamaged, OutputChecked
 from mesh.core.fold import result_of
+from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.notes import (
     BlobComplete,
+    BlobsEvicted,
     EntryAdded,
     HoldHeard,
     JobEnded,
@@ -35,7 +37,7 @@ from mesh.core.placement import rank
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, later
+from mesh.ground.instants import Instant, WallTime, later
 from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptHold
@@ -84,12 +86,21 @@ class Holding:
     """Hold what this peer should, and know what others hold."""
 
     def __init__(
-        self, ledger: Ledger, keepers: Keepers, directory: Directory, swarm: Swarm, *, ops: Ops, signer: Signer
+        self,
+        ledger: Ledger,
+        keepers: Keepers,
+        directory: Directory,
+        swarm: Swarm,
+        *,
+        host: HostFacts,
+        ops: Ops,
+        signer: Signer,
     ) -> None:
         self._ledger = ledger
         self._keepers = keepers
         self._directory = directory
         self._swarm = swarm
+        self._host = host
         self._ops = ops
         self._signer = signer
         self._holds: dict[JobId, dict[BlobId, dict[PeerId, Signed[Hold]]]] = {}
@@ -110,6 +121,8 @@ class Holding:
         """How many holds of each job a peer has given."""
         self._gone_since: dict[RecordId, Instant] = {}
         self._safe_seen_at: dict[JobId, Instant] = {}
+        self._wall = WallTime(0)
+        """The host's calendar at the last tick; days are what it is asked for."""
 
     def restore(self, holds: Iterable[Signed[Hold]]) -> None:
         """Take this peer's own holds from the journal; one whose blob is gone from the disk promises too much."""
@@ -133,6 +146,24 @@ class Holding:
     def holders(self, job: JobId, blob: BlobId) -> dict[PeerId, Signed[Hold]]:
         """Return who holds a blob, as far as this peer knows."""
         return self._holds.get(job, {}).get(blob, {})
+
+    def held(self, job: JobId) -> list[BlobId]:
+        """Return what this peer itself holds for a job."""
+        return [blob for blob, by_peer in self._holds.get(job, {}).items() if self._directory.me in by_peer]
+
+    def bound(self, blob: BlobId) -> bool:
+        """Whether an own hold of a blob binds: its job is known, not cancelled, and not past its last day."""
+        for job, by_blob in self._holds.items():
+            ledger = self._ledger.get(job)
+            if ledger is None or ledger.cancel is not None or ledger.job.last_day < self._wall:
+                continue
+            if self._directory.me in by_blob.get(blob, {}):
+                return True
+        return False
+
+    def in_use(self) -> Iterable[BlobId]:
+        """Return what is being checked before it is held."""
+        return [blob for _, blob in self._checking.values()]
 
     def safe_count(self, job: JobId) -> int:
         """Return how many tasks are known safe."""
@@ -208,6 +239,12 @@ class Holding:
                 self._want(event.blob, Wanted(job=job, task=task, author=self._directory.me))
                 self._swarm.want(turn, event.blob, b"hold" + job, *by_blob[event.blob])
 
+    def on_blobs_evicted(self, _turn: Turn, note: BlobsEvicted) -> None:
+        """Forget own holds that bound no more: whoever has not the bytes must not say that it does."""
+        for by_blob in self._holds.values():
+            for blob in note.blobs:
+                by_blob.get(blob, {}).pop(self._directory.me, None)
+
     def on_output_checked(self, turn: Turn, event: OutputChecked) -> None:
         """Hold what is good."""
         checked = self._checking.pop(event.op, None)
@@ -250,6 +287,7 @@ class Holding:
 
     def on_tick(self, turn: Turn) -> None:
         """Take over where a holder has gone; say what is lost."""
+        self._wall = turn.now.wall
         each = max(_UNSAFE_LEAST, _UNSAFE_PER_TICK // max(1, sum(map(bool, self._unsafe.values()))))
         for job, ledger in self._ledger.jobs.items():
             if ledger.ended or not self._keepers_want(ledger, turn):
@@ -283,6 +321,8 @@ class Holding:
             if self._look_again_at.get(output.blob, turn.now.instant) > turn.now.instant:
                 continue
             self._look_again_at.pop(output.blob, None)
+            if not self._swarm.complete(output.blob) and (self._host.full or not self._host.has_room(output.size)):
+                continue
             since = self._lacking_since.setdefault(ledger.id, {}).setdefault(output.blob, turn.now.instant)
             spare = (turn.now.instant - since) // _TAKEN_OVER_MS
             if self._directory.me not in self._chosen(turn, ledger, task, holders, spare=spare):

@@ -17,6 +17,7 @@ from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.probing import Probing
+from mesh.core.scenes import Scenes
 from mesh.core.slots import InHand, Slots
 from mesh.core.status import (
     FailureView,
@@ -27,6 +28,7 @@ from mesh.core.status import (
     MeshView,
     PeerView,
     RenderView,
+    SceneRoomView,
     ShareView,
     StillView,
     TaskState,
@@ -63,6 +65,7 @@ class Views:
         holding: Holding,
         delivery: Delivery,
         jobs: Jobs,
+        scenes: Scenes,
         sync: Sync,
         probing: Probing,
         coordinator: Callable[[JobId, Now], PeerId | None],
@@ -79,6 +82,7 @@ class Views:
         self._holding = holding
         self._delivery = delivery
         self._jobs = jobs
+        self._scenes = scenes
         self._sync = sync
         self._probing = probing
         self._coordinator = coordinator
@@ -101,6 +105,8 @@ class Views:
             twin=self._host.twin,
             out=self._members.out,
             pause=self._host.pause,
+            full=self._host.full,
+            no_room=tuple(SceneRoomView(job=job, size=size) for job, size in self._scenes.without_room()),
             given_up=self._probing.given_up,
         )
 

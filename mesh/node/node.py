@@ -44,6 +44,8 @@ from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
 from mesh.node.roster import why_cloned, why_out
 from mesh.node.rot import Rot
+from mesh.node.scrub import Scrub
+from mesh.node.stores import Stores
 from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
 from mesh.node.trials import Trials
@@ -182,6 +184,8 @@ class Node:
         rot = Rot(self._driver.tell)
         self._parts.store.watch(rot.found)
         nursery.start_soon(rot.run)
+        nursery.start_soon(self._stores.run)
+        nursery.start_soon(Scrub(world=self._parts.world, store=self._parts.store).run)
         nursery.start_soon(self._driver.run)
         nursery.start_soon(self._alarms.run)
         nursery.start_soon(channels.accept)
@@ -271,6 +275,9 @@ class Node:
             hearing=self._hearing,
             tell=tell,
         )
+        stores = self._stores = Stores(
+            nursery=nursery, world=parts.world, store=parts.store, scenes=parts.scenes, tell=tell
+        )
         outputs = Outputs(
             nursery=nursery,
             world=parts.world,
@@ -294,6 +301,8 @@ class Node:
             ef.ReadTree: pages.read_tree,
             ef.WritePage: pages.write_page,
             ef.ReadPage: pages.read_page,
+            ef.TakeStock: stores.take_stock,
+            ef.Evict: stores.evict,
             ef.CheckOutput: outputs.check,
             ef.Export: outputs.export,
             ef.Earned: channels.earned,

@@ -11,7 +11,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "internals"
 MACHINES = ["peer", "contacts", "membership", "meshset", "keepers", "ledger", "sync", "claims", "leases", "windows"]
 MACHINES += ["slots", "scenes", "swarm", "holds", "delivery", "seals", "jobs", "views", "revoking", "outcomes"]
 MACHINES += ["assembling", "bucketing", "buckets", "election", "stills", "tiling"]
-MACHINES += ["pausing", "availability", "backdials"]
+MACHINES += ["larder", "pausing", "availability", "backdials"]
 MACHINES += ["beacons", "whereabouts", "dht", "offers", "digests", "probing"]
 FOLDERS = {"dht": "dht/dht"}
 """Machines that are a folder."""
