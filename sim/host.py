@@ -141,7 +141,12 @@ class Host:
         self._queue: deque[Effect] = deque()
         self._syncing = False
         self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self._perform: dict[type, Callable[[Any], None]] = {
+        self._perform = self._performing()
+
+    def _performing(self) -> dict[type, Callable[[Any], None]]:
+        """Say who performs each effect."""
+        world = self.world
+        return {
             Send: self._send,
             SendDatagram: lambda effect: world.net.send_datagram(self, effect),
             Dial: lambda effect: world.net.dial(self, effect.peer, effect.addresses),

@@ -113,7 +113,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
 
 def of_notes(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     """Return who hears each note, in this order."""
-    return {**_of_notes_about_peers(peer), **_of_notes_about_jobs(peer)}
+    return {**_of_notes_about_peers(peer), **_of_notes_about_jobs(peer), **_of_notes_about_blobs(peer)}
 
 
 def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
@@ -212,6 +212,14 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.ClaimLost: (peer.slots.on_claim_lost, peer.assembling.on_claim_lost),
         nt.SlotFreed: (peer.claims.on_slot_freed,),
         nt.ClaimEnded: (peer.claims.on_claim_ended,),
+        nt.TasksSafe: (peer.on_tasks_safe,),
+        nt.TaskDelivered: (peer.seals.on_task_delivered,),
+        nt.Publish: (peer.sync.on_publish,),
+    }
+
+
+def _of_notes_about_blobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
+    return {
         nt.SceneComplete: (
             peer.holding.on_scene_complete,
             peer.scenes.on_scene_complete,
@@ -228,9 +236,6 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.BlobsEvicted: (peer.outcomes.on_blobs_evicted,),
         nt.RoomChanged: (peer.claims.on_pause_changed,),
         nt.HoldHeard: (peer.holding.on_hold_heard,),
-        nt.TasksSafe: (peer.on_tasks_safe,),
-        nt.TaskDelivered: (peer.seals.on_task_delivered,),
-        nt.Publish: (peer.sync.on_publish,),
     }
 
 

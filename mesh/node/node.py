@@ -35,6 +35,7 @@ from mesh.node.fetching import Fetching
 from mesh.node.hearing import Hearing
 from mesh.node.identity import Identity
 from mesh.node.intake import Intake
+from mesh.node.larder import Larder
 from mesh.node.logs import Logs
 from mesh.node.lookups import Lookups
 from mesh.node.outputs import Outputs
@@ -356,10 +357,12 @@ class Node:
 
     def _desk(self, nursery: trio.Nursery) -> NodeDesk:
         parts = self._parts
+        larder = Larder(world=parts.world, store=parts.store, asking=self._asking)
         intake = Intake(
             nursery=nursery,
             world=parts.world,
             scenes=parts.scenes,
+            make_room=larder.make_room,
             renderer=parts.renderer,
             rack=self._rack,
             folders=parts.folders,
@@ -374,7 +377,7 @@ class Node:
             views=self._peer,
             members=self._peer.views.members,
             revocations=self._peer.revoking.words,
-            store=parts.store,
+            larder=larder,
             rack=self._rack,
             intake=intake,
             logs=Logs(world=parts.world, store=parts.store, asking=self._asking, changes=self._changes),

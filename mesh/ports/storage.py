@@ -26,7 +26,8 @@ class StorageError(MeshError):
 
 
 class DiskFull(StorageError):
-    """The disk, or this user's share of it, is full. Nothing stored before was lost; free some space and try again."""
+    """The disk, this user's share of it, or the store's quota is full. Nothing stored was lost. Free space, or allow
+    more by `store_quota_gb` in the settings; `meshnode store` shows what is bound to which job."""
 
     exit_code = 21
 
