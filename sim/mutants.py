@@ -13,10 +13,12 @@ from sim.cheats import (
     BorrowsClaims,
     CountsTheStruck,
     DeafToEpochs,
+    EvictsTheBound,
     GoesOnAfterStop,
     GrantsUnasked,
     HoldsNothing,
     IgnoresCancels,
+    IgnoresItsQuota,
     IgnoresPauses,
     KeepsTalking,
     KeepsTwice,
@@ -63,6 +65,7 @@ _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=
 
 MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S1", mutant=HoldsNothing, scenario=_CALM),
+    Caught(rule="S1", mutant=EvictsTheBound, scenario=named("small-disks")),
     Caught(rule="S2", mutant=PublishesNothing, scenario=_CALM),
     Caught(rule="S3", mutant=Rewrites, scenario=_CALM),
     Caught(rule="S4", mutant=ShowsAnother, scenario=_CALM),
@@ -75,6 +78,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S8", mutant=DeafToEpochs, scenario=named("still")),
     Caught(rule="S8", mutant=GrantsUnasked, scenario=named("still")),
     Caught(rule="S9", mutant=KeepsTwice, scenario=dataclasses.replace(named("liars"), replays=600)),
+    Caught(rule="S10", mutant=IgnoresItsQuota, scenario=named("small-disks")),
     Caught(rule="S11", mutant=IgnoresCancels, scenario=named("cancel")),
     Caught(rule="S12", mutant=GoesOnAfterStop, scenario=_STOP),
     Caught(rule="pause", mutant=IgnoresPauses, scenario=named("pause")),

@@ -309,6 +309,12 @@ _SCENARIOS = (
     ),
     # Some frames of an animation, each cut.
     _still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * _S, steady=True),
+    # Stores that hold little more than what is bound: buckets, scenes and what was cancelled make way all the time.
+    _small(
+        "small-disks", peers=8, renderers=7, submitters=(7,), roomy=(7,), quota_mb=50, scrub_ms=_S, jobs=3, frames=14,
+        frame_ms=2 * _S, still_frames=2, still_ms=40 * _S, submit_every_ms=12 * _S, scene_blobs=2, scene_pieces=3,
+        kills=2, fuses=2,
+    ),
     # Whoever coordinates is killed every thirty seconds and is back ten later.
     _long_still(
         "still-regicide",

@@ -69,6 +69,8 @@ class Shelf:
         self._world = world
         self._host = host
         self._dice = world.dice.fork(b"shelf" + host.index.to_bytes(4, "big"))
+        self.evicted = 0
+        """How many blobs went because their room was needed."""
         self.sends_until_us = 0
         self.receives_until_us = 0
         """When this host's line has sent all that it was asked for, and received all that came, in microseconds."""
@@ -213,6 +215,7 @@ class Shelf:
             self._world.safety.evicts(host, stored)
             if host.disk.delete(stored.blob, stored.last_used):
                 gone.append(stored.blob)
+        self.evicted += len(gone)
         self._world.tell(host, _EVICT_MS, Evicted(op=effect.op, gone=tuple(gone)))
 
     def read_tree(self, effect: ReadTree) -> None:
