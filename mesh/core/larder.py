@@ -123,7 +123,8 @@ class Larder:
         self._cache = sum(stored.size for stored in told.cache) + told.resting
         free = event.free - self._scenes.lacking_bytes()
         goes = self._choose(told.cache, self._wanted_bytes(free))
-        self._in_vain = not goes and (self._needed > free or free < self._spare())
+        needy = self._needed > free or free < self._spare()
+        self._in_vain = needy and not goes and not told.resting  # what rests may go in a moment
         if goes:
             op = self._ops.next()
             self._evicting[op] = goes
