@@ -14,7 +14,7 @@ from mesh.core.events import BucketPasted, FrameWritten, Rendered, RenderFailed,
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.records import FailureKind, Output
 from sim.delays import Delays
-from sim.disk import BlobFacts
+from sim.disk import BlobFacts, NoRoom
 from sim.render import PICTURE_BYTES, PICTURE_CHECK_MS, PICTURE_PIECES
 from sim.violation import Violation
 
@@ -98,20 +98,25 @@ class Assemblies:
     def _write(self, op: int, _: None) -> None:
         if self._host.disk.full:
             del self.growing[op]
-            reason = "simulated full disk"
-            self._host.receive(
-                RenderFailed(op=op, kind=FailureKind.DISK_FULL, reason=reason, unfit=True, log=None),
-            )
+            self._tell_full(op)
             return
         self._later(PICTURE_CHECK_MS, op, self._rendered, None)
         growing = self.growing[op]
         self._host.receive(FrameWritten(op=op, render_ms=self._world.now_ms - growing.started_ms))
 
+    def _tell_full(self, op: int) -> None:
+        reason = "simulated full disk"
+        self._host.receive(RenderFailed(op=op, kind=FailureKind.DISK_FULL, reason=reason, unfit=True, log=None))
+
     def _rendered(self, op: int, _: None) -> None:
         growing = self.growing.pop(op)
         facts = BlobFacts(blob=self._picture(growing), pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True)
         self._world.blobs[facts.blob] = facts
-        self._host.disk.ingest(facts)
+        try:
+            self._host.disk.ingest(facts)
+        except NoRoom:
+            self._tell_full(op)
+            return
         self._world.economy.assembled_frame(self._host, growing)
         self._world.safety.rendered(facts.blob, growing.job, growing.effect.task)
         self._host.receive(Rendered(op=op, outputs=(Output(blob=facts.blob, size=facts.size),), log=None))

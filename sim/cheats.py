@@ -236,6 +236,28 @@ class CountsTheStruck(Cheat):
         self.inner.ledger.strike = _strikes_nobody  # type: ignore[method-assign]
 
 
+def _binds_nothing(blob: BlobId) -> bool:
+    del blob
+    return False
+
+
+class EvictsTheBound(Cheat):
+    """S1: takes what it promised to keep for cache."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+        self.inner.holding.bound = _binds_nothing  # type: ignore[method-assign]
+
+
+class IgnoresItsQuota(Cheat):
+    """S10: stores whatever comes."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        host.disk.quota_bytes = 0
+
+
 class KeepsTwice(Cheat):
     """S9: keeps what it has already."""
 

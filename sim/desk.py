@@ -19,7 +19,6 @@ from mesh.ports.desk import (
     JobChange,
     JobRow,
     JobsAnswer,
-    LogAnswer,
     NotFound,
     Progress,
     RefusalRow,
@@ -30,6 +29,7 @@ from mesh.ports.desk import (
     TaskRow,
     UnknownPeer,
 )
+from mesh.ports.logs import LogAnswer
 from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
     InviteAnswer,
@@ -43,8 +43,9 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.stills import BucketsAnswer
+from mesh.ports.stores import BoundRow, FreeAnswer, RotRow, StoreAnswer, StoreRow
 from mesh.ports.submission import PictureRow, SubmitRequest
-from sim import bucketrows
+from sim import bucketrows, storerows
 
 ME = "a1" * 32
 OTHER = "b2" * 32
@@ -175,6 +176,11 @@ class FakeDesk:
         """Why this peer is no member any more."""
         self.on_status: Callable[[], None] | None = None
         """Called whenever somebody asked for the status, after that was taken down."""
+        self.store_row = StoreRow(quota_bytes=0, full=False, no_room=[])
+        """How the store stands."""
+        self.bound: list[BoundRow] = []
+        """What jobs bind of it."""
+        self.rotten: list[RotRow] = []
         self._change = trio.Event()
 
     def add(self, row: JobRow) -> JobRow:
@@ -255,8 +261,9 @@ class FakeDesk:
             addresses=["192.168.1.5:40001"],
             bootstraps=[],
             beacon={"on": True, "port": 47_877, "since_at_ms": 1_790_000_000_000, "heard_at_ms": None, "faults": []},
-            stored_bytes=88_000_000,
-            free_bytes=120_000_000_000,
+            stored_bytes=storerows.STORED_BYTES,
+            free_bytes=storerows.FREE_BYTES,
+            store=StoreRow(**self.store_row),
             peers=[PeerRow(**peer) for peer in self.peers],
             cloned="",
             given_up=0,
@@ -355,6 +362,16 @@ class FakeDesk:
         row["state"], row["running"] = "cancelled", 0
         self.changed()
         return CancelAnswer(job=row)
+
+    async def store(self) -> StoreAnswer:
+        """Tell of a store that is mostly cache."""
+        self._asked("store")
+        return storerows.store_answer(self.store_row, self.bound, self.rotten)
+
+    async def free(self, size: int) -> FreeAnswer:
+        """Free what there is, 60 MB at most."""
+        self._asked("free", size)
+        return storerows.free_answer(size)
 
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Say that every frame that counts was written."""

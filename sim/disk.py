@@ -3,15 +3,19 @@
 What was written and not yet fsynced survives the death of the process and not a loss of power; after a loss of power
 some first part of it may be there, since a disk writes when it likes. Blobs have no bytes here: the world knows of
 each how many pieces it has, and a disk which of them it holds. A rotten piece is found when it is read, and is
-missing from then on.
+missing from then on. What a quota leaves no room for is not stored.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.ground.dice import Dice
 from mesh.ground.ids import BlobId
 from mesh.wire.kept import Kept
 from sim.parcels import Parcels
+
+_LARGE_BYTES = 1 << 40
+"""Where there is no quota there is room for that much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +34,13 @@ class BlobFacts:
 class StoredBlob:
     """The pieces of one blob on one disk, as bit sets: all that are here, and those that a loss of power leaves."""
 
-    __slots__ = ("bits", "count", "rotten", "synced")
+    __slots__ = ("bits", "count", "rotten", "size", "synced", "used_ms")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, size: int) -> None:
         self.count = count
+        self.size = size
+        self.used_ms = 0
+        """By the host's calendar; each use has another time."""
         self.bits = 0
         self.synced = 0
         self.rotten = 0
@@ -43,12 +50,26 @@ class StoredBlob:
         """Whether every piece is here, as far as the store knows."""
         return self.bits == (1 << self.count) - 1
 
+    @property
+    def stored(self) -> int:
+        """The bytes that are here."""
+        return self.size * self.bits.bit_count() // self.count
+
+
+class NoRoom(Exception):
+    """The quota has no room for what was to be stored."""
+
 
 class Disk:
     """One host's disk. Nothing here takes time: the host waits for what does."""
 
-    def __init__(self, parcels: Parcels) -> None:
+    def __init__(self, parcels: Parcels, *, quota_bytes: int = 0, wall_ms: Callable[[], int] = lambda: 0) -> None:
         self._parcels = parcels
+        self.quota_bytes = quota_bytes
+        """How much may be stored; 0: any amount."""
+        self._wall_ms = wall_ms
+        self.taken = 0
+        """How much is."""
         self._synced: list[object] = []
         self._unsynced: list[object] = []
         self.blobs: dict[BlobId, StoredBlob] = {}
@@ -78,7 +99,7 @@ class Disk:
         self._synced.extend(self._unsynced[:survive])
         self._unsynced.clear()
         for stored in self.blobs.values():
-            stored.bits = stored.synced
+            self._set(stored, stored.synced)
 
     @property
     def written(self) -> tuple[object, ...]:
@@ -90,25 +111,57 @@ class Disk:
         self._synced = list(other.written)
         self.files = dict(other.files)
         for blob, stored in other.blobs.items():
-            mine = self.blobs[blob] = StoredBlob(stored.count)
-            mine.bits, mine.synced, mine.rotten = stored.bits, stored.bits, stored.rotten
+            mine = self.blobs[blob] = StoredBlob(stored.count, stored.size)
+            mine.synced, mine.rotten, mine.used_ms = stored.bits, stored.rotten, stored.used_ms
+            self._set(mine, stored.bits)
 
     def start(self, facts: BlobFacts) -> StoredBlob:
         """Make room for a blob, or find it."""
-        return self.blobs.setdefault(facts.blob, StoredBlob(facts.pieces))
+        stored = self.blobs.get(facts.blob)
+        if stored is None:
+            stored = self.blobs[facts.blob] = StoredBlob(facts.pieces, facts.size)
+        self.use(stored)
+        return stored
+
+    def use(self, stored: StoredBlob) -> None:
+        """Note that a blob was read or written."""
+        stored.used_ms = max(self._wall_ms(), stored.used_ms + 1)
+
+    def room(self) -> int:
+        """Return how many bytes more may be stored."""
+        return max(0, self.quota_bytes - self.taken) if self.quota_bytes else _LARGE_BYTES
+
+    def delete(self, blob: BlobId, used_ms: int) -> bool:
+        """Delete a blob that was not used since then; tell whether it is gone."""
+        stored = self.blobs.get(blob)
+        if stored is not None and stored.used_ms != used_ms:
+            return False
+        if stored is not None:
+            self._set(stored, 0)
+            self.blobs.pop(blob)
+        return True
+
+    def _set(self, stored: StoredBlob, bits: int) -> None:
+        self.taken -= stored.stored
+        stored.bits = bits
+        self.taken += stored.stored
 
     def store(self, facts: BlobFacts, numbers: tuple[int, ...]) -> bool:
-        """Store pieces and say whether the blob is whole; a whole one is on the disk."""
+        """Store pieces and say whether the blob is whole; a whole one is on the disk. Raises `NoRoom`."""
         stored = self.start(facts)
+        bits = stored.bits
         for number in numbers:
-            stored.bits |= 1 << number
+            bits |= 1 << number
             stored.rotten &= ~(1 << number)
+        if facts.size * (bits & ~stored.bits).bit_count() // facts.pieces > self.room():
+            raise NoRoom
+        self._set(stored, bits)
         if stored.complete:
             stored.synced = stored.bits
         return stored.complete
 
     def ingest(self, facts: BlobFacts) -> None:
-        """Store a whole blob, safe when this returns."""
+        """Store a whole blob, safe when this returns. Raises `NoRoom`."""
         self.store(facts, tuple(range(facts.pieces)))
         stored = self.blobs[facts.blob]
         stored.synced = stored.bits
@@ -123,7 +176,7 @@ class Disk:
         stored = self.blobs.get(blob)
         if stored is None or not stored.rotten:
             return False
-        stored.bits &= ~stored.rotten
+        self._set(stored, stored.bits & ~stored.rotten)
         stored.synced &= ~stored.rotten
         stored.rotten = 0
         return True

@@ -16,6 +16,7 @@ from mesh.ports.storage import (
     BlobMissing,
     DiskFull,
     PieceRefused,
+    Rot,
     SourceUnreadable,
     StorageError,
     StoreCorrupt,
@@ -31,6 +32,7 @@ class _Blob:
     manifest: Manifest
     pieces: dict[int, bytes] = field(default_factory=dict)
     used: int = 0
+    checked: int = 0
 
 
 @dataclass(slots=True)
@@ -38,9 +40,11 @@ class Shelves:
     """What a store in memory holds, and how many bytes may be in it."""
 
     capacity_bytes: int = 1 << 40
+    quota_bytes: int = 0
     blobs: dict[BlobId, _Blob] = field(default_factory=dict)
     pins: dict[BlobId, dict[str, None]] = field(default_factory=dict)
     uses: int = 0
+    rotten: list[Rot] = field(default_factory=list)
 
     def rot(self, blob: BlobId, offset: int) -> None:
         """Change one byte of a blob behind the store's back."""
@@ -68,7 +72,7 @@ class MemoryBlobStore:
             if kept is None:
                 self._need(manifest.size)
                 kept = self._shelves.blobs[blob] = _Blob(manifest)
-                self._touch(kept)
+            self._touch(kept)
             return _pieces(kept)
 
     def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
@@ -77,8 +81,10 @@ class MemoryBlobStore:
             kept = self._kept(blob)
             if not kept.manifest.fits(number, piece):
                 raise PieceRefused(f"{blob.hex()}: these are not the bytes of piece {number}")
-            kept.pieces[number] = bytes(piece)
-            self._touch(kept)
+            if number not in kept.pieces:
+                self._need(len(piece))
+                kept.pieces[number] = bytes(piece)
+                self._touch(kept)
             return _pieces(kept).complete
 
     def manifest(self, blob: BlobId) -> Manifest:
@@ -100,16 +106,43 @@ class MemoryBlobStore:
     def read_piece(self, blob: BlobId, number: int) -> bytes:
         """Return one piece, verified; see the port."""
         with self._lock:
-            kept = self._kept(blob)
-            if number not in kept.pieces:
-                raise BlobMissing(f"{blob.hex()}: piece {number} is not here")
-            piece = kept.pieces[number]
-            if not kept.manifest.fits(number, piece):
-                del kept.pieces[number]
-                self._rotten(blob)
-                raise StoreCorrupt(f"{blob.hex()}: piece {number} rotted")
-            self._touch(kept)
+            piece = self._read_piece(blob, number)
+            self._touch(self._kept(blob))
             return piece
+
+    def check_piece(self, blob: BlobId, number: int) -> bool:
+        """Read one piece only to see whether it rotted; see the port."""
+        with self._lock:
+            try:
+                self._read_piece(blob, number)
+            except StoreCorrupt:
+                return False
+            return True
+
+    def checked(self, blob: BlobId) -> None:
+        """Note that every piece was checked; see the port."""
+        with self._lock:
+            if (kept := self._shelves.blobs.get(blob)) is not None:
+                self._shelves.uses += 1
+                kept.checked = self._shelves.uses
+
+    def rotten(self) -> list[Rot]:
+        """Return what was found rotten; see the port."""
+        with self._lock:
+            return list(self._shelves.rotten)
+
+    def _read_piece(self, blob: BlobId, number: int) -> bytes:
+        kept = self._kept(blob)
+        if number not in kept.pieces:
+            raise BlobMissing(f"{blob.hex()}: piece {number} is not here")
+        piece = kept.pieces[number]
+        if not kept.manifest.fits(number, piece):
+            del kept.pieces[number]
+            self._shelves.uses += 1
+            self._shelves.rotten.append(Rot(blob=blob, piece=number, found_ms=self._shelves.uses))
+            self._rotten(blob)
+            raise StoreCorrupt(f"{blob.hex()}: piece {number} rotted")
+        return piece
 
     def read(self, blob: BlobId, offset: int, size: int) -> bytes:
         """Return bytes across pieces; see the port."""
@@ -131,6 +164,8 @@ class MemoryBlobStore:
         manifest = manifest_of(source)
         blob = blob_id(manifest)
         with self._lock:
+            before = self._shelves.blobs.get(blob)
+            self._need(manifest.size - (_stored(before) if before is not None else 0))
             self.start(blob, manifest)
             for number in range(len(manifest.pieces)):
                 offset, size = manifest.extent(number)
@@ -147,10 +182,11 @@ class MemoryBlobStore:
         with self._lock:
             self._shelves.pins.get(blob, {}).pop(reason, None)
 
-    def delete(self, blob: BlobId) -> bool:
-        """Forget a blob unless it is pinned; see the port."""
+    def delete(self, blob: BlobId, last_used_ms: int | None = None) -> bool:
+        """Forget a blob unless it is pinned, or was used since; see the port."""
         with self._lock:
-            if self._shelves.pins.get(blob):
+            kept = self._shelves.blobs.get(blob)
+            if self._shelves.pins.get(blob) or (kept is not None and last_used_ms not in (None, kept.used)):
                 return False
             self._shelves.blobs.pop(blob, None)
             return True
@@ -166,6 +202,7 @@ class MemoryBlobStore:
                     stored=_stored(kept),
                     pins=tuple(sorted(self._shelves.pins.get(blob, {}))),
                     last_used_ms=kept.used,
+                    checked_ms=kept.checked,
                 )
                 for blob, kept in found
             ]
@@ -176,8 +213,8 @@ class MemoryBlobStore:
             blobs = self.blobs()
             stored = sum(info.stored for info in blobs)
             pinned = sum(info.stored for info in blobs if info.pins)
-            free = max(0, self._shelves.capacity_bytes - stored)
-            return Usage(blobs=len(blobs), stored=stored, pinned=pinned, free=free)
+            quota = self._shelves.quota_bytes
+            return Usage(blobs=len(blobs), stored=stored, pinned=pinned, free=max(0, self._room()), quota=quota)
 
     def watch(self, rotten: Callable[[BlobId], None]) -> None:
         """Have `rotten` called with each blob that is found rotten; see the port."""
@@ -193,9 +230,13 @@ class MemoryBlobStore:
         return kept
 
     def _need(self, size: int) -> None:
-        taken = sum(kept.manifest.size for kept in self._shelves.blobs.values())
-        if taken + size > self._shelves.capacity_bytes:
+        if size > self._room():
             raise DiskFull(f"no room for {size} bytes more")
+
+    def _room(self) -> int:
+        shelves = self._shelves
+        most = min(shelves.capacity_bytes, shelves.quota_bytes or shelves.capacity_bytes)
+        return most - sum(map(_stored, shelves.blobs.values()))
 
     def _touch(self, kept: _Blob) -> None:
         self._shelves.uses += 1

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.core.effects import (
+    Accepted,
     AnswerDoor,
     Append,
     CheckOutput,
     CloseChannel,
     CloseStage,
+    Declined,
     Dial,
-    Done,
     Earned,
     Effect,
     EndAssembly,
+    Evict,
     Export,
     FetchManifest,
     FetchPieces,
@@ -31,7 +33,6 @@ from mesh.core.effects import (
     Knock,
     OpenStage,
     PasteBucket,
-    PeerFound,
     ReachFound,
     ReadPage,
     ReadTree,
@@ -43,6 +44,7 @@ from mesh.core.effects import (
     StartAssembly,
     StartRender,
     Stopped,
+    TakeStock,
     TryDials,
     WarmEngine,
     WritePage,
@@ -70,6 +72,8 @@ from sim.shelf import Shelf
 
 if TYPE_CHECKING:
     from sim.world import World
+
+MB = 1_000_000
 
 OWNERS_OP = 0
 """Of what a host's owner asks: nobody waits for the answer."""
@@ -129,7 +133,8 @@ class Host:
         )
         self.slots = _slots(scenario, index, self._dice)
         self.engines = world.engines_on(index, self._dice)
-        self.disk = Disk(world.parcels)
+        quota_bytes = 0 if index in scenario.roomy else scenario.quota_mb * MB
+        self.disk = Disk(world.parcels, quota_bytes=quota_bytes, wall_ms=lambda: self.now().wall)
         self.shelf = Shelf(world, self)
         self.farm = Farm(world, self, scenario.slowest_percent + self._dice.below(101 - scenario.slowest_percent))
         self.assemblies = Assemblies(world, self)
@@ -149,7 +154,12 @@ class Host:
         self._queue: deque[Effect] = deque()
         self._syncing = False
         self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self._perform: dict[type, Callable[[Any], None]] = {
+        self._perform = self._performing()
+
+    def _performing(self) -> dict[type, Callable[[Any], None]]:
+        """Say who performs each effect."""
+        world = self.world
+        return {
             Send: self._send,
             SendDatagram: lambda effect: world.net.send_datagram(self, effect),
             Dial: lambda effect: world.net.dial(self, effect.peer, effect.addresses),
@@ -160,6 +170,8 @@ class Host:
             FetchManifest: self.shelf.fetch_manifest,
             FetchPieces: self.shelf.fetch_pieces,
             ReadTree: self.shelf.read_tree,
+            TakeStock: self.shelf.take_stock,
+            Evict: self.shelf.evict,
             WritePage: self.shelf.write_page,
             ReadPage: self.shelf.read_page,
             CheckOutput: self.shelf.check_output,
@@ -213,6 +225,9 @@ class Host:
                 beacon=self.world.scenario.beacons,
             )
         )
+        self.shelf.measure(self.life)
+        if self.world.scenario.scrub_ms:
+            self.world.after(self.world.scenario.scrub_ms, self.shelf.scrub, self.life)
         self.world.tell(
             self,
             _PROBE_MS + self._dice.below(self.world.scenario.probe_ms + 1),
@@ -354,7 +369,7 @@ class Host:
 
     def _reply(self, effect: Reply) -> None:
         if effect.op != OWNERS_OP:
-            assert not isinstance(effect.reply, Done | PeerFound)
+            assert isinstance(effect.reply, Accepted | Declined)
             self.world.people.hear(self, effect.op, effect.reply)
 
     def _set_timer(self, effect: SetTimer) -> None:

@@ -287,6 +287,12 @@ _SCENARIOS = (
     ),
     # Some frames of an animation, each cut.
     still("stills", peers=10, renderers=9, submitters=(9,), frames=5, still_frames=5, still_ms=60 * S_MS, steady=True),
+    # Stores that hold little more than what is bound: buckets, scenes and what was cancelled make way all the time.
+    small(
+        "small-disks", peers=8, renderers=7, submitters=(7,), roomy=(7,), quota_mb=50, scrub_ms=S_MS, jobs=3, frames=14,
+        frame_ms=2 * S_MS, still_frames=2, still_ms=40 * S_MS, submit_every_ms=12 * S_MS, scene_blobs=2, scene_pieces=3,
+        kills=2, fuses=2,
+    ),
     # Who coordinates says so each second, and grants nothing: slots claim by themselves.
     long_still("still-mute", Act(at_ms=15 * S_MS, what="mute-coordinator")),
     # A keeper announces the highest epoch that there can be, and is heard of no more.

@@ -12,7 +12,7 @@ from mesh.wire.grids import Block
 from mesh.wire.records import OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
 from mesh.wire.tasks import FrameRange, Frames
-from sim.disk import BlobFacts
+from sim.disk import BlobFacts, NoRoom
 from sim.scenario import Scenario
 from sim.stills import cut_of
 
@@ -114,7 +114,12 @@ class People:
         if host.running and not host.frozen and not waiting:
             plan.tries += 1
             self._ask("submit", plan, host)
-            host.receive(self._planned(plan, host))
+            try:
+                planned = self._planned(plan, host)
+            except NoRoom:
+                self._asked.pop((host.index, host.life, self._op))  # nothing was asked: it is tried again
+            else:
+                host.receive(planned)
         self._world.after(_RETRY_MS, self.submit, plan)
 
     def _ask(self, what: str, plan: Plan, host: "Host") -> None:

@@ -16,7 +16,7 @@ from mesh.core.events import FrameWritten, Rendered, RenderFailed, RenderProgres
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.records import FailureKind, Output
 from sim.delays import Delays
-from sim.disk import BlobFacts
+from sim.disk import BlobFacts, NoRoom
 from sim.scenario import Scenario
 from sim.stills import bucket_ms, bucket_size, crashing_cell
 
@@ -151,10 +151,14 @@ class Farm:
         self._host.receive(FrameWritten(op=op, render_ms=duration_ms - render.opening_ms))
 
     def _finish(self, op: int, _: None) -> None:
-        render = self.renders.pop(op)
-        facts = self._file(render)
+        facts = self._file(self.renders[op])
         self._world.blobs[facts.blob] = facts
-        self._host.disk.ingest(facts)
+        try:
+            self._host.disk.ingest(facts)
+        except NoRoom:
+            self._fail(op, FailureKind.DISK_FULL)
+            return
+        render = self.renders.pop(op)
         self._world.economy.rendered(self._host, render)
         if render.effect.block is None:
             self._world.safety.rendered(facts.blob, render.job, render.effect.task)

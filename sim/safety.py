@@ -23,6 +23,7 @@ from mesh.core.effects import (
 from mesh.core.events import ChannelClosed, ChannelOpened, EnginesProbed, Event, MessageHeard, TimerFired
 from mesh.core.fold import TaskFold
 from mesh.core.status import JobState, TaskState, TaskView
+from mesh.core.stock import Stored
 from mesh.core.timers import Tick
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.wire.copies import Holds
@@ -76,6 +77,7 @@ class Safety:
         self._not_from_the_revoked(host, event, effects)
         self._epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
+        self._within_quota(host)
         for effect in effects:
             check = self._turns.get(type(effect))
             if check is not None:
@@ -203,7 +205,21 @@ class Safety:
     def _exports(self, host: "Host", effect: Export) -> None:
         self._not_replayed(host, "wrote a file", effect.blob)
 
+    def _within_quota(self, host: "Host") -> None:
+        """S10: no store holds more than its quota."""
+        quota_mb, taken = self._world.scenario.quota_mb, host.disk.taken
+        if quota_mb and host.index not in self._world.scenario.roomy and taken > quota_mb * 1_000_000:
+            raise Violation("S10", f"{host.name} stores {taken} bytes of {quota_mb} million that it may", host.peer_id)
+
     # Effects as they are performed.
+
+    def evicts(self, host: "Host", stored: Stored) -> None:
+        """S1: nothing goes that its host promised to keep, unless the job was cancelled."""
+        book = self._world.books.of(host)
+        for hold in book.holds.values():
+            promised = (hold.body.blob, *self._world.trees.get(hold.body.blob, ()))
+            if hold.author == host.peer_id and stored.blob in promised and hold.body.job not in book.cancels:
+                raise Violation("S1", f"{host.name} evicts what it promised to keep", hold.id, stored.blob)
 
     def sends(self, host: "Host", effect: Send) -> None:
         """S7 and S1: what is offered or held is on the disk when the word leaves."""

@@ -174,6 +174,12 @@ class Scenario:
     stall_ms: int = 1_000
     moves: int = 0
     """A process is killed and comes back at an address that it never had; not those whose addresses all were given."""
+    quota_mb: int = 0
+    """How much each store may hold, in millions of bytes; 0: any amount."""
+    roomy: tuple[int, ...] = ()
+    """Peers whose store has no quota."""
+    scrub_ms: int = 0
+    """A host looks at one blob for rot so often; 0: never."""
     pauses: int = 0
     down_ms: int = 8 * SECOND_MS
     """How long a fault lasts in the mean."""

@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from mesh.core.effects import CheckOutput, Export, FetchManifest, FetchPieces, ReadPage, ReadTree, WritePage
+from mesh.core.effects import (
+    CheckOutput,
+    Evict,
+    Export,
+    FetchManifest,
+    FetchPieces,
+    ReadPage,
+    ReadTree,
+    TakeStock,
+    WritePage,
+)
 from mesh.core.events import (
     BlobDamaged,
     BlobStarted,
+    Evicted,
     Exported,
     ExportFailed,
     FetchFailed,
@@ -19,12 +30,17 @@ from mesh.core.events import (
     PageRead,
     PageWritten,
     PiecesStored,
+    StockTaken,
+    StoreMeasured,
     TreeRead,
 )
+from mesh.core.stock import Stored
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId
+from mesh.ground.instants import WallTime
+from mesh.ground.store_limits import STORE_LOOK_MS
 from mesh.wire.records import SealPage
-from sim.disk import BlobFacts
+from sim.disk import BlobFacts, NoRoom
 from sim.net import DIAL_GIVEN_UP_MS
 from sim.trace import canonical
 
@@ -35,6 +51,11 @@ if TYPE_CHECKING:
 _READ_MS = 2
 _CHECK_MS = 40
 _EXPORT_MS = 15
+_STOCK_MS = 30
+_EVICT_MS = 20
+_WRITE_AGAIN_MS = 5_000
+"""A page for which there is no room is tried again after that."""
+
 _SMALL_US = 1_000
 """What takes a line no longer than this waits for nothing else on it."""
 
@@ -48,6 +69,8 @@ class Shelf:
         self._world = world
         self._host = host
         self._dice = world.dice.fork(b"shelf" + host.index.to_bytes(4, "big"))
+        self.evicted = 0
+        """How many blobs went because their room was needed."""
         self.sends_until_us = 0
         self.receives_until_us = 0
         """When this host's line has sent all that it was asked for, and received all that came, in microseconds."""
@@ -114,7 +137,11 @@ class Shelf:
             full = self._host.disk.full
             self._host.receive(FetchFailed(op=effect.op, blob=effect.blob, full=full))
             return
-        complete = self._host.disk.store(facts, numbers)
+        try:
+            complete = self._host.disk.store(facts, numbers)
+        except NoRoom:
+            self._host.receive(FetchFailed(op=effect.op, blob=effect.blob, full=True))
+            return
         self._host.receive(PiecesStored(op=effect.op, blob=effect.blob, numbers=numbers, complete=complete))
 
     def _source(self, life: int, effect: FetchManifest | FetchPieces) -> "Host | None":
@@ -137,14 +164,71 @@ class Shelf:
 
     def read(self, blob: BlobId) -> bool:
         """Read a blob and tell whether it is whole; the core is told when that shows a rotten piece."""
+        stored = self._host.disk.blobs.get(blob)
+        if stored is not None:
+            self._host.disk.use(stored)
+        return self._check(blob)
+
+    def _check(self, blob: BlobId) -> bool:
         if self._host.disk.find_rot(blob):
             self._world.tell(self._host, 0, BlobDamaged(blob=blob))
         return self._host.disk.has(blob)
 
+    # The store itself.
+
+    def measure(self, life: int) -> None:
+        """Tell the core every few seconds how full the store is."""
+        host = self._host
+        if host.life == life:
+            self._world.tell(host, 0, StoreMeasured(stored=host.disk.taken, free=host.disk.room()))
+            self._world.after(STORE_LOOK_MS, self.measure, life)
+
+    def scrub(self, life: int, last: BlobId | None = None) -> None:
+        """Check one blob after the other for rot."""
+        if self._host.life != life:
+            return
+        after = [blob for blob in self._host.disk.blobs if last is None or blob > last]
+        blob = min(after or self._host.disk.blobs, default=None)
+        if blob is not None and not self._host.frozen:
+            self._check(blob)
+        self._world.after(self._world.scenario.scrub_ms, self.scrub, life, blob)
+
+    def take_stock(self, effect: TakeStock) -> None:
+        """List what the store holds."""
+        self._world.after(_STOCK_MS, self._list, self._host.life, effect)
+
+    def _list(self, life: int, effect: TakeStock) -> None:
+        host, disk = self._host, self._host.disk
+        if host.life != life:
+            return
+        blobs = tuple(
+            Stored(blob=blob, size=stored.stored, last_used=WallTime(stored.used_ms), whole=stored.complete)
+            for blob, stored in disk.blobs.items()
+        )
+        trees = tuple((root, self._world.trees.get(root, ())) for root in effect.roots if self.read(root))
+        told = StockTaken(op=effect.op, stored=disk.taken, free=disk.room(), blobs=blobs, trees=trees)
+        self._world.tell(host, _STOCK_MS, told)
+
+    def evict(self, effect: Evict) -> None:
+        """Delete blobs that were not used meanwhile."""
+        self._world.after(1 + self._dice.below(_EVICT_MS), self._delete, self._host.life, effect)
+
+    def _delete(self, life: int, effect: Evict) -> None:
+        host, gone = self._host, []
+        if host.life != life:
+            return
+        for stored in effect.blobs:
+            self._world.safety.evicts(host, stored)
+            if host.disk.delete(stored.blob, stored.last_used):
+                gone.append(stored.blob)
+        self.evicted += len(gone)
+        self._world.tell(host, _EVICT_MS, Evicted(op=effect.op, gone=tuple(gone)))
+
     def read_tree(self, effect: ReadTree) -> None:
         """Read which blobs a scene's root names."""
         blobs = self._world.trees.get(effect.root, ()) if self.read(effect.root) else None
-        self._world.tell(self._host, _READ_MS, TreeRead(op=effect.op, root=effect.root, blobs=blobs))
+        sizes = tuple(self._world.blobs[blob].size for blob in blobs or ())
+        self._world.tell(self._host, _READ_MS, TreeRead(op=effect.op, root=effect.root, blobs=blobs, sizes=sizes))
 
     def write_page(self, effect: WritePage) -> None:
         """Store a seal's page as a blob; its name leaves signatures out, so that it is the same in every mode."""
@@ -152,8 +236,18 @@ class Shelf:
         facts = BlobFacts(blob=blob, pieces=1, size=1_000)
         self._world.blobs[blob] = facts
         self._world.pages[blob] = effect.page
-        self._host.disk.ingest(facts)
-        self._world.tell(self._host, _READ_MS + self._world.scenario.fsync_ms, PageWritten(op=effect.op, blob=blob))
+        self._ingest_page(self._host.life, effect, facts)
+
+    def _ingest_page(self, life: int, effect: WritePage, facts: BlobFacts) -> None:
+        if self._host.life != life:
+            return
+        try:
+            self._host.disk.ingest(facts)
+        except NoRoom:
+            self._world.after(_WRITE_AGAIN_MS, self._ingest_page, life, effect, facts)
+            return
+        written = PageWritten(op=effect.op, blob=facts.blob)
+        self._world.tell(self._host, _READ_MS + self._world.scenario.fsync_ms, written)
 
     def read_page(self, effect: ReadPage) -> None:
         """Read a seal's page and check its signatures."""

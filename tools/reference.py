@@ -29,7 +29,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.settings import Settings
 from mesh.net import http as api
 from mesh.net.http_guard import MAX_BODY_BYTES
-from mesh.ports import desk, roster, stills
+from mesh.ports import desk, logs, roster, stills, stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,6 +159,8 @@ _ROUTES: dict[str, tuple[str, str, str]] = {
     ),
     "POST /resume": ("PauseAnswer", "", "lets this host render again"),
     "POST /reach": ("ReachAnswer", "`peer`", "has others dial this peer, or that one alone; takes up to ten seconds"),
+    "GET /store": ("StoreAnswer", "", "what the store holds, for which jobs, and what rotted"),
+    "POST /store/free": ("FreeAnswer", "`bytes`", "deletes so much cache, least recently used first"),
     "POST /leave": ("", "", "drains, then forgets the membership and ends"),
     "POST /stop": ("", "`now`", "drains and ends; with `now` at once"),
 }
@@ -261,7 +263,7 @@ def api_page() -> str:
         answer, body, text = _ROUTES[path]
         lines.append(f"| `{path}` | {_linked(body)} | {_linked(answer) or '`{}`'} | {text} |")
     lines += ["", "## Values", ""]
-    for name, kind in (vars(roster) | vars(stills) | vars(desk)).items():
+    for name, kind in (vars(roster) | vars(stills) | vars(stores) | vars(logs) | vars(desk)).items():
         if is_typeddict(kind):
             lines += [f"### {name}", "", " ".join((kind.__doc__ or "").split()), "", "| field | type |", "|---|---|"]
             lines += [f"| `{field}` | {_type_name(hint)} |" for field, hint in get_type_hints(kind).items()]
@@ -284,7 +286,7 @@ def paths() -> list[str]:
 def _linked(name: str) -> str:
     return (
         f"[{name}](#{name.lower()})"
-        if any(is_typeddict(getattr(module, name, None)) for module in (desk, roster, stills))
+        if any(is_typeddict(getattr(module, name, None)) for module in (desk, roster, stills, stores, logs))
         else name
     )
 

@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "revoke": "Throw a peer out of the mesh, for good.",
         "status": "Show this peer, the others, and the jobs.",
         "top": "Show peers, jobs and frames live, on a screen of its own.",
+        "store": "Show what this peer stores, for which jobs, and what could go.",
         "pause": "Render nothing on this host for a while.",
         "resume": "Let this host render again after a pause.",
         "doctor": "Look what is wrong with this peer, or with the way to another.",

@@ -10,7 +10,7 @@ A frame is finished when every cell is pasted, and published only if it still la
 and who renders buckets, is not known here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mesh.core.effects import EndAssembly, FinishAssembly, PasteBucket, StartAssembly
@@ -88,6 +88,14 @@ class Assembling:
     def idle(self) -> bool:
         """Whether nothing is assembled here."""
         return not self._by_op
+
+    def in_use(self) -> Iterator[BlobId]:
+        """Yield the buckets of frames that grow, those that are pasted too: what pastes may die, and begins anew."""
+        for growing in self._by_op.values():
+            yield from (*growing.coming, *growing.pasting)
+            yield from (result_of(entry).outputs[0].blob for entry in growing.pasted.values())
+        held = (event for event in self._held_back if isinstance(event, Rendered))
+        yield from (output.blob for event in held for output in event.outputs)
 
     def assembles(self, op: int) -> bool:
         """Whether an answer is about something that this machine has asked for."""

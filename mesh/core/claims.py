@@ -32,6 +32,7 @@ from mesh.core.notes import (
     PauseChanged,
     PeerLost,
     PeersNeeded,
+    RoomChanged,
     SceneComplete,
     SlotFreed,
 )
@@ -105,6 +106,14 @@ class Claims:
         self._given_ms: dict[JobId, int] = {}
         self.mine = hand.mine
         self.following = followings
+
+    def rendered(self, job: JobId) -> bool:
+        """Whether nothing of a job is left to be rendered, as far as this peer was told or knows."""
+        ledger, following = self._ledger.get(job), self.following.get(job)
+        told = following.told if following is not None else None
+        if ledger is None or (told is not None and (told.ended or told.counting == ledger.frames)):
+            return True
+        return ledger.all_count
 
     def follow_all(self, turn: Turn) -> None:
         """Ask the keepers of all jobs that this peer could help with for news, where it is time."""
@@ -246,9 +255,9 @@ class Claims:
         for mine in [mine for mine in self.mine.values() if mine.stand is Stand.PENDING]:
             self._withdraw(turn, mine)
 
-    def on_pause_changed(self, turn: Turn, _note: PauseChanged) -> None:
+    def on_pause_changed(self, turn: Turn, _note: PauseChanged | RoomChanged) -> None:
         """Tell all keepers how many slots they may count on from now on, and let go of what none has answered."""
-        if self._host.pause is not None:
+        if not self._host.takes_frames:
             self.withdraw_pending(turn)
         for following in self.following.values():
             following.asked.clear()
@@ -367,7 +376,7 @@ class Claims:
         """Return how many slots a keeper may count on; nobody is granted buckets of a scene that is not here yet."""
         cut = ledger.parts.cut
         ready = cut is None or cut.whole or self._scene_complete(ledger.id)
-        return self._host.slots if self._host.pause is None and ready else 0
+        return self._host.slots if self._host.pause is None and not self._host.full and ready else 0
 
     def _keepers_of(self, job: JobId, now: Now) -> list[PeerId]:
         """Return a job's keepers, closest first, after the one that coordinates its stills."""

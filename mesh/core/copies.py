@@ -50,7 +50,7 @@ class Copies:
         self._wanted_of: dict[tuple[JobId, int], BlobId] = {}
         self._because_of: Counter[PeerId] = Counter()
         """How many of each peer's."""
-        self._checking: dict[int, Wanted] = {}
+        self._checking: dict[int, tuple[BlobId, Wanted]] = {}
         self._bad: dict[BlobId, None] = {}
         self._look_again_at: dict[BlobId, Instant] = {}
         """Outputs that could not be looked at here, and when to try again."""
@@ -83,12 +83,12 @@ class Copies:
         if wanted is None or ledger is None or blob in self._bad:
             return
         op = self._ops.next()
-        self._checking[op] = wanted
+        self._checking[op] = (blob, wanted)
         turn.do(CheckOutput(op=op, job=ledger.head.job, blob=blob))
 
     def checked(self, turn: Turn, event: OutputChecked) -> Wanted | None:
         """Return what is to be held now: what was wanted, if it is good."""
-        wanted = self._checking.pop(event.op, None)
+        _, wanted = self._checking.pop(event.op, (None, None))
         if wanted is None or event.good:
             return wanted
         if event.good is None:
@@ -96,6 +96,10 @@ class Copies:
         else:
             self._bad[event.blob] = None
         return None
+
+    def checking(self) -> list[BlobId]:
+        """Return what is being looked at."""
+        return [blob for blob, _ in self._checking.values()]
 
     def of_task(self, job: JobId, task: int) -> BlobId | None:
         """Return what is wanted for a frame."""

@@ -5,7 +5,7 @@ counts later. The file is fsynced before the journal says so, and the journal be
 again looks at every file anew, so that one which is gone comes back: the submitter's own from what was delivered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mesh.core.effects import Export
@@ -111,6 +111,13 @@ class Delivery:
         """Return how many files of the job's own order are written."""
         own = self.own(job)
         return len(own.delivered) if own else 0
+
+    def in_use(self) -> Iterator[BlobId]:
+        """Yield the files that are being written, or soon will be."""
+        for order in self.orders.values():
+            ledger = self._ledger.jobs[order.job]
+            wanted = (self._wanted(ledger, order, task) for task in (*order.writing, *order.todo) if not order.closed)
+            yield from (result_of(entry).outputs[0].blob for entry in wanted if entry is not None)
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """Write what counts now."""

@@ -6,6 +6,8 @@ An effect that takes time has an `op`; exactly one event returns it, unless the 
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mesh.core.status import StoreView
+from mesh.core.stock import Stored
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import Instant, WallTime
@@ -107,6 +109,22 @@ class ReadTree:
 
     op: int
     root: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeStock:
+    """Say what the store holds, and what the trees of these roots name: `StockTaken`."""
+
+    op: int
+    roots: tuple[BlobId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evict:
+    """Delete blobs, but none that was used since the stock was taken: `Evicted`."""
+
+    op: int
+    blobs: tuple[Stored, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,11 +278,19 @@ class PeerFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Freed:
+    """So much cache was deleted, in bytes: perhaps less than was asked, where the rest is bound."""
+
+    blobs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """Answer a person's command or question."""
 
     op: int
-    reply: Accepted | Done | Declined | PeerFound
+    reply: Accepted | Done | Declined | PeerFound | Freed | StoreView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +350,8 @@ Effect: TypeAlias = (
     | FetchManifest
     | FetchPieces
     | ReadTree
+    | TakeStock
+    | Evict
     | WritePage
     | ReadPage
     | WarmEngine

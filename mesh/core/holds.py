@@ -163,6 +163,15 @@ class Holding:
         ledger = self._ledger.get(job)
         return ledger is not None and ledger.cancel is None and ledger.job.last_day >= self._wall
 
+    def held(self, job: JobId) -> list[BlobId]:
+        """Return what this peer itself holds for a job."""
+        me = self._directory.me
+        return [blob for blob in self.book.in_job(me, job) if me in self.holders(job, blob)]
+
+    def in_use(self) -> Iterable[BlobId]:
+        """Return what is being checked before it is held."""
+        return self.copies.checking()
+
     def safe_count(self, job: JobId) -> int:
         """Return how many tasks are known safe."""
         return len(self._safe.get(job, {}))
@@ -232,7 +241,7 @@ class Holding:
         answer = holders.get(me) or (self.book.replacing(ask.replaced) if ask.replaced is not None else None)
         if answer is not None:
             self._send(turn, peer, [answer])
-        elif self.copies.may_take(ask.blob, peer, turn.now):
+        elif not self._host.full and self.copies.may_take(ask.blob, peer, turn.now):
             wanted = Wanted(job=ask.job, because_of=peer, replaced=ask.replaced)
             self.copies.take(turn, ask.blob, wanted, peer, *holders)
 
@@ -328,6 +337,8 @@ class Holding:
         for output in result_of(counting).outputs:
             holders = self.holders(ledger.id, output.blob)
             if self._directory.me in holders or not self.copies.may_take(output.blob, counting.author, turn.now):
+                continue
+            if not self._swarm.complete(output.blob) and (self._host.full or not self._host.has_room(output.size)):
                 continue
             since = self._lacking_since.setdefault(ledger.id, {}).setdefault(output.blob, turn.now.instant)
             spare = (turn.now.instant - since) // _TAKEN_OVER_MS

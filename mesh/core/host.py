@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mesh.ground.instants import Instant, WallTime
+from mesh.ground.store_limits import STORE_FULL_BYTES, STORE_FULL_PART
 from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 
@@ -29,6 +30,11 @@ class HostFacts:
     twin: Address | None = None
     """Where another process with this peer's identity was met: neither of the two claims anything."""
     pause: Pause | None = None
+    limit_bytes: int = 0
+    """How much this host may store in all, as last looked; changed by `Larder` alone."""
+    room_bytes: int | None = None
+    """How much more it can store, counting as room what nobody is owed, and not what is on its way; None: nobody has
+    looked yet. `Scenes` takes off it what it begins to fetch."""
     hearing_until: Instant | None = None
     """After a gap of the clock: until then nothing is claimed and no result is published."""
 
@@ -39,8 +45,18 @@ class HostFacts:
 
     @property
     def takes_frames(self) -> bool:
-        """Whether this host may begin anything; one whose owner needs it follows its jobs, and begins nothing."""
-        return not self.rests and self.pause is None
+        """Whether this host may begin anything; one whose owner needs it, or whose store is full, follows its jobs."""
+        return not self.rests and self.pause is None and not self.full
+
+    @property
+    def full(self) -> bool:
+        """Whether there is hardly any room, and nothing that could make way: then nothing more is taken on."""
+        least = min(self.limit_bytes // STORE_FULL_PART, STORE_FULL_BYTES)
+        return self.room_bytes is not None and self.room_bytes < least
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more could be stored, as far as is known."""
+        return self.room_bytes is None or size <= self.room_bytes
 
     def can_render(self, engine: EngineId) -> bool:
         """Whether this host has a slot and the exact engine."""

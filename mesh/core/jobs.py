@@ -97,7 +97,7 @@ class Jobs:
             turn.do(Reply(op=event.op, reply=Declined(code="too-many-jobs", text=text)))
             return
         self._delivery.order(turn, ledger, event.directory, overwrite=event.overwrite)
-        self._scenes.add(turn, ledger)
+        self._scenes.add(turn, ledger, event.scene_blobs)
         turn.do(Reply(op=event.op, reply=Accepted(job=job)))
 
     def on_cancel_asked(self, turn: Turn, event: CancelAsked) -> None:

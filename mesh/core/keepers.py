@@ -26,6 +26,10 @@ _FRESH_MS = 1_000
 
 _LOOK_EACH_MS = 3_000
 
+_ASKED_AGAIN_MS = 60_000
+"""Who was asked to keep a job and has not said after two looks that it does declines, as with a full store: others are
+asked, and it again after a minute."""
+
 _SEEK_MS = KEEPERLESS_MS // 3
 """Keepers that do not answer are looked for after that: a newcomer has mostly met those by then that are nearer to the
 job, and leaves it to them."""
@@ -50,6 +54,8 @@ class Keepers:
         directory: Directory,
         signer: Signer,
         nodes: Callable[[], Iterable[PeerId]] = tuple,
+        *,
+        full: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ledger = ledger
         self._meshset = meshset
@@ -57,6 +63,10 @@ class Keepers:
         self._signer = signer
         self._nodes = nodes
         """The DHT's table: who answered lately."""
+        self._full = full
+        """Whether this host has no room for what a keeper holds."""
+        self._asked_at: dict[JobId, dict[PeerId, Instant]] = {}
+        """When peers were first asked to keep one of this peer's jobs."""
         self._keeperless_since: dict[JobId, Instant] = {}
         self._looked_at: dict[JobId, Instant] = {}
         self._submitted_at: dict[JobId, Instant] = {}
@@ -120,9 +130,9 @@ class Keepers:
             self._recruit(turn, self._ledger.jobs[job])
 
     def on_keep_ask(self, turn: Turn, peer: PeerId, ask: KeepAsk) -> None:
-        """Keep a job that its submitter or one of its keepers asks this peer to keep."""
+        """Keep a job that its submitter or one of its keepers asks this peer to keep, unless the store is full."""
         ledger = self._ledger.get(ask.job)
-        if ledger is None or ledger.ended or self.marked(ask.job, turn.now):
+        if ledger is None or ledger.ended or self.marked(ask.job, turn.now) or self._full():
             return
         if peer != ledger.submitter and peer not in self._meshset.live_marks(ask.job, turn.now.wall):
             return
@@ -169,6 +179,7 @@ class Keepers:
         """Forget when a job was looked at."""
         for times in (self._keeperless_since, self._looked_at, self._submitted_at):
             times.pop(note.job, None)
+        self._asked_at.pop(note.job, None)
         self._introduced.pop(note.job, None)
 
     def _look_after(self, turn: Turn, ledger: JobLedger) -> None:
@@ -210,12 +221,24 @@ class Keepers:
         live = self._closest_live(job, turn.now)
         # In a large mesh whoever has just said that it keeps the job may not have been reached from here yet.
         keeping = [peer for peer in marked if peer in live or self._just_marked(peer, job, turn.now)]
-        wanted = [peer for peer in live if peer not in marked][: max(0, KEEPERS - len(keeping))]
+        able = [peer for peer in live if peer not in marked and not self._declines(job, peer, turn.now)]
+        wanted = able[: max(0, KEEPERS - len(keeping))]
         submitted = self._submitted_at.get(job)
         fresh = submitted is not None and turn.now.instant - submitted < _FRESH_MS
         for peer in wanted:
+            self._asked_at.setdefault(job, {}).setdefault(peer, turn.now.instant)
             self._meshset.show(turn, peer, ledger)
             turn.send(peer, KeepAsk(job=job, fresh=fresh))
+
+    def _declines(self, job: JobId, peer: PeerId, now: Now) -> bool:
+        """Whether a peer was asked to keep a job, had time to say that it does, and has not."""
+        asked = self._asked_at.get(job, {})
+        if peer not in asked or now.instant - asked[peer] < 2 * _LOOK_EACH_MS:
+            return False
+        if now.instant - asked[peer] >= _ASKED_AGAIN_MS:
+            asked.pop(peer)
+            return False
+        return True
 
     def _just_marked(self, peer: PeerId, job: JobId, now: Now) -> bool:
         mark = self._meshset.marks[job][peer]

@@ -257,6 +257,25 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoomLacking:
+    """A scene needs so many bytes, and there seems to be no room for them."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobsEvicted:
+    """These blobs are being deleted from this host's store: nobody is owed them."""
+
+    blobs: tuple[BlobId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomChanged:
+    """The host's store has become full, or is so no more: its facts say which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PauseChanged:
     """The host was paused, or its pause has ended: its facts say which. `now`: what it renders is given up, too."""
 
@@ -298,5 +317,8 @@ Note: TypeAlias = (
     | TasksSafe
     | TaskDelivered
     | Publish
+    | RoomLacking
+    | BlobsEvicted
+    | RoomChanged
     | PauseChanged
 )

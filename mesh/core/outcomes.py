@@ -8,6 +8,7 @@ from mesh.core.assembling import Assembling
 from mesh.core.claims import Claims
 from mesh.core.events import BlobDamaged, FrameWritten, Rendered, RenderFailed, RenderProgressed
 from mesh.core.holds import Holding
+from mesh.core.notes import BlobsEvicted
 from mesh.core.scenes import Scenes
 from mesh.core.slots import Slots
 from mesh.core.swarm import Swarm
@@ -73,8 +74,14 @@ class Outcomes:
         elif claim is not None:
             self._slots.on_render_failed(turn, event)
 
+    def on_blobs_evicted(self, turn: Turn, note: BlobsEvicted) -> None:
+        """Offer them no more; what bound them binds no more, or they would be here."""
+        for blob in note.blobs:
+            self._swarm.forget(blob)
+        self._scenes.on_blobs_evicted(turn, note)
+
     def on_blob_damaged(self, turn: Turn, event: BlobDamaged) -> None:
         """Offer it no more, and fetch it again where it is needed."""
-        self._swarm.on_blob_damaged(event)
+        self._swarm.forget(event.blob)
         self._scenes.on_blob_damaged(turn, event)
         self._holding.on_blob_damaged(turn, event)

@@ -16,6 +16,7 @@ from mesh.core.assembling import Assembling
 from mesh.core.availability import Availability
 from mesh.core.backdials import Backdials
 from mesh.core.beacons import Beacons
+from mesh.core.bonds import Bonds
 from mesh.core.bucketing import Bucketing
 from mesh.core.catalogue import Catalogue
 from mesh.core.claims import Claims
@@ -32,6 +33,7 @@ from mesh.core.holds import Holding
 from mesh.core.host import HostFacts
 from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
+from mesh.core.larder import Larder
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.me import Me
@@ -145,7 +147,14 @@ class Peer:
         self.whereabouts = Whereabouts(self.dht, self.directory, self.contacting, signer, self._me.name)
         self.door = Door(self.members, signer, catalogue, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory, catalogue, in_use=self._in_use)
-        self.keepers = Keepers(self.ledger, self.meshset, self.directory, signer, self.dht.table.answering)
+        self.keepers = Keepers(
+            self.ledger,
+            self.meshset,
+            self.directory,
+            signer,
+            self.dht.table.answering,
+            full=lambda: self.host.full,
+        )
         self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
         self.election = Election(
@@ -158,7 +167,9 @@ class Peer:
         )
         self.windows = Windows(self.ledger, self.keepers, self.leases, self.election.epoch)
         self.swarm = Swarm(self.directory, self.ops)
-        self.scenes = Scenes(self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me)
+        self.scenes = Scenes(
+            self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me, rendered=self._is_rendered
+        )
         self.slots = Slots(self.ledger, self.host, self.ops)
         self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
         self._build_for_the_owner()
@@ -171,6 +182,18 @@ class Peer:
         self.outcomes = Outcomes(
             self.slots, self.assembling, self.claims, self.swarm, scenes=self.scenes, holding=self.holding
         )
+        bonds = Bonds(
+            self.ledger,
+            self.directory,
+            self.swarm,
+            self.scenes,
+            self.holding,
+            slots=self.slots,
+            assembling=self.assembling,
+            delivery=self.delivery,
+            seals=self.seals,
+        )
+        self.larder = Larder(bonds, self.host, self.swarm, self.scenes, ops=self.ops)
         self._build_for_people()
 
     def _build_for_copies(self) -> None:
@@ -253,6 +276,7 @@ class Peer:
             holding=self.holding,
             delivery=self.delivery,
             jobs=self.jobs,
+            scenes=self.scenes,
             sync=self.sync,
             probing=self.probing,
             repair=self.repair,
@@ -295,6 +319,9 @@ class Peer:
         """Whether somebody here ordered a job's files, or this host claimed a task of it, or promised to keep some."""
         claimed = any(mine.claim.body.job == job for mine in self.claims.mine.values())
         return bool(self.delivery.of(job)) or claimed or bool(self.holding.book.in_job(self.id, job))
+
+    def _is_rendered(self, job: JobId) -> bool:
+        return self.claims.rendered(job)
 
     def _has_buckets(self, ledger: JobLedger) -> bool:
         return self.windows.has_buckets(ledger)

@@ -55,6 +55,11 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.FetchFailed: peer.swarm.on_fetch_failed,
         ev.BlobDamaged: peer.outcomes.on_blob_damaged,
         ev.TreeRead: peer.scenes.on_tree_read,
+        ev.StoreMeasured: peer.larder.on_store_measured,
+        ev.StockTaken: peer.larder.on_stock_taken,
+        ev.Evicted: peer.larder.on_evicted,
+        ev.FreeAsked: peer.larder.on_free_asked,
+        ev.StoreAsked: peer.larder.on_store_asked,
         ev.PageWritten: peer.seals.on_page_written,
         ev.PageRead: peer.seals.on_page_read,
         ev.RenderProgressed: peer.outcomes.on_progress,
@@ -110,7 +115,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
 
 def of_notes(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     """Return who hears each note, in this order."""
-    return {**_of_notes_about_peers(peer), **_of_notes_about_jobs(peer), **_of_notes_about_outputs(peer)}
+    return {**_of_notes_about_peers(peer), **_of_notes_about_jobs(peer), **_of_notes_about_blobs(peer)}
 
 
 def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
@@ -215,7 +220,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     }
 
 
-def _of_notes_about_outputs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
+def _of_notes_about_blobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
     return {
         nt.SceneComplete: (
             peer.holding.on_scene_complete,
@@ -229,6 +234,9 @@ def _of_notes_about_outputs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.delivery.on_blob_complete,
             peer.seals.on_blob_complete,
         ),
+        nt.RoomLacking: (peer.larder.on_room_lacking,),
+        nt.BlobsEvicted: (peer.outcomes.on_blobs_evicted,),
+        nt.RoomChanged: (peer.claims.on_pause_changed,),
         nt.HoldHeard: (peer.holding.on_hold_heard, peer.repair.on_hold_heard),
         nt.TasksSafe: (peer.on_tasks_safe,),
         nt.TaskDelivered: (peer.seals.on_task_delivered,),

@@ -5,6 +5,8 @@ safe, after a while that leaves the submitter and closer keepers the first word.
 page. The submitter's wins over any other, then the lowest page; a cancel stands above them all.
 """
 
+from collections.abc import Iterable
+
 from mesh.core.delivery import Delivery
 from mesh.core.effects import ReadPage, WritePage
 from mesh.core.events import PageRead, PageWritten
@@ -63,6 +65,10 @@ class Seals:
             for entry in list(ledger.entries.values()):
                 if isinstance(entry.body.what, Seal):
                     self._take(turn, entry)
+
+    def in_use(self) -> Iterable[BlobId]:
+        """Return the pages that are read or waited for."""
+        return (*self._unread, *self._reading.values())
 
     def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Fetch and judge a seal; end a cancelled job."""

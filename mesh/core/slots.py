@@ -5,7 +5,7 @@ result is published only if none is known that counts, and after a gap of the cl
 paused host begins nothing, and a stage ends there as soon as nothing of its job is in hand: its owner wants the memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mesh.core.effects import CloseStage, KillRender, StartRender
@@ -25,7 +25,7 @@ from mesh.core.notes import (
 from mesh.core.ops import Ops
 from mesh.core.results import failed, lacks, publish, rendered
 from mesh.core.turn import Turn
-from mesh.ground.ids import JobId, RecordId
+from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.ground.instants import Instant
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Claim
@@ -87,6 +87,11 @@ class Slots:
     def idle(self) -> bool:
         """Whether nothing is in hand, not even a picture that is being checked."""
         return not self._by_op and not self._waiting and not self._held_back
+
+    def in_use(self) -> Iterable[BlobId]:
+        """Return the files of pictures that are not published yet."""
+        held = (event for event in self._held_back if isinstance(event, Rendered))
+        return [output.blob for event in held for output in event.outputs]
 
     def claim_of(self, op: int) -> Signed[Claim] | None:
         """Return the claim that an effect of this machine is about."""

@@ -213,6 +213,37 @@ class RenderView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoundView:
+    """What a job binds of this host's store; sizes in bytes. What several jobs bind counts for the first of them."""
+
+    job: JobId | None
+    """None: no job does, it is being fetched or written at this moment."""
+    blobs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreView:
+    """What this host's store holds, and for whom; sizes in bytes."""
+
+    stored: int
+    free: int
+    bound: tuple[BoundView, ...]
+    cache_blobs: int
+    cache: int
+    """What nobody is owed: it goes, least recently used first, when room is needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneRoomView:
+    """A scene that has no room here."""
+
+    job: JobId
+    size: int
+    """What of it is not here, in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeshView:
     """All that this peer knows, in short."""
 
@@ -235,5 +266,9 @@ class MeshView:
     """What shuts this peer out of the mesh."""
     pause: Pause | None
     """This host's own."""
+    full: bool
+    """What this host stores is bound, and there is hardly any room: it claims, keeps and takes copies of nothing."""
+    no_room: tuple[SceneRoomView, ...]
+    """Scenes that this peer would fetch if there were room."""
     given_up: int
     """Peers that this one declared gone for their silence, since it started."""

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from mesh.core.directory import Directory
 from mesh.core.effects import FetchManifest, FetchPieces
-from mesh.core.events import BlobDamaged, BlobStarted, FetchFailed, PiecesStored
+from mesh.core.events import BlobStarted, FetchFailed, PiecesStored
 from mesh.core.notes import BlobComplete, PeerLost, PeerReached, PeersNeeded
 from mesh.core.ops import Ops
 from mesh.core.piecebits import Narrower, bits_of, by_rarity, even_share_of, numbers_of, share_of
@@ -137,6 +137,10 @@ class Swarm:
         """Whether the blob is whole on this peer's disk."""
         return blob in self._complete
 
+    def sought(self, blob: BlobId) -> bool:
+        """Whether somebody asked lately for a blob."""
+        return blob in self._seekers
+
     def silent_since(self, blob: BlobId) -> Instant | None:
         """Return since when nobody has answered that it has a wanted blob; None: it is not wanted."""
         want = self.wants.get(blob)
@@ -254,10 +258,10 @@ class Swarm:
             self._sulking[peer] = later(turn.now.instant, _SULK_MS)
         self._ask(turn)
 
-    def on_blob_damaged(self, event: BlobDamaged) -> None:
+    def forget(self, blob: BlobId) -> None:
         """Believe no more that a blob is here; whoever needs it wants it again, and its manifest says what is left."""
-        self._complete.pop(event.blob, None)
-        self._pieces.pop(event.blob, None)
+        self._complete.pop(blob, None)
+        self._pieces.pop(blob, None)
 
     def on_fetch_late(self, turn: Turn, timer: FetchLate) -> None:
         """Give up on a request."""

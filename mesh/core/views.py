@@ -18,6 +18,7 @@ from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.probing import Probing
 from mesh.core.repair import Repair
+from mesh.core.scenes import Scenes
 from mesh.core.slots import InHand, Slots
 from mesh.core.status import (
     FailureView,
@@ -28,6 +29,7 @@ from mesh.core.status import (
     MeshView,
     PeerView,
     RenderView,
+    SceneRoomView,
     ShareView,
     StillView,
     TaskState,
@@ -64,6 +66,7 @@ class Views:
         holding: Holding,
         delivery: Delivery,
         jobs: Jobs,
+        scenes: Scenes,
         sync: Sync,
         probing: Probing,
         repair: Repair,
@@ -81,6 +84,7 @@ class Views:
         self._holding = holding
         self._delivery = delivery
         self._jobs = jobs
+        self._scenes = scenes
         self._sync = sync
         self._probing = probing
         self._repair = repair
@@ -105,6 +109,8 @@ class Views:
             twin=self._host.twin,
             out=self._members.out,
             pause=self._host.pause,
+            full=self._host.full,
+            no_room=tuple(SceneRoomView(job=job, size=size) for job, size in self._scenes.without_room()),
             given_up=self._probing.given_up,
         )
 

@@ -31,3 +31,5 @@ class Settings:
     """Threads of one renderer; 0: all processors, divided by the slots."""
     engine_silence_s: int = 60
     """Seconds in which a renderer neither reports progress nor computes before it counts as hung and is killed."""
+    store_quota_gb: int = 0
+    """How much the blob store may hold, in GiB; 0: all but the last 64 MiB of the disk, cache making way earlier."""

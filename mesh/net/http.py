@@ -133,6 +133,8 @@ class Api:
             ("POST", "/pause", self._pause),
             ("POST", "/resume", self._resume),
             ("POST", "/reach", self._reach),
+            ("GET", "/store", self._store),
+            ("POST", "/store/free", self._free),
             ("POST", "/leave", self._leave),
             ("POST", "/stop", self._stop),
         ]
@@ -236,6 +238,13 @@ class Api:
     async def _reach(self, request: Request) -> Response:
         body = _checked({"peer": None} | await read_body(request), {"peer": (str, type(None))})
         return JSONResponse(await self._desk.reach(body["peer"]))
+
+    async def _store(self, _request: Request) -> Response:
+        return JSONResponse(await self._desk.store())
+
+    async def _free(self, request: Request) -> Response:
+        body = _checked(await read_body(request), {"bytes": (int,)})
+        return JSONResponse(await self._desk.free(body["bytes"]))
 
     async def _leave(self, _request: Request) -> Response:
         await self._desk.leave()

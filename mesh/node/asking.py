@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 
 import trio
 
-from mesh.core.effects import Accepted, Declined, Done, PeerFound, ReachFound, Reply
-from mesh.core.events import Event
+from mesh.core.effects import Accepted, Declined, Done, Freed, PeerFound, ReachFound, Reply
+from mesh.core.events import Event, FreeAsked, StoreAsked
+from mesh.core.status import StoreView
 
 LOOKING_PART: Final = 0.05
 """Of the loop's time that looking at a job may take: one at 10,000 frames takes 0.14 s, and heartbeats go on."""
@@ -19,7 +20,7 @@ LOOKING_PART: Final = 0.05
 WATCH_S: Final = 0.5
 """Who watches hears at most twice a second, and of a file that was written at once."""
 
-_Answer: TypeAlias = Accepted | Done | Declined | PeerFound | ReachFound
+_Answer: TypeAlias = Accepted | Done | Declined | PeerFound | ReachFound | Freed | StoreView
 
 
 def pause_s(took_s: float, least_s: float) -> float:
@@ -57,6 +58,18 @@ class Asking:
         """Do the same with a question where a peer is, and return what was found."""
         reply = await self._answer(event)
         assert isinstance(reply, PeerFound)
+        return reply
+
+    async def free(self, size: int) -> Freed:
+        """Have so many bytes of cache deleted, and return how many were."""
+        reply = await self._answer(lambda op: FreeAsked(op=op, size=size))
+        assert isinstance(reply, Freed)
+        return reply
+
+    async def store(self) -> StoreView:
+        """Return what the store holds, and for whom."""
+        reply = await self._answer(lambda op: StoreAsked(op=op))
+        assert isinstance(reply, StoreView)
         return reply
 
     async def _answer(self, event: Callable[[int], Event]) -> _Answer:

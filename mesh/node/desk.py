@@ -38,6 +38,7 @@ from mesh.node.bootstraps import Bootstraps
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
+from mesh.node.larder import Larder
 from mesh.node.logs import Logs
 from mesh.ports import desk, owner
 from mesh.ports.desk import (
@@ -51,6 +52,7 @@ from mesh.ports.desk import (
     ThrownOut,
     UnknownPeer,
 )
+from mesh.ports.logs import LogAnswer
 from mesh.ports.roster import (
     InviteAnswer,
     MemberRow,
@@ -61,12 +63,12 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.stills import BucketsAnswer
-from mesh.ports.storage import BlobStore
+from mesh.ports.stores import FreeAnswer, StoreAnswer
 from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
-from mesh.wire.members import DEFAULT_ROLES, MAX_USES, Chain, Invite, Role
+from mesh.wire.members import MAX_USES, Chain, Invite
 from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 from mesh.wire.revocations import InviteRevoked, Ousted, Revocation
@@ -125,7 +127,7 @@ class NodeDesk:
         views: Views,
         members: Callable[[], tuple[MemberView, ...]],
         revocations: Callable[[], tuple[Signed[Revocation], ...]],
-        store: BlobStore,
+        larder: Larder,
         rack: EngineRack,
         intake: Intake,
         logs: Logs,
@@ -144,7 +146,7 @@ class NodeDesk:
         self._views = views
         self._members = members
         self._revocations = revocations
-        self._store = store
+        self._larder = larder
         self._rack = rack
         self._intake = intake
         self._logs = logs
@@ -160,7 +162,7 @@ class NodeDesk:
 
     async def status(self) -> desk.StatusAnswer:
         """Tell what this peer is and sees."""
-        usage = await self._world.in_thread(self._store.usage)
+        usage = await self._larder.usage()
         view = self._view()
         names = _names(view)
         return {
@@ -181,6 +183,7 @@ class NodeDesk:
             "beacon": self._beacon(),
             "stored_bytes": usage.stored,
             "free_bytes": usage.free,
+            "store": rows.store_row(view, usage.quota),
             "peers": [rows.peer_row(peer) for peer in view.peers],
             "renders": [rows.render_row(render) for render in view.renders],
             "cloned": roster.why_cloned(view.twin) if view.twin is not None else "",
@@ -263,7 +266,7 @@ class NodeDesk:
             raise _declined(fetched)
         return fetched
 
-    async def log(self, job: str, frame: int | None) -> desk.LogAnswer:
+    async def log(self, job: str, frame: int | None) -> LogAnswer:
         """Give what the engine printed."""
         view = self._view()
         found = self._find(view, job)
@@ -280,7 +283,7 @@ class NodeDesk:
             raise ThrownOut(out)
         if "invite" not in view.roles:
             raise NotAllowed("this peer was admitted without the role `invite`")
-        wanted = _roles(roles, view)
+        wanted = roster.invited_roles(roles, view.roles)
         if not 1 <= uses <= MAX_USES:
             raise UsageError(f"an invite has 1 to {MAX_USES} uses, not {uses}")
         if not 0 < life_ms <= INVITE_MOST_MS:
@@ -353,6 +356,14 @@ class NodeDesk:
         whom = None if asked is None else asked.peer
         found = await self._asking.reach(lambda op: ReachAsked(op=op, peer=whom))
         return rows.reach_row(found, asked, _names(self._view()))
+
+    async def store(self) -> StoreAnswer:
+        """Tell what the store holds, and for which jobs."""
+        return await self._larder.answer(self._view)
+
+    async def free(self, size: int) -> FreeAnswer:
+        """Delete so many bytes of cache."""
+        return await self._larder.free(size)
 
     async def leave(self) -> None:
         """Drain, hand over what this peer holds, then forget the membership and end."""
@@ -476,20 +487,3 @@ def _newest_first(view: MeshView) -> list[JobView]:
 def _still_delivers(job: JobView) -> bool:
     """Say whether files of a sealed job are still on their way to this host."""
     return job.mine and job.state is JobState.SEALED and job.delivered < job.tasks - job.stopped
-
-
-def _roles(named: list[str], view: MeshView) -> Role:
-    """Return the roles of an invite: those named, or the usual ones as far as this peer has them itself."""
-    known = {role.name.lower(): role for role in Role if role.name}
-    own = [known[name] for name in view.roles if name in known]
-    if not named:
-        return Role(sum(role for role in own if role & DEFAULT_ROLES))
-    chosen = Role(0)
-    for name in named:
-        role = known.get(name.strip().lower())
-        if role is None:
-            raise UsageError(f"there is no role {name!r}; there are {', '.join(known)}")
-        if role not in own:
-            raise NotAllowed(f"this peer has not the role `{name}` itself, so it cannot give it")
-        chosen |= role
-    return chosen

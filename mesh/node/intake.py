@@ -78,6 +78,7 @@ class Intake:
         nursery: trio.Nursery,
         world: World,
         scenes: Scenes,
+        make_room: Callable[[int], Awaitable[None]],
         renderer: Renderer,
         rack: EngineRack,
         folders: Folders,
@@ -89,6 +90,7 @@ class Intake:
         self._nursery = nursery
         self._world = world
         self._scenes = scenes
+        self._make_room = make_room
         self._renderer = renderer
         self._rack = rack
         self._folders = folders
@@ -107,6 +109,7 @@ class Intake:
         size = await self._world.in_thread(lambda: _size_of(plan.inspection))
         if request["dry_run"]:
             return Submitted(job=None, plan=plan, size=size)
+        await self._make_room(size)
         stored = await self._stored(plan, size, report)
         self._mark(Step.PLANNED)
         reply = await self._ask(lambda op: _event(op, plan, stored))

@@ -16,7 +16,7 @@ from mesh.ground.ids import BlobId, PeerId
 from mesh.node.asking import Asking, Changes
 from mesh.node.pages import read_blob
 from mesh.node.rows import Names, peer_name, region_row, rendered
-from mesh.ports.desk import LogAnswer, LogPart
+from mesh.ports.logs import LogAnswer, LogPart
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
 from mesh.wire.grids import Region

@@ -35,6 +35,7 @@ from mesh.node.fetching import Fetching
 from mesh.node.hearing import Hearing
 from mesh.node.identity import Identity
 from mesh.node.intake import Intake
+from mesh.node.larder import Larder
 from mesh.node.logs import Logs
 from mesh.node.lookups import Lookups
 from mesh.node.outputs import Outputs
@@ -44,6 +45,8 @@ from mesh.node.plain import plain_errors
 from mesh.node.renders import Renders
 from mesh.node.roster import why_cloned, why_out
 from mesh.node.rot import Rot
+from mesh.node.scrub import Scrub
+from mesh.node.stores import Stores
 from mesh.node.timings import Write, marks
 from mesh.node.transfers import Transfers
 from mesh.node.trials import Trials
@@ -182,6 +185,8 @@ class Node:
         rot = Rot(self._driver.tell)
         self._parts.store.watch(rot.found)
         nursery.start_soon(rot.run)
+        nursery.start_soon(self._stores.run)
+        nursery.start_soon(Scrub(world=self._parts.world, store=self._parts.store).run)
         nursery.start_soon(self._driver.run)
         nursery.start_soon(self._alarms.run)
         nursery.start_soon(channels.accept)
@@ -271,6 +276,9 @@ class Node:
             hearing=self._hearing,
             tell=tell,
         )
+        stores = self._stores = Stores(
+            nursery=nursery, world=parts.world, store=parts.store, scenes=parts.scenes, tell=tell
+        )
         outputs = Outputs(
             nursery=nursery,
             world=parts.world,
@@ -294,6 +302,8 @@ class Node:
             ef.ReadTree: pages.read_tree,
             ef.WritePage: pages.write_page,
             ef.ReadPage: pages.read_page,
+            ef.TakeStock: stores.take_stock,
+            ef.Evict: stores.evict,
             ef.CheckOutput: outputs.check,
             ef.Export: outputs.export,
             ef.Earned: channels.earned,
@@ -347,10 +357,12 @@ class Node:
 
     def _desk(self, nursery: trio.Nursery) -> NodeDesk:
         parts = self._parts
+        larder = Larder(world=parts.world, store=parts.store, asking=self._asking)
         intake = Intake(
             nursery=nursery,
             world=parts.world,
             scenes=parts.scenes,
+            make_room=larder.make_room,
             renderer=parts.renderer,
             rack=self._rack,
             folders=parts.folders,
@@ -365,7 +377,7 @@ class Node:
             views=self._peer,
             members=self._peer.views.members,
             revocations=self._peer.revoking.words,
-            store=parts.store,
+            larder=larder,
             rack=self._rack,
             intake=intake,
             logs=Logs(world=parts.world, store=parts.store, asking=self._asking, changes=self._changes),

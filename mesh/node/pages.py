@@ -68,13 +68,15 @@ class Pages:
 
     async def _read_tree(self, effect: ReadTree) -> None:
         blobs: tuple[BlobId, ...] | None
+        sizes: dict[BlobId, int] = {}
         try:
-            blobs = await self._world.in_thread(lambda: self._scenes.open_tree(effect.root).blobs())
+            sizes = await self._world.in_thread(lambda: self._scenes.open_tree(effect.root).sizes())
+            blobs = tuple(sizes)
         except StorageError:
             blobs = None
         except WireError:
             blobs = ()
-        await self._tell(TreeRead(op=effect.op, root=effect.root, blobs=blobs))
+        await self._tell(TreeRead(op=effect.op, root=effect.root, blobs=blobs, sizes=tuple(sizes.values())))
 
     async def _write_page(self, effect: WritePage) -> None:
         while True:

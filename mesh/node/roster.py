@@ -21,6 +21,7 @@ from mesh.ports import roster as ports
 from mesh.ports.desk import Ambiguous, NotAllowed, NotFound, ThrownOut
 from mesh.wire.addresses import told
 from mesh.wire.envelope import Signed
+from mesh.wire.members import DEFAULT_ROLES, Role
 from mesh.wire.messages import MAX_ADDRESSES, Address
 from mesh.wire.revocations import MAX_SPARED, PeerRevoked, Revocation
 
@@ -199,3 +200,20 @@ def _falls(one: MemberView, revoked: PeerId, spared: Mapping[RecordId, None]) ->
 def invited_to(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     """Return what an invite names: what means this host everywhere; on a host without a network, what means it here."""
     return (told(addresses, here=False) or addresses)[:MAX_ADDRESSES]
+
+
+def invited_roles(named: Sequence[str], own_names: Sequence[str]) -> Role:
+    """Return the roles of an invite: those named, or the usual ones as far as this peer has them itself."""
+    known = {role.name.lower(): role for role in Role if role.name}
+    own = [known[name] for name in own_names if name in known]
+    if not named:
+        return Role(sum(role for role in own if role & DEFAULT_ROLES))
+    chosen = Role(0)
+    for name in named:
+        role = known.get(name.strip().lower())
+        if role is None:
+            raise UsageError(f"there is no role {name!r}; there are {', '.join(known)}")
+        if role not in own:
+            raise NotAllowed(f"this peer has not the role `{name}` itself, so it cannot give it")
+        chosen |= role
+    return chosen

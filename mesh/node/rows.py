@@ -11,6 +11,7 @@ from mesh.core.status import (
     FailureView,
     HelperView,
     JobView,
+    MeshView,
     PeerView,
     RenderView,
     ShareView,
@@ -22,6 +23,7 @@ from mesh.ground.ids import PeerId, short
 from mesh.ports import desk, owner, stills
 from mesh.ports.renderer import Refusal
 from mesh.ports.roster import PeerRow, PointerRow
+from mesh.ports.stores import StoreRow
 from mesh.ports.submission import PictureRow
 from mesh.wire.dials import Outcome, Tried
 from mesh.wire.grids import Region
@@ -303,3 +305,16 @@ def picture_row(picture: Picture) -> PictureRow:
 def refusal_row(refusal: Refusal) -> desk.RefusalRow:
     """Return one reason of the renderer's."""
     return {"code": refusal.code, "subject": refusal.subject, "text": refusal.text, "remedy": refusal.remedy}
+
+
+def store_row(view: MeshView, quota_bytes: int) -> StoreRow:
+    """Say how this host's store stands."""
+    names = {job.job: job.record.name for job in view.jobs}
+    return {
+        "quota_bytes": quota_bytes,
+        "full": view.full,
+        "no_room": [
+            {"job": each.job.hex(), "job_name": names.get(each.job, ""), "lacking_bytes": each.size}
+            for each in view.no_room
+        ],
+    }

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
+from mesh.ports.logs import LogAnswer
 from mesh.ports.owner import BeaconRow, PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
     InviteAnswer,
@@ -26,6 +27,7 @@ from mesh.ports.roster import (
     RevokeRequest,
 )
 from mesh.ports.stills import BucketsAnswer, RenderRow, ShareRow
+from mesh.ports.stores import FreeAnswer, StoreAnswer, StoreRow
 from mesh.ports.submission import PictureRow, SubmitRequest
 
 if TYPE_CHECKING:
@@ -294,6 +296,7 @@ class StatusAnswer(TypedDict):
     beacon: BeaconRow
     stored_bytes: int
     free_bytes: int
+    store: StoreRow
     peers: list[PeerRow]
     jobs: list[JobRow]
     renders: list[RenderRow]
@@ -342,26 +345,6 @@ class FetchAnswer(TypedDict):
     written: int
     already: int
     unfinished: int
-
-
-class LogPart(TypedDict):
-    """What the engine printed in one attempt; `outcome` is `rendered` or the kind of failure, `region` a bucket."""
-
-    frame: int
-    attempt: int
-    peer: str
-    peer_name: str
-    outcome: str
-    region: list[int]
-    text: str
-
-
-class LogAnswer(TypedDict):
-    """Logs of a job; `gone` names those that no reachable peer has any more."""
-
-    job: str
-    parts: list[LogPart]
-    gone: list[str]
 
 
 class CancelAnswer(TypedDict):
@@ -477,6 +460,14 @@ class Desk(Protocol):
 
         `peer` is a name that just one has, an id, or a unique beginning of one. Raises UnknownPeer, Ambiguous.
         """
+
+    async def store(self) -> StoreAnswer:
+        """Tell what this peer's store holds, and for which jobs."""
+        ...
+
+    async def free(self, size: int) -> FreeAnswer:
+        """Delete so many bytes of cache, least recently used first; less where the rest is bound. Raises UsageError."""
+        ...
 
     async def leave(self) -> None:
         """Drain, then forget the membership and end; returns as soon as draining has begun."""

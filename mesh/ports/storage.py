@@ -26,7 +26,8 @@ class StorageError(MeshError):
 
 
 class DiskFull(StorageError):
-    """The disk, or this user's share of it, is full. Nothing stored before was lost; free some space and try again."""
+    """The disk, this user's share of it, or the store's quota is full. Nothing stored was lost. Free space, or allow
+    more by `store_quota_gb` in the settings; `meshnode store` shows what is bound to which job."""
 
     exit_code = 21
 
@@ -90,7 +91,9 @@ class BlobInfo:
     pins: tuple[str, ...]
     """Who needs it kept, sorted."""
     last_used_ms: int
-    """Wall time of the last read or write, to the minute or so; for choosing what to drop first."""
+    """Wall time of the last read or write, to the minute or so after a crash; for choosing what to drop first."""
+    checked_ms: int = 0
+    """Wall time at which every piece was last read only to see whether it rotted; 0: never."""
 
     @property
     def complete(self) -> bool:
@@ -109,7 +112,24 @@ class Usage:
     pinned: int
     """Those of them that belong to pinned blobs."""
     free: int
-    """What the disk has left for this user."""
+    """How much more may be stored: what quota and disk allow, whichever is less."""
+    quota: int
+    """How much the owner allows in all; 0: whatever the disk has."""
+
+    @property
+    def limit(self) -> int:
+        """How much may be stored in all."""
+        return self.stored + self.free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rot:
+    """A piece that was put aside because it was not as it had been written."""
+
+    blob: BlobId
+    piece: int
+    found_ms: int
+    """Wall time."""
 
 
 class BlobStore(Protocol):
@@ -164,8 +184,26 @@ class BlobStore(Protocol):
         """End what `pin` began for this reason; others stay. Without a pin it changes nothing."""
         ...
 
-    def delete(self, blob: BlobId) -> bool:
-        """Forget the blob and free its space, unless it is pinned; return whether it is gone."""
+    def delete(self, blob: BlobId, last_used_ms: int | None = None) -> bool:
+        """Forget the blob and free its space, unless it is pinned; return whether it is gone.
+
+        With `last_used_ms`, as `blobs` told it, one that was read, written, started or ingested since stays.
+        """
+        ...
+
+    def check_piece(self, blob: BlobId, number: int) -> bool:
+        """Read piece `number` only to see whether it rotted, which is no use of it; False: it did, and is put aside.
+
+        Raises `BlobMissing` when it is not here.
+        """
+        ...
+
+    def checked(self, blob: BlobId) -> None:
+        """Note that every piece was checked now; on disk within a minute, and at `close`. An unknown blob is none."""
+        ...
+
+    def rotten(self) -> list[Rot]:
+        """Return the latest rotten pieces that are kept for a look, oldest first; a bounded number."""
         ...
 
     def blobs(self) -> list[BlobInfo]:

@@ -4,7 +4,7 @@
     parts/<id>           blobs with pieces missing: a sparse file, each piece at its place
     parts/ingest-*       files on their way in, without a name yet
     quarantine/<id>-<n>  pieces that rotted, as they were found
-    index.sqlite         manifests, marked pieces, pins, last use
+    index.sqlite         manifests, marked pieces, pins, last use and check
 
 A piece goes through these states, and never skips one: verified in memory, written, synchronised (every 64 pieces),
 marked. A piece that is written but not marked is offered too, since SIGKILL cannot take it away; after a crash it is
@@ -12,7 +12,8 @@ verified again. A blob moves from `parts` to `whole` after its last byte was syn
 
 Invariants: no byte leaves that was not verified in the same call, whatever happened to the disk; a mark in the index is
 never ahead of the disk; a blob is in at most one of the two directories, and recovery at the next start settles which.
-Locks are taken in the order pins, entry, map, index. The module must not know scenes, jobs or peers.
+What is stored is never more than the quota. Locks are taken in the order pins, entry, map, index; that of the allowance
+last. The module must not know scenes, jobs or peers.
 """
 
 import errno
@@ -29,13 +30,15 @@ from mesh.ports.storage import (
     BlobMissing,
     DiskFull,
     PieceRefused,
+    Rot,
     SourceUnreadable,
     StoreCorrupt,
     Usage,
 )
 from mesh.store import posix, sources
+from mesh.store.allowance import Allowance, Taking
 from mesh.store.index import IndexRow
-from mesh.store.places import INGEST_PREFIX, Entry, Places, demote, quarantine, settle
+from mesh.store.places import INGEST_PREFIX, Entry, Places, demote, quarantine, rotten, settle
 from mesh.store.recovery import open_index, recover
 from mesh.wire import manifest as manifests
 from mesh.wire.manifest import Manifest, PieceSet
@@ -47,7 +50,7 @@ RESERVE_BYTES = 64 * 1024 * 1024
 """Room that blobs leave to the journal, so that a full store never stops the records."""
 
 USE_GRAIN_MS = 60_000
-"""Last use is written down at most once in this time."""
+"""Last use and last check are written down at most once in this time: a read costs no fsync."""
 
 REASON_MAX_BYTES = 128
 """Length of a pin's reason."""
@@ -56,11 +59,16 @@ REASON_MAX_BYTES = 128
 class FileBlobStore:
     """A `BlobStore` in one directory, for one process at a time; the home's lock sees to that."""
 
-    def __init__(self, root: Path, *, wall_ms: Callable[[], int], reserve_bytes: int = RESERVE_BYTES) -> None:
-        """Open or make the store; settle what a crash left half done. `wall_ms` tells the time of last use."""
+    def __init__(
+        self, root: Path, *, wall_ms: Callable[[], int], reserve_bytes: int = RESERVE_BYTES, quota_bytes: int = 0
+    ) -> None:
+        """Open or make the store; settle what a crash left half done. `wall_ms` tells the time of last use.
+
+        It holds at most `quota_bytes`, 0 being no limit, and leaves `reserve_bytes` of the disk alone.
+        """
         self._wall_ms = wall_ms
-        self._reserve_bytes = reserve_bytes
         self._places = Places(root)
+        self._allowance = Allowance(root, quota_bytes=quota_bytes, reserve_bytes=reserve_bytes)
         self._index = open_index(self._places)
         self._map_lock = threading.Lock()
         self._pins_lock = threading.Lock()
@@ -70,12 +78,14 @@ class FileBlobStore:
             self._pins: dict[BlobId, set[str]] = {}
             for blob, reason in self._index.pins():
                 self._pins.setdefault(blob, set()).add(reason)
+            self._allowance.hold(sum(entry.stored() for entry in self._entries.values()))
         except BaseException:
             self._index.close()
             raise
         self._rotten: Callable[[BlobId], None] = lambda _blob: None
         self._used: dict[BlobId, int] = {}
-        self._used_written_ms = wall_ms()
+        self._checked: dict[BlobId, int] = {}
+        self._noted_ms = wall_ms()
 
     def have(self, blob: BlobId) -> PieceSet | None:
         """Return the verified pieces of `blob`, or nothing if it is unknown."""
@@ -102,18 +112,21 @@ class FileBlobStore:
                 stored=entry.stored(),
                 pins=tuple(sorted(self._pins.get(entry.blob, ()))),
                 last_used_ms=entry.last_used_ms,
+                checked_ms=entry.checked_ms,
             )
             for entry in entries
         ]
 
     def usage(self) -> Usage:
         """Return how much is stored, and how much room is left for blobs."""
-        infos = self.blobs()
+        with self._pins_lock:
+            pinned = [entry.stored() for blob, why in self._pins.items() if why and (entry := self._find(blob))]
         return Usage(
-            blobs=len(infos),
-            stored=sum(info.stored for info in infos),
-            pinned=sum(info.stored for info in infos if info.pins),
-            free=max(0, self._room()),
+            blobs=len(self._entries),
+            stored=self._allowance.taken,
+            pinned=sum(pinned),
+            free=max(0, self._allowance.room()),
+            quota=self._allowance.quota_bytes,
         )
 
     def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
@@ -123,9 +136,10 @@ class FileBlobStore:
             raise PieceRefused(f"the manifest is not of blob {blob.hex()}")
         with self._entering(blob, manifest) as entry:
             if not entry.known:
-                self._refuse_without_room(manifest.size)
+                self._allowance.need(manifest.size)
                 self._index.put(self._row(entry, encoded))
                 entry.known = True
+            self._touch(entry)
             if entry.have.complete and not entry.whole:  # An empty blob: no piece will ever come.
                 with posix.named_errors(self._places.part(blob)):
                     self._settle(entry)
@@ -140,9 +154,12 @@ class FileBlobStore:
         with entry.lock, posix.named_errors(path):
             self._refuse_if_gone(entry)
             if number not in entry.have:
-                self._refuse_without_room(len(piece))
-                _write_extent(entry, number, piece, path)
-                entry.have = entry.have.plus(number)
+                with self._allowance.taking() as taking:
+                    taking.take(len(piece))
+                    _write_extent(entry, number, piece, path)
+                    entry.have = entry.have.plus(number)
+                    taking.keep()
+                self._touch(entry)
                 if entry.have.complete or len(entry.have) - len(entry.marked) >= SYNC_EVERY_PIECES:
                     self._settle(entry)
             return entry.whole
@@ -150,12 +167,35 @@ class FileBlobStore:
     def read_piece(self, blob: BlobId, number: int) -> bytes:
         """Return one piece after verifying it; put it aside if it rotted."""
         entry = self._known(blob)
-        with self._reading(entry, number) as descriptor:
-            piece = _read_extent(entry, number, descriptor)
-        if not entry.manifest.fits(number, piece):
-            piece = self._read_again(entry, number)
+        piece = self._read_piece(entry, number)
         self._touch(entry)
         return piece
+
+    def check_piece(self, blob: BlobId, number: int) -> bool:
+        """Read one piece only to see whether it rotted."""
+        try:
+            self._read_piece(self._known(blob), number)
+        except StoreCorrupt:
+            return False
+        return True
+
+    def checked(self, blob: BlobId) -> None:
+        """Note that every piece was checked now."""
+        if entry := self._find(blob):
+            entry.checked_ms = now_ms = self._wall_ms()
+            with self._map_lock:
+                self._checked[blob] = now_ms
+            self._note(now_ms)
+
+    def rotten(self) -> list[Rot]:
+        """Return the pieces that are kept for a look."""
+        with posix.named_errors(self._places.quarantine_directory):
+            return rotten(self._places)
+
+    def _read_piece(self, entry: Entry, number: int) -> bytes:
+        with self._reading(entry, number) as descriptor:
+            piece = _read_extent(entry, number, descriptor)
+        return piece if entry.manifest.fits(number, piece) else self._read_again(entry, number)
 
     def read(self, blob: BlobId, offset: int, size: int) -> bytes:
         """Return bytes from anywhere in the blob; every piece that they touch is verified."""
@@ -171,30 +211,30 @@ class FileBlobStore:
 
     def ingest(self, source: bytes | Path) -> BlobId:
         """Copy bytes or a file into the store, durably, and name them."""
-        with posix.named_errors(self._places.parts_directory):
+        with posix.named_errors(self._places.parts_directory), self._allowance.taking() as taking:
             descriptor, name = tempfile.mkstemp(prefix=INGEST_PREFIX, dir=self._places.parts_directory)
             try:
                 if isinstance(source, bytes):
-                    self._refuse_without_room(len(source))
+                    taking.take(len(source))
                     manifest = manifests.manifest_of(source)
                     posix.write_all(descriptor, source, 0)
                 else:
-                    manifest = self._copy(source, descriptor)
+                    manifest = self._copy(source, descriptor, taking)
                 os.fsync(descriptor)
-                return self._take_in(manifest, Path(name))
+                return self._take_in(manifest, Path(name), taking)
             finally:
                 os.close(descriptor)
                 # Once it was taken in, the name is gone.
                 with suppress(FileNotFoundError):
                     os.unlink(name)
 
-    def _copy(self, source: Path, descriptor: int) -> Manifest:
+    def _copy(self, source: Path, descriptor: int, taking: Taking) -> Manifest:
         """Copy the file and return the manifest of exactly the bytes that were written."""
         with sources.opened(source) as (reader, facts):
             size = facts.st_size
             if size > manifests.BLOB_MAX_BYTES:
                 raise SourceUnreadable(f"{source}: {size} bytes where at most {manifests.BLOB_MAX_BYTES} are allowed")
-            self._refuse_without_room(size)
+            taking.take(size)
             step, hashes = manifests.piece_size(size), []
             for offset in range(0, size, step):
                 piece = sources.read_part(source, reader, offset, min(step, size - offset))
@@ -205,7 +245,7 @@ class FileBlobStore:
             raise SourceUnreadable(f"{source}: it changed while it was read")
         return Manifest(size=size, pieces=tuple(hashes))
 
-    def _take_in(self, manifest: Manifest, path: Path) -> BlobId:
+    def _take_in(self, manifest: Manifest, path: Path, taking: Taking) -> BlobId:
         """Give a synchronised file the name of its blob."""
         encoded = manifests.encode(manifest)
         blob = manifests.encoded_blob_id(encoded)
@@ -213,11 +253,14 @@ class FileBlobStore:
             if not entry.whole:
                 posix.rename_durably(path, self._places.whole(blob))
                 entry.whole = True
+                self._allowance.give_back(entry.stored())
+                taking.keep()
                 entry.have = entry.marked = PieceSet.full(len(manifest.pieces))
                 self._index.put(self._row(entry, encoded))
                 entry.known = True
                 with suppress(FileNotFoundError):
                     self._places.part(blob).unlink()
+            self._touch(entry)
         return blob
 
     def pin(self, blob: BlobId, reason: str) -> None:
@@ -237,8 +280,8 @@ class FileBlobStore:
                 self._index.unpin(blob, reason)
                 self._pins[blob] = reasons - {reason}
 
-    def delete(self, blob: BlobId) -> bool:
-        """Forget the blob and its bytes unless it is pinned."""
+    def delete(self, blob: BlobId, last_used_ms: int | None = None) -> bool:
+        """Forget the blob and its bytes unless it is pinned, or was used since `last_used_ms`."""
         with self._pins_lock:
             if self._pins.get(blob):
                 return False
@@ -246,11 +289,14 @@ class FileBlobStore:
             if entry is None:
                 return True
             with entry.lock, posix.named_errors(self._places.of(entry)):
+                if entry.gone or last_used_ms not in (None, entry.last_used_ms):
+                    return entry.gone
                 # The bytes first: that works on a full disk too, and a row without a file is settled at the next start,
                 # whereas a file without a row would be taken in again.
                 with suppress(FileNotFoundError):
                     self._places.of(entry).unlink()
                 posix.sync_directory(self._places.of(entry).parent)
+                self._allowance.give_back(entry.stored())
                 self._drop(entry)
                 self._index.remove(blob)
             return True
@@ -269,7 +315,7 @@ class FileBlobStore:
                     if entry.have != entry.marked:
                         self._settle(entry)
             with suppress(DiskFull):  # A guess at what to drop first is no reason to fail.
-                self._index.used(self._used)
+                self._index.noted(self._used, self._checked)
         finally:
             self._index.close()
 
@@ -311,7 +357,13 @@ class FileBlobStore:
 
     def _row(self, entry: Entry, manifest: bytes) -> IndexRow:
         pieces = entry.marked.encode()
-        return IndexRow(blob=entry.blob, manifest=manifest, pieces=pieces, last_used_ms=entry.last_used_ms)
+        return IndexRow(
+            blob=entry.blob,
+            manifest=manifest,
+            pieces=pieces,
+            last_used_ms=entry.last_used_ms,
+            checked_ms=entry.checked_ms,
+        )
 
     def _settle(self, entry: Entry) -> None:
         """Synchronise the pieces written since the last time and mark them; a complete blob becomes whole."""
@@ -319,7 +371,9 @@ class FileBlobStore:
             settle(self._places, self._index, entry)
         except OSError:
             # What the system could not write it may also have dropped from memory: only marked pieces are sure.
+            before = entry.stored()
             entry.have = entry.marked
+            self._allowance.give_back(before - entry.stored())
             raise
 
     @contextmanager
@@ -354,29 +408,28 @@ class FileBlobStore:
                 quarantine(self._places, entry, number, piece)
                 demote(self._places, entry)
             entry.have, entry.marked = entry.have.minus(number), entry.marked.minus(number)
+            self._allowance.give_back(entry.manifest.extent(number)[1])
             with suppress(DiskFull):  # Then the next start finds it again.
                 self._index.mark(entry.blob, entry.marked.encode())
         self._rotten(entry.blob)
         raise StoreCorrupt(f"{path}: piece {number} is not as it was written")
 
     def _touch(self, entry: Entry) -> None:
-        now_ms = self._wall_ms()
-        entry.last_used_ms = now_ms
+        """Note that a blob is used: each time is another one, so that `delete` can tell."""
+        entry.last_used_ms = max(self._wall_ms(), entry.last_used_ms + 1)
         with self._map_lock:
-            self._used[entry.blob] = now_ms
-            if now_ms - self._used_written_ms < USE_GRAIN_MS:
+            self._used[entry.blob] = entry.last_used_ms
+        self._note(entry.last_used_ms)
+
+    def _note(self, now_ms: int) -> None:
+        """Write down what was used and checked, if that was long ago."""
+        with self._map_lock:
+            if now_ms - self._noted_ms < USE_GRAIN_MS:
                 return
-            used, self._used, self._used_written_ms = self._used, {}, now_ms
+            used, checked, self._noted_ms = self._used, self._checked, now_ms
+            self._used, self._checked = {}, {}
         with suppress(DiskFull):
-            self._index.used(used)
-
-    def _room(self) -> int:
-        with posix.named_errors(self._places.root):
-            return posix.free_bytes(self._places.root) - self._reserve_bytes
-
-    def _refuse_without_room(self, size: int) -> None:
-        if size > (room := self._room()):
-            raise DiskFull(f"{self._places.root}: {size} bytes are needed, and blobs may use {max(0, room)} more")
+            self._index.noted(used, checked)
 
 
 def _write_extent(entry: Entry, number: int, piece: bytes, path: Path) -> None:

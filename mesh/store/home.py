@@ -110,7 +110,8 @@ class Home:
 
     def open_blobs(self, wall_ms: Callable[[], int]) -> FileBlobStore:
         """Open the peer's blob store; `wall_ms` tells the time of last use."""
-        return FileBlobStore(self.directory / "blobs", wall_ms=wall_ms)
+        quota_bytes = self.settings.store_quota_gb << 30
+        return FileBlobStore(self.directory / "blobs", wall_ms=wall_ms, quota_bytes=quota_bytes)
 
     def announce_api(self, host: str, port: int) -> ApiAddress:
         """Draw a token and leave word for programs of this user how to reach the peer; return what they read."""

@@ -1,4 +1,4 @@
-"""The index: which pieces of which blobs are on disk, who pins them, when they were last used. One SQLite file.
+"""The index: which pieces of which blobs are on disk, who pins them, when they were used and checked: one SQLite file.
 
 Every change is one transaction that is on disk when its method returns (write-ahead log, full synchronisation). The
 index only ever claims less than the files hold: a piece is marked after its bytes were synchronised, so a mark can be
@@ -17,14 +17,16 @@ from pathlib import Path
 from mesh.ground.ids import BlobId
 from mesh.ports.storage import DiskFull, StorageError, StoreCorrupt
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE blob (
-    id BLOB PRIMARY KEY, manifest BLOB NOT NULL, pieces BLOB NOT NULL, last_used_ms INTEGER NOT NULL
+    id BLOB PRIMARY KEY, manifest BLOB NOT NULL, pieces BLOB NOT NULL, last_used_ms INTEGER NOT NULL,
+    checked_ms INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE pin (blob BLOB NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (blob, reason)) WITHOUT ROWID;
 """
+_SINCE_1 = "ALTER TABLE blob ADD COLUMN checked_ms INTEGER NOT NULL DEFAULT 0;"
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY_CODE = 0xFF
 
@@ -37,6 +39,7 @@ class IndexRow:
     manifest: bytes
     pieces: bytes
     last_used_ms: int
+    checked_ms: int = 0
 
 
 class Index:
@@ -60,8 +63,9 @@ class Index:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise StorageError(f"{self._path}: layout {version} is of a newer program; this one knows {SCHEMA_VERSION}")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            change = _SINCE_1 if version else _SCHEMA
+            self._db.executescript(f"BEGIN; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise StoreCorrupt(f"{self._path}: {verdict}")
@@ -69,10 +73,12 @@ class Index:
     def rows(self) -> list[IndexRow]:
         """Return every blob."""
         with self._lock, self._named_errors():
-            found = self._db.execute("SELECT id, manifest, pieces, last_used_ms FROM blob ORDER BY id").fetchall()
+            found = self._db.execute(
+                "SELECT id, manifest, pieces, last_used_ms, checked_ms FROM blob ORDER BY id"
+            ).fetchall()
         return [
-            IndexRow(blob=BlobId(blob), manifest=manifest, pieces=pieces, last_used_ms=used)
-            for blob, manifest, pieces, used in found
+            IndexRow(blob=BlobId(blob), manifest=manifest, pieces=pieces, last_used_ms=used, checked_ms=checked)
+            for blob, manifest, pieces, used, checked in found
         ]
 
     def pins(self) -> list[tuple[BlobId, str]]:
@@ -85,8 +91,8 @@ class Index:
         """Add a blob, or replace what is said of it."""
         with self._changing() as db:
             db.execute(
-                "INSERT OR REPLACE INTO blob VALUES (?, ?, ?, ?)",
-                (row.blob, row.manifest, row.pieces, row.last_used_ms),
+                "INSERT OR REPLACE INTO blob VALUES (?, ?, ?, ?, ?)",
+                (row.blob, row.manifest, row.pieces, row.last_used_ms, row.checked_ms),
             )
 
     def mark(self, blob: BlobId, pieces: bytes) -> None:
@@ -94,11 +100,13 @@ class Index:
         with self._changing() as db:
             db.execute("UPDATE blob SET pieces = ? WHERE id = ?", (pieces, blob))
 
-    def used(self, last_used_ms: Mapping[BlobId, int]) -> None:
-        """Say when blobs were last used."""
+    def noted(self, last_used_ms: Mapping[BlobId, int], checked_ms: Mapping[BlobId, int]) -> None:
+        """Say when blobs were last used, and when they were last checked."""
         with self._changing() as db:
-            pairs = [(used_ms, blob) for blob, used_ms in last_used_ms.items()]
-            db.executemany("UPDATE blob SET last_used_ms = ? WHERE id = ?", pairs)
+            used = [(time_ms, blob) for blob, time_ms in last_used_ms.items()]
+            db.executemany("UPDATE blob SET last_used_ms = ? WHERE id = ?", used)
+            checked = [(time_ms, blob) for blob, time_ms in checked_ms.items()]
+            db.executemany("UPDATE blob SET checked_ms = ? WHERE id = ?", checked)
 
     def remove(self, blob: BlobId) -> None:
         """Forget a blob; its pins stay."""

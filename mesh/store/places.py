@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.ground.ids import BlobId
-from mesh.ports.storage import DiskFull, StorageError
+from mesh.ports.storage import DiskFull, Rot, StorageError
 from mesh.store import posix
 from mesh.store.index import Index
 from mesh.wire.manifest import Manifest, PieceSet
@@ -34,6 +34,7 @@ class Entry:
     have: PieceSet
     """Those and the ones written since the last synchronisation."""
     last_used_ms: int
+    checked_ms: int = 0
     known: bool = False
     """Whether the index has it; until then nobody but its maker may use it."""
     whole: bool = False
@@ -98,6 +99,17 @@ def demote(places: Places, entry: Entry) -> None:
         with suppress(FileNotFoundError):
             posix.rename_durably(places.whole(entry.blob), places.part(entry.blob))
         entry.whole = False
+
+
+def rotten(places: Places) -> list[Rot]:
+    """Return what lies in the quarantine, oldest first."""
+    found = []
+    for path in places.quarantine_directory.iterdir():
+        blob, _, number = path.name.partition("-")
+        with suppress(ValueError, FileNotFoundError):
+            facts = path.stat()
+            found.append(Rot(blob=BlobId(bytes.fromhex(blob)), piece=int(number), found_ms=facts.st_mtime_ns // 10**6))
+    return sorted(found, key=lambda rot: (rot.found_ms, rot.blob, rot.piece))
 
 
 def quarantine(places: Places, entry: Entry, number: int, piece: bytes) -> None:

@@ -86,7 +86,13 @@ def _entry(row: IndexRow) -> Entry | None:
     except WireError:
         return None
     return Entry(
-        blob=row.blob, manifest=manifest, marked=marked, have=marked, last_used_ms=row.last_used_ms, known=True
+        blob=row.blob,
+        manifest=manifest,
+        marked=marked,
+        have=marked,
+        last_used_ms=row.last_used_ms,
+        checked_ms=row.checked_ms,
+        known=True,
     )
 
 

@@ -100,7 +100,14 @@ class Tree:
 
     def blobs(self) -> tuple[BlobId, ...]:
         """Return every blob that the files lie in, once, in the order in which they are first needed."""
-        return tuple(dict.fromkeys(entry.blob for entry in self.entries))
+        return tuple(self.sizes())
+
+    def sizes(self) -> dict[BlobId, int]:
+        """Return the same with the size in bytes that each blob has at least."""
+        sizes: dict[BlobId, int] = {}
+        for entry in self.entries:
+            sizes[entry.blob] = max(sizes.get(entry.blob, 0), entry.offset + entry.size)
+        return sizes
 
 
 def make(entries: Iterable[TreeEntry]) -> Tree:

@@ -1,4 +1,5 @@
-"""What every `BlobStore` and every `Journal` must do, real or fake; each adapter only adds its maker to a list below.
+"""What every `BlobStore` and every `Journal` must do, real or fake; each adapter only adds its maker to a list,
+below or in `tests.support.stores`.
 
 A maker is given an empty directory and knows how to open the port on it, again and again, and how to damage what lies
 there. Closing between two openings is an orderly end; sudden ends are tested where they can really happen.
@@ -23,47 +24,10 @@ from mesh.ports.storage import (
     SourceUnreadable,
     StoreCorrupt,
 )
-from mesh.store.blobs import FileBlobStore
 from mesh.store.journal import FileJournal
-from mesh.wire.manifest import MIB, Manifest, PieceSet, blob_id, manifest_of
-from sim.fakes import MemoryBlobStore, MemoryJournal, Shelves
-
-
-class BlobMaker(Protocol):
-    """How one adapter's blob stores are made."""
-
-    def __init__(self, directory: Path) -> None: ...
-
-    def open(self, *, reserve_bytes: int = 0) -> BlobStore:
-        """Open the store of the directory."""
-        ...
-
-    def rot(self, blob: BlobId, offset: int) -> None:
-        """Change the stored byte at `offset` of a blob behind the store's back."""
-        ...
-
-
-class FileBlobs:
-    """Makes the store on disk."""
-
-    def __init__(self, directory: Path) -> None:
-        self.root = directory / "blobs"
-        self.wall_ms = 1_000_000
-
-    def open(self, *, reserve_bytes: int = 0) -> FileBlobStore:
-        return FileBlobStore(self.root, wall_ms=self.tick, reserve_bytes=reserve_bytes)
-
-    def tick(self) -> int:
-        self.wall_ms += 1
-        return self.wall_ms
-
-    def rot(self, blob: BlobId, offset: int) -> None:
-        (path,) = self.root.glob(f"*/{blob.hex()}")
-        with path.open("r+b") as file:
-            file.seek(offset)
-            byte = file.read(1)[0]
-            file.seek(offset)
-            file.write(bytes([byte ^ 1]))
+from mesh.wire.manifest import MIB, PieceSet, blob_id, manifest_of
+from sim.fakes import MemoryJournal
+from tests.support.stores import BLOB_MAKERS, CONTENT, BlobMaker, content_of, fill, piece_of
 
 
 class JournalMaker(Protocol):
@@ -86,22 +50,6 @@ class FileJournals:
         return FileJournal(self.path)
 
 
-class MemoryBlobs:
-    """Makes the fake in memory."""
-
-    def __init__(self, directory: Path) -> None:
-        del directory
-        self.shelves = Shelves()
-
-    def open(self, *, reserve_bytes: int = 0) -> MemoryBlobStore:
-        if reserve_bytes:
-            self.shelves.capacity_bytes = 0
-        return MemoryBlobStore(self.shelves)
-
-    def rot(self, blob: BlobId, offset: int) -> None:
-        self.shelves.rot(blob, offset)
-
-
 class MemoryJournals:
     """Makes the fake in memory."""
 
@@ -113,30 +61,7 @@ class MemoryJournals:
         return MemoryJournal(self.entries)
 
 
-BLOB_MAKERS: list[type[BlobMaker]] = [FileBlobs, MemoryBlobs]
 JOURNAL_MAKERS: list[type[JournalMaker]] = [FileJournals, MemoryJournals]
-
-CONTENT = bytes(range(256)) * 4096 + b"b" * MIB + b"the end"
-
-
-def content_of(pieces: int, salt: int) -> bytes:
-    """Return bytes of `pieces` pieces, each different."""
-    return b"".join(bytes([salt, number]) * (MIB // 2) for number in range(pieces))
-
-
-def piece_of(content: bytes, manifest: Manifest, number: int) -> bytes:
-    offset, size = manifest.extent(number)
-    return content[offset : offset + size]
-
-
-def fill(store: BlobStore, content: bytes) -> BlobId:
-    """Bring a blob in piece by piece, as from another peer."""
-    manifest = manifest_of(content)
-    blob = blob_id(manifest)
-    store.start(blob, manifest)
-    for number in range(len(manifest.pieces)):
-        store.write_piece(blob, number, piece_of(content, manifest, number))
-    return blob
 
 
 class TestBlobStore:

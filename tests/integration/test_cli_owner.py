@@ -8,6 +8,7 @@ from mesh.cli import checks, compose
 from mesh.cli.checks import NotWell
 from mesh.cli.commands import doctor
 from mesh.ports.owner import ReportRow
+from mesh.ports.stores import BoundRow, NoRoomRow, RotRow
 from mesh.render import install
 from sim.desk import OTHER, job_row
 from tests.support.desk_server import DeskServer
@@ -38,6 +39,53 @@ def test_pause_and_resume_ask_the_peer_and_all_commands_show_it(typist: Typist, 
     server.desk.peers[1]["paused"] = True
     assert "paused" in typist.type("status").out.partition("studio")[2].splitlines()[0]
     assert typist.type("pause", "--for", "2h", "--until", "18:00").code == 2
+
+
+def test_store_says_what_is_bound_and_to_what(typist: Typist, server: DeskServer) -> None:
+    row = job_row()
+    server.let(server.desk.add, row)
+    assert "of which" not in typist.type("store").out
+    server.desk.bound = [
+        BoundRow(
+            job=row["id"], job_name="shot", state="sealed", until_at_ms=1_797_776_000_000, blobs=9, bytes=27 << 20
+        ),
+        BoundRow(job="", job_name="", state="", until_at_ms=None, blobs=1, bytes=1 << 20),
+    ]
+    server.desk.rotten = [RotRow(blob="ab" * 32, piece=3, found_at_ms=1_790_000_000_000)]
+    printed = typist.type("store")
+    assert printed.code == 0, printed.err
+    lines = printed.out.splitlines()
+    assert any(line.split()[:4] == ["shot", row["id"][:8], "sealed", "27.0"] for line in lines), printed.out
+    assert any(line.startswith("what is under way") and "1.0 MiB" in line for line in lines)
+    assert any(line.startswith("bound") and "28.0 MiB" in line for line in lines)
+    assert any(line.startswith("cache") and "57.2 MiB in 30 blobs" in line for line in lines)
+    assert any(line.startswith("rot") and "abababababab piece 3" in line for line in lines)
+    assert any(line.startswith("checked") and "3 blobs to go" in line for line in lines)
+    assert typist.type("store", "--json").json["bound"][0]["bytes"] == 27 << 20
+
+
+def test_a_store_without_room_is_said_wherever_somebody_looks(typist: Typist, server: DeskServer) -> None:
+    row = job_row()
+    server.let(server.desk.add, row)
+    server.desk.store_row["quota_bytes"] = 1 << 30
+    assert "83.9 MiB of 1.0 GiB" in typist.type("status").out
+    assert not typist.type("status").err
+    server.desk.store_row["full"] = True
+    server.desk.store_row["no_room"] = [NoRoomRow(job=row["id"], job_name="shot", lacking_bytes=3 << 30)]
+    for command in ("status", "store"):
+        said = " ".join(typist.type(command).err.split())
+        assert "the store is full and all of it is bound" in said
+        assert "the scene of shot has no room here: 3.0 GiB of it are lacking" in said
+    assert "its store is full" in typist.type("resume").out
+
+
+def test_cache_is_freed_by_the_size_that_was_typed(typist: Typist, server: DeskServer) -> None:
+    assert "Freed 1.5 MiB in 3 blobs" in typist.type("store", "--free", "1.5M").out
+    assert "57.2 MiB" in typist.type("store", "--free", "20GiB").out
+    assert [call for call in server.desk.calls if call[0] == "free"] == [("free", 3 << 19), ("free", 20 << 30)]
+    assert typist.type("store", "--free", "1G", "--json").json["blobs"] == 3
+    for wrong in ("0M", "12", "-1G", "1.G", "much"):
+        assert typist.type("store", f"--free={wrong}").code == 2
 
 
 @pytest.fixture

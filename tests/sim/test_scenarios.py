@@ -33,9 +33,16 @@ def ran(name: str, seed: int) -> World:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN)])
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN, "small-disks")])
 def test_no_rule_is_broken(name: str, seed: int) -> None:
     ran(name, seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_small_disks_lose_much_and_all_is_finished(seed: int) -> None:
+    hosts = ran("small-disks", seed).hosts
+    assert sum(host.shelf.evicted for host in hosts) > 100
+    assert all(host.disk.taken <= host.disk.quota_bytes for host in hosts if host.disk.quota_bytes)
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ class TestPeer:
     slots: int = 1
     stagehand: Stagehand = field(default_factory=Stagehand)
     port: int = 0
+    quota_bytes: int = 0
     desk: Desk | None = None
     store: TestStore | None = None
     node: Node | None = None
@@ -112,7 +113,9 @@ class TestPeer:
         scratch = self.home / f"work-{os.getpid()}-{next(_serial)}"
         scratch.mkdir(parents=True)
         journal = FileJournal(self.home / "journal")
-        store = self.store = TestStore(self.home / "blobs", wall_ms=lambda: world.now().wall)
+        store = self.store = TestStore(
+            self.home / "blobs", wall_ms=lambda: world.now().wall, quota_bytes=self.quota_bytes
+        )
         kept = load_kept(journal)
         who = Identity(
             signer=self.signer,

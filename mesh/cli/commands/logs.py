@@ -4,7 +4,7 @@ import click
 
 from mesh.cli import output, printable, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
-from mesh.ports.desk import LogAnswer
+from mesh.ports.logs import LogAnswer
 
 
 @click.command()

@@ -34,6 +34,8 @@ def why_idle(status: StatusAnswer) -> str:
         return "its peer is about to stop."
     if "render" not in status["roles"]:
         return "its peer was admitted without the role `render`."
+    if status["store"]["full"]:
+        return "its store is full, and all of it is bound: `meshnode store`."
     # Without an engine it has no slot either, so this is asked first.
     if not me["engines"]:
         return "it has no engine yet. `meshnode engine install blender` brings one along."

@@ -6,6 +6,7 @@ import click
 
 from mesh.cli import output, words
 from mesh.cli.caller import Caller, home_option, in_path, json_option, pass_caller
+from mesh.cli.commands.store import stored, troubles
 from mesh.cli.jobrows import job_table
 from mesh.cli.output import Column
 from mesh.ports.desk import StatusAnswer
@@ -41,7 +42,8 @@ def command(caller: Caller, peer: str | None) -> None:
     if caller.as_json:
         output.say_json(status)
         return
-    for trouble in (status["thrown_out"], status["cloned"]):
+    without_room = troubles(status["store"]["full"], status["store"]["no_room"])
+    for trouble in (status["thrown_out"], status["cloned"], *without_room):
         if trouble:
             output.warning(trouble)
     for line in [*_head(status), "", *_peers(status), *_jobs(status)]:
@@ -89,7 +91,7 @@ def _head(status: StatusAnswer) -> list[str]:
                 ("roles", f"{', '.join(status['roles'])}; until {expires}"),
                 ("listening", ", ".join(status["addresses"])),
                 ("looking for", "; ".join(_unreached(status))),
-                ("store", f"{words.size(status['stored_bytes'])}; {words.size(status['free_bytes'])} free"),
+                ("store", stored(status["stored_bytes"], status["free_bytes"], status["store"]["quota_bytes"])),
                 ("home", status["home"]),
                 ("renders", "; ".join(_renders(status))),
             ]

@@ -20,7 +20,8 @@ from mesh.cli.top.news import (
     StillRefused,
     StillTold,
 )
-from mesh.ports.desk import JobAnswer, JobRow, LogAnswer, StatusAnswer, TaskRow
+from mesh.ports.desk import JobAnswer, JobRow, StatusAnswer, TaskRow
+from mesh.ports.logs import LogAnswer
 from mesh.ports.stills import BucketsAnswer
 from mesh.ports.submission import PictureRow
 

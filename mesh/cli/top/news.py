@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mesh.ports.desk import JobAnswer, JobChange, LogAnswer, StatusAnswer
+from mesh.ports.desk import JobAnswer, JobChange, StatusAnswer
+from mesh.ports.logs import LogAnswer
 from mesh.ports.stills import BucketsAnswer
 
 

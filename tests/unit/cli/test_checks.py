@@ -69,6 +69,7 @@ def status(**changed: Any) -> StatusAnswer:
         addresses=[f"192.168.1.5:{PORT}"],
         beacon=beacon_row(),
         stored_bytes=0,
+        store={"quota_bytes": 0, "full": False, "no_room": []},
         free_bytes=1,
         peers=[peer_row(), peer_row(OTHER, "studio", me=False)],
         jobs=[],

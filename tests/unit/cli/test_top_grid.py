@@ -5,7 +5,8 @@ import pytest
 from mesh.cli.top import grid, log
 from mesh.cli.top.board import Log
 from mesh.cli.top.lines import Line, width
-from mesh.ports.desk import LogAnswer, LogPart, TaskRow
+from mesh.ports.desk import TaskRow
+from mesh.ports.logs import LogAnswer, LogPart
 from sim.desk import OTHER, task_row
 from tests.support.screens import HARMLESS, HOSTILE, failed, running, safe
 

@@ -24,7 +24,7 @@ MACHINES += [
     "outcomes",
 ]
 MACHINES += ["assembling", "bucketing", "buckets", "election", "stills", "tiling"]
-MACHINES += ["pausing", "availability", "backdials"]
+MACHINES += ["larder", "pausing", "availability", "backdials"]
 MACHINES += ["beacons", "whereabouts", "dht", "offers", "digests", "probing"]
 FOLDERS = {"dht": "dht/dht"}
 """Machines that are a folder."""

@@ -48,6 +48,9 @@ async def intake_at(tmp_path: Path, stagehand: Stagehand, world: VirtualWorld) -
     async def tell(_event: Event) -> None:
         await trio.lowlevel.checkpoint()
 
+    async def make_room(_size: int) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def ask(_command: object) -> Accepted | Declined:
         await trio.lowlevel.checkpoint()
         raise AssertionError("a scene that is not stored was announced")
@@ -62,6 +65,7 @@ async def intake_at(tmp_path: Path, stagehand: Stagehand, world: VirtualWorld) -
             nursery=nursery,
             world=world,
             scenes=StoreScenes(MemoryBlobStore(Shelves())),
+            make_room=make_room,
             renderer=stagehand,
             rack=rack,
             folders=DiskFolders(),

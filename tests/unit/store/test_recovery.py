@@ -195,6 +195,19 @@ def test_an_index_of_a_newer_program_is_left_alone(root: Path, reopen: Open) -> 
         reopen()
 
 
+def test_an_index_of_the_first_layout_is_taken_over(root: Path, reopen: Open) -> None:
+    store = reopen()
+    store.ingest(CONTENT)
+    store.close()
+    with sqlite3.connect(root / "index.sqlite") as db:
+        db.execute("ALTER TABLE blob DROP COLUMN checked_ms")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    (info,) = reopen().blobs()
+    assert info.complete
+    assert info.checked_ms == 0
+
+
 def test_a_file_that_vanished_is_rot_and_is_fetched_again(root: Path, reopen: Open) -> None:
     store = reopen()
     store.ingest(CONTENT)
@@ -233,7 +246,7 @@ def test_a_blob_of_holes_costs_no_reading(reopen: Open) -> None:
     hashes = [bytes(32)] * (manifests.piece_count(size) - 1) + [manifests.piece_hash(last)]
     manifest = Manifest(size=size, pieces=tuple(hashes))
     store = reopen()
-    store._refuse_without_room = lambda size: None  # type: ignore[method-assign]
+    store._allowance.need = lambda size: None  # type: ignore[method-assign]
     store.start(blob_id(manifest), manifest)
     store.write_piece(blob_id(manifest), len(hashes) - 1, last)
     store = reopen()
