@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.core.effects import Append, Effect, Send, StartAssembly, StartRender
 from mesh.core.events import Event, TwinMet
-from mesh.ground.limits import GAP_MS, NEWS_AFTER_GAP_MS
+from mesh.ground.limits import GAP_MS, HEARTBEAT_MS, NEWS_AFTER_GAP_MS
 from mesh.wire.kept import KeptEntries
 from mesh.wire.messages import ClaimSent
 from mesh.wire.records import Failed, Result
@@ -25,14 +25,15 @@ class Returns:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._hears_until_ms: dict[int, int] = {}
+        self._hears_until_ms: dict[tuple[int, int], int] = {}
+        """By host and life."""
         self._twinned: dict[int, int] = {}
         """In which life a host has met its twin."""
 
     def thawed(self, host: "Host", away_ms: int) -> None:
-        """Note that a host goes on."""
-        if away_ms > GAP_MS:
-            self._hears_until_ms[host.index] = self._world.now_ms + NEWS_AFTER_GAP_MS
+        """Note that a host goes on; of a shorter absence than this its core cannot know, which ticks each second."""
+        if away_ms > HEARTBEAT_MS + GAP_MS:
+            self._hears_until_ms[host.index, host.life] = self._world.now_ms + NEWS_AFTER_GAP_MS
 
     def turned(self, host: "Host", event: Event, effects: Sequence[Effect]) -> None:
         """Look at what a turn asked for. Raises Violation."""
@@ -41,7 +42,7 @@ class Returns:
         if self._twinned.get(host.index) == host.life:
             self._begins_nothing(host, effects)
         # Its clock may run slower than the world's by some millionths: a millisecond is more than that makes here.
-        if self._world.now_ms < self._hears_until_ms.get(host.index, 0) - 1 and host.running:
+        if self._world.now_ms < self._hears_until_ms.get((host.index, host.life), 0) - 1:
             self._only_hears(host, effects)
 
     def _begins_nothing(self, host: "Host", effects: Sequence[Effect]) -> None:
