@@ -38,6 +38,9 @@ CHURN_FRAME_MS: Final = 20 * SECOND_MS
 AWAY_MS: Final = MINUTE_MS
 """How long who died is away."""
 
+RECLAIM_SEEDS: Final = 10
+"""So many runs for each seed of a report: one is short, and leaves two or three frames."""
+
 RECLAIMS: Final = ("reclaim-killed", "reclaim-powerless", "reclaim-frozen")
 COORDINATORS: Final = "still-regicide"
 _SAMPLE_MS: Final = 100
@@ -209,6 +212,7 @@ def orders(seeds: range, minutes: int) -> list[tuple[Scenario, int, str]]:
     """Return all runs of a report: what to run, with which seed, and what it is about."""
     found = [(draw(seed, None, minutes), seed, "drawn") for seed in seeds]
     found += [(churned(percent, seed), seed, f"churn {percent}") for percent in CHURNS for seed in seeds]
-    found += [(named(name), seed, name) for name in RECLAIMS for seed in seeds]
+    each = range(RECLAIM_SEEDS * seeds.start, RECLAIM_SEEDS * seeds.stop)
+    found += [(named(name), seed, name) for name in RECLAIMS for seed in each]
     regicide = dataclasses.replace(named(COORDINATORS), makespan_percent=0)
     return found + [(regicide, seed, COORDINATORS) for seed in seeds]

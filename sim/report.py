@@ -1,6 +1,7 @@
 """`python -m sim report`: one page of figures with the seeds and the command of each, and plots of what plots show."""
 
 import multiprocessing
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from sim.measures import (
     CHURN_TASKS,
     CHURNS,
     COORDINATORS,
+    RECLAIM_SEEDS,
     RECLAIMS,
     Figures,
     measure,
@@ -20,6 +22,7 @@ from sim.report_plot import draw_all
 from sim.scenario import Scenario
 
 _PARTS: Final = (50, 95, 99)
+_WIDTH: Final = 120
 
 
 def report(seeds: range, out: Path, *, minutes: int, jobs: int, say: Callable[[Figures], None]) -> list[Figures]:
@@ -43,19 +46,18 @@ def _measured(order: tuple[Scenario, int, str]) -> Figures:
 def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[Path]) -> list[str]:
     """Return the lines of the page."""
     return [
-        "# Churn",
-        "",
-        "What the mesh costs and how soon it goes on when peers come and go, in the",
-        "[simulator](../internals/simulator.md): the shipping core and the real encodings in a world of",
-        "their own. One command",
-        "writes this page anew:",
-        "",
-        "```",
-        command,
-        "```",
-        "",
-        f"All figures are of the seeds {seeds.start} to {seeds.stop - 1}, {len(found)} runs. Times are virtual.",
-        "",
+        *("# Churn", ""),
+        *_paragraph(
+            "What the mesh costs and how soon it goes on when peers come and go, in the",
+            "[simulator](../internals/simulator.md): the shipping core and the real encodings in a world of their own.",
+            "One command writes this page anew:",
+        ),
+        *("```", command, "```", ""),
+        *_paragraph(
+            f"All figures are of the seeds {seeds.start} to {seeds.stop - 1}, {len(found)} runs. Of what takes",
+            f"little to measure each stands for {RECLAIM_SEEDS}, the first of them {RECLAIM_SEEDS} times as high.",
+            "Times are virtual.",
+        ),
         *_churn(found),
         *_reclaims(found),
         *_takeovers(found),
@@ -65,27 +67,32 @@ def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[
     ]
 
 
+def _paragraph(*texts: str) -> list[str]:
+    return [*textwrap.wrap(" ".join(texts), _WIDTH, break_long_words=False, break_on_hyphens=False), ""]
+
+
 _MODEL: Final = (
-    "## What stands behind it",
-    "",
-    "**Faults** are those of the [table of switches](../internals/simulator.md#faults-and-their-switches),",
-    "which names those",
-    "that there are not, too. In the runs of one job peers die by SIGKILL and are back a minute later; in",
-    "the drawn runs",
-    "everything fails.",
-    "",
-    "**Ideal** is the time in which the capacity that lived could have done the work, every slot at its own",
-    "speed and none",
-    "ever idle, and the longest frame. It pays for no scene, no loading, no delivery.",
-    "",
-    "**Bounds**: makespan at most 1.25 times the ideal under 30 %/h, 2 times under 100 %/h; at most 1 % of",
-    "the render time",
-    "twice in peace, 5 % under 30 %/h; a dead peer's tasks claimed again within 1 s, a silent one's within 8 s (p95).",
-    "",
-    "**Not simulated**: the shell, real disks and networks, renderers that slow each other down,",
-    "retransmissions. Bytes are",
-    "those of messages and datagrams as encoded, without what encryption, headers and handshakes add, and",
-    "without blobs.",
+    *("## What stands behind it", ""),
+    *_paragraph(
+        "**Faults** are those of the [table of switches](../internals/simulator.md#faults-and-their-switches), which",
+        "names those that there are not, too. In the runs of one job peers die by SIGKILL and are back a minute later;",
+        "in the drawn runs everything fails.",
+    ),
+    *_paragraph(
+        "**Ideal** is the time in which the capacity that lived could have done the work, every slot at its own speed",
+        "and none ever idle, and the longest frame, which somebody has to do last: a mesh that deals out well stays",
+        "below it. It pays for no scene, no loading, no delivery.",
+    ),
+    *_paragraph(
+        "**Bounds**: makespan at most 1.25 times the ideal under 30 %/h, 2 times under 100 %/h; at most 1 % of the",
+        "render time twice in peace, 5 % under 30 %/h; a dead peer's tasks claimed again within 1 s, a silent one's",
+        "within 8 s (p95).",
+    ),
+    *_paragraph(
+        "**Not simulated**: the shell, real disks and networks, renderers that slow each other down, retransmissions.",
+        "Bytes are those of messages and datagrams as encoded, without what encryption, headers and handshakes add,",
+        "and without blobs.",
+    )[:-1],
 )
 
 
@@ -105,10 +112,10 @@ def _percent(part: int, whole: int) -> str:
 
 def _churn(found: Sequence[Figures]) -> list[str]:
     lines = [
-        "## One job while peers die",
-        "",
-        f"{CHURN_PEERS} peers of one slot each, {CHURN_TASKS} frames of {CHURN_FRAME_MS // 1000} s for each of them.",
-        "",
+        *("## One job while peers die", ""),
+        *_paragraph(
+            f"{CHURN_PEERS} peers of one slot each, {CHURN_TASKS} frames of {CHURN_FRAME_MS // 1000} s for each."
+        ),
         "| deaths | runs | peers that died | makespan / ideal, mean and worst | rendered twice |",
         "|---|---|---|---|---|",
     ]
@@ -128,12 +135,11 @@ def _times(name: str, times_ms: Sequence[int]) -> str:
 
 def _reclaims(found: Sequence[Figures]) -> list[str]:
     return [
-        "## How soon others take over what was left",
-        "",
-        "Four frames among ten renderers, of which five are lost at once: from then until somebody else",
-        "starts each of their",
-        "frames.",
-        "",
+        *("## How soon others take over what was left", ""),
+        *_paragraph(
+            "Four frames among ten renderers, of which five are lost at once: from then until somebody else starts",
+            "each of their frames.",
+        ),
         "| scenario | frames | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
         *(_times(f"`{name}`", [ms for each in _of(found, name) for ms in each.reclaims_ms]) for name in RECLAIMS),
@@ -144,14 +150,13 @@ def _reclaims(found: Sequence[Figures]) -> list[str]:
 def _takeovers(found: Sequence[Figures]) -> list[str]:
     runs = [figures for figures in _of(found, COORDINATORS) if figures.ideal_ms]
     ratios = [figures.makespan_ms / figures.ideal_ms for figures in runs]
-    worst = f"; the still took {max(ratios):.3f} times the ideal at worst" if ratios else ""
     return [
-        "## How soon somebody else coordinates",
-        "",
-        f"`{COORDINATORS}`: a still among ten peers, whose coordinator is killed every 30 s and is back 10",
-        "s later. From its",
-        f"death until somebody else leads, looked at ten times a second{worst}.",
-        "",
+        *("## How soon somebody else coordinates", ""),
+        *_paragraph(
+            f"`{COORDINATORS}`: a still among ten peers, whose coordinator is killed every 30 s and is back 10 s",
+            "later. From its death until somebody else leads, looked at ten times a second.",
+            f"The still took {max(ratios):.3f} times the ideal at worst." if ratios else "",
+        ),
         "| scenario | deaths | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
         _times(f"`{COORDINATORS}`", [ms for each in runs for ms in each.takeovers_ms]),
@@ -161,11 +166,11 @@ def _takeovers(found: Sequence[Figures]) -> list[str]:
 
 def _drawn(found: Sequence[Figures]) -> list[str]:
     lines = [
-        "## Everything at once",
-        "",
-        "Scenarios that each seed draws, every fault among them, from peace to a mesh that is hardly there. How",
-        "soon a task that was left is started again says also how long all others were busy or gone.",
-        "",
+        *("## Everything at once", ""),
+        *_paragraph(
+            "Scenarios that each seed draws, every fault among them, from peace to a mesh that is hardly there. How",
+            "soon a task that was left is started again says also how long all others were busy or gone.",
+        ),
         "| seed | peers | virtual | failures | events | rendered twice | bytes/s and peer | left tasks: p50, p95 |",
         "|---|---|---|---|---|---|---|---|",
     ]
