@@ -24,11 +24,11 @@ _TELL_S = 5.0
 @json_option
 @pass_caller
 def command(caller: Caller, yes: bool) -> None:
-    """Finish the frames in hand, hand over what this peer holds, then forget the membership.
+    """Finish the frames in hand, then forget the membership.
 
-    Other peers take the frames that this one has promised to keep, for ten minutes at most; `meshnode stop` meanwhile
-    cuts that short. Then all that it stored goes with it. Coming back takes a new invite. To end the peer and stay a
-    member, use `meshnode stop` alone.
+    Before that other peers take the frames that this one has promised to keep, for ten minutes at most; `meshnode
+    stop` meanwhile cuts that short. Then all that it stored goes with it. Coming back takes a new invite. To end the
+    peer and stay a member, use `meshnode stop` alone.
     """
     client = caller.client()
     status: StatusAnswer = client.get("/status")
