@@ -6,7 +6,7 @@ from mesh.core.effects import Evict, FetchManifest, Freed, ReadTree, Reply, Take
 from mesh.core.events import EnginesProbed, Evicted, FreeAsked, StockTaken, StoreAsked, StoreMeasured, TreeRead
 from mesh.core.status import StoreView
 from mesh.core.stock import Stored
-from mesh.ground.ids import BlobId, JobId
+from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import DAY_MS, WallTime
 from mesh.ground.store_limits import STOCK_MS, UNTOLD_MS, USED_LATELY_MS
 from mesh.wire.kept import KeptHead, KeptHold, KeptMark
@@ -35,7 +35,7 @@ class Pantry:
         self.cast = cast
         self.ann = cast.actor("ann")
         me = cast.actor("me")
-        self.head = cast.head(self.ann, scene=ROOT)
+        self.head = cast.head(self.ann, scene=ROOT, copies=3)
         journal: list[KeptHead | KeptHold | KeptMark] = [KeptHead(head=self.head)]
         journal += [KeptHold(hold=cast.hold(me, self.head, held)) for held in holds]
         if keeps:
@@ -177,7 +177,8 @@ def test_what_was_used_meanwhile_is_believed_again(cast: Cast) -> None:
 
 
 def test_a_full_host_claims_and_keeps_nothing_and_says_so(cast: Cast) -> None:
-    pantry = Pantry(cast, holds=[PICTURE], here=(PICTURE,))
+    pantry = Pantry(cast, holds=[PICTURE], here=(PICTURE,), slots=1)
+    assert pantry.rig.peer.host.takes_frames
     assert pantry.press(*pantry.stored(PICTURE, size=97 * MB), free=3 * MB) == ()
     assert pantry.rig.peer.mesh_view(pantry.rig.now).full
     assert not pantry.rig.peer.host.takes_frames
@@ -188,6 +189,29 @@ def test_a_full_host_claims_and_keeps_nothing_and_says_so(cast: Cast) -> None:
     assert not pantry.rig.peer.mesh_view(pantry.rig.now).full
     pantry.rig.hear(pantry.ann, KeepAsk(job=pantry.job, fresh=True))
     assert kept(pantry.rig.effects, KeptMark)
+
+
+def test_a_full_keeper_takes_no_copies(cast: Cast) -> None:
+    for full in (False, True):
+        pantry, bob = Pantry(cast, holds=[PICTURE], here=(PICTURE,), keeps=True), cast.actor("bob")
+        pantry.rig.meet(bob)
+        if full:
+            pantry.press(*pantry.stored(PICTURE, size=97 * MB), free=3 * MB)
+        pantry.rig.clear()
+        pantry.rig.take(pantry.head, cast.result(bob, pantry.head, 0), by=bob)
+        assert bool(sent(pantry.rig.effects, Seek)) != full
+
+
+def test_others_are_asked_to_keep_in_the_place_of_those_that_decline(cast: Cast) -> None:
+    pantry = Pantry(cast, keeps=True)
+    others = [cast.actor(name) for name in ("bob", "cid", "dan", "eve", "fay", "gus")]
+    pantry.rig.meet(*others)
+    asked: dict[PeerId, int] = {}
+    for _ in range(20):
+        for peer, _ask in sent(pantry.rig.wait(1_000, pantry.ann, *others), KeepAsk):
+            asked[peer] = asked.get(peer, 0) + 1
+    assert asked.keys() == {actor.id for actor in (pantry.ann, *others)}
+    assert max(asked.values()) <= 3, "who declines is left alone for a minute"
 
 
 def test_a_full_store_is_not_listed_at_every_look(cast: Cast) -> None:
