@@ -54,7 +54,7 @@ class Safety:
         self._world = world
         self._pictures: dict[BlobId, tuple[JobId, int]] = {}
         self._buckets: dict[BlobId, tuple[JobId, int, Block | None]] = {}
-        self._epochs = Epochs(world)
+        self.epochs = Epochs(world)
         self._replayed: int | None = None
         self._bans: dict[int, Bans] = {}
         """What each host's revocations came to at the end of its last turn."""
@@ -71,7 +71,7 @@ class Safety:
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Look at what a turn asked for."""
         self._not_from_the_revoked(host, event, effects)
-        self._epochs.turned(host, event, effects)
+        self.epochs.turned(host, event, effects)
         for effect in effects:
             check = self._turns.get(type(effect))
             if check is not None:
@@ -271,7 +271,7 @@ class Safety:
 
     def look(self, part: int | None = None) -> None:
         """S3, S4, S6, S8: compare what peers show with the model of their records; `part`: only every sixth host."""
-        self._epochs.look()
+        self.epochs.look()
         for host in self._world.hosts:
             if part is not None and host.index % PARTS != part:
                 continue
