@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     small = commands.add_parser("small", help="explore small worlds: all that may happen within their bounds")
     small.add_argument("worlds", nargs="*", metavar="WORLD", help=f"all, or some of: {', '.join(SMALL)}")
     small.add_argument("--states", type=int, default=STATES, help=f"at most, of each world (default {STATES})")
+    small.add_argument("--seed", type=int, help="of keys and ids, which decide who keeps and who coordinates")
     small.add_argument("--quick", action="store_const", dest="states", const=QUICK_STATES, help="a short look")
     crowd = commands.add_parser("crowd", help="measure a large mesh: the whole core, 100 to 10,000 peers")
     crowd.add_argument("--peers", type=int, default=100)
@@ -153,7 +154,7 @@ def main(arguments: list[str]) -> int:
         unknown = [name for name in options.worlds if name not in SMALL]
         if unknown:
             raise UsageError(f"there is no small world {unknown[0]}: {', '.join(SMALL)} there are")
-        return explore_all(options.worlds or SMALL, options.states)
+        return explore_all(options.worlds or SMALL, options.states, options.seed)
     if options.command == "crowd":
         return _crowd(options)
     if options.command == "stills":

@@ -34,6 +34,7 @@ _UNHEARD = ((CHANNEL, 0, 1),)
 SMALL: dict[str, Small] = {
     "pair": _frames(2, 1, Bounds(until_ms=4_000, slow=1)),
     "pair-all": _frames(2, 1, Bounds(until_ms=3_000, all_slow=True)),
+    "pair-all-crash": _frames(2, 1, Bounds(until_ms=2_500, all_slow=True, crashes=1)),
     "pair-unheard": _frames(2, 1, Bounds(until_ms=4_000, slow_already=_UNHEARD)),
     "pair-late": _frames(2, 1, Bounds(until_ms=4_500, slow_already=_UNHEARD), begin_ms=4_000, seed=6),
     "pair-unheard-slow": _frames(2, 1, Bounds(until_ms=4_000, slow_already=_UNHEARD, slow=1)),
@@ -45,9 +46,12 @@ SMALL: dict[str, Small] = {
     "pair-cut-slow": _frames(2, 1, Bounds(until_ms=4_000, cuts=1, slow=1)),
     "pair-cancel": _frames(2, 1, Bounds(until_ms=4_000, slow=1, cancel=True)),
     "trio": _frames(3, 2, Bounds(until_ms=4_000, slow=1), seed=2),
+    "trio-all": _frames(3, 1, Bounds(until_ms=3_000, all_slow=True)),
     "trio-crash": _frames(3, 1, Bounds(until_ms=4_000, crashes=1)),
     "handover": _still(3, Bounds(until_ms=4_000, crashes=1)),
     "handover-slow": _still(3, Bounds(until_ms=4_000, slow=1)),
+    "handover-crash-slow": _still(3, Bounds(until_ms=4_000, crashes=1, slow=1)),
+    "handover-all": _still(3, Bounds(until_ms=3_000, all_slow=True)),
 }
 
 

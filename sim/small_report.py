@@ -1,5 +1,6 @@
 """What `python -m sim small` prints: one line for each world, and the shortest way to whatever is broken."""
 
+import dataclasses
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -7,7 +8,7 @@ from functools import partial
 from sim.small import Explored, Explorer
 from sim.small_named import SMALL
 
-STATES = 250_000
+STATES = 100_000
 """So many states of each world are looked at where its bounds allow more."""
 
 QUICK_STATES = 4_000
@@ -16,13 +17,17 @@ _HEAD = f"{'world':20} {'states':>9} {'worlds':>9} {'moves':>9} {'deep':>5} {'tu
 _PATH_COLUMNS = 200
 
 
-def explore_all(names: Iterable[str], most: int) -> int:
-    """Explore small worlds and print what came of it; return 1 where a rule was broken."""
+def explore_all(names: Iterable[str], most: int, seed: int | None = None) -> int:
+    """Explore small worlds, with other keys where a seed is given, and print what came of it.
+
+    Returns 1 where a rule was broken.
+    """
     print(_HEAD)
     states = worlds = 0
     broken = False
     for name in names:
-        explored = Explorer(SMALL[name]).run(most, say=partial(_say, name))
+        small = SMALL[name] if seed is None else dataclasses.replace(SMALL[name], seed=seed)
+        explored = Explorer(small).run(most, say=partial(_say, name))
         states, worlds = states + explored.states, worlds + explored.worlds
         print(_line(name, explored), "all" if explored.complete else "", flush=True)
         if explored.broken is not None:

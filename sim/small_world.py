@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from mesh.core import effects as ef
 from mesh.core import events as ev
+from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import DAY_MS, WallTime
 from mesh.wire.envelope import Signed, Signer, mesh_id, sign
@@ -208,7 +209,7 @@ class SmallWorld:
             self._do(host, act)
             if host.running:
                 self.safety.look()
-        except (Violation, AssertionError, LookupError, AttributeError, TypeError, ValueError) as error:
+        except (MeshError, AssertionError, LookupError, AttributeError, TypeError, ValueError) as error:
             if body is not None:
                 body.forget()
             return Outcome(state=state, outs=(), broken=error)

@@ -148,6 +148,50 @@ def test_a_core_that_was_copied_and_put_back_after_each_event_goes_on_as_before(
     assert plain.trace.hexdigest() == other.trace.hexdigest()
 
 
+class _Machine:
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []
+        self.by_name: dict[str, list[int]] = {}
+        self.other: _Machine | None = None
+
+
+def test_what_is_reached_twice_is_one_thing_again_when_it_is_put_back() -> None:
+    one, two = _Machine(), _Machine()
+    one.other, two.other = two, one
+    body = Body((one,), (), Shared())
+    empty = body.take()
+    one.rows.append([1])
+    two.by_name["first"] = one.rows[0]
+    full = body.take()
+    body.put(empty)
+    assert (one.rows, two.by_name) == ([], {})
+    body.put(full)
+    assert two.by_name["first"] is one.rows[0]
+    one.rows[0].append(2)
+    body.forget()
+    body.put(full)
+    assert (one.rows, two.by_name, one.other, two.other) == ([[1]], {"first": [1]}, two, one)
+
+
+def test_what_differs_in_order_alone_is_another_memory() -> None:
+    machine = _Machine()
+    body = Body((machine,), (), Shared())
+    machine.by_name = {"a": [], "b": []}
+    one = body.take()
+    machine.by_name = {"b": [], "a": []}
+    assert body.take() != one
+    body.put(one)
+    assert list(machine.by_name) == ["a", "b"]
+
+
+def test_a_core_that_hides_a_container_in_a_function_is_refused() -> None:
+    hidden: list[int] = []
+    machine = _Machine()
+    machine.rows = [lambda: hidden]  # type: ignore[list-item]
+    with pytest.raises(AssertionError, match="caught a container"):
+        Body((machine,), (), Shared())
+
+
 def test_the_command_prints_counts_and_says_whether_a_rule_was_broken(capsys: pytest.CaptureFixture[str]) -> None:
     assert explore_all(["pair-all"], 100) == 0
     printed = capsys.readouterr().out.splitlines()
