@@ -34,7 +34,9 @@ def explore_all(names: Iterable[str], most: int, seed: int | None = None) -> int
             broken = True
             print(f"{type(explored.broken).__name__}: {explored.broken}")
             print(*(step[:_PATH_COLUMNS] for step in explored.path), sep="\n")
-    print(f"{states} states of {worlds} distinct worlds, {'a rule was broken' if broken else 'no rule broken'}")
+    print(
+        f"{states} states, {worlds} worlds, each line by itself; {'a rule was broken' if broken else 'no rule broken'}"
+    )
     return int(broken)
 
 
