@@ -1,4 +1,4 @@
-"""`python -m sim run` and `many`: run simulated meshes from seeds; `crowd` and `stills` measure."""
+"""`python -m sim run` and `many`: run simulated meshes from seeds; `small` explores; `crowd` and `stills` measure."""
 
 import argparse
 import gc
@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from mesh.ground.errors import MeshError
+from mesh.ground.errors import MeshError, UsageError
 from sim.crowd_measures import QUICK, course_for, measure
 from sim.crowd_report import as_json, kinds, missed, table
 from sim.measures import Figures
@@ -24,6 +24,8 @@ from sim.scaling_report import from_json as stills_told
 from sim.scaling_report import is_weak, measure_all, strong, strong_table, weak, weak_table
 from sim.scaling_report import missed as missed_stills
 from sim.scenario import from_toml
+from sim.small_named import SMALL
+from sim.small_report import QUICK_STATES, STATES, explore_all
 from sim.watch import watch
 
 
@@ -51,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--signatures", choices=("stand-in", "real"), default="stand-in")
     again = commands.add_parser("again", help="run a kept scenario file")
     again.add_argument("file", type=Path)
+    small = commands.add_parser("small", help="explore small worlds: all that may happen within their bounds")
+    small.add_argument("worlds", nargs="*", metavar="WORLD", help=f"all, or some of: {', '.join(SMALL)}")
+    small.add_argument("--states", type=int, default=STATES, help=f"at most, of each world (default {STATES})")
+    small.add_argument("--seed", type=int, help="of keys and ids, which decide who keeps and who coordinates")
+    small.add_argument("--quick", action="store_const", dest="states", const=QUICK_STATES, help="a short look")
     crowd = commands.add_parser("crowd", help="measure a large mesh: the whole core, 100 to 10,000 peers")
     crowd.add_argument("--peers", type=int, default=100)
     crowd.add_argument("--seed", type=int, default=1)
@@ -170,6 +177,11 @@ def main(arguments: list[str]) -> int:
         ran = run(scenario, seed)
         print(f"seed {seed}", *ran.story, ran.trace, sep="\n")
         return 0 if ran.good else 1
+    if options.command == "small":
+        unknown = [name for name in options.worlds if name not in SMALL]
+        if unknown:
+            raise UsageError(f"there is no small world {unknown[0]}: {', '.join(SMALL)} there are")
+        return explore_all(options.worlds or SMALL, options.states, options.seed)
     if options.command == "crowd":
         return _crowd(options)
     if options.command == "report":

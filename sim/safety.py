@@ -57,7 +57,7 @@ class Safety:
         self._world = world
         self._pictures: dict[BlobId, tuple[JobId, int]] = {}
         self._buckets: dict[BlobId, tuple[JobId, int, Block | None]] = {}
-        self._epochs = Epochs(world)
+        self.epochs = Epochs(world)
         self.returns = Returns(world)
         self._replayed: int | None = None
         self._bans: dict[int, Bans] = {}
@@ -75,7 +75,7 @@ class Safety:
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Look at what a turn asked for."""
         self._not_from_the_revoked(host, event, effects)
-        self._epochs.turned(host, event, effects)
+        self.epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
         self._within_quota(host)
         for effect in effects:
@@ -309,7 +309,7 @@ class Safety:
 
     def look(self, part: int | None = None) -> None:
         """S3, S4, S6, S8: compare what peers show with the model of their records; `part`: only every sixth host."""
-        self._epochs.look()
+        self.epochs.look()
         for host in self._world.hosts:
             if part is not None and host.index % PARTS != part:
                 continue
