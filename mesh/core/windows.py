@@ -8,6 +8,7 @@ frames that are rendered in buckets it tells the open cells.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from mesh.core.dockets import Docket
@@ -143,11 +144,9 @@ class Windows:
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
         splits = self._splits(ledger)
         listed: list[OpenTask] = []
-        for task in self._unclaimed(ledger):
+        for task in islice(self._unclaimed(ledger), most):
             in_buckets = self._in_buckets(ledger, task, splits=splits)
-            listed.append(OpenTask(task=task, attempt=self._attempt(ledger, task), in_buckets=in_buckets))
-            if len(listed) >= most:
-                break
+            listed.append(_open_task(task, self._attempt(ledger, task), in_buckets))
         docket = self._leases.dockets.get(ledger.id)
         running = _running(docket) if docket is not None else 0
         left = ledger.frames - ledger.counting - ledger.stopped
@@ -201,7 +200,10 @@ class Windows:
         return begun or (splits and not self._leases.taken(ledger.id, frame))
 
     def _unclaimed(self, ledger: JobLedger) -> Iterator[int]:
-        return (frame for frame in ledger.open_frames() if not self._leases.taken(ledger.id, frame))
+        docket = self._leases.dockets.get(ledger.id)
+        if docket is None:
+            return ledger.open_frames()
+        return (frame for frame in ledger.open_frames() if not docket.taken(frame))
 
     def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
         """Yield what is open of each frame that is rendered in buckets."""
@@ -220,6 +222,12 @@ class Windows:
 
     def _attempt(self, ledger: JobLedger, task: int) -> int:
         return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
+
+
+@lru_cache(maxsize=2 * _WINDOW_MOST)
+def _open_task(task: int, attempt: int, in_buckets: bool) -> OpenTask:
+    """Return a window's line: the same hundreds are told twice a second."""
+    return OpenTask(task=task, attempt=attempt, in_buckets=in_buckets)
 
 
 def _cut_frames(ledger: JobLedger) -> Iterator[int]:
