@@ -118,7 +118,8 @@ class Checked:
 
     def check(self, message: object) -> None:
         """Check every signature in `message`; raises `WireError`."""
-        if self._lately.get(id(message)) is message:
+        kind: Any = type(message)
+        if not _carriers(kind) or self._lately.get(id(message)) is message:
             return
         self._check(message)
         if len(self._lately) >= _LATELY:
