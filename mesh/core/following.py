@@ -51,11 +51,13 @@ class Following:
         """Take a keeper's word for what is open."""
         self.told = told
         parts, frames = ledger.parts, ledger.frames
-        tasks = {task.task: task for task in told.open if task.task < frames}
-        self.unassembled, self.window = {}, {number: task for number, task in tasks.items() if not task.in_buckets}
-        if parts.cut is not None:  # in most jobs no frame is, and windows of hundreds come twice a second
+        if parts.cut is None:  # as in most jobs, whose windows of hundreds come twice a second
+            self.window = {task.task: task for task in told.open if task.task < frames and not task.in_buckets}
+            self.unassembled = {}
+        else:
+            tasks = {task.task: task for task in told.open if task.task < frames}
+            self.window = {n: task for n, task in tasks.items() if not task.in_buckets and parts.may_be_whole(n)}
             self.unassembled = {n: task for n, task in tasks.items() if task.in_buckets and parts.is_cut(n)}
-            self.window = {n: task for n, task in self.window.items() if parts.may_be_whole(n)}
         self.buckets.tell(told.cells)
 
     def forget(self) -> None:

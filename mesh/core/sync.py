@@ -157,13 +157,14 @@ class Sync:
         ledger = self._ledger.get(message.job)
         if ledger is None:
             return
-        told = 0
+        answered = 0
         for theirs in message.streams:
             mine = ledger.streams.get((theirs.author, theirs.boot)) or Stream(theirs.author, theirs.boot)
-            if mine.told() != theirs:
+            told = mine.told()
+            if told.digest != theirs.digest or told.count != theirs.count:
                 self._tell_ids(turn, peer, ledger.id, mine)
-                told += 1
-            if told >= _STREAMS_PER_ANSWER:
+                answered += 1
+            if answered >= _STREAMS_PER_ANSWER:
                 break
         if message.asked and ledger.streams:
             _tell_streams(turn, peer, ledger, asked=False)

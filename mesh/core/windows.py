@@ -136,18 +136,21 @@ class Windows:
 
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
-        return sum(self.followers(job).values())
+        audience = self._audiences.get(job)
+        said = audience.followers.items() if audience is not None else ()
+        return sum(self._leases.renders(peer, slots) for peer, (slots, _) in said)
 
     def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""
         slots = self.slots(ledger.id)
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
-        splits = self._splits(ledger)
+        docket = self._leases.dockets.get(ledger.id)
+        attempts = docket.attempts if docket is not None else {}
+        splits, is_cut = self._splits(ledger), ledger.parts.cut is not None
         listed: list[OpenTask] = []
         for task in islice(self._unclaimed(ledger), most):
-            in_buckets = self._in_buckets(ledger, task, splits=splits)
-            listed.append(_open_task(task, self._attempt(ledger, task), in_buckets))
-        docket = self._leases.dockets.get(ledger.id)
+            in_buckets = is_cut and self._in_buckets(ledger, task, splits=splits)
+            listed.append(_open_task(task, max(ledger.task(task).attempt, attempts.get(task, 0)), in_buckets))
         running = _running(docket) if docket is not None else 0
         left = ledger.frames - ledger.counting - ledger.stopped
         return Window(
