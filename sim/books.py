@@ -51,6 +51,7 @@ class Book:
                 self.paused = not over
             case KeptHead(head=head):
                 self.heads[JobId(head.job.id)] = head.job
+                self._changed.setdefault(JobId(head.job.id), {})
             case KeptEntries(entries=entries):
                 for entry in entries:
                     self.entries.setdefault(entry.body.job, {})[entry.id] = entry
@@ -86,7 +87,7 @@ class Book:
         return [entry for frame in (None, *frames) for entry in found.get(frame, {}).values()]
 
     def changed(self, job: JobId) -> list[int]:
-        """Return the frames of which something was written since this was last asked, all of them at first."""
+        """Return the frames of which something was written since this was last asked."""
         frames = self._changed.get(job)
         self._changed[job] = {}
         return list(range(len(self.heads[job].body.frames)) if frames is None else frames)

@@ -9,6 +9,7 @@ import dataclasses
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, NewType, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -18,7 +19,7 @@ from mesh.core.effects import Effect, Send
 from mesh.core.events import Event, MessageHeard
 from mesh.ground.ids import ID_SIZE, short
 from mesh.wire.envelope import Signed
-from mesh.wire.messages import Message
+from mesh.wire.messages import Message, OpenTask, StreamDigest
 
 STORY_LINES = 40
 _KEPT_TURNS = 60_000
@@ -29,6 +30,9 @@ Turn: TypeAlias = tuple[int, int, Event | str, tuple[Effect, ...]]
 Teller: TypeAlias = Callable[[Any], str]
 
 _TELLERS: dict[type, Teller] = {}
+
+_TOLD_AGAIN = (OpenTask, StreamDigest)
+"""What messages tell hundreds of at a time, nearly all of them told before."""
 
 
 def canonical(value: object) -> str:
@@ -68,7 +72,13 @@ def _tell_items(items: Sequence[object]) -> str:
     if len(kinds) != 1:
         return f"({','.join(map(canonical, items))})"
     (kind,) = kinds
-    return f"({','.join(map(_TELLERS.get(kind) or canonical, items))})"
+    teller = _tell_again if kind in _TOLD_AGAIN else _TELLERS.get(kind) or canonical
+    return f"({','.join(map(teller, items))})"
+
+
+@lru_cache(maxsize=16_384)
+def _tell_again(item: object) -> str:
+    return canonical(item)
 
 
 def _is_plain(annotation: Any) -> bool:

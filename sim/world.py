@@ -44,10 +44,10 @@ _BRIDGES_MS = 20_000
 _ADMISSION_MS = 365 * DAY_MS
 
 
-def real_core(host: Host, seed: bytes) -> Core:
-    """Make the peer that the project ships."""
+def me_of(host: Host) -> Me:
+    """Return who the peer on a host is, in its present life."""
     world = host.world
-    me = Me(
+    return Me(
         signer=host.signer,
         chain=host.chain,
         mesh=world.mesh,
@@ -55,7 +55,11 @@ def real_core(host: Host, seed: bytes) -> Core:
         name=host.name,
         everybody=world.scenario.everybody,
     )
-    return Peer(me, seed)
+
+
+def real_core(host: Host, seed: bytes) -> Core:
+    """Make the peer that the project ships."""
+    return Peer(me_of(host), seed)
 
 
 class World:
