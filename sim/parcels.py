@@ -134,7 +134,7 @@ class Checked:
     def check(self, message: object) -> None:
         """Check every signature in `message`; raises `WireError`."""
         kind: Any = type(message)
-        if not _carriers(kind) or self._lately.get(id(message)) is message:
+        if not _may_hold(kind) or self._lately.get(id(message)) is message:
             return
         self._check(message)
         if len(self._lately) >= _LATELY:
@@ -165,6 +165,12 @@ def carried(thing: object) -> Iterator[Signed[Any]]:
     kind: Any = type(thing)
     for name in _carriers(kind):
         yield from carried(getattr(thing, name))
+
+
+@cache
+def _may_hold(kind: Any) -> bool:
+    """Tell whether a value of this type can hold a signed statement at all: most messages cannot."""
+    return kind in (tuple, Signed) or bool(_carriers(kind))
 
 
 @cache
