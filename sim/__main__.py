@@ -13,6 +13,7 @@ from sim.crowd_report import as_json, kinds, missed, table
 from sim.measures import Figures
 from sim.minimise import shrink
 from sim.named import NAMED
+from sim.parcels import Wire
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
 from sim.report import report
@@ -26,6 +27,12 @@ from sim.scaling_report import missed as missed_stills
 from sim.scenario import from_toml
 from sim.small_named import SMALL
 from sim.small_report import QUICK_STATES, STATES, explore_all
+from sim.speed import hundred
+from sim.speed import measure as measure_speed
+from sim.speed_report import as_json as speed_json
+from sim.speed_report import kinds as speed_kinds
+from sim.speed_report import missed as missed_speed
+from sim.speed_report import table as speed_table
 from sim.watch import watch
 
 
@@ -71,7 +78,32 @@ def _parser() -> argparse.ArgumentParser:
     told.add_argument("--out", type=Path, required=True, metavar="DIR", help="write churn.md and its plots there")
     _add_stills(commands.add_parser("stills", help="measure how a still scales, all costs counted: 4 to 256 peers"))
     _add_deaths(commands.add_parser("deaths", help="measure failure detection alone: false deaths, and true ones"))
+    _add_speed(commands.add_parser("speed", help="measure what a turn of the core costs: a hundred peers, an hour"))
     return parser
+
+
+def _add_speed(speed: argparse.ArgumentParser) -> None:
+    speed.add_argument("--wire", choices=("reference", "bytes"), help="one of the two alone")
+    speed.add_argument("--minutes", type=int, default=60, help="virtual ones (default 60; fewer prove nothing)")
+    speed.add_argument("--seed", type=int, default=1)
+    speed.add_argument("--by-kind", action="store_true", help="also show what each kind of turn cost, clocks included")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+
+
+def _speed(options: argparse.Namespace) -> int:
+    """Measure the core's speed; return 1 where a figure is missed."""
+    wires: tuple[Wire, ...] = ("reference", "bytes") if options.wire is None else (options.wire,)
+    measured = [measure_speed(hundred(options.minutes), wire, options.seed, timed=options.by_kind) for wire in wires]
+    print(*speed_table(measured), sep="\n")
+    if options.by_kind:
+        for speed in measured:
+            print("", *speed_kinds(speed), sep="\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(speed_json(measured), indent=1) + "\n", encoding="utf-8")
+    misses = list(missed_speed(measured))
+    for miss in misses:
+        print(f"MISSED  {miss}")
+    return 1 if misses else 0
 
 
 def _add_deaths(deaths: argparse.ArgumentParser) -> None:
@@ -188,6 +220,8 @@ def main(arguments: list[str]) -> int:
         return _report(options)
     if options.command == "stills":
         return _stills(options)
+    if options.command == "speed":
+        return _speed(options)
     if options.command == "deaths":
         weather = Weather(loss_ppm=int(options.loss * 10_000), jitter_ms=options.jitter)
         found = measure_deaths(options.peers, options.seed, hours=options.hours, deaths=options.trials, weather=weather)

@@ -4,6 +4,7 @@ A peer's records are what it asked its journal to keep, since its ledger and its
 the start of a process the books are made anew from what the disk gave it.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mesh.core.effects import Append, Effect
@@ -12,7 +13,7 @@ from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptMark, KeptPause, KeptRevocation
-from mesh.wire.records import Cancel, Entry, Hold, Job
+from mesh.wire.records import Cancel, Entry, Failed, Hold, Job, Result
 from mesh.wire.revocations import Bans, Notice
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Book:
         self.notices: list[Notice] = []
         self.bans = Bans()
         """Whom the revocations in the journal shut out."""
+        self._about: dict[JobId, dict[int | None, dict[RecordId, Signed[Entry]]]] = {}
+        """Results and failures by their frame, and all other records of a job."""
+        self._changed: dict[JobId, dict[int, None]] = {}
+        """Frames of which something was written since they were last looked at; no job here: all of them."""
 
     def add(self, kept: Kept) -> None:
         """Take one entry of the journal."""
@@ -47,9 +52,11 @@ class Book:
                 self.paused = not over
             case KeptHead(head=head):
                 self.heads[JobId(head.job.id)] = head.job
+                self._changed.setdefault(JobId(head.job.id), {})
             case KeptEntries(entries=entries):
                 for entry in entries:
                     self.entries.setdefault(entry.body.job, {})[entry.id] = entry
+                    self._sort(entry)
                     if isinstance(entry.body.what, Cancel):
                         self.cancels.setdefault(entry.body.job, []).append(entry)
             case KeptMark(mark=mark):
@@ -59,9 +66,36 @@ class Book:
             case KeptRevocation(notice=notice):
                 self.notices.append(notice)
                 self.bans = Bans(self.notices)
+                self.look_again()
             case KeptDelivery(job=job, task=task, result=result, directory=directory) if job in self.heads:
                 body = self.heads[job].body
                 self.delivered[directory, body.names.name(body.frames.frame(task))] = result
+
+    def _sort(self, entry: Signed[Entry]) -> None:
+        job, what = entry.body.job, entry.body.what
+        about = self._about.setdefault(job, {})
+        if isinstance(what, Result | Failed):
+            about.setdefault(what.task, {})[entry.id] = entry
+            if job in self._changed:
+                self._changed[job][what.task] = None
+        else:  # what is lost, or sealed, may change any
+            about.setdefault(None, {})[entry.id] = entry
+            self._changed.pop(job, None)
+
+    def about(self, job: JobId, frames: Iterable[int]) -> list[Signed[Entry]]:
+        """Return what was written of these frames of a job, and of none in particular."""
+        found = self._about.get(job, {})
+        return [entry for frame in (None, *frames) for entry in found.get(frame, {}).values()]
+
+    def changed(self, job: JobId) -> list[int]:
+        """Return the frames of which something was written since this was last asked."""
+        frames = self._changed.get(job)
+        self._changed[job] = {}
+        return list(range(len(self.heads[job].body.frames)) if frames is None else frames)
+
+    def look_again(self) -> None:
+        """Take everything for changed."""
+        self._changed.clear()
 
 
 class Books:
@@ -76,7 +110,10 @@ class Books:
 
     def of(self, host: "Host") -> Book:
         """Return a host's book."""
-        return self._books.setdefault(host.index, Book())
+        book = self._books.get(host.index)
+        if book is None:
+            book = self._books[host.index] = Book()
+        return book
 
     def told(self, holds: tuple[Signed[Hold], ...]) -> None:
         """Learn of holds that are on their way to somebody: from now on others take them at their word."""
@@ -101,11 +138,12 @@ class Books:
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Read what a turn asked to keep."""
         for effect in effects:
-            if isinstance(effect, Append):
+            if type(effect) is Append:
                 book = self.of(host)
                 for entry in effect.entries:
                     book.add(entry)
                     if isinstance(entry, KeptHead):
                         self.jobs.setdefault(JobId(entry.head.job.id), entry.head.job)
-        if isinstance(event, PageRead) and event.page is not None:
+        if type(event) is PageRead and event.page is not None:
             self.of(host).pages[event.blob] = None
+            self.of(host).look_again()

@@ -1,6 +1,7 @@
 """Peers with one thing broken each: the real core behind a thin cheat that changes what it hears, asks for or shows."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from mesh.core.effects import (
     Append,
@@ -70,9 +71,9 @@ class Cheat:
         """Pass a question on."""
         return self.inner.job_view(now, job)
 
-    def task_views(self, job: JobId) -> tuple[TaskView, ...]:
+    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
         """Pass a question on."""
-        return self.inner.task_views(job)
+        return self.inner.task_views(job, tasks)
 
 
 class Adds(Cheat):
@@ -185,9 +186,9 @@ class Rewrites(Cheat):
 class ShowsAnother(Cheat):
     """S4: shows a result of its own choice."""
 
-    def task_views(self, job: JobId) -> tuple[TaskView, ...]:
+    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
         """Show the first task as open whatever its records say."""
-        views = self.inner.task_views(job)
+        views = self.inner.task_views(job, tasks)
         return tuple(
             dataclasses.replace(view, state=TaskState.OPEN, result=None)
             if view.task == 0 and view.state in (TaskState.COUNTS, TaskState.SAFE)

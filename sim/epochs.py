@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sim.host import Host
     from sim.world import World
 
+_TELLING = (Leading, Window)
+_SAYING = (Leading, Grants)
+"""Of all that is heard and sent only these are looked at: a look into the type is all that most turns cost."""
+
 
 class Epochs:
     """The highest epoch that each host has heard of each job, in its present life."""
@@ -30,13 +34,13 @@ class Epochs:
 
     def turned(self, host: "Host", event: Event, effects: Sequence[Effect]) -> None:
         """Look at what a turn has heard, and at what it asked for."""
-        if isinstance(event, MessageHeard):
+        if type(event) is MessageHeard and type(event.message) in _TELLING:
             epoch = _told(event)
             if epoch is not None:
                 self._hear(host, epoch)
                 self._compare(host, epoch.body.job)
         for effect in effects:
-            if not isinstance(effect, Send):
+            if type(effect) is not Send or type(effect.message) not in _SAYING:
                 continue
             match effect.message:
                 case Leading(epoch=epoch) if epoch.author == host.peer_id:

@@ -5,6 +5,7 @@ claims are made for all that a window shows instead of for what its slots need. 
 is what gives it away.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mesh.core.effects import Effect, Send, StartRender
@@ -109,6 +110,6 @@ class Hoarder:
         """Pass a question on."""
         return self._inner.job_view(now, job)
 
-    def task_views(self, job: JobId) -> tuple[TaskView, ...]:
+    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
         """Pass a question on."""
-        return self._inner.task_views(job)
+        return self._inner.task_views(job, tasks)

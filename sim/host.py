@@ -9,7 +9,7 @@ After the core said `Stopped` it is still told a few things, and must ask for no
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.core.effects import (
@@ -102,7 +102,7 @@ class Core(Protocol):
 
     def job_view(self, now: Now, job: JobId) -> JobView | None: ...
 
-    def task_views(self, job: JobId) -> tuple[TaskView, ...]: ...
+    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]: ...
 
 
 def _slots(scenario: Scenario, index: int, dice: Dice) -> int:
@@ -319,12 +319,14 @@ class Host:
         if self.frozen:
             self._inbox.append((self.receive, (event,)))
             return
-        effects = self.core.handle(self.clock.read(self.world.now_ms), event)
-        self.world.trace.turn(self.world.now_ms, self.index, event, effects)
-        self.world.books.turned(self, event, effects)
-        self.world.safety.turned(self, event, effects)
-        self._queue.extend(effects)
-        self._flush()
+        world = self.world
+        effects = self.core.handle(self.clock.read(world.now_ms), event)
+        world.trace.turn(world.now_ms, self.index, event, effects)
+        world.books.turned(self, event, effects)
+        world.safety.turned(self, event, effects)
+        if effects:
+            self._queue.extend(effects)
+            self._flush()
 
     def _flush(self) -> None:
         while self._queue and not self._syncing and self.running:

@@ -78,11 +78,19 @@ class Shape:
 
 def fold(submitter: PeerId, job: Job, entries: Mapping[RecordId, Signed[Entry]]) -> tuple[Told, ...]:
     """Return what counts of each task, seals and cancels aside."""
-    shape, lost = Shape.of(job), _lost(submitter, entries.values())
+    told = fold_frames(submitter, job, entries.values(), range(len(job.frames)))
+    return tuple(told[task] for task in range(Shape.of(job).tasks))
+
+
+def fold_frames(
+    submitter: PeerId, job: Job, entries: Iterable[Signed[Entry]], frames: Iterable[int]
+) -> dict[int, Told]:
+    """Return the same of some frames and their cells, by task: `entries` may lack results and failures of others."""
+    shape, frames, entries = Shape.of(job), list(frames), sorted(entries, key=lambda entry: entry.id)
+    lost = _lost(submitter, entries)
     results: dict[int, list[Signed[Entry]]] = {}
     failures: dict[int, list[Signed[Entry]]] = {}
-    for identifier in sorted(entries):
-        entry = entries[identifier]
+    for entry in entries:
         what = entry.body.what
         if isinstance(what, Result) and _answers_its_own_claim(entry, what):
             for task in shape.tasks_of(what.task, what.block):
@@ -90,11 +98,14 @@ def fold(submitter: PeerId, job: Job, entries: Mapping[RecordId, Signed[Entry]])
         elif isinstance(what, Failed):
             for task in shape.tasks_of(what.task, what.block):
                 failures.setdefault(task, []).append(entry)
-    told = [_told(job, results.get(task, []), failures.get(task, []), lost) for task in range(shape.tasks)]
-    for frame in shape.cut:  # of a frame that lacks a cell which cannot be rendered there will be no picture
-        if told[frame].result is None and any(told[task].stopped for task in shape.cells_of(frame)):
-            told[frame] = Told(result=None, stopped=True)
-    return tuple(told)
+    told: dict[int, Told] = {}
+    for frame in frames:
+        cells = shape.cells_of(frame) if frame in shape.cut else range(0)
+        for task in (frame, *cells):
+            told[task] = _told(job, results.get(task, []), failures.get(task, []), lost)
+        if told[frame].result is None and any(told[task].stopped for task in cells):
+            told[frame] = Told(result=None, stopped=True)  # a cell cannot be rendered: there will be no picture
+    return told
 
 
 def all_count(submitter: PeerId, job: Job, entries: Iterable[Signed[Entry]], frame: int, block: Block | None) -> bool:

@@ -8,7 +8,7 @@ in the whole world, since a statement that was good stays good.
 import dataclasses
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Literal, Protocol, TypeAlias, get_args, get_type_hints
+from typing import Any, Literal, Protocol, TypeAlias, cast, get_args, get_type_hints
 
 from mesh.ground.errors import WireError
 from mesh.wire import kept as kept_codec
@@ -22,6 +22,7 @@ Wire: TypeAlias = Literal["reference", "bytes"]
 
 
 _LATELY = 4_096
+_MESSAGES = frozenset(messages.MESSAGES)
 
 
 class Parcels(Protocol):
@@ -49,8 +50,8 @@ class ByReference:
 
     def unpack(self, parcel: object) -> Message:
         """Return the message that `pack` was given."""
-        assert isinstance(parcel, messages.MESSAGES)
-        return parcel
+        assert type(parcel) in _MESSAGES
+        return cast(Message, parcel)
 
     def wrap(self, lookup: Lookup) -> object:
         """Return `lookup`."""
@@ -72,16 +73,30 @@ class ByReference:
 
 
 class AsBytes:
-    """Encode and decode with the real codecs; raises `WireError` where they do not fit each other."""
+    """Encode and decode with the real codecs, each message once; raises `WireError` where these do not fit."""
+
+    def __init__(self) -> None:
+        self._packed: dict[int, tuple[Message, bytes]] = {}
+        self._unpacked: dict[bytes, Message] = {}
 
     def pack(self, message: Message) -> object:
-        """Return the packet of `message`."""
-        return messages.encode(message)
+        """Return the packet of `message`, which often goes to many peers."""
+        packed = self._packed.get(id(message))
+        if packed is None or packed[0] is not message:
+            if len(self._packed) >= _LATELY:
+                self._packed.clear()
+            packed = self._packed[id(message)] = (message, messages.encode(message))
+        return packed[1]
 
     def unpack(self, parcel: object) -> Message:
         """Return the message in a packet."""
         assert isinstance(parcel, bytes)
-        return messages.decode(parcel)
+        message = self._unpacked.get(parcel)
+        if message is None:
+            if len(self._unpacked) >= _LATELY:
+                self._unpacked.clear()
+            message = self._unpacked[parcel] = messages.decode(parcel)
+        return message
 
     def wrap(self, lookup: Lookup) -> object:
         """Return the datagram of `lookup`."""
@@ -118,7 +133,8 @@ class Checked:
 
     def check(self, message: object) -> None:
         """Check every signature in `message`; raises `WireError`."""
-        if self._lately.get(id(message)) is message:
+        kind: Any = type(message)
+        if not _may_hold(kind) or self._lately.get(id(message)) is message:
             return
         self._check(message)
         if len(self._lately) >= _LATELY:
@@ -149,6 +165,12 @@ def carried(thing: object) -> Iterator[Signed[Any]]:
     kind: Any = type(thing)
     for name in _carriers(kind):
         yield from carried(getattr(thing, name))
+
+
+@cache
+def _may_hold(kind: Any) -> bool:
+    """Tell whether a value of this type can hold a signed statement at all: most messages cannot."""
+    return kind in (tuple, Signed) or bool(_carriers(kind))
 
 
 @cache

@@ -34,7 +34,7 @@ from mesh.wire.messages import Have
 from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
 from mesh.wire.revocations import Bans
 from sim.epochs import Epochs
-from sim.model import Told, all_count, fold
+from sim.model import Told, all_count, fold_frames
 from sim.returns import Returns
 from sim.violation import Violation
 
@@ -78,13 +78,12 @@ class Safety:
         self.epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
         self._within_quota(host)
-        for effect in effects:
+        for place, effect in enumerate(effects):
             check = self._turns.get(type(effect))
             if check is not None:
                 check(host, effect)
-        for place, effect in enumerate(effects):
-            if isinstance(effect, StartRender | StartAssembly):
-                self._needed(host, effect, effects[place:])
+                if isinstance(effect, StartRender | StartAssembly):
+                    self._needed(host, effect, effects[place:])
 
     def _not_from_the_revoked(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """S5: who knows of a revocation opens no channel to whom it shuts out, and hears it no more."""
@@ -214,11 +213,11 @@ class Safety:
     # Effects as they are performed.
 
     def evicts(self, host: "Host", stored: Stored) -> None:
-        """S1: nothing goes that its host promised to keep, unless the job was cancelled."""
+        """S1: nothing goes that its host promised to keep, unless that was replaced or the job was cancelled."""
         book = self._world.books.of(host)
-        for hold in book.holds.values():
+        for hold in self._world.books.standing(host):
             promised = (hold.body.blob, *self._world.trees.get(hold.body.blob, ()))
-            if hold.author == host.peer_id and stored.blob in promised and hold.body.job not in book.cancels:
+            if stored.blob in promised and hold.body.job not in book.cancels:
                 raise Violation("S1", f"{host.name} evicts what it promised to keep", hold.id, stored.blob)
 
     def sends(self, host: "Host", effect: Send) -> None:
@@ -308,27 +307,33 @@ class Safety:
     # Whole folds.
 
     def look(self, part: int | None = None) -> None:
-        """S3, S4, S6, S8: compare what peers show with the model of their records; `part`: only every sixth host."""
+        """S3, S4, S6, S8: compare what peers show with the model of their records.
+
+        `part`: only every sixth host, and of its jobs the frames whose records have changed since it was looked at.
+        """
         self.epochs.look()
         for host in self._world.hosts:
             if part is not None and host.index % PARTS != part:
                 continue
             if host.running and not host.frozen:
-                for job in self._world.books.of(host).heads:
-                    self._look_at(host, job)
+                book = self._world.books.of(host)
+                if part is None:
+                    book.look_again()
+                for job in book.heads:
+                    self._look_at(host, job, book.changed(job))
 
-    def _look_at(self, host: "Host", job: JobId) -> None:
+    def _look_at(self, host: "Host", job: JobId, frames: list[int]) -> None:
         book = self._world.books.of(host)
-        views = host.core.task_views(job)
+        views = host.core.task_views(job, frames)
         if not views:
             return
         entries = book.entries.get(job, {})
         struck = book.bans.struck()
-        acting = {key: entry for key, entry in entries.items() if entry.author not in struck}
-        told = fold(book.heads[job].author, book.heads[job].body, acting)
-        seals = [entry for entry in acting.values() if isinstance(entry.body.what, Seal)]
+        acting = [entry for entry in book.about(job, frames) if entry.author not in struck]
+        told = fold_frames(book.heads[job].author, book.heads[job].body, acting, frames)
+        seals = [entry for entry in acting if isinstance(entry.body.what, Seal)]
         if not seals or not struck:  # a seal that others signed gives a struck author's records their force back
-            self._look_at_cells(host, job, told[len(views) :])
+            self._look_at_cells(host, job, told)
         for view in views:
             expected = told[view.task]
             made = entries.get(view.result) if view.result is not None else None
@@ -343,10 +348,12 @@ class Safety:
                     *([view.result] if view.result else []),
                 )
 
-    def _look_at_cells(self, host: "Host", job: JobId, told: tuple[Told, ...]) -> None:
+    def _look_at_cells(self, host: "Host", job: JobId, told: dict[int, Told]) -> None:
         """S4 for cells, which nobody is shown: what the ledger says of them is what its records say."""
         ledger = host.core.ledger.jobs[job]
-        for task, expected in enumerate(told, start=ledger.frames):
+        for task, expected in told.items():
+            if task < ledger.frames:
+                continue
             folded = ledger.task(task)
             result = folded.counting.id if folded.counting is not None else None
             if (result, folded.state is TaskFold.STOPPED) != (expected.result, expected.stopped):

@@ -14,9 +14,10 @@ from mesh.core.events import ChannelOpened, DialFailed, Event, MessageHeard
 from mesh.core.status import TaskState
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.limits import LEASE_MS
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries, KeptHold
-from mesh.wire.messages import ClaimSent, Entries, Heartbeat, Holds, Message, Verdict, Withdraw
+from mesh.wire.messages import ClaimSent, Entries, Heartbeat, Message, Verdict, Withdraw
 from mesh.wire.records import Result, Seal
 from sim.books import Book
 from sim.violation import Violation

@@ -8,7 +8,8 @@ is the same whether messages went by reference or as bytes.
 import dataclasses
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, NewType, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -18,17 +19,21 @@ from mesh.core.effects import Effect, Send
 from mesh.core.events import Event, MessageHeard
 from mesh.ground.ids import ID_SIZE, short
 from mesh.wire.envelope import Signed
-from mesh.wire.messages import Message
+from mesh.wire.messages import Message, OpenTask, StreamDigest
 
 STORY_LINES = 40
 _KEPT_TURNS = 60_000
 _TOLD_LATELY = 4_096
 _HAPPENINGS = 100
+_UNHASHED_MOST = 512
 
 Turn: TypeAlias = tuple[int, int, Event | str, tuple[Effect, ...]]
 Teller: TypeAlias = Callable[[Any], str]
 
 _TELLERS: dict[type, Teller] = {}
+
+_TOLD_AGAIN = (OpenTask, StreamDigest)
+"""What messages tell hundreds of at a time, nearly all of them told before."""
 
 
 def canonical(value: object) -> str:
@@ -43,7 +48,7 @@ def _teller(kind: type[Any]) -> Teller:
     if kind is Signed:
         return lambda signed: repr(signed.id)
     if kind in (tuple, list):
-        return lambda items: f"({','.join(map(canonical, items))})"
+        return _tell_items
     if not dataclasses.is_dataclass(kind):
         return repr
     hints = get_type_hints(kind)
@@ -55,8 +60,26 @@ def _teller(kind: type[Any]) -> Teller:
     read_plain: Callable[[Any], Any] = operator.attrgetter(*plain) if plain else lambda _: ""
     if not nested:
         return lambda thing: f"{head}{read_plain(thing)!r}"
-    getters = [operator.attrgetter(name) for name in nested]
-    return lambda thing: f"{head}{read_plain(thing)!r}{[canonical(get(thing)) for get in getters]}"
+    if len(nested) == 1:
+        read_nested = operator.attrgetter(nested[0])
+        return lambda thing: f"{head}{read_plain(thing)!r}{[canonical(read_nested(thing))]}"
+    read_all = operator.attrgetter(*nested)
+    return lambda thing: f"{head}{read_plain(thing)!r}{list(map(canonical, read_all(thing)))}"
+
+
+def _tell_items(items: Sequence[object]) -> str:
+    """Tell items that are mostly of one type: its teller is looked up once."""
+    kinds = dict.fromkeys(map(type, items))
+    if len(kinds) != 1:
+        return f"({','.join(map(canonical, items))})"
+    (kind,) = kinds
+    teller = _tell_again if kind in _TOLD_AGAIN else _TELLERS.get(kind) or canonical
+    return f"({','.join(map(teller, items))})"
+
+
+@lru_cache(maxsize=16_384)
+def _tell_again(item: object) -> str:
+    return canonical(item)
 
 
 def _is_plain(annotation: Any) -> bool:
@@ -72,8 +95,9 @@ class Trace:
 
     def __init__(self) -> None:
         self._hash = blake3()
+        self._unhashed: list[str] = []
         self._turns: deque[Turn] = deque(maxlen=_KEPT_TURNS)
-        self._told: dict[int, tuple[Message, bytes]] = {}
+        self._told: dict[int, tuple[Message, str]] = {}
         """Messages told lately, by identity: one goes to many peers, and is heard soon after it was sent."""
         self.turns = 0
         self.happenings: deque[tuple[int, int, str]] = deque(maxlen=_HAPPENINGS)
@@ -85,34 +109,45 @@ class Trace:
         self._turns.append((time_ms, host, event, tuple(effects)))
         told = [f"{time_ms} {host} "]
         if type(event) is MessageHeard:
-            told.append(f"heard {event.peer.hex()} {self._message(event.message).hex()}")
+            told.append(f"heard {event.peer.hex()} {self._message(event.message)}")
         else:
             told.append(canonical(event))
         for effect in effects:
             if type(effect) is Send:
-                told.append(f"send {effect.peer.hex()} {self._message(effect.message).hex()}")
+                told.append(f"send {effect.peer.hex()} {self._message(effect.message)}")
             else:
                 told.append(canonical(effect))
-        self._hash.update(" ".join(told).encode())
+        self._add(" ".join(told))
 
     def happened(self, time_ms: int, host: int, text: str) -> None:
         """Add something that the world did to a host."""
         self._turns.append((time_ms, host, text, ()))
         self.happenings.append((time_ms, host, text))
-        self._hash.update(f"{time_ms} {host} {text}".encode())
+        self._add(f"{time_ms} {host} {text}")
 
-    def _message(self, message: Message) -> bytes:
+    def _add(self, text: str) -> None:
+        """Hash text, some of it at a time: that costs a third of doing so at each turn."""
+        self._unhashed.append(text)
+        if len(self._unhashed) >= _UNHASHED_MOST:
+            self._hash_up()
+
+    def _hash_up(self) -> None:
+        self._hash.update("".join(self._unhashed).encode())
+        self._unhashed.clear()
+
+    def _message(self, message: Message) -> str:
         told = self._told.get(id(message))
         if told is not None and told[0] is message:
             return told[1]
         if len(self._told) >= _TOLD_LATELY:
             self._told.clear()
-        digest = blake3(canonical(message).encode()).digest()
+        digest = blake3(canonical(message).encode()).hexdigest()
         self._told[id(message)] = (message, digest)
         return digest
 
     def hexdigest(self) -> str:
         """Return the hash of the whole run so far."""
+        self._hash_up()
         return self._hash.hexdigest()
 
     def story(self, ids: Iterable[bytes], hosts: dict[bytes, str]) -> list[str]:

@@ -47,10 +47,10 @@ _BRIDGES_MS = 20_000
 _ADMISSION_MS = 365 * DAY_MS
 
 
-def real_core(host: Host, seed: bytes) -> Core:
-    """Make the peer that the project ships; where a scenario says so, behind a hoarder's tricks."""
+def me_of(host: Host) -> Me:
+    """Return who the peer on a host is, in its present life."""
     world = host.world
-    me = Me(
+    return Me(
         signer=host.signer,
         chain=host.chain,
         mesh=world.mesh,
@@ -58,8 +58,12 @@ def real_core(host: Host, seed: bytes) -> Core:
         name=host.name,
         everybody=world.scenario.everybody,
     )
-    peer = Peer(me, seed)
-    return Hoarder(host, peer) if host.index in world.scenario.hoarders else peer
+
+
+def real_core(host: Host, seed: bytes) -> Core:
+    """Make the peer that the project ships; where a scenario says so, behind a hoarder's tricks."""
+    peer = Peer(me_of(host), seed)
+    return Hoarder(host, peer) if host.index in host.world.scenario.hoarders else peer
 
 
 class World:

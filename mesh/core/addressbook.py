@@ -35,7 +35,7 @@ class AddressBook:
     def restore(self, kept: Iterable[KeptContact]) -> None:
         """Take what the journal says; of each peer the last entry holds."""
         for entry in kept:
-            known = self._directory.peers.setdefault(entry.contact.peer, Known())
+            known = self._directory.known(entry.contact.peer)
             known.addresses = known.kept = entry.contact.addresses
             known.name = known.kept_name = entry.name
             known.heard_wall = known.kept_wall = entry.heard

@@ -20,9 +20,11 @@ from mesh.wire.messages import Available
 
 def due(told: Available, offer: Available, waited_ms: int) -> bool:
     """Whether `offer` is to be told, `waited_ms` after `told` was."""
+    if told == offer:
+        return waited_ms >= OFFER_AGAIN_MS
     if replace(told, busy=offer.busy) != offer:
         return True
-    return waited_ms >= (BUSY_MS if told.busy != offer.busy else OFFER_AGAIN_MS)
+    return waited_ms >= BUSY_MS
 
 
 class Availability:

@@ -312,6 +312,8 @@ class Claims:
         if not following.window:
             return
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
+        if in_hand >= slots * (1 + run_length(told.median_ms)):
+            return  # as nearly always: how many slots all others have need not be counted
         everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
         if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
             everybody *= 2  # the last ones are better split than claimed ahead

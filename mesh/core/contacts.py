@@ -80,6 +80,8 @@ class Contacting:
         self._tell_at: Instant | None = None
         """When somebody is told again whom we know."""
         self._number = 0
+        self._awaited: dict[PeerId, None] = {}
+        """Every peer with a channel that is asked something, or was never measured; some others, too."""
         self._strange: dict[Address, None] = {}
         self.patient = False
         """Whether a copy of this peer runs: each dial of one ends a channel of the other, so that none is made soon."""
@@ -112,6 +114,7 @@ class Contacting:
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
         self._directory.connect(event.peer)
+        self._awaited[event.peer] = None
         known.left = known.dialling = known.greeted = known.parted = False
         known.dialled = event.address is not None
         if known.dialled:
@@ -315,11 +318,13 @@ class Contacting:
         self._dial_links(turn)
         self._tell_again(turn)
         self._book.on_tick(turn)
-        for peer in self._directory.all_connected():
-            known = self._directory.peers[peer]
-            if known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
+        for peer in sorted(self._awaited):
+            known = self._directory.peers.get(peer)
+            if known is None or not known.connected or (known.asked_at is None and known.round_trips_ms):
+                del self._awaited[peer]
+            elif known.asked_at is not None and turn.now.instant - known.asked_at > 2 * SILENT_MS:
                 self._give_up(turn, peer, known)
-            elif known.asked_at is not None or not known.round_trips_ms:
+            else:
                 self.ask(turn, peer)
 
     def ask(self, turn: Turn, peer: PeerId) -> None:
@@ -331,6 +336,7 @@ class Contacting:
         if len(known.pings) > SETTLE_SAMPLES:
             known.pings.clear()
         known.pings[self._number] = now
+        self._awaited[peer] = None
         if known.asked_at is None:
             known.asked_at = now
         turn.send(peer, Ping(number=self._number))
@@ -480,7 +486,7 @@ class Contacting:
             known.told, known.told_tries = merged, 0
 
     def _known(self, peer: PeerId) -> Known:
-        return self._directory.peers.setdefault(peer, Known())
+        return self._directory.known(peer)
 
     def _heard(self, turn: Turn, known: Known) -> None:
         if known.asked_at is not None and turn.now.instant - known.asked_at >= MUTE_MS:

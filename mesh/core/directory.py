@@ -92,6 +92,13 @@ class Directory:
         self.crowd = 0
         """How many peers there may be, in a mesh too large to be connected to all; 0: who is connected is everybody."""
 
+    def known(self, peer: PeerId) -> Known:
+        """Return a peer, which is known from now on."""
+        known = self.peers.get(peer)
+        if known is None:
+            known = self.peers[peer] = Known()
+        return known
+
     def connect(self, peer: PeerId) -> None:
         """Note that there is a channel to a peer."""
         known = self.peers[peer]

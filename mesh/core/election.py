@@ -122,6 +122,8 @@ class Election:
             self._consider(turn, ledger)
 
     def _may_lead(self, now: Now, ledger: JobLedger) -> bool:
+        if ledger.parts.cut is None:
+            return False
         return not ledger.ended and self._ready(ledger.id, now) and self._has_buckets(ledger)
 
     def on_tick(self, turn: Turn) -> None:

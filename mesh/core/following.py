@@ -50,12 +50,14 @@ class Following:
     def learn(self, told: Window, ledger: JobLedger) -> None:
         """Take a keeper's word for what is open."""
         self.told = told
-        parts = ledger.parts
-        tasks = {task.task: task for task in told.open if task.task < parts.frames}
-        self.unassembled = {number: task for number, task in tasks.items() if task.in_buckets and parts.is_cut(number)}
-        self.window = {
-            number: task for number, task in tasks.items() if not task.in_buckets and parts.may_be_whole(number)
-        }
+        parts, frames = ledger.parts, ledger.frames
+        if parts.cut is None:  # as in most jobs, whose windows of hundreds come twice a second
+            self.window = {task.task: task for task in told.open if task.task < frames and not task.in_buckets}
+            self.unassembled = {}
+        else:
+            tasks = {task.task: task for task in told.open if task.task < frames}
+            self.window = {n: task for n, task in tasks.items() if not task.in_buckets and parts.may_be_whole(n)}
+            self.unassembled = {n: task for n, task in tasks.items() if task.in_buckets and parts.is_cut(n)}
         self.buckets.tell(told.cells)
 
     def forget(self) -> None:

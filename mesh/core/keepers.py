@@ -40,10 +40,6 @@ def distance(peer: PeerId, job: JobId) -> int:
     return int.from_bytes(peer, "big") ^ int.from_bytes(job, "big")
 
 
-def _closest(peers: list[PeerId], job: JobId) -> list[PeerId]:
-    return sorted(peers, key=lambda peer: distance(peer, job))[:KEEPERS]
-
-
 class Keepers:
     """Choose keepers for this peer's needs, keep when asked, and find successors."""
 
@@ -72,6 +68,8 @@ class Keepers:
         self._submitted_at: dict[JobId, Instant] = {}
         self._introduced: dict[JobId, dict[PeerId, None]] = {}
         """Keepers of this peer's own jobs of whom the others have heard from here."""
+        self._ordered: dict[JobId, dict[PeerId, None]] = {}
+        """Who has marked each job, closest first, whether the mark still holds or not: asked for many times a turn."""
         self.fresh: dict[JobId, None] = {}
         """Jobs that this boot was asked to keep before anybody could claim from them."""
 
@@ -88,24 +86,22 @@ class Keepers:
         """Return the peers that claims and records go to, closest first; this peer may be one."""
         answering = self._answering(job, now)
         if answering:
-            return _closest(answering, job)
+            return answering[:KEEPERS]
         return self._closest_live(job, now)[:KEEPERS] if self._keeperless(job, now) else []
 
     def company(self, ledger: JobLedger, now: Now) -> tuple[PeerId, ...]:
         """Return whom whoever has part in a job needs channels with: its closest marked keepers and its submitter."""
-        marked = self._meshset.live_marks(ledger.id, now.wall)
-        return tuple(dict.fromkeys((*_closest(marked, ledger.id), ledger.submitter)))
+        return tuple(dict.fromkeys((*self._live_marks(ledger.id, now)[:KEEPERS], ledger.submitter)))
 
     def closest(self, ledger: JobLedger, now: Now) -> PeerId | None:
         """Return the closest of those that said that they keep the job, whether it answers or not; None: nobody did."""
-        marked = self._meshset.live_marks(ledger.id, now.wall)
-        return min(marked, key=lambda peer: distance(peer, ledger.id), default=None)
+        return next(iter(self._live_marks(ledger.id, now)), None)
 
     def acting(self, job: JobId, now: Now) -> bool:
         """Whether this peer is among those that arbitrate the job."""
         answering = self._answering(job, now)
         if answering:
-            return self._directory.me in _closest(answering, job)
+            return self._directory.me in answering[:KEEPERS]
         return self._keeperless(job, now) and self._near(job, now)
 
     def parties(self, ledger: JobLedger, now: Now) -> list[PeerId]:
@@ -179,8 +175,9 @@ class Keepers:
         """Forget when a job was looked at."""
         for times in (self._keeperless_since, self._looked_at, self._submitted_at):
             times.pop(note.job, None)
+        for peers in (self._introduced, self._ordered):
+            peers.pop(note.job, None)
         self._asked_at.pop(note.job, None)
-        self._introduced.pop(note.job, None)
 
     def _look_after(self, turn: Turn, ledger: JobLedger) -> None:
         job, now = ledger.id, turn.now
@@ -244,9 +241,17 @@ class Keepers:
         mark = self._meshset.marks[job][peer]
         return mark.body.expires - now.wall > MARK_LIFE_MS - KEEPERLESS_MS
 
+    def _live_marks(self, job: JobId, now: Now) -> list[PeerId]:
+        """Return who has said that it keeps a job, closest first."""
+        marks, ordered = self._meshset.marks.get(job, {}), self._ordered.get(job, {})
+        if ordered.keys() != marks.keys():
+            ordered = dict.fromkeys(sorted(marks, key=lambda peer: distance(peer, job)))
+            self._ordered[job] = ordered
+        return [peer for peer in ordered if marks[peer].body.expires >= now.wall]
+
     def _answering(self, job: JobId, now: Now) -> list[PeerId]:
-        marked = self._meshset.live_marks(job, now.wall)
-        return [peer for peer in marked if self._directory.answers(peer, now.instant)]
+        """Return those of them that answer."""
+        return [peer for peer in self._live_marks(job, now) if self._directory.answers(peer, now.instant)]
 
     def _keeperless(self, job: JobId, now: Now) -> bool:
         since = self._keeperless_since.get(job)

@@ -13,15 +13,14 @@ or what is on disk.
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeAlias
-
-from blake3 import blake3
 
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
 from mesh.core.growth import Growth
 from mesh.core.notes import CellsChanged, TaskChanged
 from mesh.core.parts import Parts
+from mesh.core.streams import Stream, digest_of
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.limits import (
     BUCKETS_PER_AUTHOR,
@@ -37,34 +36,9 @@ from mesh.wire.grids import Block
 from mesh.wire.messages import Head
 from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
 
-DIGEST_SIZE = 16
 _MEDIAN_OF = 101
 
 _Loss: TypeAlias = tuple[RecordId, int, Block | None]
-
-
-@dataclass(slots=True)
-class Stream:
-    """The records of one author and boot."""
-
-    ids: dict[RecordId, None] = field(default_factory=dict)
-    _digest: bytes | None = None
-
-    def add(self, record: RecordId) -> None:
-        """Take a record's id."""
-        self.ids[record] = None
-        self._digest = None
-
-    def drop(self, record: RecordId) -> None:
-        """Forget a record's id."""
-        self.ids.pop(record)
-        self._digest = None
-
-    def digest(self) -> bytes:
-        """Return a hash over the ids, whatever the order in which they came."""
-        if self._digest is None:
-            self._digest = _digest_of(sorted(self.ids))
-        return self._digest
 
 
 class JobLedger:
@@ -124,7 +98,7 @@ class JobLedger:
 
     def _take(self, entry: Signed[Entry]) -> tuple[int, ...]:
         self.entries[entry.id] = entry
-        self.streams.setdefault((entry.author, entry.body.boot), Stream()).add(entry.id)
+        self._stream_of(entry).add(entry.id)
         self._digest = None
         what = entry.body.what
         match what:
@@ -145,6 +119,13 @@ class JobLedger:
             case Seal():
                 pass  # it acts once its page was read: add_seal
         return ()
+
+    def _stream_of(self, entry: Signed[Entry]) -> Stream:
+        author, boot = entry.author, entry.body.boot
+        found = self.streams.get((author, boot))
+        if found is None:
+            found = self.streams[author, boot] = Stream(author, boot)
+        return found
 
     def _note_result(self, result: Result) -> None:
         if result.block is None:
@@ -191,6 +172,8 @@ class JobLedger:
     @property
     def sealed(self) -> tuple[Signed[Entry], SealPage] | None:
         """The seal that stands: the submitter's before any other, then the lowest page hash, then the lowest id."""
+        if not self.seals:
+            return None  # asked of every task
         return min(self.seals.values(), key=lambda seal: _seal_rank(seal[0], self.submitter), default=None)
 
     def standing(self, task: int) -> Signed[Entry] | None:
@@ -200,8 +183,8 @@ class JobLedger:
 
     @property
     def ended(self) -> bool:
-        """Whether no task may be started any more."""
-        return self.cancel is not None or bool(self.seals) or self.struck_out
+        """Whether no task may be started any more; every machine asks, of each job at each tick."""
+        return self.cancel is not None or bool(self.seals) or self.submitter in self._struck
 
     def task(self, task: int) -> Folded:
         """Return the state of a task."""
@@ -218,8 +201,9 @@ class JobLedger:
         while self._first_open < self.frames and self.task(self._first_open).state is TaskFold.COUNTS:
             self._first_open += 1
         if not self.ended:
+            state_of = self._folded.get
             for task in range(self._first_open, self.frames):
-                if self.task(task).state is TaskFold.OPEN:
+                if state_of(task, NOTHING).state is TaskFold.OPEN:
                     yield task
 
     def needs(self, frame: int, block: Block | None) -> bool:
@@ -301,8 +285,8 @@ class JobLedger:
     def digest(self) -> bytes:
         """Return a hash over the streams, and so over the ids of all records."""
         if self._digest is None:
-            self._digest = _digest_of(
-                author + boot + self.streams[author, boot].digest() for author, boot in sorted(self.streams)
+            self._digest = digest_of(
+                author + boot + self.streams[author, boot].told().digest for author, boot in sorted(self.streams)
             )
         return self._digest
 
@@ -316,7 +300,7 @@ class JobLedger:
     def _drop(self, entry: Signed[Entry]) -> list[int]:
         """Forget a record that never acts, and return the tasks to be folded again."""
         self.entries.pop(entry.id)
-        self.streams[(entry.author, entry.body.boot)].drop(entry.id)
+        self._stream_of(entry).drop(entry.id)
         what = entry.body.what
         match what:
             case Result() | Failed():
@@ -450,13 +434,6 @@ class Ledger:
     def get(self, job: JobId) -> JobLedger | None:
         """Return the job's ledger if the job is known."""
         return self.jobs.get(job)
-
-
-def _digest_of(parts: Iterable[bytes]) -> bytes:
-    hasher = blake3(derive_key_context="meshnode 1 ledger digest")
-    for part in parts:
-        hasher.update(part)
-    return hasher.digest(length=DIGEST_SIZE)
 
 
 def _loss(lost: Lost) -> _Loss:

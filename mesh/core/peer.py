@@ -6,6 +6,7 @@ routed until none is left, and the effects are returned in order. A turn is boun
 away.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from mesh.core import events as ev
@@ -97,7 +98,8 @@ class Peer:
             self._settle(turn)
         self._last = now.instant
         self.event_routes[type(event)](turn, event)
-        self._settle(turn)
+        if turn.notes or turn.heard:
+            self._settle(turn)
         self.stopping.settle(turn)
         return turn.effects
 
@@ -114,9 +116,9 @@ class Peer:
         """Return one job, or None where it is unknown."""
         return self.views.job(now, job) if job in self.ledger.jobs else None
 
-    def task_views(self, job: JobId) -> tuple[TaskView, ...]:
-        """Return every task of a job; none where it is unknown."""
-        return self.views.tasks(job) if job in self.ledger.jobs else ()
+    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
+        """Return every frame of a job, or those with these numbers; none where it is unknown."""
+        return self.views.tasks(job, tasks) if job in self.ledger.jobs else ()
 
     def still_view(self, now: Now, job: JobId, frame: int | None) -> StillView | None:
         """Return how a frame grows from buckets, or None where none such is known; without a number, the next one."""

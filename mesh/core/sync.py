@@ -10,16 +10,17 @@ from collections.abc import Iterable
 
 from mesh.core.judge import acts
 from mesh.core.keepers import Keepers
-from mesh.core.ledger import JobLedger, Ledger, Stream
+from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, PeersNeeded, Publish
+from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant, Now, later
 from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptEntries
-from mesh.wire.messages import MAX_IDS, Entries, LedgerDigest, StreamDigest, StreamDigests, StreamIds
+from mesh.wire.messages import MAX_IDS, Entries, LedgerDigest, StreamDigests, StreamIds
 from mesh.wire.records import Entry
 
 _SHORT_ID = 16
@@ -94,8 +95,8 @@ class Sync:
             return
         for chain in message.chains:
             self._members.take(turn, chain)
-        judged = [entry for entry in message.entries if acts(entry, ledger, self._members)]
-        fresh = [entry for entry in judged if entry.id not in ledger.entries]
+        new = [entry for entry in message.entries if entry.id not in ledger.entries]
+        fresh = [entry for entry in new if acts(entry, ledger, self._members)]
         self._add(turn, ledger, fresh, own=False)
         if len(fresh) >= _ENTRIES_PER_MESSAGE:
             self._next[ledger.id] = later(turn.now.instant, SECOND_MS)  # much was missing here: more may be
@@ -156,13 +157,14 @@ class Sync:
         ledger = self._ledger.get(message.job)
         if ledger is None:
             return
-        told = 0
+        answered = 0
         for theirs in message.streams:
-            mine = ledger.streams.get((theirs.author, theirs.boot), Stream())
-            if (len(mine.ids), mine.digest()) != (theirs.count, theirs.digest):
-                self._tell_ids(turn, peer, ledger.id, theirs)
-                told += 1
-            if told >= _STREAMS_PER_ANSWER:
+            mine = ledger.streams.get((theirs.author, theirs.boot)) or Stream(theirs.author, theirs.boot)
+            told = mine.told()
+            if told.digest != theirs.digest or told.count != theirs.count:
+                self._tell_ids(turn, peer, ledger.id, mine)
+                answered += 1
+            if answered >= _STREAMS_PER_ANSWER:
                 break
         if message.asked and ledger.streams:
             _tell_streams(turn, peer, ledger, asked=False)
@@ -182,10 +184,9 @@ class Sync:
         for at in range(0, min(len(lacking), _SENT_PER_ANSWER), _ENTRIES_PER_MESSAGE):
             turn.send(peer, self._message(ledger.id, lacking[at : at + _ENTRIES_PER_MESSAGE]))
 
-    def _tell_ids(self, turn: Turn, peer: PeerId, job: JobId, stream: StreamDigest) -> None:
+    def _tell_ids(self, turn: Turn, peer: PeerId, job: JobId, stream: Stream) -> None:
         """Tell all ids of a stream, in parts by their order: authors choose their ids, and no part may be too long."""
-        mine = self._ledger.jobs[job].streams.get((stream.author, stream.boot), Stream())
-        ids = sorted(dict.fromkeys(identifier[:_SHORT_ID] for identifier in mine.ids))
+        ids = sorted(dict.fromkeys(identifier[:_SHORT_ID] for identifier in stream.ids))
         low = bytes(_SHORT_ID)
         for at in range(0, max(1, len(ids)), MAX_IDS):
             after = ids[at + MAX_IDS] if at + MAX_IDS < len(ids) else None
@@ -228,10 +229,7 @@ def _before(short: bytes) -> bytes:
 
 def _tell_streams(turn: Turn, peer: PeerId, ledger: JobLedger, *, asked: bool) -> None:
     """Tell all streams; the last message asks for the other's, also where there is nothing to tell."""
-    listed = [
-        StreamDigest(author=author, boot=boot, count=len(stream.ids), digest=stream.digest())
-        for (author, boot), stream in ledger.streams.items()
-    ]
+    listed = [stream.told() for stream in ledger.streams.values()]
     for at in range(0, max(1, len(listed)), _STREAMS_PER_MESSAGE):
         part, last = tuple(listed[at : at + _STREAMS_PER_MESSAGE]), at + _STREAMS_PER_MESSAGE >= len(listed)
         turn.send(peer, StreamDigests(job=ledger.id, streams=part, asked=asked and last))

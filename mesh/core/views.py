@@ -1,7 +1,7 @@
 """What people see of the core: frozen views, made when somebody asks. Nothing here changes anything."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mesh.core import stillviews
 from mesh.core.claims import Claims
@@ -177,12 +177,13 @@ class Views:
             known=whole or bool(self._keepers.parties(ledger, now)),
         )
 
-    def tasks(self, job: JobId) -> tuple[TaskView, ...]:
-        """Return every task of a job; raises `KeyError` where it is unknown."""
+    def tasks(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
+        """Return every frame of a job, or those with these numbers; raises `KeyError` where the job is unknown."""
         ledger = self._ledger.jobs[job]
         own = self._delivery.own(job)
         delivered = own.delivered if own is not None else {}
-        return tuple(self._task(ledger, task, delivered=task in delivered) for task in range(ledger.frames))
+        wanted = range(ledger.frames) if tasks is None else tasks
+        return tuple(self._task(ledger, task, delivered=task in delivered) for task in wanted)
 
     def still(self, now: Now, job: JobId, frame: int | None) -> StillView | None:
         """Return how a frame grows from buckets, by its number; without one, that which grows now or the last one.

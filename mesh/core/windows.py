@@ -8,6 +8,7 @@ frames that are rendered in buckets it tells the open cells.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from mesh.core.dockets import Docket
@@ -135,20 +136,21 @@ class Windows:
 
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
-        return sum(self.followers(job).values())
+        audience = self._audiences.get(job)
+        said = audience.followers.items() if audience is not None else ()
+        return sum(self._leases.renders(peer, slots) for peer, (slots, _) in said)
 
     def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""
         slots = self.slots(ledger.id)
         most = min(_WINDOW_MOST, max(WINDOW_FACTOR, WINDOW_FACTOR * slots))
-        splits = self._splits(ledger)
-        listed: list[OpenTask] = []
-        for task in self._unclaimed(ledger):
-            in_buckets = self._in_buckets(ledger, task, splits=splits)
-            listed.append(OpenTask(task=task, attempt=self._attempt(ledger, task), in_buckets=in_buckets))
-            if len(listed) >= most:
-                break
         docket = self._leases.dockets.get(ledger.id)
+        attempts = docket.attempts if docket is not None else {}
+        splits, is_cut = self._splits(ledger), ledger.parts.cut is not None
+        listed: list[OpenTask] = []
+        for task in islice(self._unclaimed(ledger), most):
+            in_buckets = is_cut and self._in_buckets(ledger, task, splits=splits)
+            listed.append(_open_task(task, max(ledger.task(task).attempt, attempts.get(task, 0)), in_buckets))
         running = _running(docket) if docket is not None else 0
         left = ledger.frames - ledger.counting - ledger.stopped
         return Window(
@@ -201,7 +203,10 @@ class Windows:
         return begun or (splits and not self._leases.taken(ledger.id, frame))
 
     def _unclaimed(self, ledger: JobLedger) -> Iterator[int]:
-        return (frame for frame in ledger.open_frames() if not self._leases.taken(ledger.id, frame))
+        docket = self._leases.dockets.get(ledger.id)
+        if docket is None:
+            return ledger.open_frames()
+        return (frame for frame in ledger.open_frames() if not docket.taken(frame))
 
     def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
         """Yield what is open of each frame that is rendered in buckets."""
@@ -220,6 +225,12 @@ class Windows:
 
     def _attempt(self, ledger: JobLedger, task: int) -> int:
         return max(ledger.task(task).attempt, self._leases.attempt(ledger.id, task))
+
+
+@lru_cache(maxsize=2 * _WINDOW_MOST)
+def _open_task(task: int, attempt: int, in_buckets: bool) -> OpenTask:
+    """Return a window's line: the same hundreds are told twice a second."""
+    return OpenTask(task=task, attempt=attempt, in_buckets=in_buckets)
 
 
 def _cut_frames(ledger: JobLedger) -> Iterator[int]:

@@ -93,7 +93,7 @@ def state(ledger: JobLedger) -> object:
         [(ledger.needs(frame, block), ledger.lacks(frame, block)) for frame in frames for block in (None, *BLOCKS)],
         ledger.cancel.id if ledger.cancel else None,
         ledger.digest(),
-        {key: stream.digest() for key, stream in ledger.streams.items()},
+        {key: stream.told().digest for key, stream in ledger.streams.items()},
         sorted(ledger.by_output),
         ledger.ended,
         ledger.all_count,

@@ -17,6 +17,8 @@ FIXED = {
     *("name", "steady", "makespan_percent", "reachable_permille"),
     # Neither of two that share a disk claims any more: what is asked of a mesh would depend on which one is there.
     "clone_of",
+    # Who hoards keeps others waiting, and stores that hold less than what is bound end in nothing being finished.
+    *("hoarders", "quota_mb", "roomy", "scrub_ms"),
     # What jobs are like is drawn for each, in `shapes`.
     *(field.name for field in dataclasses.fields(Shape)),
     # They come late to a mesh of two parts, and only they know both: where nobody else ever would, all wait for them.
