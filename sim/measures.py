@@ -42,7 +42,7 @@ RECLAIM_SEEDS: Final = 10
 """So many runs for each seed of a report: one is short, and leaves two or three frames."""
 
 RECLAIMS: Final = ("reclaim-killed", "reclaim-powerless", "reclaim-frozen")
-COORDINATORS: Final = "still-regicide"
+COORDINATORS: Final = "plug-puller"
 _SAMPLE_MS: Final = 100
 
 
