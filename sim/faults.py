@@ -31,6 +31,8 @@ class Faults:
         self._dice = world.dice.fork(b"faults")
         self.core = dict.fromkeys(world.scenario.core or range(world.scenario.peers))
         self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._for_good: dict[int, None] = {}
+        """Hosts that left, or lost their disks: nobody can have them back."""
         self._cuts = 0
         self._stopping: dict[int, int] = {}
         """Hosts that a script asked to stop, in which life: when all heals they may not be done with it."""
@@ -349,7 +351,7 @@ class Faults:
                     host.ask_to_stop()
                 case "leave":
                     self._happened(host, "is asked to leave")
-                    self.core.pop(host.index, None)
+                    self._goes_for_good(host)
                     host.ask_to_leave()
                 case "wipe":
                     self._wipe(host)
@@ -382,8 +384,12 @@ class Faults:
         """Take a host away with its disk; what is left must do without."""
         self.kill(host, power=True)
         self._happened(host, "loses its disk")
-        self.core.pop(host.index, None)
+        self._goes_for_good(host)
         host.wipe()
+
+    def _goes_for_good(self, host: "Host") -> None:
+        self.core.pop(host.index, None)
+        self._for_good[host.index] = None
 
     def _end_assembler(self, host: "Host", *, for_good: bool) -> None:
         """End a host that assembles a frame, for a while or for good."""
@@ -449,6 +455,8 @@ class Faults:
             if not any(world.hosts[index].slots and self._fits(index, plan.number) for index in self.core):
                 self.core[0] = None
         for plan in world.people.plans:
+            if plan.submitter in self._for_good:
+                continue
             hosts = [world.hosts[index] for index in self.core]
             known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
             if not known or plan.job is None or plan.cancel_asked:

@@ -79,6 +79,7 @@ class _Counted(AsBytes):
     """Packets whose bytes are counted."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.bytes = 0
 
     def pack(self, message: Message) -> object:

@@ -41,7 +41,7 @@ def test_no_rule_is_broken(name: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_small_disks_lose_much_and_all_is_finished(seed: int) -> None:
     hosts = ran("small-disks", seed).hosts
-    assert sum(host.shelf.evicted for host in hosts) > 100
+    assert sum(host.shelf.evicted for host in hosts) > 50
     assert all(host.disk.taken <= host.disk.quota_bytes for host in hosts if host.disk.quota_bytes)
 
 
@@ -246,7 +246,7 @@ def test_people_may_ask_for_files_anywhere() -> None:
     assert plan.fetchers
     for fetcher, directory in plan.fetchers.items():
         written = [place for place in world.hosts[fetcher].disk.files if place[0] == directory]
-        assert len(written) == plan.frames
+        assert len(written) == plan.scenario.frames
 
 
 @pytest.mark.parametrize("name", ["submitter-gone", "two-peers-one-goes"])
