@@ -37,7 +37,7 @@ class Household:
         words = ("--still", "--frame", str(frame), "--buckets", f"{cell[0]}x{cell[1]}", "--output", str(out), "--wait")
         said = first.typed("submit", str(scene), *words, timeout_s=STILL_S)
         job: dict[str, Any] = first.ask(f"/jobs/{said[0]['job']['id']}")
-        if job["job"]["state"] != "sealed":
+        if job["job"]["delivered"] != job["job"]["tasks"]:
             raise PeerFailed(f"{scene.name} is {job['job']['state']}: {job['job']['problems']}")
         files = [file for file in out.iterdir() if file.is_file()]
         if len(files) != 1:
