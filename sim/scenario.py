@@ -46,24 +46,34 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What one job is like where jobs differ: the scenario's options of the same names, for this job alone."""
+    """What a job is like: its frames, how they are cut, and its scene; times in milliseconds of the world."""
 
     frames: int = 60
     frame_ms: int = 6 * SECOND_MS
     still_frames: int = 0
+    """So many last frames of each job are cut into cells."""
     width: int = 640
     height: int = 360
     margin: int = 0
+    """Of a cut frame, in pixels."""
     buckets: tuple[int, ...] = ()
+    """Width and height of buckets that a person asked for; empty: of any size."""
     order: int = 0
+    """From the middle, round and round, along the rows: 0 to 2."""
     still_ms: int = 2 * MINUTE_MS
+    """What one cut frame costs a slot of the fastest peer, margins and the costs of each bucket aside."""
     scene_blobs: int = 3
     scene_pieces: int = 4
+    """Pieces of each blob of a scene."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.still_frames <= self.frames or len(self.buckets) not in (0, 2):
+            raise UsageError(f"{self.still_frames} of {self.frames} frames are cut, to buckets of {self.buckets}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """All options of one run; times in milliseconds of the world."""
+class Scenario(Shape):
+    """All options of one run; what is said of the shape of a job holds for every job that `shapes` gives no other."""
 
     name: str = "random"
     peers: int = 20
@@ -99,34 +109,17 @@ class Scenario:
     """After the safety phase all must be finished within so long."""
 
     jobs: int = 2
-    frames: int = 60
-    frame_ms: int = 6 * SECOND_MS
     spread_percent: int = 40
     """A frame takes up to so much less or more."""
     slowest_percent: int = 60
     """Speed of the slowest peer, the fastest being 100."""
     stage_ms: int = 800
     probe_ms: int = 500
-    still_frames: int = 0
-    """So many last frames of each job are cut into cells."""
-    width: int = 640
-    height: int = 360
-    margin: int = 0
-    """Of a cut frame, in pixels."""
-    buckets: tuple[int, ...] = ()
-    """Width and height of buckets that a person asked for; empty: of any size."""
-    order: int = 0
-    """From the middle, round and round, along the rows: 0 to 2."""
-    still_ms: int = 2 * MINUTE_MS
-    """What one cut frame costs a slot of the fastest peer, margins and the costs of each bucket aside."""
     paste_ms: int = 20
     finish_ms: int = 1_500
     """What a bucket costs whoever assembles its frame, and what making the file of all does."""
-    scene_blobs: int = 3
-    scene_pieces: int = 4
-    """Pieces of each blob of a scene."""
     shapes: tuple[Shape, ...] = ()
-    """What the jobs are like, in turn; empty: each as the options above say."""
+    """What the jobs are like, in turn; empty: each as the scenario's own options say."""
     submitters: tuple[int, ...] = ()
     """Who submits the jobs in turn; empty: drawn."""
     submit_at_ms: int = 3 * SECOND_MS
@@ -212,13 +205,9 @@ class Scenario:
     script: tuple[Act, ...] = ()
 
     def __post_init__(self) -> None:
+        Shape.__post_init__(self)  # a class with slots is made twice, and `super` would know the first one
         if not 1 <= self.peers <= 4_096 or not 0 <= self.renderers <= self.peers:
             raise UsageError(f"{self.peers} peers of which {self.renderers} render")
-        for shape in self.shapes or (self,):
-            if not 0 <= shape.still_frames <= shape.frames or len(shape.buckets) not in (0, 2):
-                raise UsageError(
-                    f"{shape.still_frames} of {shape.frames} frames are cut, to buckets of {shape.buckets}"
-                )
         if self.sites < 1 or self.engines < 1 or not 0 <= self.late < self.peers:
             raise UsageError(f"{self.sites} sites, {self.engines} engines, {self.late} of {self.peers} peers come late")
         if any(original >= self.peers - len(self.clone_of) for original in self.clone_of):

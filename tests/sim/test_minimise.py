@@ -5,17 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mesh.core.effects import Effect
-from mesh.core.events import Event, TimerFired
-from mesh.ground.instants import Now
 from sim.__main__ import main
-from sim.cheats import Cheat, OffersNothing
-from sim.host import Host
+from sim.cheats import OffersNothing
 from sim.minimise import Minimiser, Smallest, shrink
 from sim.named import named
 from sim.randomiser import draw
 from sim.run import Order, run
 from sim.scenario import Scenario, Shape, from_toml
+from tests.support.stumbling import Stumbles
 
 SEED = 5
 PATIENCE_S = 600
@@ -53,23 +50,10 @@ def test_what_breaks_no_rule_is_not_shrunk() -> None:
     assert Minimiser(within_s=PATIENCE_S).minimise(named("two-peers"), 1) is None
 
 
-class Stumbles(Cheat):
-    """A core with a bug of its own: it raises at its ninth timer."""
-
-    def __init__(self, host: Host, seed: bytes) -> None:
-        super().__init__(host, seed)
-        self._timers = 0
-
-    def handle(self, now: Now, event: Event) -> list[Effect]:
-        self._timers += isinstance(event, TimerFired)
-        assert self._timers < 9, "the ninth timer"
-        return super().handle(now, event)
-
-
 def test_an_error_of_the_core_goes_by_where_it_was_raised() -> None:
     found = Minimiser(within_s=PATIENCE_S, make_core=Stumbles).minimise(named("storm"), 1)
     assert found is not None
-    assert found.ran.rule == "AssertionError in test_minimise.handle"
+    assert found.ran.rule == "AssertionError in stumbling.handle"
     assert found.scenario.peers == 1
 
 
@@ -96,5 +80,5 @@ def test_the_command_keeps_what_is_left_and_says_how_to_repeat_it(
     assert printed[-1] == f"repeat: python -m sim again {file}"
     kept, seed = from_toml(file.read_text())
     assert kept.peers == 1
-    assert run(kept, seed, make_core=Stumbles).rule == "AssertionError in test_minimise.handle"
+    assert run(kept, seed, make_core=Stumbles).rule == "AssertionError in stumbling.handle"
     assert "# Found by: python -m sim run --seed 1 --scenario storm" in file.read_text()

@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from mesh.core.effects import Effect
-from mesh.core.events import Event, TimerFired
-from mesh.ground.instants import Now
-from sim.cheats import Cheat
-from sim.host import Host
 from sim.named import named
 from sim.randomiser import draw
 from sim.run import Order, run, run_one
 from sim.scenario import Scenario
+from tests.support.stumbling import Stumbles
 
 ROOT = Path(__file__).parents[2]
 SEED = 3
@@ -77,23 +73,10 @@ def test_another_process_under_another_hash_seed_gives_the_trace(trace: str, has
     assert lines[-1] == trace
 
 
-class Stumbles(Cheat):
-    """A core with a bug: it raises at its twentieth timer."""
-
-    def __init__(self, host: Host, seed: bytes) -> None:
-        super().__init__(host, seed)
-        self._timers = 0
-
-    def handle(self, now: Now, event: Event) -> list[Effect]:
-        self._timers += isinstance(event, TimerFired)
-        assert self._timers < 20, "the twentieth timer"
-        return super().handle(now, event)
-
-
 def test_a_failure_tells_its_story_and_how_to_repeat_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_one(Order(peers=6, minutes=1), SEED, make_core=Stumbles) == 1
     printed = capsys.readouterr().out
-    assert "the twentieth timer" in printed
+    assert "the ninth timer" in printed
     assert re.search(r"^ +\d+\.\d{3} p\d +> \w+\(", printed, re.MULTILINE), "the story tells what was heard last"
     assert printed.rstrip().endswith(f"repeat: python -m sim run --seed {SEED} --peers 6 --minutes 1")
 
