@@ -11,13 +11,11 @@ from mesh.core.effects import (
     Send,
     StartRender,
 )
-from mesh.core.election import Election
 from mesh.core.events import ChannelOpened, Event, Exported, MessageHeard, PauseAsked, Rendered, StopAsked
-from mesh.core.holds import Holding
-from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.ledger import JobLedger
 from mesh.core.membership import Members
 from mesh.core.peer import Peer
-from mesh.core.status import JobView, MeshView, TaskState, TaskView
+from mesh.core.status import TaskState, TaskView
 from mesh.ground.ids import ID_SIZE, BlobId, JobId, PeerId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import Signed, Signer, sign
@@ -25,55 +23,19 @@ from mesh.wire.kept import KeptDelivery, KeptEntries, KeptHold
 from mesh.wire.messages import Entries, Have, Ping, Window
 from mesh.wire.records import Claim, Entry, Hold, Output, Result
 from mesh.wire.stills import Grants, Leading
-from sim.host import Core, Host
+from sim.host import Host
+from sim.infront import InFront
 from sim.world import real_core
 
 _UNKNOWN = BlobId(bytes(ID_SIZE))
 _LEFT_OUT = "frame_0004"
 
 
-class Cheat:
+class Cheat(InFront):
     """The real core, unchanged: what every mutant starts from."""
 
     def __init__(self, host: Host, seed: bytes) -> None:
-        self.host = host
-        self.inner: Core = real_core(host, seed)
-
-    def handle(self, now: Now, event: Event) -> list[Effect]:
-        """Pass an event on."""
-        return self.inner.handle(now, event)
-
-    @property
-    def members(self) -> Members:
-        """Pass a question on."""
-        return self.inner.members
-
-    @property
-    def election(self) -> Election:
-        """Pass a question on."""
-        return self.inner.election
-
-    @property
-    def holding(self) -> Holding:
-        """Pass a question on."""
-        return self.inner.holding
-
-    @property
-    def ledger(self) -> Ledger:
-        """Pass a question on."""
-        return self.inner.ledger
-
-    def mesh_view(self, now: Now) -> MeshView:
-        """Pass a question on."""
-        return self.inner.mesh_view(now)
-
-    def job_view(self, now: Now, job: JobId) -> JobView | None:
-        """Pass a question on."""
-        return self.inner.job_view(now, job)
-
-    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
-        """Pass a question on."""
-        return self.inner.task_views(job, tasks)
+        super().__init__(host, real_core(host, seed))
 
 
 class Adds(Cheat):

@@ -5,23 +5,18 @@ claims are made for all that a window shows instead of for what its slots need. 
 is what gives it away.
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mesh.core.effects import Effect, Send, StartRender
-from mesh.core.election import Election
 from mesh.core.events import Event, MessageHeard, TimerFired
-from mesh.core.holds import Holding
-from mesh.core.ledger import Ledger
-from mesh.core.membership import Members
 from mesh.core.peer import Peer
-from mesh.core.status import JobView, MeshView, TaskView
 from mesh.core.timers import Tick
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import sign
 from mesh.wire.messages import Beat, ClaimSent, Heartbeat, OpenTask, Verdict, Window, portions
 from mesh.wire.records import Claim, next_attempt
+from sim.infront import InFront
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -30,19 +25,18 @@ _FIRST_NUMBER = 1_000_000
 """Of its own claims, so that none has the number of one that the core behind it makes."""
 
 
-class Hoarder:
+class Hoarder(InFront):
     """The real core, whose renders are dropped and which claims beside it whatever is open."""
 
     def __init__(self, host: "Host", inner: Peer) -> None:
-        self._host = host
-        self._inner = inner
+        super().__init__(host, inner)
         self._number = _FIRST_NUMBER
         self._hoard: dict[RecordId, tuple[JobId, PeerId]] = {}
         """Its claims that a keeper gave it, and which keeper."""
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
         """Let the core handle an event; claim more than it would, and render nothing."""
-        asked = self._inner.handle(now, event)
+        asked = self.inner.handle(now, event)
         effects: list[Effect] = [effect for effect in asked if not isinstance(effect, StartRender)]
         match event:
             case MessageHeard(peer=peer, message=Window(job=job, open=tasks)):
@@ -62,8 +56,8 @@ class Hoarder:
         for task in tasks:
             self._number += 1
             attempt = next_attempt(task.attempt)
-            body = Claim(job=job, task=task.task, attempt=attempt, boot=self._host.boot, number=self._number)
-            claims.append(sign(body, self._host.signer))
+            body = Claim(job=job, task=task.task, attempt=attempt, boot=self.host.boot, number=self._number)
+            claims.append(sign(body, self.host.signer))
             self._hoard[claims[-1].id] = (job, keeper)
         return [
             Send(peer=keeper, message=ClaimSent(claims=portion)) for portion in portions(ClaimSent, "claims", claims)
@@ -79,37 +73,3 @@ class Hoarder:
             for (job, keeper), beats in by_keeper.items()
             for portion in portions(Heartbeat, "beats", beats)
         ]
-
-    # What people, doors and checkers ask is the core's to answer.
-
-    @property
-    def members(self) -> Members:
-        """Pass a question on."""
-        return self._inner.members
-
-    @property
-    def election(self) -> Election:
-        """Pass a question on."""
-        return self._inner.election
-
-    @property
-    def ledger(self) -> Ledger:
-        """Pass a question on."""
-        return self._inner.ledger
-
-    @property
-    def holding(self) -> Holding:
-        """Pass a question on."""
-        return self._inner.holding
-
-    def mesh_view(self, now: Now) -> MeshView:
-        """Pass a question on."""
-        return self._inner.mesh_view(now)
-
-    def job_view(self, now: Now, job: JobId) -> JobView | None:
-        """Pass a question on."""
-        return self._inner.job_view(now, job)
-
-    def task_views(self, job: JobId, tasks: Iterable[int] | None = None) -> tuple[TaskView, ...]:
-        """Pass a question on."""
-        return self._inner.task_views(job, tasks)
