@@ -199,8 +199,8 @@ class CountsTheStruck(Cheat):
         self.inner.ledger.strike = _strikes_nobody  # type: ignore[method-assign]
 
 
-def _binds_nothing(blob: BlobId) -> bool:
-    del blob
+def _binds_nothing(job: JobId, blob: BlobId) -> bool:
+    del job, blob
     return False
 
 
@@ -210,7 +210,7 @@ class EvictsTheBound(Cheat):
     def __init__(self, host: Host, seed: bytes) -> None:
         super().__init__(host, seed)
         assert isinstance(self.inner, Peer)
-        self.inner.holding.bound = _binds_nothing  # type: ignore[method-assign]
+        self.inner.holding.binds = _binds_nothing  # type: ignore[method-assign]
 
 
 class IgnoresItsQuota(Cheat):

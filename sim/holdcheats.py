@@ -4,7 +4,7 @@ import dataclasses
 
 from mesh.core.effects import Append, Effect
 from mesh.core.events import Event, MessageHeard, StopAsked
-from mesh.ground.ids import BlobId
+from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import Now
 from mesh.wire.copies import HoldAsk
 from mesh.wire.envelope import sign
@@ -66,8 +66,8 @@ class TellsFirst(Cheat):
         return effects
 
 
-def _never(blob: BlobId) -> bool:
-    del blob
+def _never(job: JobId, blob: BlobId) -> bool:
+    del job, blob
     return False
 
 
@@ -76,5 +76,5 @@ class BoundByNothing(Cheat):
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
         """Forget, where it is asked, that promises bind."""
-        self.inner.holding.bound = _never  # type: ignore[method-assign]
+        self.inner.holding.binds = _never  # type: ignore[method-assign]
         return self.inner.handle(now, event)

@@ -241,8 +241,7 @@ class Assembling:
                 self._say_lost(turn, ledger, gone)
 
     def _silent(self, turn: Turn, blob: BlobId) -> bool:
-        since = self._swarm.silent_since(blob)
-        return since is not None and turn.now.instant - since >= LOST_BUCKET_MS
+        return self._swarm.in_vain(blob, LOST_BUCKET_MS, turn.now)
 
     def _of(self, job: JobId, frame: int) -> list[Growing]:
         return [growing for growing in self._by_op.values() if _about(growing.claim) == (job, frame)]

@@ -57,8 +57,8 @@ class Bonds:
 
     def held_scenes(self) -> dict[BlobId, None]:
         """Return the roots of scenes that this peer has promised to keep."""
-        scenes = (ledger.job.scene for job, ledger in self._ledger.jobs.items() if self._held(job, ledger.job.scene))
-        return dict.fromkeys(scenes)
+        scenes = ((job, ledger.job.scene) for job, ledger in self._ledger.jobs.items())
+        return dict.fromkeys(scene for job, scene in scenes if self._holding.binds(job, scene))
 
     def scenes(self, now: Now) -> dict[BlobId, None]:
         """Return the roots of all scenes of which every blob is bound."""
@@ -76,17 +76,13 @@ class Bonds:
         return bound
 
     def _of_job(self, job: JobId, ledger: JobLedger, now: Now, trees: Trees) -> Iterator[BlobId]:
-        yield from (blob for blob in self._holding.held(job) if self._held(job, blob))
+        yield from self._holding.held(job)
         scene = ledger.job.scene
-        if self._held(job, scene) or self._needs_scene(ledger, now):
+        if self._holding.binds(job, scene) or self._needs_scene(ledger, now):
             yield from (scene, *trees.get(scene, ()))
         if ledger.job.last_day >= now.wall:
             yield from (what.blob for entry, _ in ledger.seals.values() if isinstance(what := entry.body.what, Seal))
             yield from self._own_buckets(ledger)
-
-    def _held(self, job: JobId, blob: BlobId) -> bool:
-        """Whether this peer holds a blob for a job, and must keep it."""
-        return self._directory.me in self._holding.holders(job, blob) and self._holding.bound(blob)
 
     def _needs_scene(self, ledger: JobLedger, now: Now) -> bool:
         if self._scenes.needs(ledger, now):

@@ -16,6 +16,7 @@ from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import Instant, Now, later
+from mesh.ground.limits import LOST_AFTER_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Hold
 
@@ -108,6 +109,11 @@ class Copies:
     def of_job(self, job: JobId) -> Iterator[tuple[BlobId, Wanted]]:
         """Yield what is wanted of a job; it may be let be meanwhile."""
         return ((blob, wanted) for blob, wanted in list(self._wanted.items()) if wanted.job == job)
+
+    def in_vain(self, now: Now) -> list[tuple[BlobId, Wanted]]:
+        """Return what is wanted whatever counts, and for long nobody has answered for."""
+        found = ((blob, wanted) for blob, wanted in self._wanted.items() if wanted.task is None)
+        return [(blob, wanted) for blob, wanted in found if self._swarm.in_vain(blob, LOST_AFTER_MS, now)]
 
     def let_be(self, blob: BlobId, job: JobId) -> None:
         """Fetch a copy no more."""

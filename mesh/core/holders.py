@@ -10,6 +10,7 @@ away: its hold counts, and what it lists counts on. An author counts once for a 
 bounded. The book must not know clocks, who is connected, or whose bytes are where.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
@@ -23,16 +24,22 @@ HOLDS_LEAST = 64
 _HOLDS_PER_BLOB = 4
 """Holds of one author of one blob of which none lists another: an honest one has a single one."""
 
+_RENEWED_MOST = 128
+"""Times that one author may give a hold of one blob again: each is written down by all who hold it. An honest one does
+so when its former hold was replaced, as after a night, and a job lives for 90 days."""
+
 
 class _Of:
     """The holds of one blob in one job."""
 
-    __slots__ = ("counting", "known")
+    __slots__ = ("counting", "known", "renewed")
 
     def __init__(self) -> None:
         self.known: dict[RecordId, Signed[Hold]] = {}
         """All but those that their own author has renewed."""
         self.counting: dict[PeerId, Signed[Hold]] = {}
+        self.renewed: dict[PeerId, int] = {}
+        """How often authors have given theirs again."""
 
     def add(self, hold: Signed[Hold]) -> bool:
         """Take a hold; tell whether it is news."""
@@ -42,8 +49,11 @@ class _Of:
         renewed = [other for other in own if other.id in hold.body.replaces]
         if len(own) - len(renewed) >= _HOLDS_PER_BLOB:
             return False
+        if renewed and self.renewed.get(hold.author, 0) >= _RENEWED_MOST:
+            return False
         for other in renewed:
             del self.known[other.id]
+            self.renewed[hold.author] = self.renewed.get(hold.author, 0) + 1
         self.known[hold.id] = hold
         self._count()
         return True
@@ -58,7 +68,8 @@ class _Of:
         return all(other is hold or other.author != hold.author for other in self.known.values())
 
     def _count(self) -> None:
-        acting = [hold for hold in self.known.values() if hold.body.replaces and self._acts(hold)]
+        own = Counter(hold.author for hold in self.known.values())
+        acting = [hold for hold in self.known.values() if hold.body.replaces and own[hold.author] == 1]
         replaced = {identifier: None for hold in acting for identifier in hold.body.replaces}
         standing = [hold for hold in self.known.values() if hold.id not in replaced]
         # Of several that one author has no business to give, the same everywhere.

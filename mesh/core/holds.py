@@ -99,8 +99,6 @@ class Holding:
         """Tasks that count and lack holds."""
         self._lacking_since: dict[JobId, dict[BlobId, Instant]] = {}
         """Since when this peer knows of outputs that copies are missing."""
-        self._rendered: dict[BlobId, dict[tuple[JobId, int], None]] = {}
-        """Of which frames this peer made an output, or a bucket."""
         self._owed: dict[PeerId, dict[RecordId, Signed[Hold]]] = {}
         """Own holds that peers who hold the same, or did, could not be told when they were given."""
         self._missing: dict[tuple[JobId, BlobId], None] = {}
@@ -124,12 +122,10 @@ class Holding:
         me, self._wall = self._directory.me, turn.now.wall
         for ledger in self._ledger.jobs.values():
             for entry in list(ledger.entries.values()):
-                if entry.author == me and isinstance(entry.body.what, Result):
-                    self._note_rendered(entry)
-                    if _is_final(entry.body.what) and not ledger.ended:
-                        for output in result_of(entry).outputs:
-                            if self._swarm.complete(output.blob):
-                                self._hold(turn, ledger.id, output.blob)
+                if entry.author == me and _is_final(entry.body.what) and not ledger.ended:
+                    for output in result_of(entry).outputs:
+                        if self._swarm.complete(output.blob):
+                            self._hold(turn, ledger.id, output.blob)
         for job, blob in list(self.book.by(me)):
             mine = self.holders(job, blob).get(me)
             if mine is not None and mine.body.replaces:
@@ -142,21 +138,25 @@ class Holding:
         """Return whose holds of a blob count, as far as this peer knows."""
         return self.book.of(job, blob)
 
-    def bound(self, blob: BlobId) -> bool:
-        """Whether this peer has promised to keep a blob, and still must.
+    def binds(self, job: JobId, blob: BlobId) -> bool:
+        """Whether this peer has promised to keep a blob for a job, and still must: of a scene it is the root.
 
-        That is what it holds, until another takes its place, in jobs that were not cancelled and whose last day is to
-        come; and what it rendered itself, until that frame is safe. Of a scene it is the root that is held.
+        What it holds, until another takes its place; and that, too, while fewer hold it than the job asks: else one
+        member that has nothing could list the holds of all others, and all would go by its word.
         """
-        if any(self._holds(job, blob) for job in self.book.jobs_of(blob)):
-            return True
-        made = self._rendered.get(blob, {})
-        return any(not self._ledger.jobs[job].ended and not self.is_safe(job, task) for job, task in made)
+        holders = self.holders(job, blob)
+        if not self.book.gave(self._directory.me, job, blob) or not self.retains(job):
+            return False
+        return self._directory.me in holders or len(holders) < self._ledger.jobs[job].job.copies
+
+    def bound(self, blob: BlobId) -> bool:
+        """Whether a blob is bound by any job."""
+        return any(self.binds(job, blob) for job in self.book.jobs_of(blob))
 
     def bound_outputs(self) -> list[tuple[JobId, BlobId]]:
         """Return which outputs this peer has promised to keep, scenes apart: keepers bring those of live jobs."""
         mine = self.book.by(self._directory.me)
-        return [(job, blob) for job, blob in mine if self._holds(job, blob) and not self._is_scene(job, blob)]
+        return [(job, blob) for job, blob in mine if self.binds(job, blob) and not self._is_scene(job, blob)]
 
     def retains(self, job: JobId) -> bool:
         """Whether promises bind in a job: it is known, was not cancelled, and its last day is to come."""
@@ -164,9 +164,8 @@ class Holding:
         return ledger is not None and ledger.cancel is None and ledger.job.last_day >= self._wall
 
     def held(self, job: JobId) -> list[BlobId]:
-        """Return what this peer itself holds for a job."""
-        me = self._directory.me
-        return [blob for blob in self.book.in_job(me, job) if me in self.holders(job, blob)]
+        """Return what this peer must keep for a job, as it promised."""
+        return [blob for blob in self.book.in_job(self._directory.me, job) if self.binds(job, blob)]
 
     def in_use(self) -> Iterable[BlobId]:
         """Return what is being checked before it is held."""
@@ -192,8 +191,6 @@ class Holding:
 
     def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
         """Hold what this peer rendered itself: its pictures were checked before the result was written."""
-        if note.own and isinstance(note.entry.body.what, Result):
-            self._note_rendered(note.entry)
         if note.own and _is_final(note.entry.body.what):
             for output in result_of(note.entry).outputs:
                 self._hold(turn, note.entry.body.job, output.blob)
@@ -324,9 +321,6 @@ class Holding:
         """Whether this peer sees to a job's outputs: it keeps the job, or submitted it."""
         return ledger.submitter == self._directory.me or self._keepers.marked(ledger.id, turn.now)
 
-    def _holds(self, job: JobId, blob: BlobId) -> bool:
-        return self._directory.me in self.holders(job, blob) and self.retains(job)
-
     def _is_scene(self, job: JobId, blob: BlobId) -> bool:
         return self._ledger.jobs[job].job.scene == blob
 
@@ -358,9 +352,15 @@ class Holding:
     def _fetch_missing(self, turn: Turn) -> None:
         """Fetch what this peer promised and has not, little at a time; a scene comes by itself while it is needed."""
         me = self._directory.me
+        for blob, wanted in self.copies.in_vain(turn.now):
+            if wanted.because_of != me:
+                self.copies.let_be(blob, wanted.job)  # who asked has asked others by now
+            elif self._missing:
+                self.copies.let_be(blob, wanted.job)
+                self._missing[wanted.job, blob] = None  # others have their turn
         for job, blob in list(islice(self._missing, _MISSING_PER_TICK)):
             del self._missing[job, blob]
-            if not self._holds(job, blob) or self._is_scene(job, blob) or self._swarm.complete(blob):
+            if not self.binds(job, blob) or self._is_scene(job, blob) or self._swarm.complete(blob):
                 continue
             if self.copies.may_take(blob, me, turn.now):
                 self.copies.take(turn, blob, Wanted(job=job, because_of=me), *self.holders(job, blob))
@@ -422,10 +422,6 @@ class Holding:
             if self.book.gave(self._directory.me, ledger.id, hold.body.blob):
                 turn.keep(KeptHold(hold=hold))
             turn.tell(HoldHeard(hold=hold))
-
-    def _note_rendered(self, entry: Signed[Entry]) -> None:
-        for output in result_of(entry).outputs:
-            self._rendered.setdefault(output.blob, {})[entry.body.job, result_of(entry).task] = None
 
     def _tell(self, turn: Turn, peer: PeerId, job: JobId) -> None:
         me = self._directory.me

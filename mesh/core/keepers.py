@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from mesh.core.directory import Directory
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.meshset import MeshSet
-from mesh.core.notes import HeadHeard, JobForgotten, MarkHeard, PeerDead, PeersNeeded
+from mesh.core.notes import HeadHeard, JobForgotten, MarkHeard, PeerDead, PeerReached, PeersNeeded
 from mesh.core.offers import send_items
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
@@ -170,6 +170,11 @@ class Keepers:
         send_items(turn, author, [marks[peer] for peer in others])
         for peer in others:
             send_items(turn, peer, [note.mark])
+
+    def on_peer_reached(self, _turn: Turn, note: PeerReached) -> None:
+        """Take a peer that was away for one that was not asked: what it was asked may not have come."""
+        for asked in self._asked_at.values():
+            asked.pop(note.peer, None)
 
     def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
         """Forget when a job was looked at."""

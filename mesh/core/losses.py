@@ -12,7 +12,7 @@ from mesh.core.ledger import JobLedger
 from mesh.core.notes import Publish
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
-from mesh.ground.ids import BlobId, RecordId
+from mesh.ground.ids import RecordId
 from mesh.ground.instants import Instant
 from mesh.ground.limits import LOST_AFTER_MS, LOST_AFTER_SAFE_MS
 from mesh.wire.envelope import Signed
@@ -39,7 +39,8 @@ class Losses:
         output = result_of(counting).outputs[0].blob
         holders = self._book.of(ledger.id, output)
         able = dict.fromkeys((*holders, counting.author))
-        answered = any(self._directory.connected(peer) for peer in able) and not self._sought_in_vain(turn, output)
+        in_vain = self._swarm.in_vain(output, LOST_AFTER_MS, turn.now)
+        answered = any(self._directory.connected(peer) for peer in able) and not in_vain
         if answered or self._swarm.complete(output):
             self._gone_since.pop(counting.id, None)
             return []
@@ -54,7 +55,3 @@ class Losses:
         for entry in gone[: ledger.may_say_lost(self._directory.me)]:
             self._gone_since.pop(entry.id, None)
             turn.tell(Publish(job=ledger.id, what=Lost(task=result_of(entry).task, result=RecordId(entry.id))))
-
-    def _sought_in_vain(self, turn: Turn, blob: BlobId) -> bool:
-        since = self._swarm.silent_since(blob)
-        return since is not None and turn.now.instant - since >= LOST_AFTER_MS

@@ -209,7 +209,9 @@ class Peer:
             ops=self.ops,
             signer=self._me.signer,
         )
-        self.repair = Repair(self.ledger, self.holding, self.keepers, self.directory, self.meshset.show)
+        self.repair = Repair(
+            self.ledger, self.holding, self.keepers, self.directory, self.meshset.show, swarm=self.swarm
+        )
 
     def _build_for_claims(self) -> None:
         hand, costs = Hand(self._me.signer, self._me.boot, self.slots.wanting_slots), Costs()

@@ -23,10 +23,11 @@ from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.notes import HoldHeard, JobEnded, PeerDead, PeerReached
 from mesh.core.placement import suits
+from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import Instant
-from mesh.ground.limits import LOST_AFTER_SAFE_MS
+from mesh.ground.limits import LEASE_MS, LOST_AFTER_SAFE_MS
 from mesh.wire.copies import HoldAsk
 from mesh.wire.envelope import Signed
 from mesh.wire.records import MAX_COPIES, Hold
@@ -59,7 +60,7 @@ class Lacking:
     tried: dict[PeerId, None] = field(default_factory=dict)
     """Who was asked in vain."""
     hopeless: bool = False
-    """Whether there is nobody else to ask."""
+    """Whether there is nobody else to ask, and nobody who was asked still fetches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +87,21 @@ class Repair:
         keepers: Keepers,
         directory: Directory,
         show: Callable[[Turn, PeerId, JobLedger], None],
+        *,
+        swarm: Swarm,
     ) -> None:
         self._ledger = ledger
         self._holding = holding
         self._keepers = keepers
         self._directory = directory
+        self._swarm = swarm
         self._show = show
         """Tells a peer of a job; in a large mesh most have not heard of it."""
         self._absences = Absences(directory)
         self._lacking: dict[_Key, Lacking] = {}
         self._leaving = False
+        self._able_at: Instant | None = None
+        """When somebody was last there who could take copies."""
         self.handing_over = 0
         """How many outputs this peer, which leaves, has yet to hand over to somebody who can take them."""
 
@@ -119,8 +125,7 @@ class Repair:
         """See whether a holder of this output is known to be gone, or about to go itself."""
         job, blob = note.hold.body.job, note.hold.body.blob
         if self._leaving and note.hold.author == self._directory.me:
-            self._note(turn, (job, blob))
-            self.handing_over += 1
+            self.handing_over += self._note(turn, (job, blob))
         elif any(peer in self._absences for peer in self._holding.holders(job, blob)):
             self._note(turn, (job, blob))
 
@@ -146,10 +151,13 @@ class Repair:
         for key in self._holding.book.by(peer):
             self._note(turn, key)
 
-    def _note(self, turn: Turn, key: _Key) -> None:
+    def _note(self, turn: Turn, key: _Key) -> bool:
+        """Look at an output from now on; tell whether that is news."""
         ledger = self._ledger.get(key[0])
-        if ledger is not None and key[1] != ledger.job.scene and key not in self._lacking:
-            self._lacking[key] = Lacking(since=turn.now.instant)
+        if ledger is None or key[1] == ledger.job.scene or key in self._lacking:
+            return False
+        self._lacking[key] = Lacking(since=turn.now.instant)
+        return True
 
     def _mend(self, turn: Turn) -> None:
         """Ask for the scarcest of what is looked at now; the next look is at others."""
@@ -161,6 +169,8 @@ class Repair:
                 self._lacking[key] = lacking
                 found.append((len(need.there), key, lacking, need))
         able, asks = self._able(turn), 0
+        if able:
+            self._able_at = turn.now.instant
         for _, _, lacking, need in sorted(found, key=lambda one: one[:2]):
             if asks < _ASKS_PER_TICK and self._may_ask(turn, need, lacking) and self._ask(turn, need, lacking, able):
                 asks += 1
@@ -207,7 +217,7 @@ class Repair:
         """Ask whom rank chooses of those that are `able`; tell whether anybody was asked."""
         holders = self._holding.holders(need.ledger.id, need.blob)
         others = [peer for peer in able if peer not in holders and peer not in lacking.tried]
-        lacking.hopeless = not others
+        lacking.hopeless = not others and not self._hopes(turn, need.blob, lacking, able)
         if not others and turn.now.instant - lacking.asked_at >= LOST_AFTER_SAFE_MS:
             lacking.tried.clear()
         free = [peer for peer in others if able[peer] < _ASKS_EACH]
@@ -221,6 +231,12 @@ class Repair:
         lacking.asked, lacking.asked_at = peer, turn.now.instant
         able[peer] += 1
         return True
+
+    def _hopes(self, turn: Turn, blob: BlobId, lacking: Lacking, able: dict[PeerId, int]) -> bool:
+        """Whether somebody who was asked still fetches an output, or all others were there a moment ago."""
+        if any(self._swarm.sought_by(peer, blob) for peer in lacking.tried):
+            return True
+        return not able and self._able_at is not None and turn.now.instant - self._able_at < LEASE_MS
 
     def _able(self, turn: Turn) -> dict[PeerId, int]:
         """Return who could take copies, as they answer and do not leave, and of how many each was asked."""

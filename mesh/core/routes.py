@@ -123,6 +123,7 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.PeerReached: (
             peer.meshset.on_peer_reached,
             peer.sync.on_peer_reached,
+            peer.keepers.on_peer_reached,
             peer.holding.on_peer_reached,
             peer.repair.on_peer_reached,
             peer.swarm.on_peer_reached,

@@ -41,8 +41,10 @@ class Stopping:
         self._asked = False
         self._drain_until: Instant | None = None
         """When to stop although this peer's last pictures are not safe yet; None: it still renders."""
+        self._leaves = False
+        """Whether it is for good, so that others take first what this peer holds."""
         self._hand_over_until: Instant | None = None
-        """When to stop although others have not taken all; None: nothing is handed over."""
+        """When to stop although they have not taken all; None: it still renders, or hands nothing over."""
         self.over = False
 
     def on_stop_asked(self, turn: Turn, event: StopAsked) -> None:
@@ -50,7 +52,8 @@ class Stopping:
         self._host.draining = True
         self._asked = True
         self._drain_until = turn.now.instant if event.now else None
-        self._hand_over_until = later(turn.now.instant, HAND_OVER_MS) if event.leave and not event.now else None
+        self._leaves = event.leave and not event.now
+        self._hand_over_until = None
 
     def settle(self, turn: Turn) -> None:
         """At the end of a turn, stop if it is time."""
@@ -60,10 +63,12 @@ class Stopping:
             if not self._idle():
                 return
             self._drain_until = later(turn.now.instant, DRAIN_MS)
+            if self._leaves:
+                self._hand_over_until = later(turn.now.instant, HAND_OVER_MS)
         now, connected = turn.now.instant, self._directory.all_connected()
         unsafe = now < self._drain_until and self._unsafe()
         hands_over = self._hand_over_until is not None and now < self._hand_over_until and self._handing_over() > 0
-        if not connected or not (unsafe or hands_over):
+        if not (unsafe and connected) and not hands_over:
             for peer in connected:
                 turn.do(CloseChannel(peer=peer, channel=self._directory.peers[peer].channel))
             turn.do(Stopped())

@@ -25,7 +25,7 @@ from mesh.core.piecebits import Narrower, bits_of, by_rarity, even_share_of, num
 from mesh.core.timers import FetchLate
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, PeerId
-from mesh.ground.instants import Instant, later
+from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import FETCH_MS, FETCH_PIECES, FETCHES, FETCHES_PER_PEER, SEEK_PERIOD_MS
 from mesh.wire.messages import MAX_BITS_BYTES, Have, Seek
 
@@ -141,12 +141,14 @@ class Swarm:
         """Whether somebody asked lately for a blob."""
         return blob in self._seekers
 
-    def silent_since(self, blob: BlobId) -> Instant | None:
-        """Return since when nobody has answered that it has a wanted blob; None: it is not wanted."""
+    def sought_by(self, peer: PeerId, blob: BlobId) -> bool:
+        """Whether a peer asked lately for a blob, as it does until it has it."""
+        return peer in self._seekers.get(blob, {})
+
+    def in_vain(self, blob: BlobId, for_ms: int, now: Now) -> bool:
+        """Whether a blob is wanted, and for so long nobody has answered that it has it."""
         want = self.wants.get(blob)
-        if want is None:
-            return None
-        return want.since if want.answered_at is None else want.answered_at
+        return want is not None and now.instant - (want.answered_at or want.since) >= for_ms
 
     def add(self, turn: Turn, blob: BlobId) -> None:
         """Note that this peer itself stored a whole blob; that is news only where somebody waits for it."""

@@ -377,12 +377,13 @@ class NodeDesk:
         """Yield the status now, and whenever it changed."""
         last: desk.StatusAnswer | None = None
         while True:
-            seen = self._changes.seen
+            began_s, seen = trio.current_time(), self._changes.seen
             status = await self.status()
+            took_s = trio.current_time() - began_s
             if last is None or {**status, "now_at_ms": 0} != {**last, "now_at_ms": 0}:
                 last = status
                 yield status
-            await self._changes.worth_looking(seen, 0.0)
+            await self._changes.worth_looking(seen, took_s)
 
     async def watch_job(self, job: str) -> AsyncIterator[desk.JobChange]:
         """Yield a job now, and whenever it changed; ends when the job can change no more."""

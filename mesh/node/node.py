@@ -160,7 +160,7 @@ class Node:
         """Run until stopped. `at_desk` gets the desk once the node is ready, and may go on for as long as it lives.
 
         With `on_signal` the first SIGTERM or SIGINT drains, and it is told how many frames are in hand then; a second
-        stops at once. Raises `BugError` with its story when
+        stops at once. Who was about to leave then stays a member. Raises `BugError` with its story when
         the core broke a rule, and the error of the journal when it can be written no more.
         """
         with plain_errors():
@@ -439,6 +439,7 @@ class Node:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
             now = False
             async for _ in received:
+                self._ending = Ending.STOPPED  # a host that is shut down while it hands over wants to forget nothing
                 if not now:
                     on_signal(len(self._peer.mesh_view(self._parts.world.now()).renders))
                 await self._driver.tell(StopAsked(now=now))

@@ -41,6 +41,8 @@ def command(caller: Caller, yes: bool) -> None:
         output.notice(f"finishing {words.count(frames, 'frame')} …")
     _tell(caller, client)
     caller.wait_for_end()
+    if compose.is_member(caller.home):
+        raise PeerEnded(f"{status['name']} was ended before it had left: it is still a member, with all that it stored")
     if caller.as_json:
         output.say_json({"left": True, "home": status["home"]})
     else:

@@ -388,10 +388,11 @@ def test_a_bucket_binds_who_rendered_it_until_its_frame_is_safe(cast: Cast) -> N
     bucket = cast.result(holder.rig.me, holder.head, 0, block=block(0, 0, 4, 2))
     assert isinstance(bucket.body.what, Result)
     made = bucket.body.what.outputs[0].blob
-    holder.rig.peer.holding._note_rendered(bucket)
-    assert holder.rig.peer.holding.bound(made)
+    holder.rig.take(holder.head, bucket, by=holder.rig.me)
+    bonds = holder.rig.peer.larder._bonds
+    assert made in bonds.all(holder.rig.now, {})
     holder._held_by_three(0)
-    assert not holder.rig.peer.holding.bound(made)
+    assert made not in bonds.all(holder.rig.now, {})
 
 
 def test_who_comes_back_hears_from_whoever_knows_that_its_hold_was_replaced(holder: Holder) -> None:
