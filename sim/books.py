@@ -13,7 +13,7 @@ from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptMark, KeptPause, KeptRevocation
-from mesh.wire.records import Cancel, Entry, Failed, Hold, Job, Result
+from mesh.wire.records import Cancel, Entry, Failed, Hold, Job, Result, Seal
 from mesh.wire.revocations import Bans, Notice
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ class Book:
             case KeptDelivery(job=job, task=task, result=result, directory=directory) if job in self.heads:
                 body = self.heads[job].body
                 self.delivered[directory, body.names.name(body.frames.frame(task))] = result
+
+    def lets_go(self, hold: Signed[Hold]) -> bool:
+        """Whether a promise binds no more: its job was cancelled, and it is of the scene, or nothing is sealed."""
+        job, struck = hold.body.job, self.bans.struck()
+        if job not in self.cancels:
+            return False
+        if job in self.heads and self.heads[job].body.scene == hold.body.blob:
+            return True
+        seals = (entry for entry in self.entries.get(job, {}).values() if isinstance(entry.body.what, Seal))
+        return all(seal.author in struck for seal in seals)
 
     def _sort(self, entry: Signed[Entry]) -> None:
         job, what = entry.body.job, entry.body.what

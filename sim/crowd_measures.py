@@ -15,6 +15,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Pointer
 from sim.crowd import Crowd, Node
 from sim.crowd_reach import Reach
+from sim.percentile import percentile
 
 GONE_PERCENT = 30
 _PART = 1_000_000
@@ -79,8 +80,7 @@ class Reads:
 
     def percentile(self, percent: int) -> int:
         """Return so many per cent of the look-ups' times, in ms."""
-        ordered = sorted(self.took_ms)
-        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
+        return percentile(self.took_ms, percent)
 
     @property
     def success(self) -> float:

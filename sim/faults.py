@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS
-from mesh.ground.limits import LOST_PER_AUTHOR
-from mesh.wire.records import Result
+from mesh.ground.limits import KEEPERS, LOST_PER_AUTHOR
+from mesh.wire.records import Result, Seal
 from sim import coordinator
 from sim.scenario import Act
 
@@ -465,14 +465,19 @@ class Faults:
             job = world.books.jobs[plan.job].body
             scene = (job.scene, *world.trees[job.scene])
             whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
-            if not whole or plan.poisoned or self._out_of_reach(plan.job, hosts) > LOST_PER_AUTHOR:
+            may_say_lost = LOST_PER_AUTHOR * min(KEEPERS, len(hosts))
+            if not whole or plan.poisoned or self._out_of_reach(plan.job, hosts) > may_say_lost:
                 self.core[plan.submitter] = None
 
     def _out_of_reach(self, job: JobId, hosts: "list[Host]") -> int:
-        """Return how many results of whole frames are known to these hosts and on none of their disks."""
+        """Return how many results of whole frames are known to these hosts and on none of their disks: of a job that is
+        sealed none, since nobody says then that one is lost.
+        """
         known: dict[RecordId, Result] = {}
         for host in hosts:
             for entry in self._world.books.of(host).entries.get(job, {}).values():
+                if isinstance(entry.body.what, Seal):
+                    return 0
                 if isinstance(entry.body.what, Result) and entry.body.what.block is None:
                     known[entry.id] = entry.body.what
         here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}

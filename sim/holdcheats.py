@@ -4,7 +4,6 @@ import dataclasses
 
 from mesh.core.effects import Append, Effect
 from mesh.core.events import Event, MessageHeard, StopAsked
-from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import Now
 from mesh.wire.copies import HoldAsk
 from mesh.wire.envelope import sign
@@ -64,17 +63,3 @@ class TellsFirst(Cheat):
                 entries = tuple(entry for entry in effect.entries if not isinstance(entry, KeptHold))
                 effects[place] = Append(entries=entries)
         return effects
-
-
-def _never(job: JobId, blob: BlobId) -> bool:
-    del job, blob
-    return False
-
-
-class BoundByNothing(Cheat):
-    """S1: believes that it may drop whatever it holds."""
-
-    def handle(self, now: Now, event: Event) -> list[Effect]:
-        """Forget, where it is asked, that promises bind."""
-        self.inner.holding.binds = _never  # type: ignore[method-assign]
-        return self.inner.handle(now, event)

@@ -203,6 +203,8 @@ def _count(world: World, most: int) -> None:
 
 
 def _fewer_peers(scenario: Scenario) -> Iterator[Scenario]:
+    if scenario.clone_of:  # who is a clone, and of whom, goes by how many there are
+        return
     for peers in _less(scenario.peers, 1):
         keeps = range(peers)
         acts = (
@@ -235,9 +237,7 @@ def _fewer_jobs(scenario: Scenario) -> Iterator[Scenario]:
     for jobs in _less(scenario.jobs, 1):
         yield dataclasses.replace(scenario, jobs=jobs, script=_of_jobs(scenario.script, jobs))
     if scenario.shapes and len(set(scenario.shapes)) == 1:
-        (shape,) = set(scenario.shapes)
-        own = {field.name: getattr(shape, field.name) for field in dataclasses.fields(shape)}
-        yield _with(scenario, {"shapes": (), **own})
+        yield scenario.of_job(0)
 
 
 def _of_jobs(script: tuple[Act, ...], jobs: int) -> tuple[Act, ...]:

@@ -33,7 +33,7 @@ from sim.cheats import (
     TakesStrangers,
     WritesAllButOne,
 )
-from sim.holdcheats import BoundByNothing, LeavesWithAll, TakesNothing, TakesPlaces, TellsFirst
+from sim.holdcheats import LeavesWithAll, TakesNothing, TakesPlaces, TellsFirst
 from sim.host import Core, Host
 from sim.named import named
 from sim.scenario import Act, Scenario
@@ -70,7 +70,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S1", mutant=HoldsNothing, scenario=_CALM),
     Caught(rule="S1", mutant=TakesPlaces, scenario=_CALM),
     Caught(rule="S1", mutant=TellsFirst, scenario=_CALM),
-    Caught(rule="S1", mutant=BoundByNothing, scenario=_CALM),
+    Caught(rule="S1", mutant=EvictsTheBound, scenario=_CALM),
     Caught(rule="S1", mutant=TakesNothing, scenario=named("wiped")),
     Caught(rule="S1", mutant=LeavesWithAll, scenario=named("leavers")),
     Caught(rule="S1", mutant=EvictsTheBound, scenario=named("small-disks")),

@@ -107,7 +107,8 @@ def _core(it: _Draw, peers: int) -> tuple[int, ...]:
 def _jobs(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
     """Draw what is asked for: from one job of one frame to six of many kinds, frames from milliseconds to minutes.
 
-    All the work together keeps the renderers busy for from a third to most of the safety phase.
+    All the work together would keep the renderers busy for from a third to most of the safety phase, but there are at
+    most `FRAMES_MOST` frames, and stills are half of that: in two seeds of three it is less.
     """
     jobs = (1, 1, 2, 3, 4, 6)[it.below(6)]
     slots = options["renderers"] * options["slots"]

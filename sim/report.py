@@ -18,6 +18,7 @@ from sim.measures import (
     measure,
     orders,
 )
+from sim.percentile import percentile
 from sim.report_plot import draw_all
 from sim.scenario import Scenario
 
@@ -94,12 +95,6 @@ _MODEL: Final = (
         "and without blobs.",
     )[:-1],
 )
-
-
-def percentile(values: Sequence[int], part: int) -> int:
-    """Return the value that `part` per cent of the values do not exceed; 0 without values."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * part // 100) - 1)] if ordered else 0
 
 
 def _of(found: Sequence[Figures], about: str) -> list[Figures]:

@@ -120,6 +120,7 @@ def _fault(error: Exception) -> str:
 def uncollected() -> Iterator[None]:
     """Look for no garbage in cycles until the end: there is hardly any, and looking took a sixth of each run."""
     enabled = gc.isenabled()
+    gc.collect()  # the world before this one is all in cycles
     gc.disable()
     try:
         yield

@@ -213,11 +213,11 @@ class Safety:
     # Effects as they are performed.
 
     def evicts(self, host: "Host", stored: Stored) -> None:
-        """S1: nothing goes that its host promised to keep, unless that was replaced or the job was cancelled."""
+        """S1: nothing goes that its host promised to keep, unless that was replaced or the job cancelled unsealed."""
         book = self._world.books.of(host)
         for hold in self._world.books.standing(host):
             promised = (hold.body.blob, *self._world.trees.get(hold.body.blob, ()))
-            if stored.blob in promised and hold.body.job not in book.cancels:
+            if stored.blob in promised and not book.lets_go(hold):
                 raise Violation("S1", f"{host.name} evicts what it promised to keep", hold.id, stored.blob)
 
     def sends(self, host: "Host", effect: Send) -> None:
@@ -427,7 +427,7 @@ class Safety:
                 job, blob = hold.body.job, hold.body.blob
                 if host.disk.intact(blob):
                     kept[blob] = None
-                if host.works and job not in self._world.books.of(host).cancels and not host.core.holding.bound(blob):
+                if host.works and not self._world.books.of(host).lets_go(hold) and not host.core.holding.bound(blob):
                     raise Violation("S1", f"{host.name} would drop what it holds", hold.id, blob, job)
         return kept
 

@@ -82,3 +82,9 @@ def test_the_command_keeps_what_is_left_and_says_how_to_repeat_it(
     assert kept.peers == 1
     assert run(kept, seed, make_core=Stumbles).rule == "AssertionError in stumbling.handle"
     assert "# Found by: python -m sim run --seed 1 --scenario storm" in file.read_text()
+
+
+def test_a_scenario_with_a_cloned_disk_is_shrunk_too() -> None:
+    found = Minimiser(within_s=PATIENCE_S, make_core=Stumbles).minimise(named("cloned-disk"), 1)
+    assert found is not None
+    assert found.scenario.script == ()

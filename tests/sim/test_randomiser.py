@@ -132,8 +132,21 @@ def test_a_peer_that_moves_while_it_is_dialled_is_not_there() -> None:
         world.net.dial(world.hosts[0], world.hosts[2].peer_id, (world.hosts[2].address,))
         world.faults.move(world.hosts[2])
 
+    before = world.hosts[2].address
     world.at(20_000, move)
     world.run()
+    assert world.hosts[2].address != before
+
+
+def test_what_waits_for_a_slow_disk_is_late() -> None:
+    def delivered_ms(stall_ms: int) -> int:
+        world = World(dataclasses.replace(SMALL, frames=1), 1)
+        for host in world.hosts:
+            host.disk.stall_ms = stall_ms
+        world.run()
+        return max(world.economy.exported_ms.values())
+
+    assert delivered_ms(1_500) > delivered_ms(0) + 1_500
 
 
 def test_who_still_stops_when_all_heals_is_started_again() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from sim.measures import CHURN_PEERS, CHURNS, COORDINATORS, RECLAIMS, Figures, churned, measure, orders
 from sim.named import named
-from sim.report import page, percentile
+from sim.percentile import percentile
+from sim.report import page
 from sim.report_plot import draw_all
 from sim.run import run
 from sim.scenario import Act

@@ -10,7 +10,7 @@ from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
 from sim.named import NAMED, named
-from sim.scenario import Scenario
+from sim.scenario import Act, Scenario
 from sim.studio import STUDIO
 from sim.violation import Violation
 from sim.world import World
@@ -168,6 +168,19 @@ def test_whoever_is_lost_with_time_between_every_output_has_all_its_copies_in_th
         results = [entries[task.result] for task in host.core.task_views(job) if task.result is not None]
         assert len(results) == world.scenario.frames
         assert {output.blob for entry in results for output in result_of(entry).outputs} <= kept
+
+
+def test_what_was_sealed_is_kept_although_its_job_is_cancelled_afterwards() -> None:
+    cancel = Act(at_ms=70_000, what="cancel")
+    calm = dataclasses.replace(named("calm"), steady=False, safety_ms=90_000, least_ms=90_000, script=(cancel,))
+    world = World(calm, SEEDS[0])
+    world.run()
+    (job,) = world.books.jobs
+    scene = world.books.jobs[job].body.scene
+    for host in world.hosts:
+        assert host.core.ledger.jobs[job].cancel is not None
+        promised = [hold.body.blob for hold in world.books.standing(host)]
+        assert all(host.core.holding.bound(blob) == (blob != scene) for blob in promised)
 
 
 @pytest.mark.parametrize("name", ["frozen", "laptop", "cut-submitter", "split"])
