@@ -145,7 +145,7 @@ class Holding:
         member that has nothing could list the holds of all others, and all would go by its word.
         """
         holders = self.holders(job, blob)
-        if not self.book.gave(self._directory.me, job, blob) or not self.retains(job):
+        if not self.book.gave(self._directory.me, job, blob) or not self.retains(job, blob):
             return False
         return self._directory.me in holders or len(holders) < self._ledger.jobs[job].job.copies
 
@@ -158,10 +158,14 @@ class Holding:
         mine = self.book.by(self._directory.me)
         return [(job, blob) for job, blob in mine if self.binds(job, blob) and not self._is_scene(job, blob)]
 
-    def retains(self, job: JobId) -> bool:
-        """Whether promises bind in a job: it is known, was not cancelled, and its last day is to come."""
+    def retains(self, job: JobId, blob: BlobId) -> bool:
+        """Whether promises to keep a blob bind in a job: its last day is to come, and it was not cancelled; what was
+        sealed stays although it is, but for the scene.
+        """
         ledger = self._ledger.get(job)
-        return ledger is not None and ledger.cancel is None and ledger.job.last_day >= self._wall
+        if ledger is None or ledger.job.last_day < self._wall:
+            return False
+        return ledger.cancel is None or (ledger.maybe_sealed and not self._is_scene(job, blob))
 
     def held(self, job: JobId) -> list[BlobId]:
         """Return what this peer must keep for a job, as it promised."""
@@ -227,7 +231,9 @@ class Holding:
     def on_hold_ask(self, turn: Turn, peer: PeerId, ask: HoldAsk) -> None:
         """Take a copy in the place of a holder that goes, unless this peer has promised to keep it already."""
         ledger = self._ledger.get(ask.job)
-        if ledger is None or not self.retains(ask.job) or self._host.draining or self._is_scene(ask.job, ask.blob):
+        if ledger is None or self._host.draining or self._is_scene(ask.job, ask.blob):
+            return
+        if not self.retains(ask.job, ask.blob):
             return
         said = (*((ask.replaced,) if ask.replaced is not None else ()), *ask.others)
         if any((hold.body.job, hold.body.blob) != (ask.job, ask.blob) for hold in said):
@@ -291,6 +297,8 @@ class Holding:
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Take no further copies of a job by itself; what was promised or asked for comes, unless it was cancelled."""
         self._lacking_since.pop(note.job, None)
+        if note.cancelled:
+            self._swarm.drop(self._ledger.jobs[note.job].job.scene, b"scene" + note.job)
         for blob, wanted in self.copies.of_job(note.job):
             promised = self._directory.me in self.holders(wanted.job, blob) or wanted.task is None
             if note.cancelled or not promised:
@@ -350,7 +358,7 @@ class Holding:
             self.copies.let_be(blob, ledger.id)
 
     def _fetch_missing(self, turn: Turn) -> None:
-        """Fetch what this peer promised and has not, little at a time; a scene comes by itself while it is needed."""
+        """Fetch what this peer promised and has not, little at a time; a scene's parts come while it is needed."""
         me = self._directory.me
         for blob, wanted in self.copies.in_vain(turn.now):
             if wanted.because_of != me:
@@ -360,9 +368,12 @@ class Holding:
                 self._missing[wanted.job, blob] = None  # others have their turn
         for job, blob in list(islice(self._missing, _MISSING_PER_TICK)):
             del self._missing[job, blob]
-            if not self.binds(job, blob) or self._is_scene(job, blob) or self._swarm.complete(blob):
+            if not self.binds(job, blob) or self._swarm.complete(blob):
                 continue
-            if self.copies.may_take(blob, me, turn.now):
+            if self._is_scene(job, blob):
+                # Its parts come while it is needed; but without the root nobody knows which they are, and nothing goes.
+                self._swarm.want(turn, blob, b"scene" + job, *self.holders(job, blob))
+            elif self.copies.may_take(blob, me, turn.now):
                 self.copies.take(turn, blob, Wanted(job=job, because_of=me), *self.holders(job, blob))
             else:
                 self._missing[job, blob] = None  # to the end

@@ -74,9 +74,8 @@ class Larder:
         """Whether the last stock had nothing that could go for what was needed."""
         self._cache = 0
         """Bytes of cache that the last stock had."""
-        self._evicting: dict[int, tuple[Stored, ...]] = {}
-        self._needed = 0
-        """Room that a scene needs beyond the spare room."""
+        self._evicting: dict[int, tuple[Asked | None, tuple[Stored, ...]]] = {}
+        """What goes, and for whom who asked."""
         self._asked: list[Asked] = []
         self._shown_to: list[int] = []
         self._trees: dict[BlobId, tuple[BlobId, ...]] = {}
@@ -94,9 +93,8 @@ class Larder:
             if not self._in_vain or self._stock_is_old(turn.now.instant):
                 self._take_stock(turn)
 
-    def on_room_lacking(self, turn: Turn, note: RoomLacking) -> None:
+    def on_room_lacking(self, turn: Turn, _note: RoomLacking) -> None:
         """See whether cache could make way for a scene."""
-        self._needed = max(self._needed, note.size)
         if not self._in_vain or self._stock_is_old(turn.now.instant):
             self._take_stock(turn)
 
@@ -122,32 +120,34 @@ class Larder:
         self._host.limit_bytes = event.stored + event.free
         self._cache = sum(stored.size for stored in told.cache) + told.resting
         free = event.free - self._scenes.lacking_bytes()
-        goes = self._choose(told.cache, self._wanted_bytes(free))
-        needy = self._needed > free or free < self._spare()
+        needed = [size for _, size in self._scenes.without_room() if size > free]
+        goes = self._choose(told.cache, self._wanted_bytes(free, needed))
+        needy = bool(needed) or free < self._spare()
         self._in_vain = needy and not goes and not told.resting  # what rests may go in a moment
         if goes:
             op = self._ops.next()
-            self._evicting[op] = goes
+            self._evicting[op] = (self._asked[0] if self._asked else None, goes)
             turn.do(Evict(op=op, blobs=goes))
             turn.tell(BlobsEvicted(blobs=tuple(stored.blob for stored in goes)))
         else:
             self._answer_all(turn)
-        self._needed = 0
         self._tell_room(turn, free + self._cache)
 
     def on_evicted(self, turn: Turn, event: Evicted) -> None:
         """Believe what is still here; go on where more is wanted."""
-        asked_for = self._evicting.pop(event.op, ())
+        asked, goes = self._evicting.pop(event.op, (None, ()))
         gone = dict.fromkeys(event.gone)
-        for stored in asked_for:
+        for stored in goes:
             if stored.blob in gone:
-                for asked in self._asked[:1]:
+                if asked is not None:
                     asked.blobs += 1
                     asked.freed += stored.size
             elif stored.whole and not self._swarm.complete(stored.blob):
                 self._swarm.add(turn, stored.blob)
         while self._asked and self._asked[0].freed >= self._asked[0].size:
             self._answer(turn, self._asked.pop(0))
+        if asked is not None and not gone:  # the disk refuses: asked again at once it would do so again
+            self._answer_all(turn)
         if self._asked or self._shown_to:
             self._take_stock(turn)
 
@@ -163,11 +163,11 @@ class Larder:
         """Return how much is kept free of cache."""
         return min(self._host.limit_bytes // STORE_SPARE_PART, STORE_SPARE_BYTES)
 
-    def _wanted_bytes(self, free: int) -> int:
+    def _wanted_bytes(self, free: int, needed: list[int]) -> int:
         """Return how many bytes should go: up to twice the spare room, so that this is not done at every moment."""
         wanted = 2 * self._spare() - free if free < self._spare() else 0
-        if free < self._needed <= free + self._cache:  # else it would go in vain
-            wanted = max(wanted, self._needed - free)
+        # For a scene that does not fit even then, it would go in vain.
+        wanted = max([wanted, *(size - free for size in needed if size <= free + self._cache)])
         if self._asked:
             wanted = max(wanted, self._asked[0].size - self._asked[0].freed)
         return wanted

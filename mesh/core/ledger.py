@@ -59,6 +59,8 @@ class JobLedger:
         self.seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
         """Seals whose page was read and found valid; none of a struck author."""
         self._struck_seals: dict[RecordId, tuple[Signed[Entry], SealPage]] = {}
+        self._seals_said: dict[RecordId, PeerId] = {}
+        """Who says that he sealed it, his page read or not."""
         self._cancels: dict[RecordId, Signed[Entry]] = {}
         self.by_output: dict[BlobId, dict[int, None]] = {}
         """Which frames have results with this output."""
@@ -117,7 +119,7 @@ class JobLedger:
                 self._cancels[entry.id] = entry
                 self._choose_cancel()
             case Seal():
-                pass  # it acts once its page was read: add_seal
+                self._seals_said[entry.id] = entry.author  # it acts once its page was read: add_seal
         return ()
 
     def _stream_of(self, entry: Signed[Entry]) -> Stream:
@@ -159,6 +161,11 @@ class JobLedger:
         self.seals = {key: seal for key, seal in seals.items() if seal[0].author not in struck}
         self._struck_seals = {key: seal for key, seal in seals.items() if seal[0].author in struck}
         return self._judge_again()
+
+    @property
+    def maybe_sealed(self) -> bool:
+        """Whether anybody says that he has sealed it: of a cancelled job nobody reads the page any more."""
+        return any(author not in self._struck for author in self._seals_said.values())
 
     @property
     def struck_out(self) -> bool:
@@ -317,6 +324,7 @@ class JobLedger:
                 self._choose_cancel()
                 return []
             case Seal():
+                self._seals_said.pop(entry.id, None)
                 self._struck_seals.pop(entry.id, None)
                 if self.seals.pop(entry.id, None) is None or self.seals or not self._struck:
                     return []

@@ -258,9 +258,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomLacking:
-    """A scene needs so many bytes, and there seems to be no room for them."""
-
-    size: int
+    """A scene needs more bytes than there seems to be room for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,7 +180,7 @@ class Repair:
         """Return what an output wants of this peer; None: nothing, now or later, unless there is news of it."""
         job, blob = key
         ledger, me = self._ledger.get(job), self._directory.me
-        if ledger is None or not self._holding.retains(job):
+        if ledger is None or not self._holding.retains(job, blob):
             return None
         holders = self._holding.holders(job, blob)
         there = [peer for peer in holders if peer not in self._absences]

@@ -86,7 +86,8 @@ class Scenes:
 
     def lacking_bytes(self) -> int:
         """Return how many bytes are on their way, or soon will be."""
-        return sum(sum(coming.lacking.values()) for coming in self._coming.values() if coming.admitted)
+        coming = (each.lacking.items() for each in self._coming.values() if each.admitted)
+        return sum(self._swarm.lacking_bytes(blob, size) for lacking in coming for blob, size in lacking)
 
     def without_room(self) -> Iterator[tuple[JobId, int]]:
         """Yield the jobs whose scene has no room here, and how many bytes of it are lacking."""
@@ -155,6 +156,9 @@ class Scenes:
         for root, blobs in list(self._whole.items()):
             if root in gone or not gone.keys().isdisjoint(blobs):
                 self._whole.pop(root)
+        for root, coming in list(self._coming.items()):
+            if not gone.keys().isdisjoint(coming.blobs or ()):
+                self._let_be(root)  # nobody needs it, or all of it were bound; who needs it again begins anew
 
     def on_tick(self, turn: Turn) -> None:
         """Read a root again that the disk would not give; fetch what is needed now, or has room now."""
@@ -186,15 +190,17 @@ class Scenes:
         for root, coming in list(self._coming.items()):
             coming.jobs.pop(note.job, None)
             if not coming.jobs:
-                self._coming.pop(root)
-                for blob in (root, *coming.lacking):
-                    self._swarm.drop(blob, root)
+                self._let_be(root)
+
+    def _let_be(self, root: BlobId) -> None:
+        for blob in (root, *self._coming.pop(root).lacking):
+            self._swarm.drop(blob, root)
 
     def _fetch_parts(self, turn: Turn, root: BlobId, coming: Coming) -> None:
         """Fetch what is lacking, if there is room for all of it."""
         size = sum(coming.lacking.values())
         if not self._host.has_room(size):
-            turn.tell(RoomLacking(size=size))
+            turn.tell(RoomLacking())
             return
         coming.admitted = True
         if self._host.room_bytes is not None:

@@ -10,7 +10,6 @@ too for what a slow one has not sent.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from heapq import nsmallest
 
@@ -24,6 +23,7 @@ from mesh.core.ops import Ops
 from mesh.core.piecebits import Narrower, bits_of, by_rarity, even_share_of, numbers_of, share_of
 from mesh.core.timers import FetchLate
 from mesh.core.turn import Turn
+from mesh.core.wants import Pieces, Request, Want
 from mesh.ground.ids import BlobId, PeerId
 from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import FETCH_MS, FETCH_PIECES, FETCHES, FETCHES_PER_PEER, SEEK_PERIOD_MS
@@ -59,61 +59,6 @@ _SLOW_PIECES = 2
 """Pieces asked for twice at a time: what else of a slow request is here already is not known."""
 
 
-@dataclass(slots=True)
-class Pieces:
-    """What this peer has of one blob it wants or has."""
-
-    total: int = 0
-    """Pieces of the blob; 0: the manifest is not here."""
-    have: int = 0
-    """One bit for each piece that is here."""
-
-    @property
-    def all(self) -> int:
-        return (1 << self.total) - 1
-
-    @property
-    def complete(self) -> bool:
-        return self.total > 0 and self.have == self.all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a source was asked for, and when."""
-
-    blob: BlobId
-    peer: PeerId
-    at: Instant
-
-
-@dataclass(slots=True)
-class Want:
-    """A blob on its way."""
-
-    rank: bytes
-    """This peer's own order of the blobs that are equally rare."""
-    sources: dict[PeerId, int | None] = field(default_factory=dict)
-    """Which pieces a peer said it has, one bit each; None: all of them."""
-    asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """Pieces under way, by the request's op."""
-    manifest_op: int | None = None
-    hints: dict[PeerId, None] = field(default_factory=dict)
-    reasons: dict[bytes, None] = field(default_factory=dict)
-    """For whom it comes: it is wanted until each has dropped it."""
-    answered_at: Instant | None = None
-    """When a source last said that it has something that is lacking here."""
-    since: Instant = Instant(0)
-    sought: dict[PeerId, None] = field(default_factory=dict)
-    """Who was asked lately whether it has any of it, and may have wanted it itself no sooner than afterwards."""
-    order: dict[int, bytes] = field(default_factory=dict)
-    """This peer's own order of the pieces that are equally rare; empty before it is needed."""
-
-    @property
-    def under_way(self) -> int:
-        """One bit for each piece that a source was asked for."""
-        return bits_of(number for numbers in self.asked.values() for number in numbers)
-
-
 class Swarm:
     """Fetch what is wanted; tell seekers what is here."""
 
@@ -145,10 +90,14 @@ class Swarm:
         """Whether a peer asked lately for a blob, as it does until it has it."""
         return peer in self._seekers.get(blob, {})
 
+    def lacking_bytes(self, blob: BlobId, size: int) -> int:
+        """Return about how much of a blob of `size` bytes is not here yet."""
+        return self._pieces.get(blob, Pieces()).lacking(size)
+
     def in_vain(self, blob: BlobId, for_ms: int, now: Now) -> bool:
         """Whether a blob is wanted, and for so long nobody has answered that it has it."""
         want = self.wants.get(blob)
-        return want is not None and now.instant - (want.answered_at or want.since) >= for_ms
+        return want is not None and now.instant - want.silent_since >= for_ms
 
     def add(self, turn: Turn, blob: BlobId) -> None:
         """Note that this peer itself stored a whole blob; that is news only where somebody waits for it."""

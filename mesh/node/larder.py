@@ -65,14 +65,16 @@ class Larder:
         }
 
     async def make_room(self, size: int) -> None:
-        """Let cache make way for so many bytes. Raises `DiskFull` where there is not enough of it."""
+        """Let cache make way for so many bytes. Raises `DiskFull` where the whole store could not hold them.
+
+        How much of it is here already shows only while it is stored: before, it is not refused for want of room.
+        """
         usage = await self.usage()
-        if size > usage.free:
-            await self._asking.free(size - usage.free)
-            usage = await self.usage()
-        if size > usage.free:
+        if size > usage.stored + usage.free:
             quota = f", {usage.quota} by its quota" if usage.quota else ""
             raise DiskFull(f"{size} bytes are needed, and the store may take {usage.free} more{quota}")
+        if size > usage.free:
+            await self._asking.free(size - usage.free)
 
 
 def _bound_row(each: BoundView, jobs: dict[JobId, JobView]) -> BoundRow:

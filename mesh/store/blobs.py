@@ -298,7 +298,8 @@ class FileBlobStore:
                 posix.sync_directory(self._places.of(entry).parent)
                 self._allowance.give_back(entry.stored())
                 self._drop(entry)
-                self._index.remove(blob)
+                with suppress(DiskFull):  # Then the next start finds it without its file.
+                    self._index.remove(blob)
             return True
 
     def watch(self, rotten: Callable[[BlobId], None]) -> None:

@@ -7,10 +7,11 @@ a scene needs or where it is checked out: names and paths come from its caller.
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mesh.ground.ids import BlobId
-from mesh.ports.storage import BlobStore, SourceUnreadable, StoredTree
+from mesh.ports.storage import BlobMissing, BlobStore, SourceUnreadable, StoredTree
 from mesh.store import sources
 from mesh.wire import tree as trees
 from mesh.wire.tree import Pack, Tree, TreeEntry, TreeRefused
@@ -39,19 +40,32 @@ class StoreScenes:
         for refused in trees.refusals(sorted(paths)):
             raise refused
         packs = trees.plan((name, sources.size_of(path)) for name, path in paths.items())
-        entries: list[TreeEntry] = []
+        stored: dict[Pack, list[TreeEntry]] = {}
+        # What was here before is cache to the core until the job is planned: a long submission may find that it went.
+        while lacking := [pack for pack in packs if pack not in stored or not self._keep(stored[pack][0].blob)]:
+            for pack, entries in self._ingest(lacking, paths):
+                if pack not in stored:
+                    progress(sum(entry.size for entry in entries))
+                stored[pack] = entries
+        tree = trees.make([entry for entries in stored.values() for entry in entries])
+        root = self._store.ingest(trees.encode(tree))
+        return StoredTree(root=root, size=tree.size, blobs=(root, *tree.blobs()))
+
+    def _ingest(self, packs: list[Pack], paths: dict[str, Path]) -> Iterator[tuple[Pack, list[TreeEntry]]]:
         with concurrent.futures.ThreadPoolExecutor(INGEST_THREADS, thread_name_prefix="ingest") as threads:
-            running = [threads.submit(_store, self._store, pack, paths) for pack in packs]
+            running = {threads.submit(_store, self._store, pack, paths): pack for pack in packs}
             try:
                 for done in concurrent.futures.as_completed(running):
-                    entries += done.result()
-                    progress(sum(entry.size for entry in done.result()))
+                    yield running[done], done.result()
             except BaseException:
                 threads.shutdown(cancel_futures=True)
                 raise
-        tree = trees.make(entries)
-        root = self._store.ingest(trees.encode(tree))
-        return StoredTree(root=root, size=tree.size, blobs=(root, *tree.blobs()))
+
+    def _keep(self, blob: BlobId) -> bool:
+        """Use a blob, so that what was told to delete it leaves it; return whether it is here, wholly."""
+        with suppress(BlobMissing):
+            self._store.start(blob, self._store.manifest(blob))
+        return self._store.complete(blob)
 
     def open_tree(self, root: BlobId) -> Tree:
         """Return the tree whose blob is `root`."""

@@ -7,11 +7,12 @@ import pytest
 
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId
-from mesh.ports.storage import BlobMissing, SourceUnreadable
+from mesh.ports.storage import BlobMissing, DiskFull, SourceUnreadable
 from mesh.store.blobs import FileBlobStore
 from mesh.store.scenes import StoreScenes
 from mesh.wire.manifest import MIB
 from mesh.wire.tree import TREE_MAX_BYTES, NameRefused, TreeEntry, TreeRefused
+from tests.support.stores import content_of
 
 FILES = {
     "shot.blend": b"BLENDER" * 200_000,
@@ -100,3 +101,37 @@ def test_an_entry_that_ends_behind_its_blob_is_refused(store: FileBlobStore) -> 
     entry = TreeEntry(name="a", blob=blob, offset=3, size=3)
     with pytest.raises(TreeRefused, match="behind"):
         list(StoreScenes(store).read_entry(entry))
+
+
+def test_what_goes_while_the_rest_is_stored_is_stored_again(store: FileBlobStore, tmp_path: Path) -> None:
+    """A scene shares files with one before, which nobody is owed any more: they may go before the job is planned."""
+    files = []
+    for number in range(3):
+        path = tmp_path / f"part-{number}"
+        path.write_bytes(content_of(3, number))
+        files.append((path.name, path))
+    scenes = StoreScenes(store)
+    first = scenes.ingest_tree(files)
+    gone: list[BlobId] = []
+
+    def evict(_size: int) -> None:
+        if not gone:
+            listed = [info for info in store.blobs() if info.blob != first.root]
+            gone.extend(info.blob for info in listed if store.delete(info.blob, info.last_used_ms))
+
+    again = scenes.ingest_tree(files, evict)
+    assert gone
+    assert all(store.complete(blob) for blob in again.blobs)
+
+
+def test_a_blob_whose_row_cannot_be_removed_is_gone_all_the_same(
+    store: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = store.ingest(content_of(2, 1))
+
+    def refuse(_blob: BlobId) -> None:
+        raise DiskFull("no room for a row")
+
+    monkeypatch.setattr(store._index, "remove", refuse)
+    assert store.delete(blob)
+    assert not store.complete(blob)
