@@ -72,7 +72,9 @@ def test_an_assembled_picture_that_waits_for_the_news_stays(cast: Cast) -> None:
 
 def test_the_page_of_a_seal_stays_while_it_is_read_and_through_retention(cast: Cast) -> None:
     pantry = Pantry(cast, here=(PAGE,))
-    results = [cast.result(cast.actor("bob"), pantry.head, task) for task in range(4)]
+    bob = cast.actor("bob")
+    pantry.rig.let_in(bob)
+    results = [cast.result(bob, pantry.head, task) for task in range(4)]
     pantry.rig.take(pantry.head, cast.entry(pantry.ann, pantry.head, Seal(blob=PAGE)), by=pantry.ann)
     assert PAGE in bound(pantry.rig)
     (read,) = of(pantry.rig.effects, ReadPage)

@@ -9,6 +9,7 @@ from mesh.ground.limits import JOB_DAYS_MS, LOST_AFTER_SAFE_MS
 from tests.support.cast import Cast
 from tests.unit.core.test_repair import Holder, Taker
 
+
 @pytest.fixture
 def holder(cast: Cast) -> Holder:
     return Holder(cast)
