@@ -471,10 +471,7 @@ Message: TypeAlias = (
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)
 BY_NUMBER: dict[int, type[Message]] = {kind.NUMBER: kind for kind in MESSAGES}
-NEWEST = max(BY_NUMBER)
-MAX_NUMBER = 2**16
-"""Kinds of messages that there will ever be."""
-
+NEWEST, MAX_NUMBER = max(BY_NUMBER), 2**16
 assert len(BY_NUMBER) == len(MESSAGES), "a message number is used twice"
 assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_MESSAGE_BYTES for kind in MESSAGES), "a message without a packet"
 
