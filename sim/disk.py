@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mesh.ground.dice import Dice
 from mesh.ground.ids import BlobId
 from mesh.wire.kept import Kept
-from sim.parcels import Parcels
+from sim.parcels import Shelf
 
 _LARGE_BYTES = 1 << 40
 """Where there is no quota there is room for that much."""
@@ -63,7 +63,7 @@ class NoRoom(Exception):
 class Disk:
     """One host's disk. Nothing here takes time: the host waits for what does."""
 
-    def __init__(self, parcels: Parcels, *, quota_bytes: int = 0, wall_ms: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, parcels: Shelf, *, quota_bytes: int = 0, wall_ms: Callable[[], int] = lambda: 0) -> None:
         self._parcels = parcels
         self.quota_bytes = quota_bytes
         """How much may be stored; 0: any amount."""

@@ -16,6 +16,7 @@ from sim.scenario import Act
 
 if TYPE_CHECKING:
     from sim.host import Host
+    from sim.people import Plan
     from sim.world import World
 
 _FIRST_MS = 4_000
@@ -349,6 +350,10 @@ class Faults:
                     self._happened(host, "is asked to stop")
                     self._stopping[host.index] = host.life
                     host.ask_to_stop()
+                case "upgrade":
+                    self._happened(host, "is upgraded")
+                    host.upgrade()
+                    self._start_stopped(host, host.life)
                 case "leave":
                     self._happened(host, "is asked to leave")
                     self._goes_for_good(host)
@@ -452,7 +457,7 @@ class Faults:
         """
         world = self._world
         for plan in world.people.plans:
-            if not any(world.hosts[index].slots and self._fits(index, plan.number) for index in self.core):
+            if not any(world.hosts[index].slots and self._fits(index, plan) for index in self.core):
                 self.core[0] = None
         for plan in world.people.plans:
             if plan.submitter in self._for_good:
@@ -483,6 +488,8 @@ class Faults:
         here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
         return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
 
-    def _fits(self, index: int, job: int) -> bool:
-        """Tell whether a host has the engine of a job."""
-        return self._world.engine_of(job) in self._world.hosts[index].engines
+    def _fits(self, index: int, plan: "Plan") -> bool:
+        """Tell whether a host has the engine of a job, and a program that can have part in it."""
+        host = self._world.hosts[index]
+        reads = host.next_version >= self._world.versions.needs(plan)
+        return reads and self._world.engine_of(plan.number) in host.engines

@@ -62,6 +62,7 @@ from mesh.wire.envelope import Signed, Signer, peer_id
 from mesh.wire.members import Admission
 from mesh.wire.messages import Address
 from mesh.wire.stills import Grants
+from mesh.wire.versions import VERSION_HIGHEST
 from sim.assemblies import Assemblies
 from sim.clock import HostClock
 from sim.disk import Disk
@@ -69,6 +70,7 @@ from sim.net import address_of
 from sim.render import Farm
 from sim.scenario import Scenario
 from sim.shelf import Shelf
+from sim.versions import Shelved
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -134,7 +136,10 @@ class Host:
         self.slots = _slots(scenario, index, self._dice)
         self.engines = world.engines_on(index, self._dice)
         quota_bytes = 0 if index in scenario.roomy else scenario.quota_mb * MB
-        self.disk = Disk(world.parcels, quota_bytes=quota_bytes, wall_ms=lambda: self.now().wall)
+        self.version = self.next_version = world.versions.first(index)
+        """Of the wire: what its program speaks, and what the one does that is started next."""
+        self._shelved = Shelved(world, self)
+        self.disk = Disk(self._shelved, quota_bytes=quota_bytes, wall_ms=lambda: self.now().wall)
         self.shelf = Shelf(world, self)
         self.farm = Farm(world, self, scenario.slowest_percent + self._dice.below(101 - scenario.slowest_percent))
         self.assemblies = Assemblies(world, self)
@@ -211,6 +216,7 @@ class Host:
         if self.running:
             return
         self.powered = self.running = True
+        self.version = self.next_version
         self.world.capacity.note()
         self.boot = Boot(self._dice.draw(BOOT_SIZE))
         self._core = self.world.make_core(self, self._dice.draw(32))
@@ -267,6 +273,11 @@ class Host:
         if self.running:
             self.receive(StopAsked(now=False))
 
+    def upgrade(self) -> None:
+        """Put the present program on the disk, and have the one that runs stop in order for it."""
+        self.next_version = VERSION_HIGHEST
+        self.ask_to_stop()
+
     def ask_to_leave(self) -> None:
         """Ask the process to end for good: to hand over first what it holds. Then it forgets all."""
         if self.running:
@@ -275,7 +286,7 @@ class Host:
 
     def wipe(self) -> None:
         """Lose the disk, and all that was on it."""
-        self.disk = Disk(self.world.parcels)
+        self.disk = Disk(self._shelved)
         self.world.books.wiped(self)
 
     def ask_to_pause(self, *, now: bool) -> None:
@@ -324,6 +335,7 @@ class Host:
         world.trace.turn(world.now_ms, self.index, event, effects)
         world.books.turned(self, event, effects)
         world.safety.turned(self, event, effects)
+        world.versions.turned(self, event, effects)
         if effects:
             self._queue.extend(effects)
             self._flush()

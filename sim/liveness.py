@@ -53,6 +53,8 @@ class Liveness:
     def _missing_of(self, plan: Plan, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
         if plan.job is None:
             return (f"{plan.name} was never accepted: {plan.declined or 'no answer'}", ())
+        job = plan.job
+        hosts = [host for host in hosts if self._world.versions.may_have_part(host, job)]
         for host in hosts:
             view = host.core.job_view(host.now(), plan.job)
             if view is None:

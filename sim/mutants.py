@@ -48,6 +48,7 @@ from sim.stillcheats import (
     StopsCells,
 )
 from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
+from sim.versioncheats import HangsUp, SpeaksTheNewest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,4 +113,6 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
+    Caught(rule="wire", mutant=SpeaksTheNewest, scenario=named("rolling-upgrade")),
+    Caught(rule="wire", mutant=HangsUp, scenario=named("mixed-versions")),
 )

@@ -22,12 +22,15 @@ from mesh.core.events import (
     DialFailed,
     MessageHeard,
     TwinMet,
+    UnknownHeard,
 )
-from mesh.ground.errors import WireError
+from mesh.ground.errors import UnknownKind, WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import WallTime
 from mesh.wire.messages import Address, Message
+from mesh.wire.versions import VERSION_HIGHEST
 from sim.draws import Draws
+from sim.parcels import LATER
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -43,11 +46,13 @@ _PART = 1_000_000
 class Channel:
     """One connection of two hosts: which ends still hold it, and what waits behind a cut."""
 
-    __slots__ = ("broken", "busy_until", "first", "held", "open", "opens_ms", "second")
+    __slots__ = ("broken", "busy_until", "first", "held", "open", "opens_ms", "second", "version")
 
-    def __init__(self, first: int, second: int, opens_ms: int) -> None:
+    def __init__(self, first: int, second: int, opens_ms: int, version: int) -> None:
         self.first = first
         self.second = second
+        self.version = version
+        """Of the wire: the highest that both ends speak."""
         self.open = {first: True, second: True}
         self.opens_ms = opens_ms
         """Nothing arrives before both ends know of the channel."""
@@ -214,9 +219,11 @@ class Net:
         self._end_twins(target, host)
         opened_ms = self.latency_ms(host.index, target.index)
         first, second = sorted((host.index, target.index))
-        self._channels[first, second] = Channel(first, second, self._world.now_ms + opened_ms)
-        self._world.tell(target, 0, ChannelOpened(peer=host.peer_id, boot=host.boot, address=None))
-        self._world.tell(host, opened_ms, ChannelOpened(peer=target.peer_id, boot=target.boot, address=address))
+        version = min(host.version, target.version)
+        self._channels[first, second] = Channel(first, second, self._world.now_ms + opened_ms, version)
+        dialled = ChannelOpened(peer=target.peer_id, boot=target.boot, address=address, version=version)
+        self._world.tell(target, 0, ChannelOpened(peer=host.peer_id, boot=host.boot, address=None, version=version))
+        self._world.tell(host, opened_ms, dialled)
 
     def _end_twins(self, host: "Host", peer: "Host") -> None:
         """End a host's channel to another machine under the same identity: its shell has one channel to each peer."""
@@ -256,7 +263,9 @@ class Net:
         channel = self._between(host.index, target) if target is not None else None
         if target is None or channel is None or not channel.open[host.index]:
             return
-        parcel = self._world.parcels.pack(message)
+        versions = self._world.versions
+        versions.says(host, peer, message, channel.version)
+        parcel = versions.packet(host, peer, self._world.parcels.pack(message), channel.version)
         if not channel.open[target]:
             self._world.after(2 * self.latency_ms(host.index, target), self._reset, channel, host)
             return
@@ -270,6 +279,12 @@ class Net:
         self._transmit(channel, host.index, parcel, extra_ms)
         if faults.duplicate_ppm and self._strikes(faults.duplicate_ppm):
             self._transmit(channel, host.index, parcel, extra_ms=1 + self._draws.below(2_000))
+
+    def say_unknown(self, host: "Host", other: "Host") -> None:
+        """Say something of a kind that nobody knows yet, where a channel speaks the present version."""
+        channel = self._between(host.index, other.index)
+        if channel is not None and all(channel.open.values()) and channel.version == VERSION_HIGHEST:
+            self._transmit(channel, host.index, LATER, extra_ms=0)
 
     def _strikes(self, ppm: int) -> bool:
         return self._draws.below(_PART) < ppm
@@ -292,9 +307,12 @@ class Net:
             channel.held[target].append(parcel)
             return
         host = self._world.hosts[target]
-        message = self._world.parcels.unpack(parcel)
         try:
+            message = self._world.parcels.unpack(parcel)
             self._world.checked.check(message)
+        except UnknownKind:
+            host.receive(UnknownHeard(peer=self._world.hosts[source].peer_id))
+            return
         except WireError:
             self.close(host, self._world.hosts[source].peer_id)
             self._world.tell(host, 0, ChannelClosed(peer=self._world.hosts[source].peer_id, clean=False))
@@ -310,7 +328,8 @@ class Net:
         target = next((self._by_address[address] for address in effect.addresses if address in self._by_address), None)
         if target is None or target == host.index or not self.reaches(host.index, target):
             return
-        parcel = self._world.parcels.wrap(effect.message)
+        version = min(host.version, self._world.hosts[target].version)
+        parcel = self._world.versions.datagram(version, self._world.parcels.wrap(effect.message))
         faults, scenario = self.faults, self._world.scenario
         copies = 1 + (faults.duplicate_ppm > 0 and self._strikes_datagram(faults.duplicate_ppm))
         for _ in range(copies):

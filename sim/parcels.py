@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal, Protocol, TypeAlias, cast, get_args, get_type_hints
 
-from mesh.ground.errors import WireError
+from mesh.ground.errors import UnknownKind, WireError
 from mesh.wire import kept as kept_codec
 from mesh.wire import lookups, messages
 from mesh.wire.envelope import Signed, Verifier, message_of
@@ -21,11 +21,22 @@ from mesh.wire.messages import Message
 Wire: TypeAlias = Literal["reference", "bytes"]
 
 
+LATER = b"\x82\x19\xff\xff\x80"
+"""A packet of a kind of message that there is in no version yet: number 65,535, no fields."""
+
 _LATELY = 4_096
 _MESSAGES = frozenset(messages.MESSAGES)
 
 
-class Parcels(Protocol):
+class Shelf(Protocol):
+    """How journal entries are stored."""
+
+    def lay_down(self, entry: Kept) -> object: ...
+
+    def pick_up(self, stored: object) -> Kept: ...
+
+
+class Parcels(Shelf, Protocol):
     """Pack on one side, unpack on the other."""
 
     def pack(self, message: Message) -> object: ...
@@ -36,10 +47,6 @@ class Parcels(Protocol):
 
     def unwrap(self, parcel: object) -> Lookup: ...
 
-    def lay_down(self, entry: Kept) -> object: ...
-
-    def pick_up(self, stored: object) -> Kept: ...
-
 
 class ByReference:
     """Hand over the very object, which is frozen."""
@@ -49,7 +56,9 @@ class ByReference:
         return message
 
     def unpack(self, parcel: object) -> Message:
-        """Return the message that `pack` was given."""
+        """Return the message that `pack` was given; raises `UnknownKind` for what comes from a later version."""
+        if parcel is LATER:
+            raise UnknownKind("a message of an unknown kind")
         assert type(parcel) in _MESSAGES
         return cast(Message, parcel)
 

@@ -12,6 +12,7 @@ from mesh.wire.grids import Block
 from mesh.wire.records import OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
 from mesh.wire.tasks import FrameRange, Frames
+from mesh.wire.versions import VERSION_HIGHEST
 from sim.disk import BlobFacts, NoRoom
 from sim.scenario import Scenario
 from sim.stills import cut_of
@@ -152,6 +153,7 @@ class People:
             directory=plan.directory,
             overwrite=False,
             cut=cut_of(scenario),
+            memory_mb=scenario.memory_mb if host.version == VERSION_HIGHEST else 0,
         )
 
     def _scene(self, plan: Plan, label: bytes, pieces: int, size: int) -> BlobFacts:

@@ -9,7 +9,7 @@ Invariants: only `dice` decides, and the seed decides what it rolls; an option t
 its group, or the older seeds mean something else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
@@ -70,7 +70,7 @@ def draw(seed: int, peers: int | None, minutes: int) -> Scenario:
     options: dict[str, Any] = {"peers": drawn_peers if peers is None else peers}
     options["safety_ms"] = minutes * MINUTE_MS * (4 + it.below(4)) // 10
     options["least_ms"] = minutes * MINUTE_MS
-    for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script):
+    for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script, _versions):
         options |= group(it, options)
     return Scenario(name="random", **_possible(options))
 
@@ -246,6 +246,28 @@ def _script(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
         acts.append(Act(at_ms=when(), what=what, peers=(1 + it.below(peers - 1),)))
     in_time = [act for act in acts if act.at_ms < safety_ms]
     return {"script": tuple(sorted(in_time, key=lambda act: act.at_ms))}
+
+
+def _versions(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """Draw who runs the program of before, who of them is updated and when, and who is ahead of all.
+
+    The first peer is of the present version: it alone has every engine and is of every core, so that somebody can have
+    part in each job.
+    """
+    peers, percent = options["peers"], 1 + it.below(100)
+    drawn = tuple(peer for peer in range(1, peers) if it.below(100) < percent)
+    old = drawn if it.on() else ()
+    late_ms = max(1, options["safety_ms"] - 4_000)
+    updated = [peer for peer in old if it.below(2)]
+    acts = [Act(at_ms=4_000 + it.below(late_ms), what="upgrade", peers=(peer,)) for peer in updated]
+    ahead = it.some(peers, 3) if it.on() else ()
+    large, shapes = it.on() or bool(old), options["shapes"]
+    return {
+        "old": old,
+        "ahead": tuple(peer for peer in ahead if peer not in old),
+        "shapes": tuple(replace(shape, memory_mb=8_000 * it.below(2)) if large else shape for shape in shapes),
+        "script": tuple(sorted((*options["script"], *acts), key=lambda act: act.at_ms)),
+    }
 
 
 def _possible(options: dict[str, Any]) -> dict[str, Any]:

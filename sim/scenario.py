@@ -18,6 +18,7 @@ ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
     *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
     *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone", "wipe", "leave"),
+    "upgrade",
 )
 
 
@@ -30,7 +31,8 @@ class Act:
     at that time is killed, and starts again after a while, or is lost for good. Whoever coordinates a still is killed,
     or grants no more though it lives; a keeper that does not lead announces the highest epoch that there can be, and
     freezes. Disks are filled, and emptied again. What is cloned is a disk: the host that is to run on its copy starts.
-    Who is wiped loses its disk and stays away, as does who leaves, who hands over first what it holds.
+    Who is wiped loses its disk and stays away, as does who leaves, who hands over first what it holds. Who is upgraded
+    stops in order and starts as the present version of the program.
     """
 
     at_ms: int
@@ -62,6 +64,8 @@ class Shape:
     """From the middle, round and round, along the rows: 0 to 2."""
     still_ms: int = 2 * MINUTE_MS
     """What one cut frame costs a slot of the fastest peer, margins and the costs of each bucket aside."""
+    memory_mb: int = 0
+    """What a host must have to render it; every host has 16,384. Only the present version of the wire can say so."""
     scene_blobs: int = 3
     scene_pieces: int = 4
     """Pieces of each blob of a scene."""
@@ -99,6 +103,10 @@ class Scenario(Shape):
     """Peers that know both sides; they start late."""
     clone_of: tuple[int, ...] = ()
     """The last so many peers run on copies of these hosts' disks, under their identities; the act `clone` makes one."""
+    old: tuple[int, ...] = ()
+    """Peers that begin with the version before: of the wire, and of what people can ask for."""
+    ahead: tuple[int, ...] = ()
+    """Peers that also say, every two seconds and to all, what only a version after the present one knows."""
     hoarders: tuple[int, ...] = ()
     """Peers that claim all they are told of, say each second that they render it, and render nothing."""
     safety_ms: int = 70 * SECOND_MS

@@ -1,13 +1,13 @@
 """Scenarios that people know: a day in a studio, each told in a person's words, with what must hold.
 
-What a scenario shows beyond the checkers' rules `tests/sim/test_studio.py` says. Two are not here yet: a fifth of the
-peers that return wrong pixels, which only a second render of each task finds, and two versions of the wire at once.
+What a scenario shows beyond the checkers' rules `tests/sim/test_studio.py` says. One is not here yet: a fifth of the
+peers that return wrong pixels, which only a second render of each task finds.
 """
 
 import dataclasses
 
 from sim.bases import S_MS, long_still, small
-from sim.scenario import Act, Scenario
+from sim.scenario import Act, Scenario, Shape
 
 _EVENING_MS = 600 * S_MS
 _STAY = (0, 9)
@@ -159,6 +159,32 @@ def cloned_disk() -> Scenario:
     )  # fmt: skip
 
 
+def rolling_upgrade() -> Scenario:
+    """Somebody updates one machine after the other, in the middle of jobs; the last but one is forgotten.
+
+    Old and new ones work on one job together. Who has the new version submits a job that asks for much memory, which
+    the old one cannot say: those that do not know of it have no part in it until they are updated.
+    """
+    upgrades = (Act(at_ms=(12 + 8 * peer) * S_MS, what="upgrade", peers=(peer,)) for peer in (0, 1, 2, 3, 5))
+    plain = Shape(frames=60, frame_ms=4 * S_MS)
+    return small(
+        "rolling-upgrade", old=(0, 1, 2, 3, 4, 5), jobs=2, shapes=(plain, dataclasses.replace(plain, memory_mb=8_000)),
+        submitters=(5, 0), submit_every_ms=22 * S_MS, script=tuple(upgrades), safety_ms=80 * S_MS, least_ms=80 * S_MS,
+    )  # fmt: skip
+
+
+def mixed_versions() -> Scenario:
+    """Half of the machines are never updated, and one is ahead of all others.
+
+    A plain job is everybody's. One that asks for much memory is sealed by those that can read it.
+    """
+    plain = Shape(frames=40, frame_ms=3 * S_MS)
+    return small(
+        "mixed-versions", peers=8, renderers=8, old=(1, 3, 5, 7), ahead=(2,), jobs=3, submitters=(0, 1, 4),
+        shapes=(dataclasses.replace(plain, memory_mb=8_000), plain, plain), kills=2, down_ms=4 * S_MS,
+    )  # fmt: skip
+
+
 STUDIO = (
     evening(),
     evening_crash(),
@@ -172,6 +198,8 @@ STUDIO = (
     full_disks(),
     hoarder(),
     cloned_disk(),
+    rolling_upgrade(),
+    mixed_versions(),
 )
 
 

@@ -70,6 +70,11 @@ class MemoryChannel:
         return self._opened.kind
 
     @property
+    def version(self) -> int:
+        """Which version of the wire is spoken here."""
+        return self._opened.version
+
+    @property
     def shown(self) -> Credentials | JoinRequest:
         """What the other side showed."""
         return self._opened.shown

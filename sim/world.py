@@ -39,6 +39,7 @@ from sim.reach import Reach
 from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.trace import Trace
+from sim.versions import Versions
 
 _ENGINES = ("blender", "povray")
 _CHECK_EVERY_MS = 3_000
@@ -114,6 +115,7 @@ class World:
         self.safety = Safety(self)
         self.reach = Reach(self)
         self.people = People(self)
+        self.versions = Versions(self)
         self.hosts: list[Host] = []
         self._index: dict[PeerId, int] = {}
         for index in range(scenario.peers):
@@ -224,6 +226,7 @@ class World:
         self.people.plan_all()
         self.faults.plan_all()
         self.adversary.plan_all()
+        self.versions.plan_all()
         self.after(_CHECK_EVERY_MS, self._check)
         self.at(scenario.safety_ms, self._heal)
 

@@ -111,9 +111,7 @@ class Bucketing:
 
     def _able(self, now: Instant, ledger: JobLedger, following: Following) -> bool:
         free = self._host.takes_frames and not self._host.hears(now) and following.unfit_until <= now
-        return (
-            free and not ledger.ended and self._host.can_render(ledger.job.engine) and self._scene_complete(ledger.id)
-        )
+        return free and not ledger.ended and self._host.can_render(ledger.job) and self._scene_complete(ledger.id)
 
     def _takes(self, now: Instant, ledger: JobLedger, following: Following, grant: Grant) -> bool:
         """Whether this host renders what it was granted."""
@@ -128,8 +126,7 @@ class Bucketing:
         """Claim buckets, one for each slot and one ahead of it, so that no slot waits between two."""
         assert following.told is not None and following.keeper is not None
         buckets, claims, slots = following.buckets, list[Claim](), self._host.slots
-        engine = self._ledger.jobs[job].job.engine
-        everybody = max(following.told.slots, slots + self._directory.slots_for(engine))
+        everybody = max(following.told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job))
         while buckets.cells:
             remaining = buckets.pixels
             pixels = self._costs.bucket_pixels(job, self._directory.me, remaining, everybody)

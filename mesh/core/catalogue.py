@@ -21,6 +21,7 @@ from mesh.wire.members import Admission
 from mesh.wire.messages import Head
 from mesh.wire.records import Entry, Mark
 from mesh.wire.revocations import Notice
+from mesh.wire.versions import VERSION_HIGHEST, VERSION_LOWEST, needed
 
 Item: TypeAlias = Head | Signed[Mark] | Signed[Entry] | Signed[Admission] | Notice
 """A job, a keeper's mark, a cancel, an admission by an invite, or a revocation."""
@@ -84,6 +85,11 @@ class Catalogue:
         self._whole: bytes | None = None
         """The hashes of the whole set's parts, while they are true: most comparisons are of an unchanged set."""
 
+        self._needs: dict[bytes, int] = {}
+        """The jobs, by key, that need more than the lowest version of the wire, and which one."""
+        self._read_by: dict[int, Catalogue] = {}
+        """What of the set those have who speak an older version, as it is now."""
+
     def __len__(self) -> int:
         return len(self._keys)
 
@@ -93,6 +99,9 @@ class Catalogue:
     def put(self, item: Item) -> None:
         """Take an item, in the place of the one that has its key."""
         key = key_of(item)
+        self._read_by.clear()
+        if isinstance(item, Head) and (needs := needed(item.job.body)) > VERSION_LOWEST:
+            self._needs[key] = needs
         before = self._items.get(key)
         if before is None:
             insort(self._keys, key)
@@ -106,9 +115,24 @@ class Catalogue:
         """Forget an item, if it is here."""
         item = self._items.pop(key, None)
         if item is not None:
+            self._read_by.clear()
+            self._needs.pop(key, None)
             self._by_id.pop(id_of(item), None)
             del self._keys[bisect_left(self._keys, key)]
             self._whole = None
+
+    def read_by(self, version: int) -> "Catalogue":
+        """Return the part of the set that peers of a version have: nothing about a job that needs a later one."""
+        if version >= VERSION_HIGHEST or not self._needs:
+            return self
+        known = self._read_by.get(version)
+        if known is None:
+            known = Catalogue()
+            for item in self._items.values():
+                if self._needs.get(_about(item), VERSION_LOWEST) <= version:
+                    known.put(item)
+            self._read_by[version] = known
+        return known
 
     def find(self, short: bytes) -> Item | None:
         """Return the item that has this key or short id."""
@@ -150,6 +174,13 @@ class Catalogue:
         if high >> _KEY_BITS:
             return first, len(self._keys)
         return first, bisect_left(self._keys, high.to_bytes(SHORT_BYTES, "big"))
+
+
+def _about(item: Item) -> bytes:
+    """Return the key of the job that an item is, or is about; of none where it is about something else."""
+    if isinstance(item, Signed):
+        return item.body.job[:SHORT_BYTES] if isinstance(item.body, Mark | Entry) else b""
+    return item.job.id[:SHORT_BYTES] if isinstance(item, Head) else b""
 
 
 def children(part: int) -> range:

@@ -288,7 +288,7 @@ class Claims:
             and following.claims_from <= turn.now.instant
             and self._has_closest(turn, ledger, following)
             and following.unfit_until <= turn.now.instant
-            and self._host.can_render(ledger.job.engine)
+            and self._host.can_render(ledger.job)
             and self._scene_complete(job)
         )
 
@@ -314,7 +314,7 @@ class Claims:
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         if in_hand >= slots * (1 + run_length(told.median_ms)):
             return  # as nearly always: how many slots all others have need not be counted
-        everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job.engine))
+        everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job))
         if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
             everybody *= 2  # the last ones are better split than claimed ahead
         excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
@@ -351,7 +351,7 @@ class Claims:
             turn.send(keeper, Withdraw(job=job, claims=(mine.claim.id,)))
 
     def _follow(self, turn: Turn, ledger: JobLedger) -> None:
-        if ledger.ended or self._host.rests or not self._host.can_render(ledger.job.engine):
+        if ledger.ended or self._host.rests or not self._host.can_render(ledger.job):
             return
         following = self.following.get(ledger.id)
         if following is None:

@@ -113,7 +113,7 @@ class Contacting:
         restarted = known.boot is not None and known.boot != event.boot
         if restarted:
             turn.tell(PeerDead(peer=event.peer))
-        self._directory.connect(event.peer)
+        self._directory.connect(event.peer, event.version)
         self._awaited[event.peer] = None
         known.left = known.dialling = known.greeted = known.parted = False
         known.dialled = event.address is not None
@@ -250,6 +250,7 @@ class Contacting:
         """
         known = self._known(peer)
         known.name = hello.name
+        known.speaks = hello.speaks
         known.learn(self._but_own(told(hello.addresses, here=known.here)))
         self._book.keep(turn, peer, known)
         if known.connected and not known.greeted:

@@ -8,7 +8,8 @@ there is, and has it after the second.
 
 Invariants: no state is kept of a comparison, so that a lost message costs nothing but the time until the next one.
 Hashing is paid for out of the asker's purse before it is done. An answer is at most a few messages; what does not fit
-them is found by the next comparison.
+them is found by the next comparison. What is compared is what the other can read: of an older peer's set, and of this
+one, jobs are left out that need a version which it does not speak.
 """
 
 from mesh.core.catalogue import EMPTY, WHOLE, Catalogue, children
@@ -38,22 +39,23 @@ class Digests:
 
     def compare(self, turn: Turn, peer: PeerId) -> None:
         """Begin to compare."""
-        turn.send(peer, SetDigests(nodes=(self._node(WHOLE),)))
+        turn.send(peer, SetDigests(nodes=(_node(self._offers.read_by(peer), WHOLE),)))
 
     def on_set_digests(self, turn: Turn, peer: PeerId, message: SetDigests) -> None:
         """Go further into what differs, tell small parts in full, and offer what the other has nothing of."""
         nodes: list[SetNode] = []
         leaves: list[SetLeaf] = []
         offered: list[bytes] = []
+        read = self._offers.read_by(peer)
         for theirs in message.nodes:
             if not self._pay(turn, peer, theirs.part):
                 break
-            mine = self._catalogue.digests(theirs.part)
+            mine = read.digests(theirs.part)
             for at, part in enumerate(children(theirs.part)):
                 here = slice(at * SHORT_BYTES, (at + 1) * SHORT_BYTES)
                 if mine[here] == theirs.digests[here]:
                     continue
-                keys = self._catalogue.under(part)
+                keys = read.under(part)
                 if theirs.digests[here] == EMPTY:
                     offered += keys[: _TOLD_MOST - len(offered)]
                 elif part > _DEEPEST:
@@ -61,7 +63,7 @@ class Digests:
                 elif len(keys) <= _LEAF:
                     leaves.append(SetLeaf(part=part, keys=tuple(keys)))
                 elif len(nodes) < _NODES_MOST:
-                    nodes.append(self._node(part))
+                    nodes.append(_node(read, part))
         if nodes:
             turn.send(peer, SetDigests(nodes=tuple(nodes)))
         if leaves:
@@ -72,18 +74,20 @@ class Digests:
         """Ask for what this peer lacks, and offer what the other does."""
         offered: list[bytes] = []
         lacking: list[bytes] = []
+        read = self._offers.read_by(peer)
         for leaf in message.leaves:
             if not self._pay(turn, peer, leaf.part):
                 break
             theirs = dict.fromkeys(leaf.keys)
-            mine = dict.fromkeys(self._catalogue.under(leaf.part))
+            mine = dict.fromkeys(read.under(leaf.part))
             lacking += [key for key in theirs if key not in mine]
             offered += [key for key in mine if key not in theirs][: _TOLD_MOST - len(offered)]
         self._offers.told(turn, peer, lacking)
         self._offers.tell(turn, peer, offered)
 
-    def _node(self, part: int) -> SetNode:
-        return SetNode(part=part, digests=self._catalogue.digests(part))
-
     def _pay(self, turn: Turn, peer: PeerId, part: int) -> bool:
         return self._offers.pay(turn, peer, _NODE_BYTES + self._catalogue.count(part))
+
+
+def _node(read: Catalogue, part: int) -> SetNode:
+    return SetNode(part=part, digests=read.digests(part))

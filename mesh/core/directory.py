@@ -16,7 +16,8 @@ from mesh.ground.limits import (
 )
 from mesh.wire.addresses import told
 from mesh.wire.messages import MAX_ADDRESSES, Address, Available, Contact
-from mesh.wire.records import EngineId
+from mesh.wire.records import Job
+from mesh.wire.versions import VERSION_HIGHEST, VERSION_LOWEST
 
 MUTE_MS = 2_500
 """A question unanswered for so long: this peer does not answer now. Two lost heartbeats and a half."""
@@ -40,6 +41,10 @@ class Known:
     """The present channel's number, or that of the last one."""
     greeted: bool = False
     """Whether its hello has come on the present channel."""
+    version: int = VERSION_HIGHEST
+    """Of the wire: what the present channel speaks, or the last one did."""
+    speaks: int = 0
+    """The highest that it says it could speak; 0: it has not said."""
     here: bool = False
     """Whether it was last reached on this very machine."""
     dialled: bool = False
@@ -89,6 +94,8 @@ class Directory:
         self.peers: dict[PeerId, Known] = {}
         self._connected: list[PeerId] = []
         """Those of them with a channel, lowest id first: asked for many times a second, among thousands of others."""
+        self._older: dict[PeerId, None] = {}
+        """Those whose channel speaks an older version than this peer could."""
         self.crowd = 0
         """How many peers there may be, in a mesh too large to be connected to all; 0: who is connected is everybody."""
 
@@ -99,9 +106,13 @@ class Directory:
             known = self.peers[peer] = Known()
         return known
 
-    def connect(self, peer: PeerId) -> None:
-        """Note that there is a channel to a peer."""
+    def connect(self, peer: PeerId, version: int = VERSION_HIGHEST) -> None:
+        """Note that there is a channel to a peer, which speaks so and so."""
         known = self.peers[peer]
+        known.version = version
+        self._older.pop(peer, None)
+        if version < VERSION_HIGHEST:
+            self._older[peer] = None
         if not known.connected:
             known.connected = True
             insort(self._connected, peer)
@@ -111,6 +122,7 @@ class Directory:
         known = self.peers[peer]
         if known.connected:
             known.connected = False
+            self._older.pop(peer, None)
             del self._connected[bisect_left(self._connected, peer)]
 
     def connected(self, peer: PeerId) -> bool:
@@ -119,6 +131,20 @@ class Directory:
             return True
         known = self.peers.get(peer)
         return known is not None and known.connected
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some channel speaks an older version than this peer could."""
+        return bool(self._older)
+
+    def version(self, peer: PeerId) -> int:
+        """Return which version of the wire is spoken with `peer`; who was never met is taken for one of ours."""
+        known = self.peers.get(peer)
+        return known.version if known is not None else VERSION_HIGHEST
+
+    def speaks(self, peer: PeerId, version: int) -> bool:
+        """Whether `peer` speaks a version of the wire, or a newer one, and so can have part in what needs it."""
+        return peer == self.me or version == VERSION_LOWEST or self.version(peer) >= version
 
     def met(self, peer: PeerId) -> bool:
         """Whether a channel to `peer` was ever open; to oneself it always is."""
@@ -138,18 +164,21 @@ class Directory:
         """Return the others with a channel, lowest id first."""
         return list(self._connected)
 
-    def heard_within(self, wall: WallTime, span_ms: int) -> list[PeerId]:
-        """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave."""
+    def heard_within(self, wall: WallTime, span_ms: int, needs: int = VERSION_LOWEST) -> list[PeerId]:
+        """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave.
+
+        Without those that do not speak the version that something `needs`.
+        """
         return sorted(
             peer
             for peer, known in self.peers.items()
-            if known.connected or (not known.left and wall - known.heard_wall <= span_ms)
+            if (known.connected or (not known.left and wall - known.heard_wall <= span_ms)) and known.version >= needs
         )
 
-    def slots_for(self, engine: EngineId) -> int:
-        """Return how many slots of connected peers could render with `engine`."""
+    def slots_for(self, job: Job) -> int:
+        """Return how many slots of connected peers could render a job."""
         offers = (self.peers[peer].available for peer in self._connected)
-        able = (offer for offer in offers if offer is not None and engine in offer.engines)
+        able = (offer for offer in offers if offer is not None and _fits(offer, job))
         return sum(offer.slots for offer in able if not (offer.draining or offer.paused))
 
     def slots_of(self, peer: PeerId) -> int:
@@ -194,6 +223,13 @@ class Directory:
         return median_low(trip for known in there if (trip := known.round_trip_ms) is not None)
 
 
-def copies_for(directory: Directory, wall: WallTime, most: int) -> int:
-    """Return min(`most`, peers heard of in the last hour, oneself included): what `copies` and `tries` are set to."""
-    return min(most, 1 + len(directory.heard_within(wall, HEARD_MS)))
+def _fits(offer: Available, job: Job) -> bool:
+    return job.engine in offer.engines and offer.memory_mb >= job.memory_mb
+
+
+def copies_for(directory: Directory, wall: WallTime, most: int, needs: int = VERSION_LOWEST) -> int:
+    """Return min(`most`, peers heard of in the last hour, oneself included): what `copies` and `tries` are set to.
+
+    Only those that can have part in what needs a version are counted.
+    """
+    return min(most, 1 + len(directory.heard_within(wall, HEARD_MS, needs)))

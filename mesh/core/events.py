@@ -20,6 +20,7 @@ from mesh.wire.messages import Address, Message
 from mesh.wire.records import EngineId, FailureKind, Output, OutputNames, Picture, SealPage
 from mesh.wire.revocations import Ousted
 from mesh.wire.tasks import Frames
+from mesh.wire.versions import VERSION_HIGHEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,15 @@ class ChannelOpened:
     """Both peers are on this machine."""
     channel: int = field(default=0, compare=False)
     """Tells it from others with the same peer, before and after."""
+    version: int = VERSION_HIGHEST
+    """Of the wire: the highest that both ends speak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownHeard:
+    """A peer said something of a kind that only newer versions of the wire know."""
+
+    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +210,8 @@ class JobPlanned:
     directory: str
     overwrite: bool
     cut: Cut | None = None
+    memory_mb: int = 0
+    """How much a machine must have to render it; 0: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,6 +457,7 @@ Event: TypeAlias = (
     | DialFailed
     | BeaconHeard
     | MessageHeard
+    | UnknownHeard
     | DatagramHeard
     | AdmissionAsked
     | RenewalAsked

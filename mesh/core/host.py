@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mesh.ground.instants import Instant, WallTime
 from mesh.ground.store_limits import STORE_FULL_BYTES, STORE_FULL_PART
 from mesh.wire.messages import Address
-from mesh.wire.records import EngineId
+from mesh.wire.records import EngineId, Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,9 @@ class HostFacts:
         """Whether so many bytes more could be stored, as far as is known."""
         return self.room_bytes is None or size <= self.room_bytes
 
-    def can_render(self, engine: EngineId) -> bool:
-        """Whether this host has a slot and the exact engine."""
-        return self.slots > 0 and engine in self.engines
+    def can_render(self, job: Job) -> bool:
+        """Whether this host has a slot, the exact engine, and as much memory as the job asks for."""
+        return self.slots > 0 and job.engine in self.engines and self.memory_mb >= job.memory_mb
 
     def hears(self, now: Instant) -> bool:
         """Whether this host still listens for what it missed."""

@@ -1,5 +1,7 @@
 """Jobs as people give, cancel and fetch them."""
 
+from dataclasses import replace
+
 from mesh.core.delivery import Delivery
 from mesh.core.directory import Directory, copies_for
 from mesh.core.effects import Accepted, Declined, Reply
@@ -30,6 +32,7 @@ from mesh.wire.envelope import Signer, sign
 from mesh.wire.members import Role
 from mesh.wire.messages import Head
 from mesh.wire.records import Cancel, Job
+from mesh.wire.versions import needed
 
 
 class Jobs:
@@ -69,7 +72,7 @@ class Jobs:
             turn.do(Reply(op=event.op, reply=Declined(code="may-not-submit", text=text)))
             return
         mine = [ledger.job.number for ledger in self._ledger.jobs.values() if ledger.submitter == self._directory.me]
-        body = Job(
+        draft = Job(
             number=1 + max(mine, default=0),
             name=event.name,
             scene=event.scene,
@@ -77,11 +80,18 @@ class Jobs:
             frames=event.frames,
             names=event.names,
             picture=event.picture,
-            copies=copies_for(self._directory, turn.now.wall, COPIES_DEFAULT),
-            tries=max(TRIES_LEAST, copies_for(self._directory, turn.now.wall, TRIES_DEFAULT)),
+            copies=1,
+            tries=1,
             submitted=turn.now.wall,
             last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
             cut=event.cut,
+            memory_mb=event.memory_mb,
+        )
+        needs, wall = needed(draft), turn.now.wall
+        body = replace(
+            draft,
+            copies=copies_for(self._directory, wall, COPIES_DEFAULT, needs),
+            tries=max(TRIES_LEAST, copies_for(self._directory, wall, TRIES_DEFAULT, needs)),
         )
         head = Head(job=sign(body, self._signer), chain=self._members.my_chain)
         job = JobId(head.job.id)
@@ -134,12 +144,12 @@ class Jobs:
 
     def durable(self, ledger: JobLedger, now: Now) -> bool:
         """Whether the job's record is on as many disks as it should be: a mark is given once it is on the keeper's."""
-        others = len(self._directory.heard_within(now.wall, HEARD_MS))
+        others = len(self._directory.heard_within(now.wall, HEARD_MS, ledger.version))
         keeping = [peer for peer in self._meshset.live_marks(ledger.id, now.wall) if peer != self._directory.me]
         return len(keeping) >= min(DURABLE - 1, others)
 
     def may_go(self, ledger: JobLedger, now: Now) -> bool:
         """Whether this host may be switched off and nothing of the job is lost."""
-        others = len(self._directory.heard_within(now.wall, HEARD_MS))
+        others = len(self._directory.heard_within(now.wall, HEARD_MS, ledger.version))
         holders = len(self.scene_holders(ledger))
         return others > 0 and holders >= max(1, min(SCENE_HOLDERS, others)) and self.durable(ledger, now)

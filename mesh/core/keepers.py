@@ -20,6 +20,7 @@ from mesh.ground.limits import KEEPERLESS_MS, KEEPERS, MARK_LIFE_MS, MARK_MS
 from mesh.wire.envelope import Signer, sign
 from mesh.wire.messages import KeepAsk
 from mesh.wire.records import Mark
+from mesh.wire.versions import VERSION_LOWEST
 
 _FRESH_MS = 1_000
 """How long after submission its submitter vouches that no task was claimed: nobody has been told of a keeper before."""
@@ -270,25 +271,28 @@ class Keepers:
         """
         mine = distance(self._directory.me, job)
         closer: dict[PeerId, None] = {}
-        for peer in self._heard_of(now):
+        for peer in self._heard_of(job, now):
             if distance(peer, job) < mine:
                 closer[peer] = None
                 if len(closer) >= KEEPERS:
                     return False
         return True
 
-    def _heard_of(self, now: Now) -> Iterator[PeerId]:
+    def _heard_of(self, job: JobId, now: Now) -> Iterator[PeerId]:
         """Yield who is there, as far as this peer knows; those of the table last, which is seldom asked for them."""
-        yield from self._live(now)
+        yield from self._live(job, now)
         if self._directory.crowd:
             yield from self._nodes()
 
     def _closest_live(self, job: JobId, now: Now) -> list[PeerId]:
-        return sorted([self._directory.me, *self._live(now)], key=lambda peer: distance(peer, job))
+        return sorted([self._directory.me, *self._live(job, now)], key=lambda peer: distance(peer, job))
 
-    def _live(self, now: Now) -> Iterator[PeerId]:
-        """Yield the others that have a channel and answer on it."""
-        return (peer for peer in self._directory.all_connected() if self._directory.answers(peer, now.instant))
+    def _live(self, job: JobId, now: Now) -> Iterator[PeerId]:
+        """Yield the others that have a channel, answer on it, and can read what is said of the job."""
+        ledger, directory = self._ledger.get(job), self._directory
+        needs = ledger.version if ledger is not None else VERSION_LOWEST
+        there = (peer for peer in directory.all_connected() if directory.answers(peer, now.instant))
+        return (peer for peer in there if directory.speaks(peer, needs))
 
     def _mark(self, turn: Turn, job: JobId) -> None:
         mark = sign(Mark(job=job, expires=wall_later(turn.now.wall, MARK_LIFE_MS)), self._signer)

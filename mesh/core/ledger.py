@@ -35,6 +35,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.messages import Head
 from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
+from mesh.wire.versions import needed
 
 _MEDIAN_OF = 101
 
@@ -50,6 +51,8 @@ class JobLedger:
         """Authors whose records are void here, unless somebody else has sealed the job."""
         self.id = JobId(head.job.id)
         self.job: Job = head.job.body
+        self.version = needed(self.job)
+        """The version of the wire that whoever has part in it must speak."""
         self.submitter: PeerId = head.job.author
         self.parts = Parts.of_job(self.job)
         self.frames = self.parts.frames

@@ -234,8 +234,10 @@ class MeshSet:
         job = note.entry.body.job
         if job in self._placed:
             self._enlist(self._ledger.jobs[job], turn.now.wall)
+        needs = self._ledger.jobs[job].version
         for peer in self._directory.all_connected():
-            self._send_cancel(turn, peer, note.entry)
+            if self._directory.speaks(peer, needs):
+                self._send_cancel(turn, peer, note.entry)
 
     def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
         """Forget a job once all others have."""

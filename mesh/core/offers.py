@@ -135,6 +135,10 @@ class Offers:
         """Whether so much is missing here that this peer has news for nobody."""
         return len(self._wanted) > _MANY
 
+    def read_by(self, peer: PeerId) -> Catalogue:
+        """Return the part of the set that a peer can read."""
+        return self._catalogue.read_by(self._directory.version(peer))
+
     def spread(self, turn: Turn, items: Sequence[Item], *, but: PeerId | None = None, at_once: bool = True) -> None:
         """Offer what is new to some contacts now, or with the next tick; then to others."""
         if not items:
@@ -183,8 +187,9 @@ class Offers:
         if chains and self.pay(turn, peer, _CHAIN_BYTES * len(chains)):
             turn.send(peer, Chains(chains=tuple(chains)))
         items: dict[bytes, Item] = {}
+        read = self.read_by(peer)
         for short in want.ids:
-            found = self._catalogue.find(short)
+            found = read.find(short)
             if found is None:
                 continue
             if not self.pay(turn, peer, _bytes(found)):
@@ -192,7 +197,7 @@ class Offers:
             items[key_of(found)] = found
             if short in self._fresh:
                 self._fresh[short].aware[peer] = None
-            cancel = self._catalogue.find(cancel_key(JobId(found.job.id))) if isinstance(found, Head) else None
+            cancel = read.find(cancel_key(JobId(found.job.id))) if isinstance(found, Head) else None
             if cancel is not None:
                 items[key_of(cancel)] = cancel
         send_items(turn, peer, list(items.values()))
@@ -253,7 +258,7 @@ class Offers:
         lacking = [peer for peer in connected if any(peer not in fresh.aware for _, fresh in due)]
         for peer in lacking if small else _drawn(turn, lacking, OFFER_FANOUT):
             untold = [short for short, fresh in due if peer not in fresh.aware]
-            for portion in portions(Offer, "ids", untold):
+            for portion in portions(Offer, "ids", self._readable(peer, untold)):
                 turn.send(peer, Offer(ids=portion))
             for short in untold:
                 self._fresh[short].aware[peer] = None
@@ -261,6 +266,11 @@ class Offers:
             fresh.rounds -= 1
             if small or fresh.rounds <= 0:
                 del self._fresh[short]
+
+    def _readable(self, peer: PeerId, ids: list[bytes]) -> list[bytes]:
+        """Return the items that a peer can read; one that has left the set is nobody's matter."""
+        read = self.read_by(peer)
+        return ids if read is self._catalogue else [short for short in ids if read.find(short) is not None]
 
     def _ask(self, turn: Turn, peer: PeerId) -> None:
         """Ask a peer for what is next, so that it always has something to send, and never more than a channel takes."""

@@ -49,6 +49,7 @@ from mesh.core.revoking import Revoking
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
+from mesh.core.speech import spoken
 from mesh.core.status import HelperView, JobView, MeshView, ShareView, StillView, TaskView
 from mesh.core.stills import Stills
 from mesh.core.stopping import Stopping
@@ -70,6 +71,7 @@ from mesh.wire.envelope import peer_id
 from mesh.wire.members import Role
 from mesh.wire.probes import PROBE_MESSAGES
 from mesh.wire.records import EngineId
+from mesh.wire.versions import VERSION_HIGHEST
 
 
 class Peer:
@@ -101,7 +103,7 @@ class Peer:
         if turn.notes or turn.heard:
             self._settle(turn)
         self.stopping.settle(turn)
-        return turn.effects
+        return spoken(turn.effects, self.directory)
 
     @property
     def chain(self) -> Chain:
@@ -128,9 +130,9 @@ class Peer:
         """Return who rendered how much of a job in buckets; nobody where it is unknown."""
         return self.views.shares(job) if job in self.ledger.jobs else ()
 
-    def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
-        """Return which connected peers can render with `engine`, and what the others lack."""
-        return self.views.helpers(engine)
+    def helpers(self, engine: EngineId, memory_mb: int = 0) -> tuple[HelperView, ...]:
+        """Return which connected peers can render with `engine` and so much memory, and what the others lack."""
+        return self.views.helpers(engine, memory_mb)
 
     def _build(self) -> None:
         me, signer = self.id, self._me.signer
@@ -319,6 +321,11 @@ class Peer:
         self.contacting.on_anything(turn, peer)
         self.message_routes[type(message)](turn, peer, message)
 
+    def on_unknown_heard(self, turn: Turn, event: ev.UnknownHeard) -> None:
+        """Pass over what only newer versions know: its sender lives, and means no harm."""
+        if not self.members.barred(event.peer):
+            self.contacting.on_anything(turn, event.peer)
+
     def _in_use(self, job: JobId) -> bool:
         """Whether somebody here ordered a job's files, or this host claimed a task of it, or promised to keep some."""
         claimed = any(mine.claim.body.job == job for mine in self.claims.mine.values())
@@ -355,6 +362,7 @@ class Peer:
             addresses=event.addresses[: ms.MAX_ADDRESSES],
             wall=turn.now.wall,
             chain=self.members.my_chain,
+            speaks=VERSION_HIGHEST,
         )
         self.contacting.on_started(turn, event, by_kind.get(kp.KeptContact, []))
         self.whereabouts.on_started(turn, event)

@@ -217,6 +217,7 @@ class Repair:
         """Ask whom rank chooses of those that are `able`; tell whether anybody was asked."""
         holders = self._holding.holders(need.ledger.id, need.blob)
         others = [peer for peer in able if peer not in holders and peer not in lacking.tried]
+        others = [peer for peer in others if self._directory.speaks(peer, need.ledger.version)]
         lacking.hopeless = not others and not self._hopes(turn, need.blob, lacking, able)
         if not others and turn.now.instant - lacking.asked_at >= LOST_AFTER_SAFE_MS:
             lacking.tried.clear()

@@ -41,6 +41,7 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.DialFailed: peer.contacting.on_dial_failed,
         ev.BeaconHeard: peer.beacons.on_beacon_heard,
         ev.MessageHeard: lambda turn, event: peer.hear(turn, event.peer, event.message),
+        ev.UnknownHeard: peer.on_unknown_heard,
         ev.DatagramHeard: peer.on_datagram_heard,
         ev.AdmissionAsked: peer.on_admission_asked,
         ev.RenewalAsked: peer.door.on_renewal_asked,

@@ -77,7 +77,7 @@ class Scenes:
         """Whether this peer needs a job's scene: to render of it, or to keep it."""
         if ledger.ended or ledger.job.last_day < now.wall:
             return False
-        able = self._host.can_render(ledger.job.engine) and not self._host.draining
+        able = self._host.can_render(ledger.job) and not self._host.draining
         return (able and not self._rendered(ledger.id)) or self._keepers.marked(ledger.id, now)
 
     def in_use(self) -> Iterable[BlobId]:
@@ -131,7 +131,7 @@ class Scenes:
         if ledger.id in coming.jobs:
             return
         coming.jobs[ledger.id] = None
-        if self._host.takes_frames and self._host.can_render(ledger.job.engine) and not self._rendered(ledger.id):
+        if self._host.takes_frames and self._host.can_render(ledger.job) and not self._rendered(ledger.id):
             turn.do(WarmEngine(job=ledger.head.job))
         self._fetch_root(turn, ledger.job.scene, coming)
 
@@ -236,5 +236,5 @@ class Scenes:
         ledger = self._ledger.get(note.job)
         if ledger is None or ledger.ended or ledger.all_count or not self._host.takes_frames:
             return
-        if self._host.can_render(ledger.job.engine):
+        if self._host.can_render(ledger.job):
             turn.do(OpenStage(job=ledger.head.job))

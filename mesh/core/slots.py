@@ -191,7 +191,7 @@ class Slots:
             for task in self.in_hand():
                 self._kill(turn, task)
         for job, ledger in self._ledger.jobs.items():
-            if not ledger.ended and self._host.can_render(ledger.job.engine):
+            if not ledger.ended and self._host.can_render(ledger.job):
                 self._close_unused(turn, job)
 
     def on_stop_asked(self, turn: Turn, *, now: bool) -> None:

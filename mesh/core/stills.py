@@ -132,7 +132,7 @@ class Stills:
 
     def _everybody(self, ledger: JobLedger, there: dict[PeerId, int]) -> int:
         """Return how many slots there will be: who has the scene first must not take what others are about to."""
-        others = self._directory.slots_for(ledger.job.engine)
+        others = self._directory.slots_for(ledger.job)
         return max(1, sum(there.values()), there.get(self._directory.me, 0) + others)
 
     def _copies(

@@ -42,7 +42,8 @@ from mesh.ground.limits import HEARD_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
 from mesh.wire.messages import Address, Window
-from mesh.wire.records import EngineId, Entry, Failed, FailureKind
+from mesh.wire.records import EngineId, Entry, Failed, FailureKind, Job
+from mesh.wire.versions import VERSION_LOWEST, since
 
 _PROBLEMS = 8
 _PAUSED = "its owner has paused it"
@@ -168,7 +169,7 @@ class Views:
             durable=self._jobs.durable(ledger, now),
             scene_holders=len(self._jobs.scene_holders(ledger)),
             may_go=self._jobs.may_go(ledger, now),
-            only_here=not self._directory.heard_within(now.wall, HEARD_MS),
+            only_here=not self._directory.heard_within(now.wall, HEARD_MS, ledger.version),
             keeping=self._keepers.marked(job, now),
             median_ms=ledger.median_ms or (heard.median_ms if heard else 0),
             problems=self._problems(ledger, waits=waits),
@@ -216,9 +217,14 @@ class Views:
         """Return who rendered how much of a job's frames in buckets; raises `KeyError` where it is unknown."""
         return stillviews.shares(self._ledger.jobs[job])
 
-    def helpers(self, engine: EngineId) -> tuple[HelperView, ...]:
-        """Return which connected peers can render with an engine, and what the others lack."""
-        lacks = _lacks(engine, self._host.engines, self._host.slots) or _paused(self._host.pause is not None)
+    def helpers(self, engine: EngineId, memory_mb: int = 0) -> tuple[HelperView, ...]:
+        """Return which connected peers can render with an engine and so much memory, and what the others lack."""
+        lacks = (
+            _lacks(engine, self._host.engines, self._host.slots)
+            or _short(self._host.memory_mb, memory_mb)
+            or _paused(self._host.pause is not None)
+        )
+        needs = since(Job, "memory_mb") if memory_mb else VERSION_LOWEST
         mine = HelperView(peer=self._directory.me, name=self._name, lacks=lacks)
         others = []
         for peer in self._directory.all_connected():
@@ -227,7 +233,12 @@ class Views:
             if offer is None:
                 lacks = "it has not said yet what it can do"
             else:
-                lacks = _lacks(engine, offer.engines, offer.slots) or _paused(offer.paused)
+                lacks = (
+                    _lacks(engine, offer.engines, offer.slots)
+                    or _short(offer.memory_mb, memory_mb)
+                    or _behind(known.version, needs)
+                    or _paused(offer.paused)
+                )
             others.append(HelperView(peer=peer, name=known.name, lacks=lacks))
         return (mine, *others)
 
@@ -287,9 +298,9 @@ class Views:
             round_trip_ms=known.round_trip_ms,
         )
 
-    def _all_paused(self, engine: EngineId) -> str:
-        """Say so where every peer that could render with an engine is paused; else nothing."""
-        able = [helper for helper in self.helpers(engine) if helper.lacks in ("", _PAUSED)]
+    def _all_paused(self, job: Job) -> str:
+        """Say so where every peer that could render a job is paused; else nothing."""
+        able = [helper for helper in self.helpers(job.engine, job.memory_mb) if helper.lacks in ("", _PAUSED)]
         if not able or any(not helper.lacks for helper in able):
             return ""
         names = ", ".join(self._name_of(helper.peer) for helper in able[:_PROBLEMS])
@@ -297,7 +308,7 @@ class Views:
 
     def _problems(self, ledger: JobLedger, *, waits: bool) -> tuple[str, ...]:
         found: list[str] = []
-        if waits and (paused := self._all_paused(ledger.job.engine)):
+        if waits and (paused := self._all_paused(ledger.job)):
             found.append(paused)
         for order in self._delivery.of(ledger.id):
             found += self._unwritten(order)
@@ -397,6 +408,14 @@ def _lacks(engine: EngineId, engines: tuple[EngineId, ...], slots: int) -> str:
     if engine.version in same:
         return f"it has another build of {engine}"
     return f"it has {engine.name} {', '.join(same)}, not {engine.version}" if same else f"it has no {engine.name}"
+
+
+def _short(memory_mb: int, wanted_mb: int) -> str:
+    return f"it has {memory_mb:,} MB of memory, not {wanted_mb:,}" if memory_mb < wanted_mb else ""
+
+
+def _behind(version: int, needs: int) -> str:
+    return f"it speaks version {version} of the wire, and the job needs {needs}: update it" if version < needs else ""
 
 
 def _paused(paused: bool) -> str:

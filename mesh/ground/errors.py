@@ -37,6 +37,14 @@ class WireError(MeshError):
     exit_code = 4
 
 
+class NewerError(WireError):
+    """Bytes from elsewhere say what only a newer version of the program knows. They were ignored: update this one."""
+
+
+class UnknownKind(NewerError):
+    """A message is of a kind that only a newer version may know. It was passed over; nothing is to be done."""
+
+
 class BugError(MeshError):
     """The program broke one of its own rules and stopped itself. Please report the story that it printed."""
 

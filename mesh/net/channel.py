@@ -76,6 +76,11 @@ class TcpChannel:
         return self._link.opened.kind
 
     @property
+    def version(self) -> int:
+        """Which version of the wire is spoken here."""
+        return self._link.opened.version
+
+    @property
     def shown(self) -> Credentials | JoinRequest:
         """What the other side showed, its signatures checked."""
         return self._link.opened.shown

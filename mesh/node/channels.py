@@ -9,7 +9,8 @@ a new boot ends whatever the old one had. A signed close alone says only that th
 Invariants: the core hears `ChannelOpened` and `ChannelClosed` in turn for each peer, and messages only between the two.
 A peer that takes its messages too slowly loses its channel, and delays nobody; one that costs too much is read more
 slowly. Of each channel one message at a time waits for the core. Whatever cannot be decoded or verified ends the
-channel that it came on. Every `Dial` is answered, by an open channel or by `DialFailed`.
+channel that it came on, but for kinds of messages that newer versions may know: those are passed over. Every `Dial` is
+answered, by an open channel or by `DialFailed`.
 
 The module must not know what messages mean, but for where a peer says that it listens, and that records which were
 not sent are compared again.
@@ -32,6 +33,7 @@ from mesh.core.events import (
     Event,
     MessageHeard,
     TwinMet,
+    UnknownHeard,
 )
 from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
@@ -342,6 +344,7 @@ class Channels:
                     shown=shown,
                     here=here,
                     channel=line.number,
+                    version=channel.version,
                 )
             )
             line.told = True
@@ -365,7 +368,7 @@ class Channels:
         if isinstance(message, Hello):
             line.listens = told(message.addresses, here=here)
         begun_ns = self._world.spent_ns()
-        event = self._event(line, message)
+        event = UnknownHeard(peer=peer) if message is None else self._event(line, message)
         read_ns += PACKET_NS + self._world.spent_ns() - begun_ns
         answers = isinstance(event, DatagramHeard) and type(event.message) in lookups.ANSWERING
         free = answers and self._pacing.answered(peer)

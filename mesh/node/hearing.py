@@ -8,9 +8,10 @@ Invariants: no message leaves with a signature that was not verified here. The m
 """
 
 import threading
+from contextlib import suppress
 from typing import Final
 
-from mesh.ground.errors import WireError
+from mesh.ground.errors import UnknownKind, WireError
 from mesh.ground.ids import RecordId
 from mesh.ports.world import World
 from mesh.wire import messages
@@ -39,15 +40,19 @@ class Hearing:
             return self.read(packet)
         return await self._world.in_thread(lambda: self.read(packet))
 
-    async def weighed(self, packet: bytes) -> tuple[Message, int]:
-        """Do the same, and return how many nanoseconds of a processor it took, too."""
+    async def weighed(self, packet: bytes) -> tuple[Message | None, int]:
+        """Do the same, and return how many nanoseconds of a processor it took, too.
+
+        None for a message of a kind that only a newer version may know.
+        """
         if len(packet) <= IN_PLACE_BYTES:
             return self._weighed(packet)
         return await self._world.in_thread(lambda: self._weighed(packet))
 
-    def _weighed(self, packet: bytes) -> tuple[Message, int]:
-        begun_ns = self._world.spent_ns()
-        message = self.read(packet)
+    def _weighed(self, packet: bytes) -> tuple[Message | None, int]:
+        begun_ns, message = self._world.spent_ns(), None
+        with suppress(UnknownKind):
+            message = self.read(packet)
         return message, self._world.spent_ns() - begun_ns
 
     def read(self, packet: bytes) -> Message:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mesh.core.me import Me
-from mesh.ground.errors import WireError
+from mesh.ground.errors import NewerError, WireError
 from mesh.ground.ids import Boot, MeshId, PeerId
 from mesh.ground.instants import WallTime
 from mesh.ground.limits import EVERYBODY
-from mesh.ports.storage import Journal, JournalDamaged
+from mesh.ports.storage import Journal, JournalDamaged, JournalNewer
 from mesh.wire import kept as kp
 from mesh.wire.envelope import Signer, mesh_id, peer_id, sign
 from mesh.wire.handshake import DatedDoor, Papers
@@ -79,8 +79,8 @@ class Identity:
 
 
 def load_kept(journal: Journal) -> tuple[Kept, ...]:
-    """Return what the journal holds, in its order; raise `JournalDamaged`. A long one is rewritten without what is
-    outdated.
+    """Return what the journal holds, in its order; raise `JournalDamaged`, or `JournalNewer` where a later version of
+    the program wrote it. A long one is rewritten without what is outdated.
     """
     kept = tuple(_decoded(journal.load()))
     if journal.size() < COMPACT_BYTES:
@@ -161,5 +161,7 @@ def _decoded(entries: Iterable[bytes]) -> Iterator[Kept]:
     for number, data in enumerate(entries, start=1):
         try:
             yield kp.decode(data)
+        except NewerError as error:
+            raise JournalNewer(f"entry {number}: {error}") from error
         except WireError as error:
             raise JournalDamaged(f"entry {number} says nothing that this program knows: {error}") from error

@@ -44,6 +44,12 @@ class JournalDamaged(StorageError):
     exit_code = 23
 
 
+class JournalNewer(StorageError):
+    """A newer version of the program wrote the journal, and says there what this one does not know. Start that one."""
+
+    exit_code = 57
+
+
 class BlobMissing(StorageError):
     """The blob, or the part asked for, is not in this peer's store. Fetch it from another peer first."""
 

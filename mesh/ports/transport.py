@@ -118,6 +118,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def version(self) -> int:
+        """Which version of the wire is spoken here: the highest that both ends know."""
+        ...
+
+    @property
     def shown(self) -> Credentials | JoinRequest:
         """What the other side showed, its signatures checked."""
         ...

@@ -31,7 +31,7 @@ from typing import (
     get_type_hints,
 )
 
-from mesh.ground.errors import WireError
+from mesh.ground.errors import NewerError, WireError
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, BlobId, Boot, JobId, MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire.cbor import INT_MAX, INT_MIN, Value, head_size
@@ -253,6 +253,7 @@ def _union(options: tuple[Any, ...]) -> Codec:
     by_type = {option: (option.NUMBER, codec_of(option).write) for option in options}
     if len(by_number) != len(options):
         raise TypeError(f"a number is used twice in {options}")
+    newest = max(by_number)
 
     def write(thing: object) -> Value:
         number, write_body = by_type[type(thing)]
@@ -262,6 +263,8 @@ def _union(options: tuple[Any, ...]) -> Codec:
         match value:
             case [int(number), body] if not isinstance(number, bool) and number in by_number:
                 return by_number[number].read(body)
+            case [int(number), _] if number > newest:
+                raise NewerError(f"one of a union has the number {number}, which this program does not know")
         raise WireError("expected one of a union")
 
     return Codec(
@@ -302,8 +305,10 @@ def _fields(kind: type) -> Codec:
         return values
 
     def read(value: Value) -> Any:
-        if not isinstance(value, list) or not required <= len(value) <= len(names):
+        if not isinstance(value, list) or len(value) < required:
             raise WireError(f"expected the fields of {kind.__name__}")
+        if len(value) > len(names):
+            raise NewerError(f"a {kind.__name__} says more than this program knows")
         given = list(map(call, readers, value))
         if len(value) > required and value[-1] == unsaid[len(value) - required - 1]:
             raise WireError(f"a default that {kind.__name__} leaves out")

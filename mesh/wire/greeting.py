@@ -35,8 +35,6 @@ from mesh.wire.datagram import (
 )
 from mesh.wire.envelope import Verifier
 from mesh.wire.handshake import (
-    VERSION_HIGHEST,
-    VERSION_LOWEST,
     Answer,
     ChannelKind,
     Door,
@@ -46,7 +44,6 @@ from mesh.wire.handshake import (
     Purpose,
     Reply,
     common_version,
-    mesh_hint,
     payload_of,
 )
 from mesh.wire.members import Credentials, Membership
@@ -123,12 +120,7 @@ class Caller:
         self.index = index
         self._company = company
         papers = company.papers
-        self._preamble = Preamble(
-            lowest=VERSION_LOWEST,
-            highest=VERSION_HIGHEST,
-            purpose=Purpose.DATAGRAM,
-            hint=mesh_hint(papers.mesh, papers.secret),
-        ).encode()
+        self._preamble = papers.preamble(Purpose.DATAGRAM)
         self._noise = company.noise(initiator=True, prologue=self._preamble + index, seed=seed)
         self._said = self._noise.write(b"")
         self._cookie = NO_COOKIE
@@ -187,8 +179,7 @@ class Caller:
 
     def _proven(self, noise: Handshake, payload: bytes, answerer: bytes) -> tuple[Proven, list[bytes]]:
         answer = payload_of(Answer, payload)
-        if not VERSION_LOWEST <= answer.version <= VERSION_HIGHEST:
-            raise WireError("a version that was not offered")
+        self._company.papers.agreed(answer.version)
         _, membership = self._company.judge().member(answer.shown, noise, Purpose.DATAGRAM)
         if membership.peer != self.wanted:
             raise WireError("another member than the wanted one")

@@ -35,10 +35,9 @@ from mesh.wire.envelope import Verifier, check, mesh_id
 from mesh.wire.members import Credentials, JoinRequest, Membership, judge_chain, judge_credentials, judge_join
 from mesh.wire.noise import Handshake, KeyPair
 from mesh.wire.revocations import Bans
+from mesh.wire.versions import VERSION_HIGHEST, VERSION_LOWEST
 
 MAGIC: Final = b"mshn"
-VERSION_LOWEST: Final = 1
-VERSION_HIGHEST: Final = 1
 
 HINT_SIZE: Final = 8
 PREAMBLE_SIZE: Final = 16
@@ -132,6 +131,20 @@ class Papers:
     static: KeyPair
     shown: Credentials | JoinRequest
     """Proof of membership, or the invite of one who wants it; both name `static`."""
+    lowest: int = VERSION_LOWEST
+    highest: int = VERSION_HIGHEST
+    """The versions of the wire that this side speaks; a test may have it speak less."""
+
+    def preamble(self, purpose: "Purpose") -> bytes:
+        """Return the first bytes of a handshake that this side begins."""
+        hint = mesh_hint(self.mesh, self.secret)
+        return Preamble(lowest=self.lowest, highest=self.highest, purpose=purpose, hint=hint).encode()
+
+    def agreed(self, answered: int) -> int:
+        """Return the version that the other side chose of those offered; raise `WireError` for any other."""
+        if not self.lowest <= answered <= self.highest:
+            raise WireError("a version that was not offered")
+        return answered
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -281,13 +294,11 @@ def respond(*, papers: Papers, door: Door, verifier: Verifier, seed: bytes) -> E
 
 
 def _initiator(papers: Papers, purpose: Purpose, judge: "Judge", seed: bytes) -> _Line:
-    hint = mesh_hint(papers.mesh, papers.secret)
-    preamble = Preamble(lowest=VERSION_LOWEST, highest=VERSION_HIGHEST, purpose=purpose, hint=hint).encode()
+    preamble = papers.preamble(purpose)
     noise = Handshake(initiator=True, static=papers.static, psk=papers.secret, prologue=preamble, ephemeral_seed=seed)
     second = yield from _message(preamble + _framed(noise.write(b"")))
     answer = payload_of(Answer, noise.read(second))
-    if not VERSION_LOWEST <= answer.version <= VERSION_HIGHEST:
-        raise WireError("a version that was not offered")
+    version = papers.agreed(answer.version)
     mine, membership = judge.member(answer.shown, noise, purpose)
     third = _framed(noise.write(cbor.encode(to_value(Reply(shown=papers.shown, kind=mine)))))
     keys = noise.split()
@@ -298,7 +309,7 @@ def _initiator(papers: Papers, purpose: Purpose, judge: "Judge", seed: bytes) ->
         raise WireError("a welcome to something else than was offered")
     return Opened(
         purpose=purpose,
-        version=answer.version,
+        version=version,
         kind=kind,
         shown=answer.shown,
         membership=membership,
@@ -309,8 +320,8 @@ def _initiator(papers: Papers, purpose: Purpose, judge: "Judge", seed: bytes) ->
 
 def common_version(asked: Preamble, papers: Papers) -> int:
     """Return the highest version that both sides speak; raise `WireError` if there is none, or it is another mesh."""
-    version = min(asked.highest, VERSION_HIGHEST)
-    if asked.hint != mesh_hint(papers.mesh, papers.secret) or version < max(asked.lowest, VERSION_LOWEST):
+    version = min(asked.highest, papers.highest)
+    if asked.hint != mesh_hint(papers.mesh, papers.secret) or version < max(asked.lowest, papers.lowest):
         raise WireError("a channel of another mesh, or without a common version")
     return version
 

@@ -6,7 +6,7 @@ Bytes of a journal are this peer's own, yet they are decoded like anybody's: a d
 import dataclasses
 from typing import Annotated, ClassVar, TypeAlias, get_args
 
-from mesh.ground.errors import WireError
+from mesh.ground.errors import NewerError, WireError
 from mesh.ground.ids import JobId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import cbor
@@ -169,6 +169,7 @@ Kept: TypeAlias = (
 
 KEPT: tuple[type[Kept], ...] = get_args(Kept)
 _BY_NUMBER: dict[int, type[Kept]] = {kind.NUMBER: kind for kind in KEPT}
+_NEWEST = max(_BY_NUMBER)
 assert len(_BY_NUMBER) == len(KEPT), "a number of a journal entry is used twice"
 assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_KEPT_BYTES for kind in KEPT), "an entry that could not be read"
 
@@ -183,4 +184,6 @@ def decode(data: bytes) -> Kept:
     match cbor.decode(data, MAX_KEPT_BYTES):
         case [int(number), body] if not isinstance(number, bool) and number in _BY_NUMBER:
             return from_value(_BY_NUMBER[number], body)
+        case [int(number), _] if number > _NEWEST:
+            raise NewerError(f"a journal entry of the unknown kind {number}")
     raise WireError("a journal entry of an unknown kind")

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, TypeAlias, TypeVar, get_args
 
-from mesh.ground.errors import WireError
+from mesh.ground.errors import UnknownKind, WireError
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import addresses, cbor
@@ -65,6 +65,8 @@ class Hello:
     """Nothing where the handshake has shown it."""
     knows: Annotated[int, Between(0, 2**16)] = 0
     """How many peers it has channels with: who knows many need not be told of others."""
+    speaks: Annotated[int, Between(1, 255)] = 1
+    """The highest version of the wire that the sender speaks; the channel's may be lower."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -469,6 +471,7 @@ Message: TypeAlias = (
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)
 BY_NUMBER: dict[int, type[Message]] = {kind.NUMBER: kind for kind in MESSAGES}
+NEWEST, MAX_NUMBER = max(BY_NUMBER), 2**16
 assert len(BY_NUMBER) == len(MESSAGES), "a message number is used twice"
 assert all(cbor.LONGEST_TAG + most_bytes(kind) <= MAX_MESSAGE_BYTES for kind in MESSAGES), "a message without a packet"
 
@@ -486,8 +489,10 @@ def portions(kind: type[Message], field: str, items: Sequence[T]) -> Iterator[tu
 
 
 def decode(data: bytes) -> Message:
-    """Return the message in a packet, its signatures not yet checked; raises `WireError`."""
+    """Return the message in a packet, its signatures not yet checked; raises `WireError`, of which `UnknownKind`."""
     match cbor.decode(data, MAX_MESSAGE_BYTES):
         case [int(number), body] if not isinstance(number, bool) and number in BY_NUMBER:
             return from_value(BY_NUMBER[number], body)
-    raise WireError("a message of an unknown number")
+        case [int(number), _] if not isinstance(number, bool) and NEWEST < number <= MAX_NUMBER:
+            raise UnknownKind(f"a message of the unknown kind {number}")
+    raise WireError("a message of a number that there is not")

@@ -35,6 +35,7 @@ MAX_NAME_BYTES = 255
 MAX_REASON_BYTES = 600
 MAX_DIGITS = 32
 MAX_SUFFIX_BYTES = 32
+MAX_MEMORY_MB = 2**31
 
 Task: TypeAlias = Annotated[int, Between(0, MAX_TASKS - 1)]
 Attempt: TypeAlias = Annotated[int, Between(1, MAX_ATTEMPT)]
@@ -139,6 +140,8 @@ class Job:
     """Past it all peers drop and refuse whatever belongs to the job."""
     cut: Cut | None = None
     """How its last frames are cut; None: every frame is rendered whole."""
+    memory_mb: Annotated[int, Between(0, MAX_MEMORY_MB)] = 0
+    """Who has less memory renders nothing of it; 0: anybody may."""
 
     def __post_init__(self) -> None:
         if self.cut is not None and self.cut.frames > len(self.frames):

@@ -7,7 +7,7 @@ import pytest
 from mesh.ground.ids import JobId
 from mesh.ground.instants import WallTime
 from mesh.node.identity import COMPACT_BYTES, load_kept, newest_renewal, without_outdated
-from mesh.ports.storage import JournalDamaged
+from mesh.ports.storage import JournalDamaged, JournalNewer
 from mesh.wire import kept as kp
 from mesh.wire.envelope import sign
 from mesh.wire.kept import (
@@ -116,16 +116,25 @@ def test_a_long_journal_is_rewritten_once_without_what_is_outdated() -> None:
     assert journal.rewritten == 1
 
 
-def test_a_journal_that_says_nonsense_is_named() -> None:
-    class Nonsense(MemoryJournal):
+@pytest.mark.parametrize(
+    ("written", "error", "words"),
+    [
+        (b"\x82\x00\x80", JournalDamaged, "entry 1 says nothing"),
+        (b"\x82\x18\xff\x80", JournalNewer, "entry 1: a journal entry of the unknown kind 255"),
+        (b"\x82\x0d\x84\x00\xf6\xf4\x00", JournalNewer, "entry 1: a KeptPause says more"),
+    ],
+    ids=["nonsense", "newer kind", "newer field"],
+)
+def test_a_journal_that_cannot_be_understood_says_why(written: bytes, error: type[Exception], words: str) -> None:
+    class Strange(MemoryJournal):
         def load(self) -> Iterator[bytes]:
-            return iter([b"\x82\x18\xff\x80"])
+            return iter([written])
 
         def append(self, entries: Sequence[bytes]) -> None:
             raise AssertionError
 
-    with pytest.raises(JournalDamaged, match="entry 1"):
-        load_kept(Nonsense([]))
+    with pytest.raises(error, match=words):
+        load_kept(Strange([]))
 
 
 def test_deliveries_are_a_story_of_which_nothing_is_outdated() -> None:

@@ -47,7 +47,7 @@ def papers(signer: Ed25519Signer, static: bytes, boot: Boot) -> Papers:
     shown = Credentials(
         chain=(sign(admission, ROOT),), static=sign(StaticKey(mesh=MESH, static=pair.public), signer), boot=boot
     )
-    return Papers(mesh=MESH, secret=SECRET, static=pair, shown=shown)
+    return Papers(mesh=MESH, secret=SECRET, static=pair, shown=shown, highest=1)
 
 
 def conversation() -> dict[str, bytes]:

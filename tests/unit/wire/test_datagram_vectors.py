@@ -50,7 +50,7 @@ def pairs(signer: Ed25519Signer, static: bytes, boot: Boot, *, start: int, calm:
     shown = Credentials(
         chain=(sign(admission, ROOT),), static=sign(StaticKey(mesh=MESH, static=own.public), signer), boot=boot
     )
-    papers = Papers(mesh=MESH, secret=key(4), static=own, shown=shown)
+    papers = Papers(mesh=MESH, secret=key(4), static=own, shown=shown, highest=1)
     company = Company(papers=papers, door=DatedDoor(lambda: WallTime(5)), verifier=Ed25519Verifier())
     return Pairs(company, counting(start), Most(places=Places(most=8, calm=calm, per_source=8)))
 

@@ -243,7 +243,7 @@ def test_a_preamble_that_is_not_one_is_refused_before_message_1(at: int, value: 
         responder(mesh.member().papers).feed(bytes(words))
 
 
-@pytest.mark.parametrize(("lowest", "highest"), [(2, 2), (2, 255)])
+@pytest.mark.parametrize(("lowest", "highest"), [(3, 3), (3, 255)])
 def test_no_common_version_gets_no_byte(lowest: int, highest: int) -> None:
     mesh = TestMesh()
     hint = mesh_hint(mesh.id, mesh.secret)
