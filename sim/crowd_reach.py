@@ -64,8 +64,9 @@ class Reach:
         return all(job in jobs for job in self._crowd.jobs) and self._reaches(node)
 
     def _reaches(self, node: Node) -> bool:
-        return all(_has_way(node.peer, peer) for peer in self._nearest[node.id])
+        return all(has_way(node.peer, peer) for peer in self._nearest[node.id])
 
 
-def _has_way(core: Peer, peer: PeerId) -> bool:
+def has_way(core: Peer, peer: PeerId) -> bool:
+    """Tell whether a peer has a channel to another, or has it in its routing table."""
     return core.directory.connected(peer) or core.whereabouts.dht.table.get(peer) is not None

@@ -1,4 +1,4 @@
-"""What the rendering cost, and whether every side of a split got on: the checkers of L3, L4 and L7.
+"""What the rendering cost, and whether every side of a split got on: the checkers of L1, L3, L4 and L7.
 
 A frame rendered more than once is waste, whoever was to blame; in a run that nothing disturbs there may be hardly
 any. Of a bucket, waste is that part of it that was rendered before. A side that can render and can reach a scene must
@@ -14,7 +14,8 @@ from mesh.ground.ids import JobId
 from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS, TAIL_COPIES_MOST
 from mesh.wire.grids import Block
 from mesh.wire.stills import Grants
-from sim.render import Render
+from sim.people import Plan
+from sim.render import Render, frame_ms
 from sim.stills import cell_pixels, cut_of, work_ms
 from sim.violation import Violation
 
@@ -74,6 +75,7 @@ class Parted:
     since_ms: int
     sides: tuple[tuple[int, ...], ...]
     lives: dict[int, int]
+    """Of those that worked."""
     cuts: int
     """Cuts made so far, this one included: a later one spoils the judgement."""
 
@@ -98,6 +100,8 @@ class Economy:
         self._left: list[tuple[int, int, JobId, int, Block | None]] = []
         self._parted: dict[int, Parted] = {}
         self._cuts = 0
+        self.sides_judged = 0
+        """Of splits, each for each job that was open there."""
 
     def started(self, host: "Host", effect: StartRender) -> None:
         """Book the start of a frame or bucket."""
@@ -189,27 +193,30 @@ class Economy:
             self.exported_ms.setdefault((effect.directory, effect.name), self._world.now_ms)
 
     def makespan(self) -> tuple[int, int]:
-        """Return how long the only job took from its submission to its last file, and the ideal: the time in which what
-        lived could have done the work, and the longest task.
+        """Return how long all jobs took from the first submission to the last file, and the ideal: the time in which
+        what lived could have done the work, and the longest task. Zeros where not every file came to its submitter.
         """
-        scenario = self._world.scenario
-        cut = cut_of(scenario)
-        assert cut is not None and scenario.jobs == 1 and scenario.still_frames == scenario.frames == 1
-        works_ms = work_ms("job0", 0, cut, scenario)
+        plans, exported = self._world.people.plans, self.exported_ms
+        files = sum(plan.scenario.frames for plan in plans)
+        if not exported or len(exported) < files or any(plan.cancel_asked for plan in plans):
+            return 0, 0
+        since_ms = self._world.scenario.submit_at_ms
         longest_ms = max(frame.took_ms for frame in self.finished)
-        since_ms = scenario.submit_at_ms
-        ideal_ms = self._world.capacity.ideal_ms(since_ms, works_ms) + longest_ms
-        return max(self.exported_ms.values()) - since_ms, ideal_ms
+        ideal_ms = self._world.capacity.ideal_ms(since_ms, sum(map(_work_ms, plans)))
+        return max(exported.values()) - since_ms, ideal_ms + longest_ms
 
     def end(self) -> None:
         """Judge a steady run's waste, and a timed one's makespan."""
-        most = self._world.scenario.makespan_percent
+        scenario = self._world.scenario
+        most = scenario.makespan_percent
         if most:
             took_ms, ideal_ms = self.makespan()
-            if took_ms * 100 > ideal_ms * most:
-                raise Violation("L3", f"the still took {took_ms} ms, which is over {most} % of {ideal_ms} ms")
+            if took_ms * 100 > ideal_ms * most or not took_ms:
+                rule = "L3" if scenario.still_frames else "L1"
+                raise Violation(rule, f"the work took {took_ms} ms, which is over {most} % of {ideal_ms} ms")
         twice_ms, all_ms = self.waste()
-        if self._world.scenario.steady and twice_ms * 100 > all_ms * WASTE_PERCENT:
+        most = WASTE_PERCENT if scenario.steady else scenario.waste_percent
+        if most and twice_ms * 100 > all_ms * most:
             raise Violation("L4", f"{twice_ms} ms of {all_ms} ms were spent on frames rendered before")
         most = TAIL_COPIES_MOST * sum(host.slots for host in self._world.hosts) * len(self._world.books.jobs)
         if self._world.scenario.steady and len(self.copied) > most:
@@ -222,7 +229,7 @@ class Economy:
         self._cuts += 1
         hosts = self._world.hosts
         if both and len(side) + len(other) == len(hosts):
-            lives = {host.index: host.life for host in hosts}
+            lives = {host.index: host.life for host in hosts if host.works}
             self._parted[number] = Parted(
                 since_ms=self._world.now_ms, sides=(side, other), lives=lives, cuts=self._cuts
             )
@@ -237,11 +244,10 @@ class Economy:
 
     def _judge_side(self, split: Parted, side: tuple[int, ...]) -> None:
         world = self._world
-        steady = [
-            host
-            for host in (world.hosts[index] for index in side)
-            if host.running and not host.frozen and host.life == split.lives[host.index]
-        ]
+        there = [world.hosts[index] for index in side]
+        if any((host.life if host.works else None) != split.lives.get(host.index) for host in there):
+            return
+        steady = [host for host in there if host.works]
         jobs = [plan.scenario for plan in world.people.plans]
         slowest_ms = 8 * (max((job.frame_ms for job in jobs), default=0) + world.scenario.stage_ms)
         if any(host.index in world.faults.paused for host in steady):
@@ -249,7 +255,7 @@ class Economy:
         alone_ms = world.now_ms - split.since_ms
         if any(job.still_frames for job in jobs):  # buckets of the other side are lost before they are open again
             slowest_ms += LOST_AFTER_MS + max(job.still_ms for job in jobs) + world.scenario.finish_ms
-        if len(steady) < len(side) or alone_ms < _FINDS_OUT_MS + slowest_ms:
+        if alone_ms < _FINDS_OUT_MS + slowest_ms:
             return
         for job, record in world.books.jobs.items():
             scene = (record.body.scene, *world.trees.get(record.body.scene, ()))
@@ -257,6 +263,7 @@ class Economy:
             reach = any(all(host.disk.intact(blob) for blob in scene) for host in steady)
             if not able or not reach or not all(self._open(host, job) for host in steady):
                 continue
+            self.sides_judged += 1
             found_out_ms = split.since_ms + _FINDS_OUT_MS
             done = [(frame.host, frame.at_ms) for frame in self.finished]
             done += [(frame.host, frame.at_ms) for frame in self.assembled]
@@ -267,6 +274,16 @@ class Economy:
         """Tell whether a host still has a task of the job to render, as far as it knows."""
         view = host.core.job_view(host.now(), job)
         return view is not None and view.counting + view.stopped < view.tasks and view.state is not JobState.CANCELLED
+
+
+def _work_ms(plan: Plan) -> int:
+    """Return what a job costs the fastest slot."""
+    own, cut = plan.scenario, cut_of(plan.scenario)
+    whole = own.frames - own.still_frames
+    whole_ms = sum(frame_ms(plan.name, task, own) for task in range(whole))
+    if cut is None:
+        return whole_ms
+    return whole_ms + sum(work_ms(plan.name, task, cut, own) for task in range(whole, own.frames))
 
 
 def _overlap(one: Block | None, other: Block | None) -> bool:

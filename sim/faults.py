@@ -34,11 +34,13 @@ class Faults:
         self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
         self._for_good: dict[int, None] = {}
         """Hosts that left, or lost their disks: nobody can have them back."""
+        self.wiped: dict[BlobId, int] = {}
+        """Of how many lost disks each blob was promised to be kept."""
         self._cuts = 0
         self._stopping: dict[int, int] = {}
         """Hosts that a script asked to stop, in which life: when all heals they may not be done with it."""
         self.failures = 0
-        """How often a process or machine ended, froze or fell asleep."""
+        """How often a process or machine ended, was asked to, froze or fell asleep."""
         self.paused: dict[int, None] = {}
         """Hosts that their owners ever paused: when all heals, they let them render again."""
         self.rotted: dict[BlobId, None] = {}
@@ -66,8 +68,9 @@ class Faults:
             (scenario.slow_disks, self._stall),
             (scenario.moves, self._move),
         )
-        for per_minute, fault in kinds:
-            times = -(-per_minute * scenario.safety_ms // MINUTE_MS)
+        planned = [(-(-per_minute * scenario.safety_ms // MINUTE_MS), fault) for per_minute, fault in kinds]
+        deaths = -(-scenario.peers * scenario.churn_percent * scenario.safety_ms // (100 * HOUR_MS))
+        for times, fault in (*planned, (deaths, self._churn)):
             for _ in range(times):
                 at_ms = _FIRST_MS + self._dice.below(max(1, scenario.safety_ms - _FIRST_MS))
                 self._world.at(at_ms, self._come, fault)
@@ -102,7 +105,7 @@ class Faults:
 
     def start(self, host: "Host") -> None:
         """Start a host again unless it runs, or is to stay away."""
-        if not host.running and (self._world.faulty or self.is_core(host)):
+        if host.index not in self._for_good and not host.running and (self._world.faulty or self.is_core(host)):
             self._happened(host, "starts")
             host.start()
 
@@ -111,6 +114,9 @@ class Faults:
 
     def _power(self) -> None:
         self._end(power=True)
+
+    def _churn(self) -> None:
+        self._end(power=self._dice.below(2) == 0)
 
     def _end(self, *, power: bool) -> None:
         host = self._victim()
@@ -189,6 +195,7 @@ class Faults:
         host = self._victim()
         if host is not None:
             self._happened(host, "is asked to stop")
+            self.failures += 1
             host.ask_to_stop()
             self._world.after(_STOP_PATIENCE_MS + self._down_ms(), self._start_stopped, host, host.life)
 
@@ -348,6 +355,7 @@ class Faults:
                     self._clone(host)
                 case "stop":
                     self._happened(host, "is asked to stop")
+                    self.failures += host.running
                     self._stopping[host.index] = host.life
                     host.ask_to_stop()
                 case "upgrade":
@@ -389,6 +397,8 @@ class Faults:
         """Take a host away with its disk; what is left must do without."""
         self.kill(host, power=True)
         self._happened(host, "loses its disk")
+        for blob in {hold.body.blob: None for hold in self._world.books.standing(host)}:
+            self.wiped[blob] = self.wiped.get(blob, 0) + 1
         self._goes_for_good(host)
         host.wipe()
 
@@ -397,7 +407,8 @@ class Faults:
         self._for_good[host.index] = None
 
     def _end_assembler(self, host: "Host", *, for_good: bool) -> None:
-        """End a host that assembles a frame, for a while or for good."""
+        """End a host that assembles a frame, for a while or for good; the first, whom all were told of, for a while."""
+        for_good = for_good and host.index > 0
         self.kill(host, power=for_good)
         if for_good:
             self.core.pop(host.index, None)
@@ -414,7 +425,8 @@ class Faults:
         """
         world = self._world
         self._enlarge_core()
-        remnants = [host for host in world.hosts if not self.is_core(host)][: world.scenario.remnants]
+        there = [host for host in world.hosts if not self.is_core(host) and host.index not in self._for_good]
+        remnants = there[: world.scenario.remnants]
         for number in list(self._mends):
             self.mend(number)
         world.net.heal()
@@ -457,7 +469,7 @@ class Faults:
         """
         world = self._world
         for plan in world.people.plans:
-            if not any(world.hosts[index].slots and self._fits(index, plan) for index in self.core):
+            if not any(self._renders(index, plan) for index in self.core):
                 self.core[0] = None
         for plan in world.people.plans:
             if plan.submitter in self._for_good:
@@ -488,8 +500,9 @@ class Faults:
         here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
         return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
 
-    def _fits(self, index: int, plan: "Plan") -> bool:
-        """Tell whether a host has the engine of a job, and a program that can have part in it."""
-        host = self._world.hosts[index]
-        reads = host.next_version >= self._world.versions.needs(plan)
-        return reads and self._world.engine_of(plan.number) in host.engines
+    def _renders(self, index: int, plan: "Plan") -> bool:
+        """Tell whether a host has a slot and the engine of a job, a program that can have part in it, and means it."""
+        world, host = self._world, self._world.hosts[index]
+        honest = index not in world.scenario.hoarders
+        reads = host.next_version >= world.versions.needs(plan)
+        return honest and reads and host.slots > 0 and world.engine_of(plan.number) in host.engines

@@ -11,32 +11,24 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
-from mesh.ground.dice import Dice
 from mesh.ground.ids import JobId
-from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
+from mesh.ground.instants import SECOND_MS
 from mesh.wire.lookups import Lookup
 from mesh.wire.messages import Message
 from sim.coordinator import leading
+from sim.hours import churn
 from sim.named import named
 from sim.parcels import AsBytes
-from sim.people import Plan
 from sim.randomiser import draw
-from sim.render import frame_ms
 from sim.run import run
-from sim.scenario import Act, Scenario
-from sim.stills import cut_of, work_ms
+from sim.scenario import Scenario
 from sim.world import World
 
 CHURNS: Final = (0, 30, 100, 300)
 """Of all peers, in per cent, so many die each hour."""
 
 CHURN_PEERS: Final = 20
-CHURN_TASKS: Final = 20
-"""For each slot: with fewer the last frames are all that is measured."""
-
 CHURN_FRAME_MS: Final = 20 * SECOND_MS
-AWAY_MS: Final = MINUTE_MS
-"""How long who died is away."""
 
 RECLAIM_SEEDS: Final = 10
 """So many runs for each seed of a report: one is short, and leaves two or three frames."""
@@ -60,7 +52,7 @@ class Figures:
     virtual_ms: int
     events: int
     failures: int
-    """Times that a process or machine ended, froze or slept."""
+    """Times that a process or machine ended, was asked to, froze or slept."""
     rendered_ms: int
     twice_ms: int
     """Of this time, what went to frames rendered before, tail copies apart."""
@@ -68,6 +60,8 @@ class Figures:
     """From the first submission to the last file; 0: not all was delivered, or nobody asks."""
     ideal_ms: int
     """What lived could have done the work in so long, and the longest frame."""
+    converged_ms: int | None
+    """How long after all had healed every view was right."""
     reclaims_ms: tuple[int, ...]
     """How soon somebody else started each task that was left in hand."""
     takeovers_ms: tuple[int, ...]
@@ -139,7 +133,7 @@ def measure(scenario: Scenario, seed: int, about: str) -> Figures:
     ran = run(scenario, seed, wire="bytes", prepare=prepare)
     (world,) = worlds
     twice_ms, rendered_ms = world.economy.waste()
-    makespan_ms, ideal_ms = _makespan(world)
+    makespan_ms, ideal_ms = world.economy.makespan()
     left = (frame.taken_after_ms for frame in world.economy.left())
     return Figures(
         seed=seed,
@@ -154,66 +148,22 @@ def measure(scenario: Scenario, seed: int, about: str) -> Figures:
         twice_ms=twice_ms,
         makespan_ms=makespan_ms,
         ideal_ms=ideal_ms,
+        converged_ms=world.views.converged_ms,
         reclaims_ms=tuple(taken_ms for taken_ms in left if taken_ms is not None),
         takeovers_ms=tuple(takeovers[0].found_ms),
         sent_bytes=counted.bytes,
     )
 
 
-def _makespan(world: World) -> tuple[int, int]:
-    """Return how long all jobs took together, and the ideal; zeros where not every file came to its submitter."""
-    plans, exported = world.people.plans, world.economy.exported_ms
-    files = sum(plan.scenario.frames for plan in plans)
-    if not exported or len(exported) < files or any(plan.cancel_asked for plan in plans):
-        return 0, 0
-    since_ms = world.scenario.submit_at_ms
-    longest_ms = max(frame.took_ms for frame in world.economy.finished)
-    ideal_ms = world.capacity.ideal_ms(since_ms, sum(map(_work_ms, plans)))
-    return max(exported.values()) - since_ms, ideal_ms + longest_ms
-
-
-def _work_ms(plan: Plan) -> int:
-    """Return what a job costs the fastest slot."""
-    own, cut = plan.scenario, cut_of(plan.scenario)
-    whole = own.frames - own.still_frames
-    whole_ms = sum(frame_ms(plan.name, task, own) for task in range(whole))
-    if cut is None:
-        return whole_ms
-    return whole_ms + sum(work_ms(plan.name, task, cut, own) for task in range(whole, own.frames))
-
-
 # What is run.
-
-
-def churned(percent: int, seed: int) -> Scenario:
-    """Return a job among twenty peers of whom so many per cent die in an hour, each back after a minute."""
-    frames = CHURN_TASKS * CHURN_PEERS
-    lasts_ms = frames * CHURN_FRAME_MS * 100 // (CHURN_PEERS * 75)  # by slots three quarters as fast as the fastest
-    dice = Dice(b"churned" + seed.to_bytes(8, "big"))
-    deaths = -(-CHURN_PEERS * percent * lasts_ms // (100 * HOUR_MS))
-    acts: list[Act] = []
-    for _ in range(deaths):
-        at_ms, peer = 10 * SECOND_MS + dice.below(lasts_ms), dice.below(CHURN_PEERS)
-        acts += [Act(at_ms=at_ms, what="kill", peers=(peer,)), Act(at_ms=at_ms + AWAY_MS, what="start", peers=(peer,))]
-    return Scenario(
-        name=f"churn of {percent} %/h",
-        peers=CHURN_PEERS,
-        renderers=CHURN_PEERS,
-        jobs=1,
-        frames=frames,
-        frame_ms=CHURN_FRAME_MS,
-        slowest_percent=60,
-        submitters=(CHURN_PEERS - 1,),
-        safety_ms=lasts_ms * 13 // 10,
-        least_ms=0,
-        script=tuple(sorted(acts, key=lambda act: act.at_ms)),
-    )
 
 
 def orders(seeds: range, minutes: int) -> list[tuple[Scenario, int, str]]:
     """Return all runs of a report: what to run, with which seed, and what it is about."""
     found = [(draw(seed, None, minutes), seed, "drawn") for seed in seeds]
-    found += [(churned(percent, seed), seed, f"churn {percent}") for percent in CHURNS for seed in seeds]
+    churns = (churn(percent, peers=CHURN_PEERS, frame_ms=CHURN_FRAME_MS) for percent in CHURNS)
+    timed = [dataclasses.replace(each, makespan_percent=0, waste_percent=0) for each in churns]
+    found += [(each, seed, f"churn {each.churn_percent}") for each in timed for seed in seeds]
     each = range(RECLAIM_SEEDS * seeds.start, RECLAIM_SEEDS * seeds.stop)
     found += [(named(name), seed, name) for name in RECLAIMS for seed in each]
     regicide = dataclasses.replace(named(COORDINATORS), makespan_percent=0)

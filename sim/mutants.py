@@ -33,8 +33,10 @@ from sim.cheats import (
     TakesStrangers,
     WritesAllButOne,
 )
+from sim.churncheats import BelievesInTheGone, NeverDialsAgain, StartsLate
 from sim.holdcheats import LeavesWithAll, TakesNothing, TakesPlaces, TellsFirst
 from sim.host import Core, Host
+from sim.hours import churn
 from sim.named import named
 from sim.scenario import Act, Scenario
 from sim.stillcheats import (
@@ -65,6 +67,9 @@ _STILL = dataclasses.replace(
     named("still"), peers=6, renderers=5, submitters=(5,), still_ms=60_000, extra_ms=30_000, steady=False
 )
 _HOARDER = dataclasses.replace(named("hoarder"), extra_ms=5 * 60_000)
+_CHURN = dataclasses.replace(churn(30, peers=8, frame_ms=3_000), churn_percent=1_500, down_ms=10_000)
+"""As many die as in an hour of 30 % for each frame that a slot renders."""
+
 _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=(1,)),), steady=False)
 
 MUTANTS: tuple[Caught, ...] = (
@@ -103,12 +108,17 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="assembly", mutant=FinishesAtOnce, scenario=_STILL),
     Caught(rule="assembly", mutant=AssemblesTwice, scenario=_STILL),
     Caught(rule="waste", mutant=RendersTwice, scenario=_STILL),
+    Caught(rule="L1", mutant=StartsLate, scenario=_CHURN),
     Caught(rule="L2", mutant=NeverRenders, scenario=_CALM),
     Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),
+    Caught(rule="L3", mutant=StartsLate, scenario=named("plug-puller")),
     Caught(rule="L4", mutant=RendersTwice, scenario=named("calm")),
+    Caught(rule="L4", mutant=RendersTwice, scenario=_CHURN),
     Caught(rule="L4", mutant=CopiesAll, scenario=named("still-short")),
     Caught(rule="L2", mutant=WaitsForEver, scenario=_HOARDER),
     Caught(rule="L2", mutant=ForgivesIdlers, scenario=_HOARDER),
+    Caught(rule="L5", mutant=NeverDialsAgain, scenario=named("split")),
+    Caught(rule="L5", mutant=BelievesInTheGone, scenario=named("submitter-gone")),
     Caught(rule="L6", mutant=Evicts, scenario=dataclasses.replace(_CALM, reachable_permille=1_000)),
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),

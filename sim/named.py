@@ -6,6 +6,7 @@ rules, such as how soon a dead peer's frame is claimed again, its test says.
 
 from mesh.ground.errors import UsageError
 from sim.bases import S_MS, long_still, small, still
+from sim.hours import HOURS
 from sim.scenario import Act, Scenario
 from sim.studio import STUDIO
 
@@ -25,6 +26,7 @@ def _reclaim(name: str, what: str) -> Scenario:
 
 _SCENARIOS = (
     *STUDIO,
+    *HOURS,
     small("calm", steady=True),
     small("calm-many", peers=20, renderers=20, frames=200, steady=True),
     # Renderers die with their nodes, one of them for long.

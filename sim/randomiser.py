@@ -9,6 +9,7 @@ Invariants: only `dice` decides, and the seed decides what it rolls; an option t
 its group, or the older seeds mean something else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
@@ -26,6 +27,12 @@ FRAMES_MOST = 240
 
 _CELLS_MOST = 600
 """Of a still whose buckets have a size that a person chose."""
+
+_WIPES_MOST = 2
+"""Disks that are lost: a job of a mesh of several peers asks for three copies."""
+
+FOUND_OUT_MS = 50 * SECOND_MS
+"""Longer than a side of a split takes to find out that it is alone."""
 
 _FAILURES = ("kills", "powers", "fuses", "freezes", "sleeps", "stops", "moves")
 """The kinds of failures of one process or machine."""
@@ -56,8 +63,20 @@ class _Draw:
 
     def some(self, of: int, most: int) -> tuple[int, ...]:
         """Return from 1 to `most` different numbers below `of`."""
-        order = sorted(range(of), key=lambda _: self.dice.below(2**32))
-        return tuple(sorted(order[: 1 + self.dice.below(min(most, of))]))
+        return self.among(range(of), most)
+
+    def among(self, them: Sequence[int], most: int) -> tuple[int, ...]:
+        """Return from 1 to `most` of them."""
+        order = self.shuffled(them)
+        return tuple(sorted(order[: 1 + self.dice.below(min(most, len(them)))]))
+
+    def shuffled(self, them: Sequence[int]) -> list[int]:
+        """Return them in any order."""
+        return sorted(them, key=lambda _: self.dice.below(2**32))
+
+    def apart(self, label: bytes) -> "_Draw":
+        """Return dice of their own for a group that came later: all older groups go on to draw what they drew."""
+        return _Draw(dice=self.dice.fork(label), on_in_eight=self.on_in_eight)
 
 
 def draw(seed: int, peers: int | None, minutes: int) -> Scenario:
@@ -72,6 +91,8 @@ def draw(seed: int, peers: int | None, minutes: int) -> Scenario:
     options["least_ms"] = minutes * MINUTE_MS
     for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script, _versions):
         options |= group(it, options)
+    for label, later in ((b"losses", _losses), (b"split", _long_split)):
+        options |= later(it.apart(label), options)
     return Scenario(name="random", **_possible(options))
 
 
@@ -270,22 +291,121 @@ def _versions(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _losses(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """Draw what comes back no more or is never enough: hoarders, lost disks, leavers, small disks, islands' one bridge.
+
+    The first peer stays and is honest, has room for all and can render all: it alone could finish everything. So do
+    submitters, but that they may hoard. Of the copies of an output at most all but one are lost with their disks.
+    """
+    peers, safety_ms, script = options["peers"], options["safety_ms"], options["script"]
+    needed = {0, *options["submitters"], *_thrown_out(options)}
+    drawn: dict[str, Any] = {}
+    if options["islanders"] and not options["beacons"] and it.below(2):
+        drawn |= _bridged(it, options)
+        needed |= {*drawn["islanders"][:1], *drawn["bridges"]}
+    others = [peer for peer in range(peers) if peer not in needed]
+    drawn["hoarders"] = it.among(others, max(1, peers // 5)) if it.on() and others else ()
+    gone: list[tuple[str, tuple[int, ...]]] = []
+    for what, most in (("wipe", _WIPES_MOST), ("leave", max(1, peers // 4))):
+        gone += [(what, (peer,)) for peer in it.among(others, most)] if it.on() and others else []
+    if any(shape.still_frames for shape in options["shapes"]) and it.on() and not drawn.get("bridges"):
+        gone.append(("lose-assembler", ()))
+    acts = [Act(at_ms=4_000 + it.below(max(1, safety_ms - 4_000)), what=what, peers=them) for what, them in gone]
+    drawn["script"] = tuple(sorted((*script, *acts), key=lambda act: act.at_ms))
+    return drawn | (_small_disks(it, options) if it.on() else {})
+
+
+def _bridged(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """Draw one or two who know both sides of a mesh of two islands; the first peer is on the larger one."""
+    islanders = tuple(peer for peer in options["islanders"] if peer) or (1,)
+    first = islanders[0]
+    able = [peer for peer in range(first + 1, options["peers"]) if peer not in islanders]
+    able = [peer for peer in able if peer not in _thrown_out(options)]
+    if not able or first in _thrown_out(options):
+        return {"islanders": (), "bridges": ()}
+    return {"islanders": islanders, "bridges": it.among(able, 2)}
+
+
+def _small_disks(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """Draw stores that hold from one job's scene and stills to all that there is; only those that files are wanted of,
+    or that everything may come to, have room.
+    """
+    shapes = options["shapes"]
+    stills = [shape.width * shape.height * shape.still_frames * 8 // 1_000_000 for shape in shapes]
+    scenes = [shape.scene_blobs * shape.scene_pieces * 1_048_576 // 1_000_000 + 1 for shape in shapes]
+    least = 12 + max(scene + still for scene, still in zip(scenes, stills, strict=True))
+    most = sum(scenes) + sum(stills) + sum(2 * shape.frames for shape in shapes)
+    return {
+        "quota_mb": it.spread(least, max(least, most)),
+        "roomy": tuple(sorted({0, *options["submitters"]})),
+        "scrub_ms": it.below(2) * it.spread(500, 10_000),
+        "fetches": 0,
+    }
+
+
+def _long_split(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """In one seed of eight draw a split that outlasts a job on either side, with renderers and the scene on both.
+
+    Only so long a split says that a side got on (L7), and only where no other fault excuses it: lines are as bad as
+    they were drawn, but processes and disks hold.
+    """
+    if it.below(8) or options["peers"] < 6:
+        return {}
+    peers, each = options["peers"], 2 + it.below(min(4, options["peers"] // 3))
+    frame_ms, stage_ms = 4_000 + it.below(4_000), it.spread(20, 1_000)
+    alone_ms = FOUND_OUT_MS + 9 * (frame_ms + stage_ms)
+    first_ms = options["submit_at_ms"] + 20_000
+    frames = each * (alone_ms + 45_000) // frame_ms
+    idle = range(2 * each, peers)
+    side = it.shuffled(range(2 * each))[:each] + it.shuffled(idle)[: it.below(len(idle) + 1)]
+    quiet = dict.fromkeys((*_FAILURES, "pauses", "rots", "full_disks", "steps", "poisoned", "hang_permille", "late"), 0)
+    cuts = dict.fromkeys(("splits", "isolations", "clogs", "one_ways", "quota_mb", "line_mbit", "cancels"), 0)
+    drawn = {
+        "renderers": 2 * each,
+        "slots": 1,
+        "engines": 1,
+        "jobs": 1,
+        "submitters": options["submitters"][:1],
+        "shapes": (Shape(frames=frames, frame_ms=frame_ms, scene_blobs=2, scene_pieces=2),),
+        "spread_percent": it.below(30),
+        "slowest_percent": 60 + it.below(41),
+        "stage_ms": stage_ms,
+        "islanders": (),
+        "bridges": (),
+        "hoarders": (),
+        "remnants": 0,
+        "core": (),
+        "script": (
+            Act(at_ms=first_ms, what="cut", peers=tuple(sorted(side))),
+            Act(at_ms=first_ms + alone_ms, what="mend"),
+        ),
+        "safety_ms": first_ms + alone_ms + 5_000,
+    }
+    return quiet | cuts | drawn
+
+
+def _thrown_out(options: dict[str, Any]) -> set[int]:
+    return {peer for act in options["script"] if act.what in ("revoke", "strike") for peer in act.peers}
+
+
 def _possible(options: dict[str, Any]) -> dict[str, Any]:
     """Change what could not be finished, whoever tried.
 
-    Islanders are found by their beacons. Who was thrown out comes to nothing: he neither submits nor is of the core. Of
-    a core that not all belong to, or who came late to, one must be whose address all were given. And the slowest slot
-    may be all that is left for the whole work.
+    Islanders are found by their beacons, or by who knows both sides. Who was thrown out comes to nothing: he neither
+    submits nor is of the core. Of a core that not all belong to, or who came late to, one must be whose address all
+    were given; of one of two islands also whoever brings them together. And the slowest slot may be all that is left
+    for the whole work.
     """
     peers = options["peers"]
-    out = {peer for act in options["script"] if act.what in ("revoke", "strike") for peer in act.peers}
+    out = _thrown_out(options)
     if out:
         staying = tuple(peer for peer in range(peers) if peer not in out)
         options["core"] = tuple(peer for peer in options["core"] or staying if peer not in out)
         options["submitters"] = tuple(peer for peer in options["submitters"] if peer not in out) or (0,)
     if options["core"]:
-        options["core"] = tuple(sorted({0, *options["core"]}))
-    if not options["beacons"]:
+        bridged = (*options["islanders"][:1], *options["bridges"]) if options.get("bridges") else ()
+        options["core"] = tuple(sorted({0, *options["core"], *bridged}))
+    if not options["beacons"] and not options.get("bridges"):
         options["islanders"] = ()
     works_ms = sum(
         shape.frame_ms * (shape.frames - shape.still_frames) + shape.still_ms * shape.still_frames

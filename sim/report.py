@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from sim.hours import TASKS_EACH
 from sim.measures import (
     CHURN_FRAME_MS,
     CHURN_PEERS,
-    CHURN_TASKS,
     CHURNS,
     COORDINATORS,
     RECLAIM_SEEDS,
@@ -62,6 +62,7 @@ def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[
         *_churn(found),
         *_reclaims(found),
         *_takeovers(found),
+        *_views(found),
         *_drawn(found),
         *(line for image in images for line in (f"![{image.stem.replace('-', ' ')}](../images/{image.name})", "")),
         *_MODEL,
@@ -76,8 +77,8 @@ _MODEL: Final = (
     *("## What stands behind it", ""),
     *_paragraph(
         "**Faults** are those of the [table of switches](../internals/simulator.md#faults-and-their-switches), which",
-        "names those that there are not, too. In the runs of one job peers die by SIGKILL and are back a minute later;",
-        "in the drawn runs everything fails.",
+        "names those that there are not, too. In the runs of one job peers die, half of them by SIGKILL and half with",
+        "their machines, and are back about a minute later; in the drawn runs everything fails.",
     ),
     *_paragraph(
         "**Ideal** is the time in which the capacity that lived could have done the work, every slot at its own speed",
@@ -109,7 +110,7 @@ def _churn(found: Sequence[Figures]) -> list[str]:
     lines = [
         *("## One job while peers die", ""),
         *_paragraph(
-            f"{CHURN_PEERS} peers of one slot each, {CHURN_TASKS} frames of {CHURN_FRAME_MS // 1000} s for each."
+            f"{CHURN_PEERS} peers of one slot each, {TASKS_EACH} frames of {CHURN_FRAME_MS // 1000} s for each."
         ),
         "| deaths | runs | peers that died | makespan / ideal, mean and worst | rendered twice |",
         "|---|---|---|---|---|",
@@ -133,7 +134,7 @@ def _reclaims(found: Sequence[Figures]) -> list[str]:
         *("## How soon others take over what was left", ""),
         *_paragraph(
             "Four frames among ten renderers, of which five are lost at once: from then until somebody else starts",
-            "each of their frames.",
+            "each of their frames. One that nobody started before the run ended is not counted.",
         ),
         "| scenario | frames | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
@@ -152,9 +153,25 @@ def _takeovers(found: Sequence[Figures]) -> list[str]:
             "later. From its death until somebody else leads, looked at ten times a second.",
             f"The still took {max(ratios):.3f} times the ideal at worst." if ratios else "",
         ),
-        "| scenario | deaths | p50 | p95 | p99 |",
+        "| scenario | takeovers | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
         _times(f"`{COORDINATORS}`", [ms for each in runs for ms in each.takeovers_ms]),
+        "",
+    ]
+
+
+def _views(found: Sequence[Figures]) -> list[str]:
+    took_ms = [each.converged_ms for each in _of(found, "drawn") if each.converged_ms is not None]
+    return [
+        *("## How soon all know who lives", ""),
+        *_paragraph(
+            "The drawn scenarios of the next table: from the moment when all lines are mended and those who stay are",
+            "started again until each of them has a channel to every other one and to nobody who is gone; in a mesh",
+            "that is too large for that, until no part of it is left by itself. Looked at each second.",
+        ),
+        "| scenario | runs | p50 | p95 | p99 |",
+        "|---|---|---|---|---|",
+        _times("drawn", took_ms),
         "",
     ]
 

@@ -435,8 +435,10 @@ class Safety:
         entry = self._world.books.of(host).entries.get(job, {}).get(view.result) if view.result else None
         if entry is None or not isinstance(entry.body.what, Result):
             return
+        faults, copies = self._world.faults, self._world.books.jobs[job].body.copies
         for output in entry.body.what.outputs:
-            if output.blob not in kept and output.blob not in self._world.faults.rotted:
+            spoiled = output.blob in faults.rotted or faults.wiped.get(output.blob, 0) >= copies
+            if output.blob not in kept and not spoiled:
                 raise Violation("S1", f"{host.name} calls task {view.task} safe; no holder has it", job, entry.id)
 
 

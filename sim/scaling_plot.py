@@ -27,22 +27,29 @@ def draw(measured: Sequence[Scaled], directory: Path) -> list[Path]:
     return drawn
 
 
-def _figure(columns: int) -> tuple[Any, list[Any]]:
+def figure_of(columns: int) -> tuple[Any, list[Any]]:
+    """Return a figure of so many plots beside each other, each with a grid and no more frame than it needs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4 * columns, 4.2), dpi=110, layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for each in axes:
-        each.set_xscale("log", base=2)
-        each.set_xlabel("peers, one slot each")
         each.grid(visible=True, which="major", color="#dddddd", linewidth=0.7)
         for side in ("top", "right"):
             each.spines[side].set_visible(False)
     return figure, list(axes)
 
 
+def _by_peers(columns: int) -> tuple[Any, list[Any]]:
+    figure, axes = figure_of(columns)
+    for each in axes:
+        each.set_xscale("log", base=2)
+        each.set_xlabel("peers, one slot each")
+    return figure, axes
+
+
 def _draw_weak(weak: Sequence[Scaled], path: Path) -> Path:
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = _by_peers(1)
     peers = [scaled.still.peers for scaled in weak]
     possible = [scaled.still.work_ms / scaled.still.peers / scaled.limit_ms for scaled in weak]
     axes.plot(peers, possible, "--", color=_INK, label="no mesh does better: scene, loading, the file")
@@ -59,7 +66,7 @@ def _draw_weak(weak: Sequence[Scaled], path: Path) -> Path:
 
 def _draw_strong(strong: Sequence[Scaled], path: Path) -> Path:
     works = sorted({scaled.still.work_ms for scaled in strong})
-    figure, all_axes = _figure(len(works))
+    figure, all_axes = _by_peers(len(works))
     for axes, work_ms in zip(all_axes, works, strict=True):
         of_work = [scaled for scaled in strong if scaled.still.work_ms == work_ms]
         calm = [scaled for scaled in of_work if not scaled.still.churn_percent and not scaled.still.margin]

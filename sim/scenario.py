@@ -182,6 +182,8 @@ class Scenario(Shape):
     scrub_ms: int = 0
     """A host looks at one blob for rot so often; 0: never."""
     pauses: int = 0
+    churn_percent: int = 0
+    """Of all peers, so many per cent die each hour."""
     down_ms: int = 8 * SECOND_MS
     """How long a fault lasts in the mean."""
     crash_permille: int = 0
@@ -206,6 +208,8 @@ class Scenario(Shape):
     """So many of the others go on in the liveness phase, cut off from the core one way for good."""
     makespan_percent: int = 0
     """Of the ideal, which the jobs may take at most; 0: it is not looked at."""
+    waste_percent: int = 0
+    """Of the render time, what may go to frames that were rendered before; 0: it is not looked at."""
     reachable_permille: int = 0
     """Of what is safe, which some running host must have at any time of the safety phase; 0: it is not looked at."""
     steady: bool = False

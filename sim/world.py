@@ -40,6 +40,7 @@ from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.trace import Trace
 from sim.versions import Versions
+from sim.views import Views
 
 _ENGINES = ("blender", "povray")
 _CHECK_EVERY_MS = 3_000
@@ -123,6 +124,7 @@ class World:
         self.adversary = Adversary(self)
         self.faults = Faults(self)
         self.liveness = Liveness(self)
+        self.views = Views(self)
 
     def engine_of(self, job: int) -> EngineId:
         """Return the engine that a job wants."""
@@ -251,6 +253,7 @@ class World:
         self.faulty = False
         self.safety.look()
         self.faults.heal()
+        self.views.healed()
         self.after(_WATCH_EVERY_MS, self._watch)
 
     def _check(self) -> None:
@@ -263,7 +266,9 @@ class World:
 
     def _watch(self) -> None:
         """End the run when all is finished, or fail it when that takes too long."""
-        if self.now_ms >= self.scenario.least_ms and self.liveness.finished():
+        self.views.look()
+        settled = self.now_ms >= self.scenario.least_ms and self.views.converged_ms is not None
+        if settled and self.liveness.finished():
             self.finished = True
         elif self.now_ms > self.scenario.ends_ms:
             self.liveness.fail()

@@ -1,10 +1,40 @@
-"""Every checker catches the mutant that breaks its rule: a checker that nothing trips proves nothing."""
+"""Every rule has a checker, which catches the mutant that breaks it: a checker that nothing trips proves nothing."""
+
+import re
+from collections.abc import Iterator
 
 import pytest
 
 from sim.mutants import MUTANTS, Caught
 from sim.violation import Violation
 from sim.world import World
+from tools.sources import ROOT
+
+RULES = (*(f"S{number}" for number in range(1, 14)), *(f"L{number}" for number in range(1, 12)))
+"""What must hold, and what must happen at last."""
+
+NOT_YET = ("S13", "L8", "L9", "L10", "L11")
+"""Rules that nothing judges."""
+
+
+def judged() -> Iterator[str]:
+    """Yield each rule that the sources of some checker name."""
+    for path in sorted((ROOT / "sim").glob("*.py")):
+        if path.stem != "mutants" and not path.stem.endswith("cheats"):
+            yield from re.findall(r'"([SL]\d+)"', path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_a_checker_and_a_mutant_or_is_said_to_have_neither(rule: str) -> None:
+    caught = {each.rule for each in MUTANTS}
+    there = rule not in NOT_YET
+    assert (rule in set(judged())) == there
+    assert (rule in caught) == there
+
+
+def test_no_mutant_is_caught_by_a_rule_that_there_is_not() -> None:
+    own = {"pause", "slot", "assembly", "waste", "news", "twin"}
+    assert {each.rule for each in MUTANTS} <= {*RULES, *own}
 
 
 @pytest.mark.parametrize("caught", MUTANTS, ids=lambda caught: f"{caught.rule}-{caught.mutant.__name__}")

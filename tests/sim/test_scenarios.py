@@ -9,6 +9,7 @@ from mesh.core.fold import result_of
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
+from sim.hours import HOURS
 from sim.named import NAMED, named
 from sim.scenario import Act, Scenario
 from sim.studio import STUDIO
@@ -17,6 +18,8 @@ from sim.world import World
 
 SEEDS = (1, 2)
 HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
+LONG = tuple(scenario.name for scenario in HOURS)
+"""An hour of a hundred peers takes minutes: tests/sim/test_churn.py has smaller ones."""
 SHOWN = tuple(scenario.name for scenario in STUDIO if scenario.name != "liars")
 """Each of these runs where it is shown what it is about: once is enough."""
 _LOOK_MS = 50
@@ -33,7 +36,7 @@ def ran(name: str, seed: int) -> World:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN, "small-disks")])
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN, *LONG, "small-disks")])
 def test_no_rule_is_broken(name: str, seed: int) -> None:
     ran(name, seed)
 
