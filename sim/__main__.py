@@ -16,6 +16,7 @@ from sim.named import NAMED
 from sim.parcels import Wire
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
+from sim.replay import replay_all
 from sim.report import report
 from sim.run import Order, run, run_many, run_one
 from sim.scaling import COSTS, Scaled
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--signatures", choices=("stand-in", "real"), default="stand-in")
     again = commands.add_parser("again", help="run a kept scenario file")
     again.add_argument("file", type=Path)
+    tapes = commands.add_parser("replay", help="let a fresh core hear tapes again: does it ask for the same?")
+    tapes.add_argument("tapes", nargs="+", type=Path, metavar="TAPE", help="written by `meshnode join --tape DIR`")
     small = commands.add_parser("small", help="explore small worlds: all that may happen within their bounds")
     small.add_argument("worlds", nargs="*", metavar="WORLD", help=f"all, or some of: {', '.join(SMALL)}")
     small.add_argument("--states", type=int, default=STATES, help=f"at most, of each world (default {STATES})")
@@ -209,6 +212,8 @@ def main(arguments: list[str]) -> int:
         ran = run(scenario, seed)
         print(f"seed {seed}", *ran.story, ran.trace, sep="\n")
         return 0 if ran.good else 1
+    if options.command == "replay":
+        return replay_all(options.tapes)
     if options.command == "small":
         unknown = [name for name in options.worlds if name not in SMALL]
         if unknown:
