@@ -16,6 +16,7 @@ from sim.named import NAMED
 from sim.parcels import Wire
 from sim.probes import Weather
 from sim.probes import measure as measure_deaths
+from sim.replay import replay_all
 from sim.report import report
 from sim.run import Order, run, run_many, run_one
 from sim.scaling import COSTS, Scaled
@@ -25,6 +26,7 @@ from sim.scaling_report import from_json as stills_told
 from sim.scaling_report import is_weak, measure_all, strong, strong_table, weak, weak_table
 from sim.scaling_report import missed as missed_stills
 from sim.scenario import from_toml
+from sim.shell.run import run_shell
 from sim.small_named import SMALL
 from sim.small_report import QUICK_STATES, STATES, explore_all
 from sim.speed import hundred
@@ -60,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--signatures", choices=("stand-in", "real"), default="stand-in")
     again = commands.add_parser("again", help="run a kept scenario file")
     again.add_argument("file", type=Path)
+    shell = commands.add_parser("shell", help="run the real shell of many peers on a virtual clock")
+    shell.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="the seeds A, A + 1, ... B - 1")
+    shell.add_argument("--peers", type=int, help="peers (default: 20 to 50, drawn)")
+    tapes = commands.add_parser("replay", help="let a fresh core hear tapes again: does it ask for the same?")
+    tapes.add_argument("tapes", nargs="+", type=Path, metavar="TAPE", help="written by `meshnode join --tape DIR`")
     small = commands.add_parser("small", help="explore small worlds: all that may happen within their bounds")
     small.add_argument("worlds", nargs="*", metavar="WORLD", help=f"all, or some of: {', '.join(SMALL)}")
     small.add_argument("--states", type=int, default=STATES, help=f"at most, of each world (default {STATES})")
@@ -209,6 +216,10 @@ def main(arguments: list[str]) -> int:
         ran = run(scenario, seed)
         print(f"seed {seed}", *ran.story, ran.trace, sep="\n")
         return 0 if ran.good else 1
+    if options.command == "shell":
+        return run_shell(options.seeds, options.peers)
+    if options.command == "replay":
+        return replay_all(options.tapes)
     if options.command == "small":
         unknown = [name for name in options.worlds if name not in SMALL]
         if unknown:

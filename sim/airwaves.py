@@ -52,6 +52,12 @@ class Airwaves:
                 datagrams.close()
                 nursery.cancel_scope.cancel()
 
+    def pass_on(self, source: Address, target: Address, data: bytes) -> None:
+        """Let a datagram arrive at whoever listens there, if anybody does."""
+        other = self.listening.get(target)
+        for carried in self.carry(data) if other is not None else ():
+            other.arrive(source, carried)
+
 
 class MemoryDatagrams:
     """The `Datagrams` of its port, on airwaves."""
@@ -108,14 +114,12 @@ class MemoryDatagrams:
 
     def _post(self, outgoing: Sequence[Outgoing]) -> None:
         for each in outgoing if self._here else ():
-            other = self._airwaves.listening.get(each.address)
-            for data in self._airwaves.carry(each.data):
-                if other is not None:
-                    other._arrive(self._here[0], data)  # noqa: SLF001 (its own kind)
+            self._airwaves.pass_on(self._here[0], each.address, each.data)
         if self._pairs.busy:
             self._stirred.set()
 
-    def _arrive(self, source: Address, data: bytes) -> None:
+    def arrive(self, source: Address, data: bytes) -> None:
+        """Take what came, or lose it where too much waits."""
         try:
             self._arriving.send_nowait((source, data))
         except trio.WouldBlock:

@@ -168,7 +168,7 @@ class FakeStage:
 
     async def render(self, task: RenderTask, on_progress: Callable[[Progress], None]) -> Rendered:
         """Sleep, then leave the frame's bytes."""
-        started_s = time.monotonic()
+        started_s = trio.current_time()
         self._stagehand.calls.append((trio.current_time(), task.frame))
         self._stagehand.regions.append(task.region or task.samples)
         self._stagehand.note(task.frame)
@@ -197,7 +197,7 @@ class FakeStage:
         return Rendered(
             frame=task.frame,
             files=(path,),
-            render_ms=int((time.monotonic() - started_s) * 1000),
+            render_ms=int((trio.current_time() - started_s) * 1000),
             memory_bytes=self.memory_bytes,
             log=f"frame {task.frame}\n",
         )
@@ -230,7 +230,7 @@ class FakeStage:
     async def aclose(self) -> None:
         """End the stage."""
         self._closed = True
-        self._stagehand.open.discard(self)
+        self._stagehand.open.pop(self, None)
         await trio.lowlevel.checkpoint()
 
     def kill(self) -> None:
@@ -320,7 +320,7 @@ class Stagehand:
     """What each was asked for; None: the whole frame."""
     opened: int = 0
     warmed: int = 0
-    open: set[FakeStage] = field(default_factory=set)
+    open: dict[FakeStage, None] = field(default_factory=dict)
     killed: bool = False
     note: Callable[[int], None] = lambda _frame: None
     """Hears of each frame as it begins."""
@@ -426,7 +426,7 @@ class Stagehand:
         if stage._script.unreadable:  # noqa: SLF001 (its own kind)
             raise SceneUnreadable("it says so itself")
         self.opened += 1
-        self.open.add(stage)
+        self.open[stage] = None
         return stage
 
     @asynccontextmanager

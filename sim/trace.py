@@ -26,6 +26,8 @@ _KEPT_TURNS = 60_000
 _TOLD_LATELY = 4_096
 _HAPPENINGS = 100
 _UNHASHED_MOST = 512
+SEARCHED_EACH = 16
+"""Searching all of it would cost a fifth of a run; what shows once shows again."""
 
 Turn: TypeAlias = tuple[int, int, Event | str, tuple[Effect, ...]]
 Teller: TypeAlias = Callable[[Any], str]
@@ -93,7 +95,12 @@ def _is_plain(annotation: Any) -> bool:
 class Trace:
     """Hash every turn, and remember the last ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, searched: Callable[[str], None] | None = None) -> None:
+        self._searched = searched
+        """Looks through some of the text: one batch in `SEARCHED_EACH`, the first among them."""
+        self._batches = 0
+        self._unsearched: list[str] = []
+        """What messages say of this batch, where it is searched: of them only digests are hashed with the turns."""
         self._hash = blake3()
         self._unhashed: list[str] = []
         self._turns: deque[Turn] = deque(maxlen=_KEPT_TURNS)
@@ -132,8 +139,19 @@ class Trace:
             self._hash_up()
 
     def _hash_up(self) -> None:
-        self._hash.update("".join(self._unhashed).encode())
+        text = "".join(self._unhashed)
+        self._hash.update(text.encode())
         self._unhashed.clear()
+        if self._searching:
+            self._unsearched.append(text)
+            said, self._unsearched = "\n".join(self._unsearched), []
+            assert self._searched is not None
+            self._searched(said)
+        self._batches += 1
+
+    @property
+    def _searching(self) -> bool:
+        return self._searched is not None and not self._batches % SEARCHED_EACH
 
     def _message(self, message: Message) -> str:
         told = self._told.get(id(message))
@@ -141,7 +159,10 @@ class Trace:
             return told[1]
         if len(self._told) >= _TOLD_LATELY:
             self._told.clear()
-        digest = blake3(canonical(message).encode()).hexdigest()
+        text = canonical(message)
+        if self._searching:
+            self._unsearched.append(text)
+        digest = blake3(text.encode()).hexdigest()
         self._told[id(message)] = (message, digest)
         return digest
 

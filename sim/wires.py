@@ -41,8 +41,10 @@ DIAL_S: Final = 10.0
 class MemoryChannel:
     """One end of a channel."""
 
-    def __init__(self, opened: Opened, remote: Address, *, dialled: bool, wires: "Wires") -> None:
+    def __init__(self, opened: Opened, host: str, remote: Address, *, dialled: bool, wires: "Wires") -> None:
         self._opened = opened
+        self.host = host
+        """Where this end is."""
         self.remote = remote
         self.dialled = dialled
         self._wires = wires
@@ -85,6 +87,11 @@ class MemoryChannel:
         return self._opened.membership
 
     @property
+    def open(self) -> bool:
+        """Whether neither end has ended it."""
+        return not self._closed and self._ended is None
+
+    @property
     def backlog_bytes(self) -> int:
         """How much the other end has not taken."""
         return self.other._bytes  # noqa: SLF001 (its other end)
@@ -102,8 +109,7 @@ class MemoryChannel:
         assert len(packet) <= CONTROL_PACKET_MAX_BYTES
         if self._closed or self._ended is not None or self.other._bytes + len(packet) > self._wires.queue_max_bytes:  # noqa: SLF001
             return False
-        if not self._wires.cut:
-            self.other._arrive(packet)  # noqa: SLF001 (its other end)
+        self._wires.pass_on(self, packet)
         return True
 
     async def receive(self) -> bytes:
@@ -124,8 +130,7 @@ class MemoryChannel:
         if not self._closed:
             self._closed = True
             self._note()
-            if not self._wires.cut:
-                self.other.end(clean=True)
+            self._wires.pass_on(self, None)
 
     def end(self, *, clean: bool) -> None:
         """End at this side, after what has arrived."""
@@ -137,7 +142,13 @@ class MemoryChannel:
         """Wait until anything happens at this end."""
         await self._changed.wait()
 
-    def _arrive(self, packet: bytes) -> None:
+    def take(self, packet: bytes | None) -> None:
+        """Take a packet that the other end sent, or None, its clean end, unless this end is no more."""
+        if packet is None:
+            self.end(clean=True)
+            return
+        if self._closed or self._ended is not None:
+            return
         self._packets.append(packet)
         self._bytes += len(packet)
         self._note()
@@ -170,6 +181,18 @@ class Wires:
         finally:
             await transport.aclose()
 
+    def pass_on(self, channel: MemoryChannel, packet: bytes | None) -> None:
+        """Bring a packet to a channel's other end, or None, its clean end: at once, or never where the wires are cut."""
+        if not self.cut:
+            channel.other.take(packet)
+
+    async def reach(self, host: str, address: Address) -> None:
+        """Come from a host to an address, or raise what a dial raises that does not."""
+        del host
+        if self.cut:
+            await trio.sleep(DIAL_S)
+            raise DialTimedOut(f"{address}")
+
 
 class MemoryTransport:
     """The `Transport` of its port, on wires."""
@@ -189,9 +212,9 @@ class MemoryTransport:
         self._door = door
         self._verifier = verifier
         self._entropy = entropy
-        self._host = host
+        self.host = host
         self._port = 0
-        self._channels: list[MemoryChannel] = []
+        self.channels: list[MemoryChannel] = []
         self.lent: list[Address] = []
         """Where it was asked to lend."""
         self._to_accept, self._accepted = trio.open_memory_channel[MemoryChannel](64)
@@ -199,17 +222,17 @@ class MemoryTransport:
     async def listen(self, host: str, port: int) -> int:
         """Accept channels; every host name of the test's own is one address."""
         await trio.lowlevel.checkpoint()
-        self._host = host or self._host
+        self.host = host or self.host
         port = port or next(self._wires.ports)
-        if (self._host, port) in self._wires.listening:
-            raise ListenFailed(f"{self._host}:{port} is taken")
-        self._wires.listening[self._host, port] = self
+        if (self.host, port) in self._wires.listening:
+            raise ListenFailed(f"{self.host}:{port} is taken")
+        self._wires.listening[self.host, port] = self
         self._port = port
         return port
 
     def addresses(self) -> tuple[Address, ...]:
         """Return where this process listens."""
-        return (Address(host=self._host, port=self._port),) if self._port else ()
+        return (Address(host=self.host, port=self._port),) if self._port else ()
 
     async def accept(self) -> MemoryChannel:
         """Wait for the next channel that another peer opened."""
@@ -218,9 +241,7 @@ class MemoryTransport:
     async def dial(self, address: Address, purpose: Purpose = Purpose.CONTROL) -> MemoryChannel:
         """Open a channel."""
         await trio.lowlevel.checkpoint()
-        if self._wires.cut:
-            await trio.sleep(DIAL_S)
-            raise DialTimedOut(f"{address}")
+        await self._wires.reach(self.host, address)
         if address.host.endswith(".invalid"):
             raise DialUnreachable(f"{address}")
         listener = self._wires.listening.get((address.host, address.port))
@@ -228,8 +249,8 @@ class MemoryTransport:
             raise DialRefused(f"{address}")
         near, far = self._shake(listener, address, purpose)
         near.other, far.other = far, near
-        self._channels.append(near)
-        listener._channels.append(far)  # noqa: SLF001 (its own kind)
+        self.channels.append(near)
+        listener.channels.append(far)
         await listener._to_accept.send(far)  # noqa: SLF001
         return near
 
@@ -248,15 +269,15 @@ class MemoryTransport:
 
     def crash(self) -> None:
         """End as a killed process does: its channels break, and nobody listens."""
-        self._wires.listening.pop((self._host, self._port), None)
-        for channel in self._channels:
+        self._wires.listening.pop((self.host, self._port), None)
+        for channel in self.channels:
             channel.end(clean=False)
             channel.other.end(clean=False)
 
     async def aclose(self) -> None:
         """End as a process does that ends in order."""
-        self._wires.listening.pop((self._host, self._port), None)
-        for channel in self._channels:
+        self._wires.listening.pop((self.host, self._port), None)
+        for channel in self.channels:
             await channel.aclose()
 
     def _shake(
@@ -282,8 +303,8 @@ class MemoryTransport:
         except WireError as error:
             raise HandshakeFailed(f"{address}: {error}") from error
         assert theirs.opened is not None
-        here = Address(host=self._host, port=next(self._wires.ports))
+        here = Address(host=self.host, port=next(self._wires.ports))
         return (
-            MemoryChannel(ours.opened, address, dialled=True, wires=self._wires),
-            MemoryChannel(theirs.opened, here, dialled=False, wires=self._wires),
+            MemoryChannel(ours.opened, self.host, address, dialled=True, wires=self._wires),
+            MemoryChannel(theirs.opened, listener.host, here, dialled=False, wires=self._wires),
         )

@@ -49,6 +49,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "sim": ("mesh.core", *BELOW_ADAPTERS),
     # The simulator's shell tier runs the real node on a virtual clock.
     "sim.shell": ("sim", "mesh.node", "mesh.core", *BELOW_ADAPTERS),
+    # The command line of both tiers.
+    "sim.__main__": ("sim", "sim.shell", "mesh.core", *BELOW_ADAPTERS),
     "tools": ("sim", "sim.shell", "mesh.cli", "mesh.cli.compose", *HOUSE),
     "tests": ("tools", "sim", "sim.shell", "mesh.cli", "mesh.cli.compose", *HOUSE),
 }

@@ -46,6 +46,8 @@ def arguments(plan: compose.Plan) -> list[str]:
         words += ["--no-beacon"]
     if plan.timings is not None:
         words += ["--timings", str(plan.timings)]
+    if plan.tape is not None:
+        words += ["--tape", str(plan.tape)]
     return ["join", *words, *([] if plan.invite is None else ["-"])]
 
 

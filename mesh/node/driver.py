@@ -41,10 +41,6 @@ _STORY_LINE_MAX: Final = 400
 NAP_S: Final = 1.0
 """The longest sleep between looks at the clock: the loop's own one stands still while the machine sleeps."""
 
-Tape: TypeAlias = Callable[[Now, Event], None]
-"""Takes every (now, event) before it is handled."""
-
-
 Over: TypeAlias = Callable[[int], None]
 """Told when an event's turn is over: how many nanoseconds of a processor it took."""
 
@@ -57,6 +53,22 @@ class Core(Protocol):
         ...
 
 
+class Turns(Protocol):
+    """What a driver tells of its turns to whoever records them; none of it may wait or raise."""
+
+    def heard(self, now: Now, event: Event) -> None:
+        """Take what the core is about to hear."""
+        ...
+
+    def asked(self, effects: Sequence[Effect]) -> None:
+        """Take what it asked for."""
+        ...
+
+    def broke(self, error: Exception) -> None:
+        """Take by what error the core ended instead."""
+        ...
+
+
 class Driver:
     """The only caller of the core's `handle`."""
 
@@ -66,7 +78,7 @@ class Driver:
         *,
         world: World,
         perform: Callable[[Sequence[Effect]], Awaitable[None]],
-        tape: Tape | None = None,
+        tape: Turns | None = None,
     ) -> None:
         self._core = core
         self._world = world
@@ -127,11 +139,16 @@ class Driver:
         now = self._world.now()
         self._recent.append((now, event))
         if self._tape is not None:
-            self._tape(now, event)
+            self._tape.heard(now, event)
         try:
-            return self._core.handle(now, event)
+            effects = self._core.handle(now, event)
         except Exception as error:
+            if self._tape is not None:
+                self._tape.broke(error)
             raise BugError(self._story()) from error
+        if self._tape is not None:
+            self._tape.asked(effects)
+        return effects
 
     def _story(self) -> str:
         """Tell the last events, oldest first, and where the rule broke."""

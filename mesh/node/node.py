@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from mesh.core import effects as ef
 from mesh.core.events import Event, Exported, ExportFailed, Started, StopAsked
+from mesh.core.me import Me
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.node.asking import Asking, Changes
@@ -28,7 +29,7 @@ from mesh.node.channels import Channels
 from mesh.node.choice import Offer, sum_offers
 from mesh.node.desk import Inviting, NodeDesk
 from mesh.node.doors import Doors
-from mesh.node.driver import Alarms, Driver, Tape
+from mesh.node.driver import Alarms, Driver, Turns
 from mesh.node.engines import EngineRack
 from mesh.node.executor import Executor, Route
 from mesh.node.fetching import Fetching
@@ -117,14 +118,31 @@ class Beginning:
     """Hears, once each, why this peer is no member any more, and that a copy of it runs."""
 
 
+class Tape(Turns, Protocol):
+    """What is told all that a core hears and asks for, from its beginning on."""
+
+    def begin(self, me: Me, seed: bytes) -> Me:
+        """Take who the core is, and return who it shall be: the same, with a signer that is watched."""
+        ...
+
+
 class Node:
     """One running peer; `run` is its life."""
 
-    def __init__(self, parts: Parts, who: Identity, beginning: Beginning, *, tape: Tape | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        who: Identity,
+        beginning: Beginning,
+        *,
+        tape: Tape | None = None,
+        make_core: Callable[[Me, bytes], Peer] = Peer,
+    ) -> None:
         self._parts = parts
         self._who = who
         self._beginning = beginning
-        self._peer = Peer(who.me(), parts.world.entropy(_SEED_BYTES))
+        me, seed = who.me(), parts.world.entropy(_SEED_BYTES)
+        self._peer = make_core(me if tape is None else tape.begin(me, seed), seed)
         self._shown = who.credentials(who.renewed)
         self._bans = self._peer.members.bans
         self._told_out = self._told_twin = False

@@ -37,6 +37,8 @@ class StagedPeer:
     """What its config.toml says."""
     garbles: bool = False
     """Whether all that it answers to questions of the DHT is garbage."""
+    taped: bool = False
+    """Whether its core is recorded."""
     within: Sequence[str] = ()
     """A command that runs another on the peer's host."""
     inside: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -47,6 +49,11 @@ class StagedPeer:
     def home(self) -> Path:
         """The peer's own directory."""
         return self.directory / "home"
+
+    @property
+    def tapes(self) -> Path:
+        """Where its core is recorded."""
+        return self.directory / "tapes"
 
     def start(self, *, found: str | None = None, token: str = "", peers: Sequence[tuple[str, int]] = ()) -> None:
         """Start the peer; do not wait until it is ready."""
@@ -64,6 +71,7 @@ class StagedPeer:
             "peers": list(peers),
             "garbles": self.garbles,
             "renders": str(self.directory / "renders"),
+            "tape": str(self.tapes) if self.taped else None,
         }
         program = [sys.executable, "-m", "tests.support.staged_peer", json.dumps(said)]
         with (self.directory / "log").open("ab") as log, (self.directory / "said").open("wb") as out:

@@ -33,6 +33,7 @@ def plan_of(said: dict[str, Any], invite: str) -> Plan:
         listen=((said["listen"][0], said["listen"][1]),),
         beacon=said["beacon"],
         peers=tuple((host, port) for host, port in said["peers"]),
+        tape=None if said["tape"] is None else Path(said["tape"]),
     )
 
 

@@ -46,6 +46,12 @@ PEER_HELP = "A peer to look for; may be repeated.  [default port: this peer's ow
     metavar="FILE",
     help="Add a line to FILE whenever a step of a job was done, for measurements.",
 )
+@click.option(
+    "--tape",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Record in DIR all that this peer decides from, for whoever looks for a bug; no keys.",
+)
 @home_option
 @json_option
 @pass_caller
@@ -63,6 +69,7 @@ def command(
     peers: tuple[str, ...],
     no_beacon: bool,
     timings: str | None,
+    tape: str | None,
 ) -> None:
     """Found a mesh, enter one, or start this peer again.
 
@@ -84,18 +91,23 @@ def command(
         peers=tuple(dict.fromkeys(map(peer_address, peers))),
         beacon=not no_beacon,
         timings=None if timings is None else Path(timings).absolute(),
+        tape=None if tape is None else Path(tape).absolute(),
     )
     if background:
-        said = start(plan)
-        say_ready(caller, said)
-        # In the foreground the peer itself has said so.
-        for trouble in filter(None, (said["thrown_out"], said["cloned"])):
-            _say(trouble)
-        for problem in unreached(plan, caller.client()):
-            _say(problem)
+        _in_background(plan, caller)
     else:
         unused = plan.invite is not None and compose.is_member(plan.home)
         compose.run_peer(plan, lambda status: say_ready(caller, ready(status, unused=unused)), _say)
+
+
+def _in_background(plan: compose.Plan, caller: Caller) -> None:
+    """Start a peer that runs on, and say what it would have said in the foreground."""
+    said = start(plan)
+    say_ready(caller, said)
+    for trouble in filter(None, (said["thrown_out"], said["cloned"])):
+        _say(trouble)
+    for problem in unreached(plan, caller.client()):
+        _say(problem)
 
 
 def unreached(plan: compose.Plan, client: Client) -> list[str]:

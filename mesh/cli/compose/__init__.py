@@ -49,6 +49,8 @@ class Plan:
     """Whether to look for others on the LAN, unless the settings say not to."""
     timings: Path | None = None
     """File that gets a line for each step of a job's way, for measurements."""
+    tape: Path | None = None
+    """Directory that gets a new file at each start, on which the core is recorded."""
 
 
 def run_peer(plan: Plan, on_ready: Callable[[StatusAnswer], None], say: Callable[[str], None]) -> None:

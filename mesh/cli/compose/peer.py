@@ -29,7 +29,7 @@ from mesh.net.streams import TcpTransport, open_transport
 from mesh.node.bootstraps import Bootstraps
 from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import Standing, decode_standing, encode_standing, found_mesh, join_mesh, join_papers
-from mesh.node.node import Beginning, Ending, Node, Parts
+from mesh.node.node import Beginning, Ending, Node, Parts, Tape
 from mesh.node.plain import most_telling
 from mesh.ports.datagrams import Datagrams
 from mesh.ports.desk import Desk, StatusAnswer
@@ -45,8 +45,10 @@ from mesh.store.folders import DiskFolders
 from mesh.store.home import Home
 from mesh.store.keys import KEY_BYTES, Secret
 from mesh.store.scenes import StoreScenes
+from mesh.store.tapes import TapeFile, open_tape
 from mesh.wire import invites
 from mesh.wire.addresses import is_loopback
+from mesh.wire.envelope import peer_id
 from mesh.wire.greeting import Company
 from mesh.wire.handshake import DatedDoor, Door
 from mesh.wire.kept import Kept
@@ -139,6 +141,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
     store = home.open_blobs(lambda: world.now().wall)
     renderer = start.make_renderer()
     timings = None if plan.timings is None else plan.timings.open("a", buffering=1, encoding="utf-8")
+    tape = None if plan.tape is None else open_tape(plan.tape, peer_id(start.signer.key), world.now().wall)
     try:
         kept = load_kept(journal)
         who = _identity(start, standing, secret, kept)
@@ -172,7 +175,7 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
                 contacts = tuple(dict.fromkeys((*typed, *standing.contacts)))
                 bootstraps = Bootstraps(typed, start.say, own=net.transport.addresses())
                 beginning = Beginning(kept=kept, contacts=contacts, bootstraps=bootstraps, alarm=start.say)
-                node = Node(parts, who, beginning)
+                node = Node(parts, who, beginning, tape=_recorder(tape, start.say))
                 return await node.run(
                     at_desk=lambda desk: _serve(desk, node.engines, start, on_ready),
                     on_signal=lambda in_hand: start.say(_ending(in_hand)),
@@ -183,6 +186,17 @@ async def _live(start: _Start, on_ready: OnReady) -> Ending:
         journal.close()
         if timings is not None:
             timings.close()
+        if tape is not None:
+            tape.close()
+
+
+def _recorder(tape: TapeFile | None, say: Say) -> Tape | None:
+    """Return what writes onto a tape; it is imported by who records alone, since it looks at all types there are."""
+    if tape is None:
+        return None
+    from mesh.node.tape import Recorder
+
+    return Recorder(tape.write, say)
 
 
 def _identity(start: _Start, standing: Standing, secret: Secret, kept: tuple[Kept, ...]) -> Identity:

@@ -127,6 +127,7 @@ def test_a_peer_to_look_for_may_leave_its_port_out(text: str, read: tuple[str, i
         Plan(home=Path("/h"), invite="secret", slots=3, listen=(("::1", 7),), peers=(("a", 1), ("::1", 0))),
         Plan(home=Path("/h"), listen=(("::", 7), ("10.0.0.1", 0)), beacon=False),
         Plan(home=Path("/h"), timings=Path("/timings")),
+        Plan(home=Path("/h"), tape=Path("/tapes")),
     ],
 )
 def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
@@ -140,6 +141,7 @@ def test_a_peer_in_the_background_is_given_the_same_plan(plan: Plan) -> None:
     assert tuple(map(listen_address, got["listen"])) == plan.listen
     assert got["no_beacon"] is not plan.beacon
     assert (Path(got["timings"]) if got["timings"] else None) == plan.timings
+    assert (Path(got["tape"]) if got["tape"] else None) == plan.tape
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)

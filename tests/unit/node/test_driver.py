@@ -29,21 +29,36 @@ class Recorder:
         return [SetTimer(timer=Tick(), at=now.instant)]
 
 
+class Turns:
+    """A tape that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Event | str] = []
+
+    def heard(self, _now: Now, event: Event) -> None:
+        self.told.append(event)
+
+    def asked(self, effects: Sequence[Effect]) -> None:
+        self.told += [type(effect).__name__ for effect in effects]
+
+    def broke(self, error: Exception) -> None:
+        self.told.append(f"{error}".partition("\n")[0])
+
+
 async def ignore(_effects: Sequence[Effect]) -> None:
     await trio.lowlevel.checkpoint()
 
 
 @virtual
 async def test_events_are_handled_in_order_and_their_effects_passed_on() -> None:
-    core, performed = Recorder(), []
-    tape: list[tuple[Now, Event]] = []
+    core, performed, tape = Recorder(), [], Turns()
 
     async def perform(effects: Sequence[Effect]) -> None:
         performed.extend(effects)
         if len(performed) == 3:
             driver.stop()
 
-    driver = Driver(core, world=VirtualWorld(), perform=perform, tape=lambda now, event: tape.append((now, event)))
+    driver = Driver(core, world=VirtualWorld(), perform=perform, tape=tape)
     turns = []
     driver.watch(lambda event: turns.append((len(core.heard), event)))
     for event in (ASKED, TimerFired(timer=Tick()), ASKED, ASKED):
@@ -51,7 +66,7 @@ async def test_events_are_handled_in_order_and_their_effects_passed_on() -> None
     await driver.run()
     assert core.heard == [ASKED, TimerFired(timer=Tick()), ASKED]
     assert turns == list(enumerate(core.heard, 1))
-    assert [event for _, event in tape] == core.heard
+    assert tape.told == [told for event in core.heard for told in (event, "SetTimer")]
     assert len(performed) == 3
 
 
@@ -90,13 +105,15 @@ async def test_whoever_waits_for_the_end_of_a_turn_hears_what_it_took() -> None:
 
 @virtual
 async def test_a_broken_rule_ends_the_driver_with_its_story() -> None:
-    driver = Driver(Recorder(), world=VirtualWorld(), perform=ignore)
+    tape = Turns()
+    driver = Driver(Recorder(), world=VirtualWorld(), perform=ignore, tape=tape)
     await driver.tell(TimerFired(timer=HearingEnds()))
     await driver.tell(StopAsked(now=True))
     with pytest.raises(BugError) as caught:
         await driver.run()
     assert "HearingEnds" in caught.value.story
     assert "a rule of the core" in caught.value.story
+    assert tape.told == [TimerFired(timer=HearingEnds()), "SetTimer", StopAsked(now=True), "a rule of the core"]
 
 
 @virtual

@@ -282,7 +282,7 @@ async def test_a_stage_that_outgrew_its_first_frame_is_replaced(tmp_path: Path) 
         stage.memory_bytes = MEMORY_BYTES + OUTGROWN_LEAST_BYTES
         here.start(2, 2)
         await here.answer(2)
-        assert here.stagehand.open == {stage}
+        assert list(here.stagehand.open) == [stage]
         stage.memory_bytes += 1
         here.start(3, 3)
         await here.answer(3)
