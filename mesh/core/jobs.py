@@ -82,6 +82,8 @@ class Jobs:
             submitted=turn.now.wall,
             last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
             cut=event.cut,
+            check=event.check,
+            judges=event.judges,
         )
         head = Head(job=sign(body, self._signer), chain=self._members.my_chain)
         job = JobId(head.job.id)
