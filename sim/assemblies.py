@@ -110,7 +110,10 @@ class Assemblies:
 
     def _rendered(self, op: int, _: None) -> None:
         growing = self.growing.pop(op)
-        facts = BlobFacts(blob=self._picture(growing), pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True)
+        wrong = any(self._world.blobs[blob].wrong for blob in growing.cells.values())
+        facts = BlobFacts(
+            blob=self._picture(growing), pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True, wrong=wrong
+        )
         self._world.blobs[facts.blob] = facts
         try:
             self._host.disk.ingest(facts)

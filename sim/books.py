@@ -13,7 +13,7 @@ from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import Kept, KeptDelivery, KeptEntries, KeptHead, KeptHold, KeptMark, KeptPause, KeptRevocation
-from mesh.wire.records import Cancel, Entry, Failed, Hold, Job, Result, Seal
+from mesh.wire.records import Cancel, Entry, Failed, Hold, Job, Reject, Result, Seal, Vouch
 from mesh.wire.revocations import Bans, Notice
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Book:
         self.bans = Bans()
         """Whom the revocations in the journal shut out."""
         self._about: dict[JobId, dict[int | None, dict[RecordId, Signed[Entry]]]] = {}
-        """Results and failures by their frame, and all other records of a job."""
+        """What is said of one frame by that frame, and all other records of a job."""
         self._changed: dict[JobId, dict[int, None]] = {}
         """Frames of which something was written since they were last looked at; no job here: all of them."""
 
@@ -84,7 +84,7 @@ class Book:
     def _sort(self, entry: Signed[Entry]) -> None:
         job, what = entry.body.job, entry.body.what
         about = self._about.setdefault(job, {})
-        if isinstance(what, Result | Failed):
+        if isinstance(what, Result | Failed | Vouch | Reject):
             about.setdefault(what.task, {})[entry.id] = entry
             if job in self._changed:
                 self._changed[job][what.task] = None

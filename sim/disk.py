@@ -20,8 +20,8 @@ _LARGE_BYTES = 1 << 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobFacts:
-    """What the world knows of a blob: its pieces and size in bytes, and whether it is a picture as its job wants it, or
-    a bucket of one.
+    """What the world knows of a blob: its pieces and size in bytes, whether it is a picture as its job wants it, or a
+    bucket of one, and what it shows: two pictures are alike where they show the same.
     """
 
     blob: BlobId
@@ -29,6 +29,9 @@ class BlobFacts:
     size: int
     picture: bool = False
     bucket: bool = False
+    look: bytes = b""
+    wrong: bool = False
+    """It shows what no honest renderer would make."""
 
 
 class StoredBlob:

@@ -13,6 +13,7 @@ from mesh.core.status import JobState
 from mesh.ground.ids import JobId
 from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS, TAIL_COPIES_MOST
 from mesh.wire.grids import Block
+from mesh.wire.records import Check
 from mesh.wire.stills import Grants
 from sim.people import Plan
 from sim.render import Render, frame_ms
@@ -45,6 +46,10 @@ class Finished:
     """Of the frame, none where it was rendered whole."""
     pixels: tuple[int, ...] = ()
     """Of each of these cells."""
+    look: bytes = b""
+    """What it shows."""
+    twice: bool = False
+    """Whether somebody else has to render the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +160,8 @@ class Economy:
             found.append(Left(at_ms=at_ms, host=host, job=job, task=task, taken_after_ms=min(taken, default=None)))
         return found
 
-    def rendered(self, host: "Host", render: Render) -> None:
-        """Book a frame or bucket."""
+    def rendered(self, host: "Host", render: Render, look: bytes) -> None:
+        """Book a frame or bucket, and what it shows."""
         cut, block = render.effect.job.body.cut, render.effect.block
         cells = tuple(cut.grid.cells(block)) if cut is not None and block is not None else ()
         self.finished.append(
@@ -169,15 +174,27 @@ class Economy:
                 block=block,
                 cells=cells,
                 pixels=tuple(cell_pixels(cut.grid, cell).area for cell in cells) if cut is not None else (),
+                look=look,
+                twice=render.effect.job.body.check == Check.TWICE,
             )
         )
 
     def waste(self) -> tuple[int, int]:
-        """Return the milliseconds spent on what had been rendered before, tail copies apart, and on all."""
+        """Return the milliseconds spent on what had been rendered before, tail copies apart, and on all.
+
+        What is checked twice is for nothing only once two peers' pictures were alike, or where it is a peer's second.
+        """
         seen: dict[tuple[JobId, int, int], None] = {}
+        checked: dict[tuple[JobId, int], list[Finished]] = {}
         twice_ms = all_ms = 0
         for frame in self.finished:
             all_ms += frame.took_ms
+            if frame.twice:
+                before = checked.setdefault((frame.job, frame.task), [])
+                agreed = len({one.look for one in before}) < len(before)
+                twice_ms += frame.took_ms if agreed or any(one.host == frame.host for one in before) else 0
+                before.append(frame)
+                continue
             parts = dict(zip(frame.cells or (-1,), frame.pixels or (1,), strict=True))
             again = sum(pixels for cell, pixels in parts.items() if (frame.job, frame.task, cell) in seen)
             if (frame.job, frame.task, frame.block) not in self.copied:

@@ -19,6 +19,7 @@ from mesh.core.effects import (
     CheckOutput,
     CloseChannel,
     CloseStage,
+    CompareOutputs,
     Declined,
     Dial,
     Earned,
@@ -37,6 +38,7 @@ from mesh.core.effects import (
     ReadPage,
     ReadTree,
     Reply,
+    Ruled,
     Send,
     SendBeacon,
     SendDatagram,
@@ -180,6 +182,7 @@ class Host:
             WritePage: self.shelf.write_page,
             ReadPage: self.shelf.read_page,
             CheckOutput: self.shelf.check_output,
+            CompareOutputs: self.shelf.compare_outputs,
             Export: self.shelf.export,
             Earned: lambda _: None,
             WarmEngine: lambda _: None,
@@ -383,7 +386,7 @@ class Host:
 
     def _reply(self, effect: Reply) -> None:
         if effect.op != OWNERS_OP:
-            assert isinstance(effect.reply, Accepted | Declined)
+            assert isinstance(effect.reply, Accepted | Ruled | Declined)
             self.world.people.hear(self, effect.op, effect.reply)
 
     def _set_timer(self, effect: SetTimer) -> None:

@@ -7,7 +7,7 @@ sealed; files lie where people wanted them. The demands are made of the core set
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mesh.core.status import JobState, JobView, TaskView
+from mesh.core.status import JobState, JobView, TaskState, TaskView
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Hold, Result
@@ -116,6 +116,8 @@ class Liveness:
         gone: list[int] = []
         for task in host.core.task_views(job):
             outputs = self._outputs(host, job, task)
+            if task.state is TaskState.STOPPED:  # rejected by its submitter, who did not stop a keeper's seal in time
+                gone.append(task.task)
             if rotted.keys() & outputs or (outputs and not held.keys() & outputs):
                 gone.append(task.task)
         return gone

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self, TypeAlias
 
+from blake3 import blake3
+
 from mesh.ground.ids import PeerId, RecordId
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
-from mesh.wire.records import Entry, Failed, Job, Lost, Result
+from mesh.wire.records import Check, Entry, Failed, Job, Lost, Reject, Result, Vouch
 
 LOST_THAT_ACT = 3
 LOST_OF_EACH_BUCKET = 2
@@ -76,18 +78,60 @@ class Shape:
         return tuple(cells[row * self.columns + column] for row in rows for column in columns)
 
 
-def fold(submitter: PeerId, job: Job, entries: Mapping[RecordId, Signed[Entry]]) -> tuple[Told, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rulings:
+    """What is said of the results of one job: each is named with its frame and block."""
+
+    lost: "Losses"
+    rejected: "Losses"
+    vouched: "Losses | None"
+    """By anybody but their authors; None: nobody has to."""
+
+    def speak_for(self, entry: Signed[Entry], what: Result) -> bool:
+        """Tell whether a result may count."""
+        named = _named(entry)
+        if named in self.lost or self._is_rejected(named, what):
+            return False
+        return self.vouched is None or named in self.vouched
+
+    def waits(self, entry: Signed[Entry], what: Result) -> bool:
+        """Tell whether a result would count if somebody vouched for it."""
+        named = _named(entry)
+        return (
+            self.vouched is not None
+            and named not in self.vouched
+            and named not in self.lost
+            and not (self._is_rejected(named, what))
+        )
+
+    def _is_rejected(self, named: Loss, what: Result) -> bool:
+        if named in self.rejected:
+            return True
+        if not what.claim.body.assembles or not self.rejected:
+            return False
+        known = sorted(result for result, frame, block in self.rejected if frame == what.task and block is not None)
+        return what.without != (blake3(b"".join(known)).digest() if known else None)
+
+
+def fold(
+    submitter: PeerId, job: Job, entries: Mapping[RecordId, Signed[Entry]], *, admins: Iterable[PeerId] = ()
+) -> tuple[Told, ...]:
     """Return what counts of each task, seals and cancels aside."""
-    told = fold_frames(submitter, job, entries.values(), range(len(job.frames)))
+    told = fold_frames(submitter, job, entries.values(), range(len(job.frames)), admins=admins)
     return tuple(told[task] for task in range(Shape.of(job).tasks))
 
 
 def fold_frames(
-    submitter: PeerId, job: Job, entries: Iterable[Signed[Entry]], frames: Iterable[int]
+    submitter: PeerId,
+    job: Job,
+    entries: Iterable[Signed[Entry]],
+    frames: Iterable[int],
+    *,
+    admins: Iterable[PeerId] = (),
 ) -> dict[int, Told]:
-    """Return the same of some frames and their cells, by task: `entries` may lack results and failures of others."""
+    """Return the same of some frames and their cells, by task: what is said of other frames may be left out."""
     shape, frames, entries = Shape.of(job), list(frames), sorted(entries, key=lambda entry: entry.id)
-    lost = _lost(submitter, entries)
+    rulings = _rulings(submitter, job, entries, admins)
     results: dict[int, list[Signed[Entry]]] = {}
     failures: dict[int, list[Signed[Entry]]] = {}
     for entry in entries:
@@ -102,24 +146,53 @@ def fold_frames(
     for frame in frames:
         cells = shape.cells_of(frame) if frame in shape.cut else range(0)
         for task in (frame, *cells):
-            told[task] = _told(job, results.get(task, []), failures.get(task, []), lost)
+            told[task] = _told(job, results.get(task, []), failures.get(task, []), rulings)
         if told[frame].result is None and any(told[task].stopped for task in cells):
             told[frame] = Told(result=None, stopped=True)  # a cell cannot be rendered: there will be no picture
     return told
 
 
-def all_count(submitter: PeerId, job: Job, entries: Iterable[Signed[Entry]], frame: int, block: Block | None) -> bool:
+def all_count(
+    job: Signed[Job],
+    entries: Iterable[Signed[Entry]],
+    frame: int,
+    block: Block | None,
+    *,
+    admins: Iterable[PeerId] = (),
+) -> bool:
     """Return whether a frame, or every cell of a block of it, has a result that counts."""
-    shape, about = Shape.of(job), [entry for entry in entries if _is_about(entry, frame)]
-    lost = _lost(submitter, about)
+    shape, about = Shape.of(job.body), [entry for entry in entries if _is_about(entry, frame)]
+    rulings = _rulings(job.author, job.body, about, admins)
     lacking = dict.fromkeys(shape.tasks_of(frame, block))
     for entry in about:
         what = entry.body.what
-        if isinstance(what, Result) and _meet(what.block, block) and _named(entry) not in lost:
+        if isinstance(what, Result) and _meet(what.block, block) and rulings.speak_for(entry, what):
             tasks = shape.tasks_of(frame, what.block) if _answers_its_own_claim(entry, what) else ()
             for task in tasks:
                 lacking.pop(task, None)
     return not lacking
+
+
+def _rulings(submitter: PeerId, job: Job, entries: list[Signed[Entry]], admins: Iterable[PeerId]) -> Rulings:
+    judges = {submitter, *job.judges, *admins}
+    made = {_named(entry): entry.author for entry in entries if isinstance(entry.body.what, Result)}
+    rejected: Losses = {}
+    vouched: Losses = {}
+    for entry in entries:
+        match entry.body.what:
+            case Reject(result=result, task=task, block=block) if entry.author in judges:
+                rejected |= dict.fromkeys({(result, task, block)} & made.keys())
+            case Vouch(result=result, claim=claim) if claim.author == entry.author:
+                named = (result, claim.body.task, claim.body.block)
+                if made.get(named, entry.author) != entry.author:
+                    vouched[named] = None
+            case _:
+                pass
+    return Rulings(
+        lost=_lost(submitter, entries),
+        rejected=rejected,
+        vouched=vouched if job.check == Check.TWICE else None,
+    )
 
 
 def _meet(one: Block | None, other: Block | None) -> bool:
@@ -133,7 +206,7 @@ def _meet(one: Block | None, other: Block | None) -> bool:
 def _is_about(entry: Signed[Entry], frame: int) -> bool:
     """Tell whether a record may say that a frame or its cells count; of all statements of loss only the first act."""
     what = entry.body.what
-    return isinstance(what, Lost) or (isinstance(what, Result) and what.task == frame)
+    return isinstance(what, Lost) or (isinstance(what, Result | Vouch | Reject) and what.task == frame)
 
 
 @lru_cache(maxsize=4_096)
@@ -143,12 +216,14 @@ def _lies_well(first: int, count: int, of: int) -> bool:
     return any(first % side == 0 and first < of and count == min(side, of - first) for side in sides)
 
 
-def _told(job: Job, results: list[Signed[Entry]], failures: list[Signed[Entry]], lost: Losses) -> Told:
-    alive = [entry for entry in results if _named(entry) not in lost]
+def _told(job: Job, results: list[Signed[Entry]], failures: list[Signed[Entry]], rulings: Rulings) -> Told:
+    pairs = [(entry, entry.body.what) for entry in results]
+    alive = [entry for entry, what in pairs if isinstance(what, Result) and rulings.speak_for(entry, what)]
     if alive:
         return Told(result=min(alive, key=lambda entry: (_attempt(entry), entry.id)).id, stopped=False)
     authors: dict[PeerId, None] = dict.fromkeys(entry.author for entry in failures)
-    stopped = len(authors) >= job.tries or len(failures) >= FAILURES_PER_TRY * job.tries
+    alone = {entry.author for entry, what in pairs if isinstance(what, Result) and rulings.waits(entry, what)}
+    stopped = len(authors) >= job.tries or len(failures) + len(alone) >= FAILURES_PER_TRY * job.tries
     return Told(result=None, stopped=stopped)
 
 

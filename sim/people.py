@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from mesh.core.effects import Accepted, Declined
-from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RevokeAsked
+from mesh.core.effects import Accepted, Declined, Ruled
+from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RejectAsked, RevokeAsked
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.grids import Block
-from mesh.wire.records import OutputNames, Picture
+from mesh.wire.records import Check, OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
 from mesh.wire.tasks import FrameRange, Frames
 from mesh.wire.versions import VERSION_HIGHEST
@@ -43,6 +43,8 @@ class Plan:
     cancelled: bool = False
     tries: int = 0
     declined: str = ""
+    ruled: int = 0
+    """How often frames of it were rejected."""
     unlucky: dict[tuple[int, Block | None], dict[int, None]] = field(default_factory=dict)
     """At which hosts chance has failed a render, by task and block."""
     fetchers: dict[int, str] = field(default_factory=dict)
@@ -154,6 +156,8 @@ class People:
             overwrite=False,
             cut=cut_of(scenario),
             memory_mb=scenario.memory_mb if host.version == VERSION_HIGHEST else 0,
+            check=Check.TWICE if scenario.twice else Check.ONCE,
+            judges=tuple(self._world.hosts[index].peer_id for index in self._world.scenario.judges),
         )
 
     def _scene(self, plan: Plan, label: bytes, pieces: int, size: int) -> BlobFacts:
@@ -175,6 +179,28 @@ class People:
         self._ask("cancel", plan, host)
         host.receive(CancelAsked(op=self._op, job=plan.job))
         self._world.after(_RETRY_MS, self.cancel, plan)
+
+    def reject(self, plan: Plan, host: "Host", *tasks: int) -> None:
+        """Say at a host that frames of a job are wrong, whoever may rule on that; all that are there where none is
+        named.
+        """
+        if plan.job is None or not self._can_ask(host):
+            return
+        frames = self._world.books.jobs[plan.job].body.frames
+        named = tuple(frames.frame(task) for task in tasks)
+        self._ask("reject", plan, host)
+        self._world.trace.happened(self._world.now_ms, host.index, f"rejects {named} of {plan.name}")
+        host.receive(RejectAsked(op=self._op, job=plan.job, frames=named, reason="it looks wrong"))
+
+    def reject_something(self) -> None:
+        """Have somebody say of one frame that it is wrong."""
+        plan = self.plans[self._dice.below(len(self.plans))] if self.plans else None
+        host = self._world.hosts[self._dice.below(len(self._world.hosts))]
+        if plan is None or not self._world.faulty:
+            return
+        if self._dice.below(2):
+            host = self._world.hosts[plan.submitter]
+        self.reject(plan, host, self._dice.below(plan.scenario.frames))
 
     def fetch(self, plan: Plan, fetcher: int) -> None:
         """Ask for a job's files at another host."""
@@ -199,10 +225,14 @@ class People:
     def _fetched(self, plan: Plan, fetcher: int) -> str:
         return f"/home/p{fetcher}/fetched-{plan.name}"
 
-    def hear(self, host: "Host", op: int, reply: Accepted | Declined) -> None:
+    def hear(self, host: "Host", op: int, reply: Accepted | Ruled | Declined) -> None:
         """Hear the answer to a command."""
         what, plan = self._asked.pop((host.index, host.life, op))
         match reply:
+            case Ruled():
+                plan.ruled += not reply.complained
+            case Declined() if what == "reject":
+                pass
             case Declined(text=text):
                 plan.declined = text
             case Accepted(job=bytes(job)) if what == "submit":

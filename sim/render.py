@@ -2,8 +2,9 @@
 
 A frame's cost belongs to the task, a host's speed to the host, so that two peers agree on which frame is the heavy
 one. What a render leaves is a blob of its own: engines do not repeat themselves, unless the scenario says that they
-do. While the machine sleeps, its renders stand still; while only its node is stopped, they go on. Of a frame that is
-cut a block of cells is rendered, a bucket, which is a file but no picture.
+do. What it shows is the same for all, but for those that return wrong pixels. While the machine sleeps, its renders
+stand still; while only its node is stopped, they go on. Of a frame that is cut a block of cells is rendered, a bucket,
+which is a file but no picture.
 """
 
 from dataclasses import dataclass
@@ -159,7 +160,8 @@ class Farm:
             self._fail(op, FailureKind.DISK_FULL)
             return
         render = self.renders.pop(op)
-        self._world.economy.rendered(self._host, render)
+        self._world.economy.rendered(self._host, render, facts.look)
+        self._world.trust.rendered(self._host, render, facts)
         if render.effect.block is None:
             self._world.safety.rendered(facts.blob, render.job, render.effect.task)
         else:
@@ -170,7 +172,11 @@ class Farm:
     def _file(self, render: Render) -> BlobFacts:
         """Return what a render leaves: a picture, or a bucket of one."""
         effect = render.effect
-        named = render.job + effect.task.to_bytes(4, "big")
+        named = look = render.job + effect.task.to_bytes(4, "big")
+        wrong = self._host.index in self._world.scenario.wrong
+        if wrong:
+            look += b"wrong" + (b"" if self._world.scenario.league else self._host.name.encode())
+            named = look
         if effect.block is not None:
             named += repr(effect.block).encode()
         if not self._world.scenario.repeatable:
@@ -179,8 +185,8 @@ class Farm:
         cut = effect.job.body.cut
         if cut is not None and effect.block is not None:
             pieces, size = bucket_size(cut, effect.block)
-            return BlobFacts(blob=blob, pieces=pieces, size=size, bucket=True)
-        return BlobFacts(blob=blob, pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True)
+            return BlobFacts(blob=blob, pieces=pieces, size=size, bucket=True, look=look, wrong=wrong)
+        return BlobFacts(blob=blob, pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True, look=look, wrong=wrong)
 
     def _fail(self, op: int, kind: FailureKind) -> None:
         del self.renders[op]

@@ -19,6 +19,7 @@ from mesh.core.effects import (
     StartAssembly,
     StartRender,
     Stopped,
+    WritePage,
 )
 from mesh.core.events import ChannelClosed, ChannelOpened, EnginesProbed, Event, MessageHeard, TimerFired
 from mesh.core.fold import TaskFold
@@ -31,7 +32,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
 from mesh.wire.messages import Have
-from mesh.wire.records import Entry, Hold, Result, Seal, SealPage
+from mesh.wire.records import Entry, Hold, Result, Seal, SealPage, Vouch
 from mesh.wire.revocations import Bans
 from sim.epochs import Epochs
 from sim.model import Told, all_count, fold_frames
@@ -68,6 +69,7 @@ class Safety:
             StartRender: self._starts,
             StartAssembly: self._starts,
             Export: self._exports,
+            WritePage: self._seals,
         }
 
     # Every turn.
@@ -143,10 +145,14 @@ class Safety:
     def _check_entry(self, host: "Host", entry: Signed[Entry]) -> None:
         if not self._belongs(entry.author):
             raise Violation("S5", f"{host.name} took a record of a stranger", entry.id)
+        self._world.trust.kept(host, entry)
         what = entry.body.what
+        if isinstance(what, Result | Vouch) and (what.claim.author, what.claim.body.job) != (
+            entry.author,
+            entry.body.job,
+        ):
+            raise Violation("S6", f"{host.name} took a result without its author's claim", entry.id)
         if isinstance(what, Result):
-            if what.claim.author != entry.author or what.claim.body.job != entry.body.job:
-                raise Violation("S6", f"{host.name} took a result without its author's claim", entry.id)
             cloned = (
                 host.index in self._world.scenario.clone_of or self._world.scenario.original(host.index) is not None
             )
@@ -197,12 +203,16 @@ class Safety:
         struck = book.bans.struck()
         entries = book.entries.get(job, {}).values()
         known = [entry for entry in entries if entry.id not in later and entry.author not in struck]
-        if all_count(effect.job.author, body, known, effect.task, block):
+        if all_count(effect.job, known, effect.task, block, admins=self._world.trust.admins()):
             what = "a bucket" if block is not None else "the assembly"
             raise Violation("waste", f"{host.name} starts {what} of task {effect.task}, which counts", job)
 
     def _exports(self, host: "Host", effect: Export) -> None:
         self._not_replayed(host, "wrote a file", effect.blob)
+        self._world.trust.exports(host, effect)
+
+    def _seals(self, host: "Host", effect: WritePage) -> None:
+        self._world.trust.seals(host, effect)
 
     def _within_quota(self, host: "Host") -> None:
         """S10: no store holds more than its quota."""
@@ -281,7 +291,8 @@ class Safety:
         book = self._world.books.of(host)
         made_of = book.entries.get(job, {}).get(book.delivered[place]) if job and place in book.delivered else None
         struck = made_of is not None and made_of.author in book.bans.struck()
-        if there is not None and there != effect.blob and place in book.delivered and not struck:
+        rejected = made_of is not None and self._world.trust.may_replace(host, made_of)
+        if there is not None and there != effect.blob and place in book.delivered and not (struck or rejected):
             raise Violation("S3", f"{host.name} replaces the delivered {effect.name}", effect.blob, there)
         if job is None:
             what = "a bucket" if effect.blob in self._buckets else "what is no picture"
@@ -330,7 +341,8 @@ class Safety:
         entries = book.entries.get(job, {})
         struck = book.bans.struck()
         acting = [entry for entry in book.about(job, frames) if entry.author not in struck]
-        told = fold_frames(book.heads[job].author, book.heads[job].body, acting, frames)
+        record, admins = book.heads[job], self._world.trust.admins()
+        told = fold_frames(record.author, record.body, acting, frames, admins=admins)
         seals = [entry for entry in acting if isinstance(entry.body.what, Seal)]
         if not seals or not struck:  # a seal that others signed gives a struck author's records their force back
             self._look_at_cells(host, job, told)

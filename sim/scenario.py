@@ -69,10 +69,14 @@ class Shape:
     scene_blobs: int = 3
     scene_pieces: int = 4
     """Pieces of each blob of a scene."""
+    twice: bool = False
+    """A result counts once another peer's render was like it; nothing of such a job is cut."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.still_frames <= self.frames or len(self.buckets) not in (0, 2):
             raise UsageError(f"{self.still_frames} of {self.frames} frames are cut, to buckets of {self.buckets}")
+        if self.twice and self.still_frames:
+            raise UsageError("what is checked twice is not cut")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,12 @@ class Scenario(Shape):
     """Peers that also say, every two seconds and to all, what only a version after the present one knows."""
     hoarders: tuple[int, ...] = ()
     """Peers that claim all they are told of, say each second that they render it, and render nothing."""
+    wrong: tuple[int, ...] = ()
+    """Peers that return wrong pixels, each its own."""
+    league: bool = False
+    """All of them return the same wrong pixels, and so vouch for each other."""
+    judges: tuple[int, ...] = ()
+    """Peers that every job names to rule on complaints."""
     safety_ms: int = 70 * SECOND_MS
     """How long faults come."""
     least_ms: int = 2 * MINUTE_MS
@@ -194,6 +204,8 @@ class Scenario(Shape):
     """The first so many jobs are cancelled at some time."""
     fetches: int = 0
     """So many peers fetch a job's files, too."""
+    rejects: int = 0
+    """So often somebody says that a frame of some job is wrong, whether he may reject it or only complain."""
     strangers: int = 0
     liars: int = 0
     equivocations: int = 0

@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from mesh.core.effects import (
     CheckOutput,
+    CompareOutputs,
     Evict,
     Export,
     FetchManifest,
@@ -27,6 +28,7 @@ from mesh.core.events import (
     ExportFailed,
     FetchFailed,
     OutputChecked,
+    OutputsCompared,
     PageRead,
     PageWritten,
     PiecesStored,
@@ -265,6 +267,14 @@ class Shelf:
         facts = self._world.blobs.get(effect.blob)
         good = facts is not None and facts.picture and self.read(effect.blob)
         self._world.tell(self._host, _CHECK_MS, OutputChecked(op=effect.op, blob=effect.blob, good=good))
+
+    def compare_outputs(self, effect: CompareOutputs) -> None:
+        """Look whether two pictures show the same; what is rotten cannot be looked at."""
+        alike = None
+        if self.read(effect.mine) and self.read(effect.theirs):
+            mine, theirs = self._world.blobs[effect.mine], self._world.blobs[effect.theirs]
+            alike = theirs.picture and mine.look == theirs.look
+        self._world.tell(self._host, 2 * _CHECK_MS, OutputsCompared(op=effect.op, alike=alike))
 
     def export(self, effect: Export) -> None:
         """Write a blob into a person's directory."""

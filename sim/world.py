@@ -39,6 +39,7 @@ from sim.reach import Reach
 from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.trace import Trace
+from sim.trust import Trust
 from sim.versions import Versions
 from sim.views import Views
 
@@ -122,6 +123,7 @@ class World:
         for index in range(scenario.peers):
             self._settle(index)
         self.adversary = Adversary(self)
+        self.trust = Trust(self)
         self.faults = Faults(self)
         self.liveness = Liveness(self)
         self.views = Views(self)

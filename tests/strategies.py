@@ -22,7 +22,7 @@ from mesh.wire.envelope import Signed, sign
 from mesh.wire.grids import MAX_SIDE, Cut, Region, Ruler, Run, counting
 from mesh.wire.lookups import Endpoint
 from mesh.wire.messages import MAX_BITS_BYTES, Address, Have
-from mesh.wire.records import OutputNames
+from mesh.wire.records import Check, Job, OutputNames
 from mesh.wire.signing import Ed25519Signer
 from mesh.wire.tasks import FRAME_LIMIT, MAX_RANGES, FrameRange, Frames
 
@@ -56,7 +56,8 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
         return st.one_of([instances(option) for option in get_args(base)])
     if get_origin(base) is Signed:
         return st.builds(sign, instances(get_args(base)[0]), st.sampled_from(SIGNERS))
-    return st.builds(base, **{name: instances(hint) for name, hint in _fields(base).items()})
+    fields = {name: instances(hint) for name, hint in _fields(base).items()}
+    return st.fixed_dictionaries(fields).map(lambda drawn: base(**_agreeing(base, drawn)))
 
 
 def sample(kind: Any, place: str = "") -> Any:
@@ -82,7 +83,7 @@ def sample(kind: Any, place: str = "") -> Any:
         return sample(next(option for option in get_args(base) if option is not NoneType), place)
     if get_origin(base) is Signed:
         return sign(sample(get_args(base)[0], place), SIGNERS[draw % len(SIGNERS)])
-    return base(**{name: sample(hint, f"{place}.{name}") for name, hint in _fields(base).items()})
+    return base(**_agreeing(base, {name: sample(hint, f"{place}.{name}") for name, hint in _fields(base).items()}))
 
 
 def largest(kind: Any) -> Any:
@@ -109,7 +110,12 @@ def largest(kind: Any) -> Any:
         return largest(max((option for option in get_args(base) if option is not NoneType), key=most_bytes))
     if get_origin(base) is Signed:
         return sign(largest(get_args(base)[0]), SIGNERS[0])
-    return base(**{name: largest(hint) for name, hint in _fields(base).items()})
+    return base(**_agreeing(base, {name: largest(hint) for name, hint in _fields(base).items()}))
+
+
+def _agreeing(kind: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of which none forbids another's value."""
+    return fields | {"check": Check.ONCE} if kind is Job and fields["cut"] is not None else fields
 
 
 def _parts(kind: Any) -> tuple[Any, Any]:

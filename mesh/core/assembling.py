@@ -5,7 +5,8 @@ it is mostly waiting. Nothing of it is unique: when its peer dies another one fe
 authors.
 
 Invariants: a cell is pasted once, from a result that counted then; what counts later changes nothing that is pasted.
-But what this peer rendered itself it believes before others' buckets that are unlike it, and begins anew, once.
+But what this peer rendered itself it believes before others' buckets that are unlike it, and begins anew, once; and it
+begins anew where a bucket was rejected that is in the picture.
 A frame is finished when every cell is pasted, and published only if it still lacks a result. Who may claim an assembly,
 and who renders buckets, is not known here.
 """
@@ -138,6 +139,9 @@ class Assembling:
         if ledger is None:
             return
         for growing in self._of(note.job, note.frame):
+            if _is_spoilt(ledger, growing) and not growing.finishing:
+                self._start_over(turn, ledger, growing, anew=growing.anew)
+                continue
             self._let_go(ledger, growing)
             self._take(turn, ledger, growing, note.tasks)
             self._take_put_off(turn, ledger, growing)
@@ -199,10 +203,17 @@ class Assembling:
         if self._host.hears(turn.now.instant):
             self._held_back.append(event)
             return
-        self._by_op.pop(event.op)
         claim = growing.claim
-        what = rendered(claim, event, growing.render_ms) if isinstance(event, Rendered) else failed(claim, event)
-        publish(turn, self._ledger, claim, what)
+        ledger = self._ledger.get(claim.body.job)
+        if isinstance(event, Rendered) and ledger is not None and _is_spoilt(ledger, growing):
+            self._start_over(turn, ledger, growing, anew=growing.anew)
+            return
+        self._by_op.pop(growing.op)
+        without = ledger.without(claim.body.task) if ledger is not None else None
+        if isinstance(event, Rendered):
+            publish(turn, self._ledger, claim, rendered(claim, event, growing.render_ms, without))
+        else:
+            publish(turn, self._ledger, claim, failed(claim, event))
 
     def on_hearing_ends(self, turn: Turn) -> None:
         """Publish what was held back, where it is still wanted."""
@@ -319,15 +330,24 @@ class Assembling:
         own = [task for task, entry in counting if entry is not None and entry.author == self._me]
         if growing.anew or growing.finishing or not own or any(entry.author == self._me for entry in before):
             return False
+        anew = self._start_over(turn, ledger, growing, anew=True, first=own)
+        self._say_lost(turn, ledger, before)
+        anew.put_off = True
+        return True
+
+    def _start_over(
+        self, turn: Turn, ledger: JobLedger, growing: Growing, *, anew: bool, first: Iterable[int] | None = None
+    ) -> Growing:
+        """Make a frame once more from nothing, of what counts now; where these come `first` nothing else is taken."""
+        frame = growing.claim.body.task
         self._by_op.pop(growing.op)
         self._fetch_no_more(growing)
         turn.do(EndAssembly(op=growing.op))
-        self._say_lost(turn, ledger, before)
-        anew = Growing(claim=growing.claim, op=self._ops.next(), steps=growing.steps, anew=True, put_off=True)
-        self._by_op[anew.op] = anew
-        turn.do(StartAssembly(op=anew.op, job=ledger.head.job, task=growing.claim.body.task))
-        self._take(turn, ledger, anew, own)
-        return True
+        again = Growing(claim=growing.claim, op=self._ops.next(), steps=growing.steps, anew=anew)
+        self._by_op[again.op] = again
+        turn.do(StartAssembly(op=again.op, job=ledger.head.job, task=frame))
+        self._take(turn, ledger, again, ledger.parts.cells_of(frame) if first is None else first)
+        return again
 
     def _fail(self, turn: Turn, growing: Growing, problem: str) -> None:
         """Say that a frame cannot be assembled: its bucket is bad whoever renders it."""
@@ -352,6 +372,11 @@ class Assembling:
 
     def _reason(self, growing: Growing) -> bytes:
         return _REASON + growing.op.to_bytes(8, "big") + growing.claim.body.job
+
+
+def _is_spoilt(ledger: JobLedger, growing: Growing) -> bool:
+    """Whether a bucket that is in the picture was rejected."""
+    return ledger.opinions.any_rejected and any(map(ledger.opinions.rejected, growing.pasted.values()))
 
 
 def _about(claim: Signed[Claim]) -> tuple[JobId, int]:

@@ -20,6 +20,7 @@ from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
 from mesh.core.swarm import Swarm
+from mesh.core.vouching import Vouching
 from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import Now
 from mesh.ground.limits import SCENE_HOLDERS
@@ -42,6 +43,7 @@ class Bonds:
         *,
         slots: Slots,
         assembling: Assembling,
+        vouching: Vouching,
         delivery: Delivery,
         seals: Seals,
     ) -> None:
@@ -52,6 +54,7 @@ class Bonds:
         self._holding = holding
         self._slots = slots
         self._assembling = assembling
+        self._vouching = vouching
         self._delivery = delivery
         self._seals = seals
 
@@ -105,5 +108,6 @@ class Bonds:
 
     def _in_use(self) -> Iterator[BlobId]:
         yield from self._swarm.wants
-        for machine in (self._scenes, self._holding, self._slots, self._assembling, self._delivery, self._seals):
+        renders = (self._slots, self._assembling, self._vouching)
+        for machine in (self._scenes, self._holding, *renders, self._delivery, self._seals):
             yield from machine.in_use()

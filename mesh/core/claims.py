@@ -323,6 +323,10 @@ class Claims:
         if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
             return
         excluded |= dict.fromkeys(following.failed)
+        ledger = self._ledger.jobs[job]
+        if ledger.twice:
+            me = self._directory.me
+            excluded |= {task: None for task in following.window if ledger.task(task).waits_for_others(me)}
         chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
         for task in chosen:
             following.window.pop(task.task)

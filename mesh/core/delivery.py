@@ -1,8 +1,10 @@
 """Files go where a person wants them: the submitter's own order, and those of `fetch` on any peer.
 
 Whatever counts when its file can be had is written, once: a delivered file is not written again for a result that
-counts later. The file is fsynced before the journal says so, and the journal before anybody is told. An order given
-again looks at every file anew, so that one which is gone comes back: the submitter's own from what was delivered.
+counts later. Only where a result is rejected before the submitter has sealed, or its author struck before anybody has,
+another takes the file's place. The file is fsynced before the journal says so, and the journal before anybody is told.
+An order given again looks at every file anew, so that one which is gone comes back: the submitter's own from what was
+delivered.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +15,7 @@ from mesh.core.events import Exported, ExportFailed
 from mesh.core.fold import result_of
 from mesh.core.holds import Holding
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import BlobComplete, JobEnded, JobStruck, TaskChanged, TaskDelivered
+from mesh.core.notes import BlobComplete, EntryAdded, JobEnded, JobStruck, TaskChanged, TaskDelivered
 from mesh.core.ops import Ops
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
@@ -21,7 +23,7 @@ from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, later
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptDelivery, KeptDone, KeptOrder
-from mesh.wire.records import Entry
+from mesh.wire.records import Entry, Reject
 
 _EXPORTS = 4
 _COMING = 32
@@ -53,6 +55,8 @@ class Order:
     again_at: dict[int, Instant] = field(default_factory=dict)
     void: dict[int, None] = field(default_factory=dict)
     """Tasks whose file was made from a result that is void since: another takes its place."""
+    rejected: dict[int, RecordId] = field(default_factory=dict)
+    """Of those, the last result of each task that was rejected: a person is told, also once another file is there."""
     closed: bool = False
 
 
@@ -130,6 +134,11 @@ class Delivery:
                 order.todo.pop(note.task, None)
             self._advance(turn, order)
 
+    def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
+        """Have a file made anew whose result was rejected, whether that still counted or not."""
+        if isinstance(note.entry.body.what, Reject):
+            self._void_all(turn, note.entry.body.job)
+
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Write a file whose bytes came."""
         for key in self._awaited.pop(note.blob, {}):
@@ -179,9 +188,7 @@ class Delivery:
 
     def on_job_struck(self, turn: Turn, note: JobStruck) -> None:
         """Have files made anew whose author's records became void before the job was sealed."""
-        for order in self.of(note.job):
-            self._void(self._ledger.jobs[note.job], order)
-            self._advance(turn, order)
+        self._void_all(turn, note.job)
 
     def on_tick(self, turn: Turn) -> None:
         """Try again what failed."""
@@ -206,13 +213,20 @@ class Delivery:
         order.again_at.clear()
         order.todo = dict.fromkeys(self._countable(ledger, order))
 
+    def _void_all(self, turn: Turn, job: JobId) -> None:
+        for order in self.of(job):
+            self._void(self._ledger.jobs[job], order)
+            self._advance(turn, order)
+
     def _void(self, ledger: JobLedger, order: Order) -> None:
         for task, result in {**order.done, **order.delivered}.items():
-            entry = ledger.entries.get(result)
-            if entry is not None and ledger.voids(entry.author):
+            if _is_void(ledger, task, result):
                 order.done.pop(task, None)
                 order.delivered.pop(task, None)
                 order.void[task] = None
+                entry = ledger.entries.get(result)
+                if entry is not None and ledger.is_out(entry):
+                    order.rejected[task] = result
                 order.closed = False
         order.todo |= dict.fromkeys(task for task in order.void if self._wanted(ledger, order, task) is not None)
 
@@ -220,8 +234,9 @@ class Delivery:
         order.todo.pop(task, None)
         order.void.pop(task, None)
         order.done[task] = result
-        if order.own:
-            order.delivered.setdefault(task, result)
+        former = order.delivered.get(task)
+        if order.own and (former is None or _is_void(self._ledger.jobs[order.job], task, former)):
+            order.delivered[task] = result
 
     def _countable(self, ledger: JobLedger, order: Order) -> list[int]:
         return [task for task in range(ledger.frames) if task not in order.done and self._wanted(ledger, order, task)]
@@ -230,7 +245,10 @@ class Delivery:
         """Return the result that a file is to be made from: what was delivered, else what stands."""
         delivered = order.delivered.get(task)
         found = ledger.entries.get(delivered) if delivered is not None else None
-        return found or ledger.standing(task)
+        if found is not None:
+            return found
+        standing = ledger.standing(task)
+        return None if standing is not None and _is_refused(ledger, standing) else standing
 
     def _advance(self, turn: Turn, order: Order) -> None:
         ledger = self._ledger.jobs[order.job]
@@ -263,3 +281,22 @@ class Delivery:
         blob = result_of(counting).outputs[0].blob
         overwrite = order.overwrite or task in order.void
         turn.do(Export(op=op, job=order.job, blob=blob, directory=order.directory, name=name, overwrite=overwrite))
+
+
+def _is_void(ledger: JobLedger, task: int, result: RecordId) -> bool:
+    """Whether a file that was made from a result is to be replaced. No more once the submitter has sealed; what a
+    keeper's seal names nobody but the submitter may reject.
+    """
+    entry = ledger.entries.get(result)
+    if entry is None or ledger.voids(entry.author):
+        return entry is not None
+    if ledger.is_over_for(ledger.submitter):
+        return False
+    if ledger.sealed is not None and ledger.standing(task) == entry:
+        return _is_refused(ledger, entry)
+    return ledger.is_out(entry)
+
+
+def _is_refused(ledger: JobLedger, standing: Signed[Entry]) -> bool:
+    """Whether the submitter has rejected what a keeper's seal, which knew nothing of that, names."""
+    return ledger.sealed is not None and ledger.opinions.rejected_by(standing, ledger.submitter)

@@ -229,6 +229,16 @@ class CheckOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOutputs:
+    """Look whether two blobs show the same picture, within what the job's engine repeats exactly: `OutputsCompared`."""
+
+    op: int
+    job: Signed[Job]
+    mine: BlobId
+    theirs: BlobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """Write a blob into a person's directory under a temporary name, fsync, rename: `Exported` or `ExportFailed`.
 
@@ -255,6 +265,15 @@ class Earned:
     """The peer rendered what counts and is safe now: what it costs this host is worth it."""
 
     peer: PeerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruled:
+    """So many frames of a job were rejected; or `complained`: whoever may reject them was told."""
+
+    job: JobId
+    frames: int
+    complained: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,7 +309,7 @@ class Reply:
     """Answer a person's command or question."""
 
     op: int
-    reply: Accepted | Done | Declined | PeerFound | Freed | StoreView
+    reply: Accepted | Ruled | Done | Declined | PeerFound | Freed | StoreView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,6 +383,7 @@ Effect: TypeAlias = (
     | EndAssembly
     | KillRender
     | CheckOutput
+    | CompareOutputs
     | Export
     | Earned
     | Reply

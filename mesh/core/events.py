@@ -17,7 +17,7 @@ from mesh.wire.kept import Kept
 from mesh.wire.lookups import Lookup
 from mesh.wire.members import Admission, Credentials, Invite
 from mesh.wire.messages import Address, Message
-from mesh.wire.records import EngineId, FailureKind, Output, OutputNames, Picture, SealPage
+from mesh.wire.records import Check, EngineId, FailureKind, Output, OutputNames, Picture, SealPage
 from mesh.wire.revocations import Ousted
 from mesh.wire.tasks import Frames
 from mesh.wire.versions import VERSION_HIGHEST
@@ -212,6 +212,8 @@ class JobPlanned:
     cut: Cut | None = None
     memory_mb: int = 0
     """How much a machine must have to render it; 0: any."""
+    check: Check = Check.ONCE
+    judges: tuple[PeerId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +222,16 @@ class CancelAsked:
 
     op: int
     job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectAsked:
+    """A person says that pictures are wrong: of these frames, by their numbers, or all that are there where empty."""
+
+    op: int
+    job: JobId
+    frames: tuple[int, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,6 +439,14 @@ class OutputChecked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputsCompared:
+    """Whether two pictures are alike; None: one of them could not be looked at, which says nothing of either."""
+
+    op: int
+    alike: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """The file lies in the person's directory, fsynced."""
 
@@ -463,6 +483,7 @@ Event: TypeAlias = (
     | RenewalAsked
     | JobPlanned
     | CancelAsked
+    | RejectAsked
     | RevokeAsked
     | FetchAsked
     | PeerAsked
@@ -485,6 +506,7 @@ Event: TypeAlias = (
     | RenderFailed
     | BucketPasted
     | OutputChecked
+    | OutputsCompared
     | Exported
     | ExportFailed
 )

@@ -85,6 +85,8 @@ class Jobs:
             submitted=turn.now.wall,
             last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
             cut=event.cut,
+            check=event.check,
+            judges=event.judges,
             memory_mb=event.memory_mb,
         )
         needs, wall = needed(draft), turn.now.wall

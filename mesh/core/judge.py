@@ -5,9 +5,10 @@ The ledger takes only what passes here, and every peer that knows the author's c
 
 from mesh.core.ledger import JobLedger
 from mesh.core.membership import Members
+from mesh.ground.ids import PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
-from mesh.wire.records import Cancel, Entry, Failed, Hold, Lost, Result, Seal, SealPage
+from mesh.wire.records import Cancel, Entry, Failed, Hold, Lost, Reject, Result, Seal, SealPage, Vouch
 
 
 def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
@@ -30,13 +31,26 @@ def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
             return entry.author == ledger.submitter or members.may(entry.author, Role.ADMIN)
         case Seal():
             return members.may(entry.author, Role.SUBMIT) or members.may(entry.author, Role.RENDER)
+        case Vouch() as vouch:
+            fits = vouch.claim.author == entry.author and vouch.claim.body.job == ledger.id
+            there = bool(ledger.parts.of(vouch.task, vouch.block))
+            return ledger.twice and fits and there and members.may(entry.author, Role.RENDER)
+        case Reject() as reject:
+            return bool(ledger.parts.of(reject.task, reject.block)) and may_reject(entry.author, ledger, members)
+
+
+def may_reject(author: PeerId, ledger: JobLedger, members: Members) -> bool:
+    """Tell whether a peer rules on the job's results: its submitter, a judge that it names, or an admin."""
+    if author == ledger.submitter or author in ledger.job.judges:
+        return True
+    return members.may(author, Role.ADMIN)
 
 
 def valid_page(entry: Signed[Entry], page: SealPage, ledger: JobLedger, members: Members) -> bool:
     """Tell whether a seal, with its page whose signatures were checked, is one: complete, of this job, and held.
 
-    It names frames alone. A keeper's seal needs as many holds of each output as the job asks; only the submitter's may
-    leave frames out.
+    It names frames alone. Where the job is checked twice somebody else must vouch for each. A keeper's seal needs as
+    many holds of each output as the job asks; only the submitter's may leave frames out.
     """
     if page.job != ledger.id or len(page.tasks) != ledger.frames or not members.is_member(entry.author):
         return False
@@ -51,9 +65,19 @@ def valid_page(entry: Signed[Entry], page: SealPage, ledger: JobLedger, members:
             return False
         if not acts(sealed.result, ledger, members):
             return False
+        if ledger.twice and not _vouched(sealed.vouch, sealed.result, ledger, members):
+            return False
         if not by_submitter and not _held(sealed.holds, what, ledger, members):
             return False
     return True
+
+
+def _vouched(vouch: Signed[Entry] | None, result: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
+    what, of = vouch.body.what if vouch is not None else None, result.body.what
+    if vouch is None or not isinstance(what, Vouch) or not isinstance(of, Result) or what.result != result.id:
+        return False
+    fits = (what.task, what.block) == (of.task, of.block) and vouch.author != result.author
+    return fits and acts(vouch, ledger, members)
 
 
 def _held(holds: tuple[Signed[Hold], ...], result: Result, ledger: JobLedger, members: Members) -> bool:

@@ -18,7 +18,7 @@ from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import CellsChanged, JobEnded, MarkHeard, PeerDead, TaskChanged, WindowChanged
+from mesh.core.notes import CellsChanged, JobEnded, MarkHeard, OpinionWanted, PeerDead, TaskChanged, WindowChanged
 from mesh.core.placement import rank
 from mesh.core.timers import SettleEnds
 from mesh.core.turn import Turn
@@ -37,7 +37,7 @@ from mesh.ground.limits import (
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
 from mesh.wire.messages import ClaimSent, Heartbeat, LeaseHeard, LeasesHeard, Running, Verdict, Withdraw
-from mesh.wire.records import Claim, Entry, Failed
+from mesh.wire.records import Claim, Entry, Failed, Result
 
 _LEASES_PER_MESSAGE = 512
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
@@ -118,6 +118,7 @@ class Leases:
         if lease is None and open_now:
             able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
             able = [claim for claim in able if not _clashes(ledger, docket, claim.body)]
+            able = [claim for claim in able if not ledger.task(timer.task).waits_for_others(claim.author)]
             best = min(able, key=lambda claim: (claim.author in docket.idlers, _suits(ledger, claim)), default=None)
         if best is not None:
             self._begin(turn, ledger, docket, best)
@@ -259,7 +260,7 @@ class Leases:
         for lease in [lease for lease in docket.by_claim.values() if lease.task == frame]:
             needless = all(ledger.task(each).state is TaskFold.COUNTS for each in lease.tasks)
             unneeded = lease.block is not None and not ledger.is_open(frame)
-            if needless or unneeded or _holder_failed(ledger, lease, changed):
+            if needless or unneeded or _holder_spoke(ledger, lease, changed):
                 docket.end(lease)
 
     def on_slept(self, turn: Turn) -> None:
@@ -281,7 +282,12 @@ class Leases:
             turn.send(claim.author, Verdict(claim=claim.id, yours=True))
         elif claim.body.block is not None:
             self._consider_bucket(turn, ledger, docket, claim)
-        elif not ledger.is_open(task) or task in docket.leases or _clashes(ledger, docket, claim.body):
+        elif (
+            not ledger.is_open(task)
+            or task in docket.leases
+            or _clashes(ledger, docket, claim.body)
+            or ledger.task(task).waits_for_others(claim.author)
+        ):
             turn.send(claim.author, Verdict(claim=claim.id, yours=False))
         else:
             waiting = docket.pending.get(task)
@@ -346,6 +352,8 @@ class Leases:
     def _begin(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
         lease = lease_of(claim, _tasks(ledger, claim), turn.now.instant)
         docket.begin(lease)
+        if ledger.twice:
+            turn.tell(OpinionWanted(job=ledger.id, task=claim.body.task, peer=claim.author))
         self._tell_keepers(turn, ledger, [lease])
 
     def _tell_keepers(self, turn: Turn, ledger: JobLedger, leases: Iterable[Lease]) -> None:
@@ -398,11 +406,13 @@ def _patience_ms(ledger: JobLedger) -> int:
     return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms) if ledger.median_ms else STALLED_UNKNOWN_MS
 
 
-def _holder_failed(ledger: JobLedger, lease: Lease, changed: Container[int]) -> bool:
-    failures = (failed for task in lease.tasks if task in changed for failed in ledger.task(task).failures)
-    return any(failed.author == lease.holder and _attempt(failed) >= lease.attempt for failed in failures)
+def _holder_spoke(ledger: JobLedger, lease: Lease, changed: Container[int]) -> bool:
+    """Whether a lease's holder has failed its task, or has published a picture with which others are to agree."""
+    folded = [ledger.task(task) for task in lease.tasks if task in changed]
+    said = (entry for each in folded for entry in (*each.failures, *each.waiting))
+    return any(entry.author == lease.holder and _attempt(entry) >= lease.attempt for entry in said)
 
 
 def _attempt(entry: Signed[Entry]) -> int:
     what = entry.body.what
-    return what.attempt if isinstance(what, Failed) else 0
+    return what.attempt if isinstance(what, Failed | Result) else 0

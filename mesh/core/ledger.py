@@ -16,25 +16,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+from mesh.core.allotments import place, room
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
 from mesh.core.growth import Growth
 from mesh.core.notes import CellsChanged, TaskChanged
+from mesh.core.opinions import Opinions, named_by
 from mesh.core.parts import Parts
 from mesh.core.streams import Stream, digest_of
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
-from mesh.ground.limits import (
-    BUCKETS_PER_AUTHOR,
-    FAILURES_PER_TRY,
-    LOST_PER_AUTHOR,
-    LOST_PER_BUCKET,
-    MAX_RECORDS_PER_JOB,
-    RESULTS_PER_AUTHOR,
-    SEALS_PER_AUTHOR,
-)
+from mesh.ground.limits import LOST_PER_AUTHOR, LOST_PER_BUCKET, MAX_RECORDS_PER_JOB, RESULTS_PER_AUTHOR
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.messages import Head
-from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
+from mesh.wire.records import Cancel, Check, Entry, Failed, Job, Lost, Reject, Result, Seal, SealPage, Vouch
 from mesh.wire.versions import needed
 
 _MEDIAN_OF = 101
@@ -65,6 +59,9 @@ class JobLedger:
         self._seals_said: dict[RecordId, PeerId] = {}
         """Who says that he sealed it, his page read or not."""
         self._cancels: dict[RecordId, Signed[Entry]] = {}
+        self.opinions = Opinions(self.voids)
+        self.twice = self.job.check == Check.TWICE
+        """Whether a result counts only once another author vouches for it."""
         self.by_output: dict[BlobId, dict[int, None]] = {}
         """Which frames have results with this output."""
         self._folded: dict[int, Folded] = {}
@@ -82,6 +79,8 @@ class JobLedger:
         self.cells_counting = 0
         self.growth = Growth(self.parts)
         self.stopped = 0
+        self.waiting = 0
+        """Frames that nobody has vouched for yet."""
         self._stopped_cells: Counter[int] = Counter()
         self._counting_cells: Counter[int] = Counter()
         """How many of each frame."""
@@ -118,6 +117,9 @@ class JobLedger:
                 self._lost_by.setdefault(entry.author, {})[entry.id] = lost
                 self._count_lost(entry.author, lost, 1)
                 return self._refold(self._tasks_of(lost.result))
+            case Vouch() | Reject():
+                self.opinions.add(entry)
+                return self._refold(self._tasks_of(what.result))
             case Cancel():
                 self._cancels[entry.id] = entry
                 self._choose_cancel()
@@ -190,6 +192,23 @@ class JobLedger:
         """Return the result of a frame that stands: what the seal names, or before it what the fold chose."""
         sealed = self.sealed
         return sealed[1].tasks[task].result if sealed is not None else self.task(task).counting
+
+    def without(self, frame: int) -> bytes | None:
+        """Return what the result of a frame that is made of its buckets now says of those that were rejected."""
+        known = (self.entries.get(result) for result in self.opinions.rejected_of(frame))
+        return named_by([RecordId(entry.id) for entry in known if entry is not None and self.opinions.rejected(entry)])
+
+    def is_out(self, entry: Signed[Entry]) -> bool:
+        """Whether a record is a result that was rejected, or that may be made of a bucket that was."""
+        what = entry.body.what
+        if not isinstance(what, Result) or not self.opinions.any_rejected:
+            return False
+        made_of_others = what.claim.body.assembles and what.without != self.without(what.task)
+        return made_of_others or self.opinions.rejected(entry)
+
+    def is_over_for(self, author: PeerId) -> bool:
+        """Whether this one says that he sealed it, his page read or not."""
+        return author in self._seals_said.values()
 
     @property
     def ended(self) -> bool:
@@ -302,9 +321,9 @@ class JobLedger:
 
     def _surplus(self, entry: Signed[Entry]) -> Signed[Entry] | None:
         """Return what its author has said too often with this record: which of them stay is the same everywhere."""
-        about, most = _room(entry, self.submitter)
+        about, most = room(entry, self.submitter)
         said = self._said.setdefault(about, [])
-        insort(said, entry, key=_place)
+        insort(said, entry, key=place)
         return said.pop() if len(said) > most else None
 
     def _drop(self, entry: Signed[Entry]) -> list[int]:
@@ -322,6 +341,9 @@ class JobLedger:
                 self._lost_by[entry.author].pop(entry.id)
                 self._count_lost(entry.author, lost, -1)
                 return list(self._tasks_of(lost.result))
+            case Vouch() | Reject():
+                self.opinions.drop(entry)
+                return list(self._tasks_of(what.result))
             case Cancel():
                 self._cancels.pop(entry.id)
                 self._choose_cancel()
@@ -367,7 +389,9 @@ class JobLedger:
         """Fold tasks anew, cells before the frames that they may stop; return those whose state changed."""
         changed = [task for task in tasks if task >= self.frames and self._changes(task)]
         frames = dict.fromkeys(task for task in tasks if task < self.frames)
-        frames |= dict.fromkeys(self.parts.frame_of(task) for task in changed)
+        # A picture falls with a bucket that was rejected, whether that counts or not.
+        touched = tasks if self.opinions.any_rejected else changed
+        frames |= dict.fromkeys(self.parts.frame_of(task) for task in touched)
         return (*changed, *(frame for frame in frames if self._changes(frame)))
 
     def _changes(self, task: int) -> bool:
@@ -388,6 +412,7 @@ class JobLedger:
             return True
         self.counting += counts
         self.stopped += stopped
+        self.waiting += bool(after.waiting) - bool(before.waiting)
         if after.state is not TaskFold.COUNTS:
             self._first_open = min(self._first_open, task)
         return True
@@ -406,10 +431,15 @@ class JobLedger:
         if self._struck:
             records = [entry for entry in records if not self.voids(entry.author)]
         lost = [entry.id for entry in records if self._is_lost(entry)]
-        folded = fold_task(records, lost, self.job.tries)
+        rejected = [entry.id for entry in records if self.is_out(entry)] if self.opinions.any_rejected else ()
+        vouched = [entry.id for entry in records if self._is_vouched(entry)] if self.twice else None
+        folded = fold_task(records, lost, self.job.tries, rejected=rejected, vouched=vouched)
         if folded.state is TaskFold.OPEN and self._stopped_cells[task] > 0:
             return replace(folded, state=TaskFold.STOPPED)
         return folded
+
+    def _is_vouched(self, entry: Signed[Entry]) -> bool:
+        return isinstance(entry.body.what, Result) and self.opinions.vouch(entry) is not None
 
     def _is_lost(self, entry: Signed[Entry]) -> bool:
         what = entry.body.what
@@ -449,33 +479,6 @@ class Ledger:
 
 def _loss(lost: Lost) -> _Loss:
     return (lost.result, lost.task, lost.block)
-
-
-def _room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], int]:
-    """Return what a record is about, and how many such its author may say; no honest peer needs more."""
-    author, what = entry.author, entry.body.what
-    match what:
-        case Result():
-            most = RESULTS_PER_AUTHOR if what.block is None else BUCKETS_PER_AUTHOR
-            return ("result", author, what.task, what.block), most
-        case Failed():
-            return ("failed", author, what.task, what.block), MAX_TRIES * FAILURES_PER_TRY
-        case Lost() if author == submitter:
-            return ("lost", author, what.task, what.block), RESULTS_PER_AUTHOR
-        case Lost() if what.block is not None:
-            return ("lost", author, what.task, what.block), LOST_PER_BUCKET
-        case Lost():
-            return ("lost", author), LOST_PER_AUTHOR
-        case Cancel():
-            return ("cancel", author), 1
-        case Seal():
-            return ("seal", author), SEALS_PER_AUTHOR
-
-
-def _place(entry: Signed[Entry]) -> tuple[bytes, bytes]:
-    """Order what one author said of one thing: seals as they rank, all else by id."""
-    what = entry.body.what
-    return (what.blob if isinstance(what, Seal) else b"", entry.id)
 
 
 def _seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, bytes]:

@@ -7,7 +7,7 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Pointer
 from mesh.wire.messages import Address, Head
-from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
+from mesh.wire.records import Claim, Entry, Hold, Mark, Result, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +253,24 @@ class Publish:
     """Write a record under this peer's name."""
 
     job: JobId
-    what: Result | Failed | Lost | Cancel | Seal
+    what: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpinionDue:
+    """A picture of a job that is checked twice is stored: others' are looked at before it is published."""
+
+    claim: Signed[Claim]
+    result: Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpinionWanted:
+    """A peer begins a task of which others' results wait: it has to know them when its own picture is there."""
+
+    job: JobId
+    task: int
+    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +326,8 @@ Note: TypeAlias = (
     | ClaimLost
     | SlotFreed
     | ClaimEnded
+    | OpinionDue
+    | OpinionWanted
     | SceneComplete
     | BlobComplete
     | HoldHeard

@@ -46,6 +46,7 @@ from mesh.core.pausing import Pausing
 from mesh.core.probing import Probing
 from mesh.core.repair import Repair
 from mesh.core.revoking import Revoking
+from mesh.core.rulings import Rulings
 from mesh.core.scenes import Scenes
 from mesh.core.seals import Seals
 from mesh.core.slots import Slots
@@ -58,6 +59,7 @@ from mesh.core.sync import Sync
 from mesh.core.turn import Turn
 from mesh.core.view import View
 from mesh.core.views import Views
+from mesh.core.vouching import Vouching
 from mesh.core.whereabouts import Whereabouts
 from mesh.core.windows import Windows
 from mesh.ground.dice import Dice
@@ -176,6 +178,7 @@ class Peer:
         )
         self.slots = Slots(self.ledger, self.host, self.ops)
         self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
+        self.vouching = Vouching(self.ledger, self.swarm, self.ops, me)
         self._build_for_the_owner()
         self._build_for_copies()
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)
@@ -194,6 +197,7 @@ class Peer:
             self.holding,
             slots=self.slots,
             assembling=self.assembling,
+            vouching=self.vouching,
             delivery=self.delivery,
             seals=self.seals,
         )
@@ -269,6 +273,15 @@ class Peer:
             keepers=self.keepers,
             signer=self._me.signer,
         )
+        self.rulings = Rulings(
+            self.ledger,
+            self.members,
+            self.keepers,
+            self.directory,
+            delivery=self.delivery,
+            sync=self.sync,
+            signer=self._me.signer,
+        )
         self.views = Views(
             self._me.name,
             self.ledger,
@@ -286,6 +299,7 @@ class Peer:
             sync=self.sync,
             probing=self.probing,
             repair=self.repair,
+            rulings=self.rulings,
             coordinator=self.election.coordinator,
         )
 
@@ -294,7 +308,7 @@ class Peer:
         self.stopping = Stopping(
             self.host,
             self.directory,
-            lambda: self.slots.idle and self.assembling.idle,
+            lambda: self.slots.idle and self.assembling.idle and self.vouching.idle,
             lambda: bool(self.holding.unsafe_of_mine()),
             lambda: self.repair.handing_over,
         )
@@ -371,6 +385,7 @@ class Peer:
         self.keepers.on_started(turn)
         self.leases.on_started(turn)
         self.holding.on_started(turn)
+        self.vouching.on_started(turn)
         self.seals.restore(turn)
         for order in self.delivery.orders.values():
             if not order.closed:
@@ -405,6 +420,7 @@ class Peer:
         self.claims.withdraw_pending(turn)
         self.slots.on_stop_asked(turn, now=event.now)
         self.assembling.give_up(turn, all_of_it=event.now)
+        self.vouching.on_stop_asked(turn)
 
     def on_twin_met(self, turn: Turn, event: ev.TwinMet) -> None:
         self.host.twin = event.address
@@ -460,6 +476,7 @@ class Peer:
             self.swarm,
             self.scenes,
             self.assembling,
+            self.vouching,
             self.holding,
             self.repair,
             self.delivery,

@@ -2,16 +2,16 @@
 
 from mesh.core.events import Rendered, RenderFailed
 from mesh.core.ledger import Ledger
-from mesh.core.notes import ClaimEnded, Publish
+from mesh.core.notes import ClaimEnded, OpinionDue, Publish
 from mesh.core.turn import Turn
 from mesh.wire.codec import clipped
 from mesh.wire.envelope import Signed
 from mesh.wire.records import MAX_REASON_BYTES, Claim, Failed, Result
 
 
-def rendered(claim: Signed[Claim], event: Rendered, render_ms: int) -> Result:
-    """Return the record of a claim whose picture is stored."""
-    return Result(claim=claim, outputs=event.outputs, render_ms=render_ms, log=event.log)
+def rendered(claim: Signed[Claim], event: Rendered, render_ms: int, without: bytes | None = None) -> Result:
+    """Return the record of a claim whose picture is stored; made of buckets, it is `without` those rejected before."""
+    return Result(claim=claim, outputs=event.outputs, render_ms=render_ms, log=event.log, without=without)
 
 
 def failed(claim: Signed[Claim], event: RenderFailed) -> Failed:
@@ -34,9 +34,15 @@ def lacks(ledger: Ledger, claim: Signed[Claim]) -> bool:
 
 
 def publish(turn: Turn, ledger: Ledger, claim: Signed[Claim], what: Result | Failed) -> None:
-    """Publish what came of a claim, where its job goes on and it is still wanted, and end the claim."""
+    """Publish what came of a claim, where its job goes on and it is still wanted, and end the claim.
+
+    What is checked twice is compared first.
+    """
     job = ledger.get(claim.body.job)
     wanted = job is not None and not job.ended and lacks(ledger, claim)
+    if wanted and job is not None and job.twice and isinstance(what, Result):
+        turn.tell(OpinionDue(claim=claim, result=what))
+        return
     if wanted:
         turn.tell(Publish(job=claim.body.job, what=what))
     turn.tell(ClaimEnded(claim=claim, gave_up=not wanted))

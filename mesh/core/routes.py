@@ -13,6 +13,7 @@ from mesh.core import timers as tm
 from mesh.core.turn import Turn
 from mesh.ground.ids import PeerId
 from mesh.wire import messages as ms
+from mesh.wire.complaints import Complaints
 from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.stills import Grants, Leading
@@ -47,6 +48,7 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.RenewalAsked: peer.door.on_renewal_asked,
         ev.JobPlanned: peer.jobs.on_job_planned,
         ev.CancelAsked: peer.jobs.on_cancel_asked,
+        ev.RejectAsked: peer.rulings.on_reject_asked,
         ev.RevokeAsked: peer.revoking.on_revoke_asked,
         ev.FetchAsked: peer.jobs.on_fetch_asked,
         ev.PeerAsked: peer.whereabouts.on_peer_asked,
@@ -69,6 +71,7 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.RenderFailed: peer.outcomes.on_render_failed,
         ev.BucketPasted: peer.assembling.on_bucket_pasted,
         ev.OutputChecked: peer.holding.on_output_checked,
+        ev.OutputsCompared: peer.vouching.on_outputs_compared,
         ev.Exported: peer.delivery.on_exported,
         ev.ExportFailed: peer.delivery.on_export_failed,
     }
@@ -96,6 +99,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
         ms.StreamDigests: peer.sync.on_stream_digests,
         ms.StreamIds: peer.sync.on_stream_ids,
         ms.Entries: lambda turn, _who, message: peer.sync.on_entries(turn, message),
+        Complaints: peer.rulings.on_complaints,
         Holds: peer.holding.on_holds,
         HoldAsk: peer.holding.on_hold_ask,
         ms.Seek: peer.swarm.on_seek,
@@ -127,6 +131,7 @@ def _of_notes_about_peers(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.keepers.on_peer_reached,
             peer.holding.on_peer_reached,
             peer.repair.on_peer_reached,
+            peer.rulings.on_peer_reached,
             peer.swarm.on_peer_reached,
             peer.whereabouts.on_peer_reached,
             peer.probing.on_peer_reached,
@@ -180,11 +185,14 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.meshset.on_entry_added,
             peer.stills.on_entry_added,
             peer.holding.on_entry_added,
+            peer.delivery.on_entry_added,
+            peer.rulings.on_entry_added,
             peer.seals.on_entry_added,
         ),
         nt.TaskChanged: (
             peer.leases.on_task_changed,
             peer.slots.on_task_changed,
+            peer.vouching.on_task_changed,
             peer.assembling.on_task_changed,
             peer.holding.on_task_changed,
             peer.delivery.on_task_changed,
@@ -200,12 +208,14 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.election.on_job_ended,
             peer.stills.on_job_ended,
             peer.slots.on_job_ended,
+            peer.vouching.on_job_ended,
             peer.assembling.on_job_ended,
             peer.claims.on_job_ended,
             peer.scenes.on_job_ended,
             peer.holding.on_job_ended,
             peer.repair.on_job_ended,
             peer.delivery.on_job_ended,
+            peer.rulings.on_job_ended,
         ),
         nt.JobForgotten: (peer.keepers.on_job_forgotten, peer.meshset.on_job_forgotten),
         nt.WindowChanged: (
@@ -219,6 +229,8 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.ClaimLost: (peer.slots.on_claim_lost, peer.assembling.on_claim_lost),
         nt.SlotFreed: (peer.claims.on_slot_freed,),
         nt.ClaimEnded: (peer.claims.on_claim_ended,),
+        nt.OpinionDue: (peer.vouching.on_opinion_due,),
+        nt.OpinionWanted: (peer.sync.on_opinion_wanted,),
     }
 
 
@@ -233,6 +245,7 @@ def _of_notes_about_blobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.scenes.on_blob_complete,
             peer.holding.on_blob_complete,
             peer.assembling.on_blob_complete,
+            peer.vouching.on_blob_complete,
             peer.delivery.on_blob_complete,
             peer.seals.on_blob_complete,
         ),

@@ -2,7 +2,8 @@
 
 The submitter seals when every file is on its own disk, naming what it delivered. A keeper seals when every output is
 safe, after a while that leaves the submitter and closer keepers the first word. A seal's record is taken only with its
-page. The submitter's wins over any other, then the lowest page; a cancel stands above them all.
+page. The submitter's wins over any other, then the lowest page; a cancel stands above them all. Where a keeper's names
+what the submitter had rejected, the submitter's own says that this task is stopped.
 """
 
 from collections.abc import Iterable
@@ -178,8 +179,12 @@ class Seals:
             self._write(turn, ledger, self._safe_page(ledger))
 
     def _delivered_whole(self, ledger: JobLedger) -> bool:
+        """Whether every file is written, or never will be: a keeper's seal names a picture that this peer rejected."""
         own = self._delivery.own(ledger.id)
-        return own is not None and len(own.delivered) == ledger.frames
+        if own is None or not all(task in own.delivered or _is_refused(ledger, task) for task in range(ledger.frames)):
+            return False
+        results = (ledger.entries.get(result) for result in own.delivered.values())
+        return not ledger.twice or all(entry is None or ledger.opinions.vouch(entry) for entry in results)
 
     def _differs(self, ledger: JobLedger) -> bool:
         """Whether no seal stands yet that names what was delivered here."""
@@ -189,19 +194,23 @@ class Seals:
         if sealed is None:
             return True
         named = [task.result.id if task.result else None for task in sealed[1].tasks]
-        return named != [own.delivered[task] for task in range(ledger.frames)]
+        return named != [own.delivered.get(task) for task in range(ledger.frames)]
 
     def _delivered_page(self, ledger: JobLedger) -> SealPage:
         own = self._delivery.own(ledger.id)
         assert own is not None
-        return self._page(ledger, [ledger.entries.get(own.delivered[task]) for task in range(ledger.frames)])
+        results = (own.delivered.get(task) for task in range(ledger.frames))
+        return self._page(ledger, [ledger.entries.get(result) if result else None for result in results])
 
     def _safe_page(self, ledger: JobLedger) -> SealPage:
         return self._page(ledger, [ledger.task(task).counting for task in range(ledger.frames)])
 
     def _page(self, ledger: JobLedger, results: list[Signed[Entry] | None]) -> SealPage:
-        tasks = tuple(SealedTask(result=result, holds=self._holds(ledger, result)) for result in results)
-        said = [statement.author for task in tasks for statement in (task.result, *task.holds) if statement]
+        tasks = tuple(
+            SealedTask(result=result, holds=self._holds(ledger, result), vouch=_vouch(ledger, result))
+            for result in results
+        )
+        said = [statement.author for task in tasks for statement in (task.result, task.vouch, *task.holds) if statement]
         chains = [chain for author in dict.fromkeys(said) if (chain := self._members.chain(author)) is not None]
         return SealPage(job=ledger.id, tasks=tasks, chains=tuple(chains[:MAX_PAGE_AUTHORS]))
 
@@ -230,3 +239,12 @@ def _is_needless(entry: Signed[Entry], ledger: JobLedger) -> bool:
     submitters = sealed is not None and sealed[0].author == ledger.submitter
     overruled = ledger.cancel is not None or (submitters and entry.author != ledger.submitter)
     return overruled or entry.id not in ledger.entries
+
+
+def _vouch(ledger: JobLedger, result: Signed[Entry] | None) -> Signed[Entry] | None:
+    return ledger.opinions.vouch(result) if ledger.twice and result is not None else None
+
+
+def _is_refused(ledger: JobLedger, task: int) -> bool:
+    standing = ledger.standing(task) if ledger.sealed is not None else None
+    return standing is not None and ledger.opinions.rejected_by(standing, ledger.submitter)

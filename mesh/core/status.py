@@ -81,6 +81,8 @@ class JobView:
     """Frames that are rendered now, without those that a peer has only claimed ahead."""
     safe: int
     stopped: int
+    waiting: int
+    """Frames that are rendered and wait for a second opinion."""
     cells: int
     """Of all frames that are rendered in buckets."""
     cells_counting: int
@@ -108,6 +110,8 @@ class JobView:
     """Of these, the files that could not be written where the job's own order wants them."""
     blocked: int
     """Frames that will not be written there before the person acts: another file is in each one's place."""
+    complaints: tuple["ComplaintView", ...]
+    """What others say of its pictures that nobody has ruled on."""
     known: bool
     """This peer has part in the job, or is connected to one that has: what it shows is not long out of date."""
 
@@ -120,6 +124,15 @@ class FailureView:
     kind: str
     reason: str
     log: BlobId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplaintView:
+    """What somebody who may not reject it says of a frame's picture."""
+
+    peer: PeerId
+    frame: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +151,10 @@ class TaskView:
     result: RecordId | None
     log: BlobId | None
     failures: tuple[FailureView, ...]
+    waiting: tuple[PeerId, ...] = ()
+    """Whose pictures of it wait for somebody who agrees; of several no two are alike."""
+    voucher: PeerId | None = None
+    """Who agreed with what counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

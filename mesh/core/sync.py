@@ -12,7 +12,7 @@ from mesh.core.judge import acts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import EntryAdded, MarkHeard, PeerReached, PeersNeeded, Publish
+from mesh.core.notes import EntryAdded, MarkHeard, OpinionWanted, PeerReached, PeersNeeded, Publish
 from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
@@ -87,6 +87,13 @@ class Sync:
         message = self._message(ledger.id, [entry])
         for peer in self._keepers.parties(ledger, turn.now):
             turn.send(peer, message)
+
+    def on_opinion_wanted(self, turn: Turn, note: OpinionWanted) -> None:
+        """Send the results that a peer's own picture is to be compared with."""
+        ledger = self._ledger.get(note.job)
+        waiting = ledger.task(note.task).waiting[:_ENTRIES_PER_MESSAGE] if ledger is not None else ()
+        if ledger is not None and waiting and note.peer != self._me:
+            turn.send(note.peer, self._message(ledger.id, list(waiting)))
 
     def on_entries(self, turn: Turn, message: Entries) -> None:
         """Take records, to the disk before they act."""

@@ -1,7 +1,7 @@
 """What people see of the core: frozen views, made when somebody asks. Nothing here changes anything."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from mesh.core import stillviews
 from mesh.core.claims import Claims
@@ -18,9 +18,11 @@ from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.probing import Probing
 from mesh.core.repair import Repair
+from mesh.core.rulings import Rulings
 from mesh.core.scenes import Scenes
 from mesh.core.slots import InHand, Slots
 from mesh.core.status import (
+    ComplaintView,
     FailureView,
     HelperView,
     JobState,
@@ -39,6 +41,7 @@ from mesh.core.sync import Sync
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Now
 from mesh.ground.limits import HEARD_MS
+from mesh.wire.complaints import Complaint
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
 from mesh.wire.messages import Address, Window
@@ -71,6 +74,7 @@ class Views:
         sync: Sync,
         probing: Probing,
         repair: Repair,
+        rulings: Rulings,
         coordinator: Callable[[JobId, Now], PeerId | None],
     ) -> None:
         self._name = name
@@ -89,6 +93,7 @@ class Views:
         self._sync = sync
         self._probing = probing
         self._repair = repair
+        self._rulings = rulings
         self._coordinator = coordinator
         self.addresses: tuple[Address, ...] = ()
 
@@ -159,6 +164,7 @@ class Views:
             running=0 if ledger.ended else running,
             safe=safe if told is None else max(safe, told.safe),
             stopped=stopped,
+            waiting=0 if ledger.ended else ledger.waiting,
             cells=ledger.parts.tasks - ledger.frames,
             cells_counting=max(ledger.cells_counting, told.cells_counting if told is not None else 0),
             coordinator=self._coordinator(job, now),
@@ -175,6 +181,7 @@ class Views:
             problems=self._problems(ledger, waits=waits),
             unwritten=self._unwritten(own) if own is not None else (),
             blocked=len(own.in_the_way) if own is not None else 0,
+            complaints=tuple(self._complaint(ledger, each.author, each.body) for each in self._rulings.of(job)),
             known=whole or bool(self._keepers.parties(ledger, now)),
         )
 
@@ -312,6 +319,7 @@ class Views:
             found.append(paused)
         for order in self._delivery.of(ledger.id):
             found += self._unwritten(order)
+            found += self._replaced(ledger, order)
         for entry in ledger.failures():
             failed = entry.body.what
             assert isinstance(failed, Failed)
@@ -320,12 +328,24 @@ class Views:
             found.append(f"{what} failed on {who}: {_kind(failed)}: {failed.reason}")
         return tuple(found[:_PROBLEMS])
 
+    def _complaint(self, ledger: JobLedger, author: PeerId, said: Complaint) -> ComplaintView:
+        return ComplaintView(peer=author, frame=ledger.job.frames.frame(said.task), reason=said.reason)
+
     def _unwritten(self, order: Order) -> tuple[str, ...]:
         frames = self._ledger.jobs[order.job].job.frames
         return tuple(
             f"frame {frames.frame(task)} was not written to {order.directory}: {reason}"
             for task, reason in sorted(order.problems.items())[:_PROBLEMS]
         )
+
+    def _replaced(self, ledger: JobLedger, order: Order) -> Iterator[str]:
+        """Say which files are there no more, or are made of another picture than the one first written."""
+        for task, result in sorted(order.rejected.items()):
+            entry = ledger.entries.get(result)
+            reason = ledger.opinions.reason(entry) if entry is not None else ""
+            name = ledger.job.names.name(ledger.job.frames.frame(task))
+            what = "was replaced, as its picture was rejected" if task in order.done else "was rejected"
+            yield f"{name} in {order.directory} {what}{f': {reason}' if reason else ''}"
 
     def _name_of(self, peer: PeerId) -> str:
         return self._name_or_none(peer) or peer.hex()[:8]
@@ -342,10 +362,11 @@ class Views:
         lease = docket.leases.get(task) if docket else None
         counting = ledger.standing(task)
         result = result_of(counting) if counting else None
+        voucher = ledger.opinions.vouch(counting) if counting is not None else None
         safe = self._holding.is_safe(ledger.id, task)
         if counting is not None:
             state = TaskState.SAFE if safe else TaskState.COUNTS
-        elif folded.state is TaskFold.STOPPED:
+        elif folded.state is TaskFold.STOPPED or ledger.sealed is not None:
             state = TaskState.STOPPED
         else:
             state = TaskState.RUNNING if lease else TaskState.OPEN
@@ -361,6 +382,8 @@ class Views:
             result=counting.id if counting else None,
             log=result.log if result else None,
             failures=tuple(_failure(entry) for entry in folded.failures),
+            waiting=tuple(dict.fromkeys(entry.author for entry in folded.waiting)),
+            voucher=voucher.author if voucher is not None else None,
         )
 
 

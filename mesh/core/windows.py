@@ -148,7 +148,7 @@ class Windows:
         attempts = docket.attempts if docket is not None else {}
         splits, is_cut = self._splits(ledger), ledger.parts.cut is not None
         listed: list[OpenTask] = []
-        for task in islice(self._unclaimed(ledger), most):
+        for task in self._next(ledger, most):
             in_buckets = is_cut and self._in_buckets(ledger, task, splits=splits)
             listed.append(_open_task(task, max(ledger.task(task).attempt, attempts.get(task, 0)), in_buckets))
         running = _running(docket) if docket is not None else 0
@@ -201,6 +201,22 @@ class Windows:
             return lease is None or lease.assembles
         begun = docket is not None and docket.buckets[frame] > 0
         return begun or (splits and not self._leases.taken(ledger.id, frame))
+
+    def _next(self, ledger: JobLedger, most: int) -> Iterator[int]:
+        """Yield the frames to be told of: the next so many, and where others' pictures are to be checked as many that
+        nobody has rendered, so that the authors of all that wait have something to do.
+        """
+        if not ledger.twice:
+            yield from islice(self._unclaimed(ledger), most)
+            return
+        left = {True: most, False: most}
+        for frame in self._unclaimed(ledger):
+            waits = bool(ledger.task(frame).waiting)
+            if left[waits]:
+                left[waits] -= 1
+                yield frame
+            elif not any(left.values()):
+                return
 
     def _unclaimed(self, ledger: JobLedger) -> Iterator[int]:
         docket = self._leases.dockets.get(ledger.id)

@@ -154,11 +154,20 @@ BUCKETS_PER_AUTHOR = 4
 SEALS_PER_AUTHOR = 4
 """Seals that one author may write of one job: it needs one, and perhaps another after a restart."""
 
+COMPLAINTS_PER_AUTHOR = 64
+"""Complaints by one author that are kept of one job: as many as a person would look at."""
+
+COMPLAINTS_PER_JOB = 512
+"""The same of all authors together: each is under a kilobyte, and they end with the job."""
+
 LOST_AFTER_MS = 30 * SECOND_MS
 """No holder answered for so long: the output is lost."""
 
 LOST_BUCKET_MS = LEASE_MS
 """The same of a bucket: a still waits for it, and it is rendered again in seconds."""
+
+OPINION_MS = 60 * SECOND_MS
+"""How long a picture waits to be compared with another that comes slowly: half of what no lease stalls before."""
 
 LOST_AFTER_SAFE_MS = 10 * MINUTE_MS
 """The same where the output was safe: its holders' disks mostly come back."""
@@ -466,5 +475,6 @@ assert DOUBT_TOLD_MS < TIDINGS_MS < DOUBT_MS
 assert BUSY_MS < OFFER_AGAIN_MS
 assert CLOCK_WARN_MS < CLOCK_BAD_MS
 assert LOST_AFTER_MS > LEASE_MS
+assert LOST_BUCKET_MS < OPINION_MS < STALLED_LEAST_MS
 assert LOST_AFTER_SAFE_MS > LOST_AFTER_MS
 assert RENEW_BEFORE_MS < ADMISSION_MS

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from mesh.core.effects import Accepted, Declined, Done, Freed, PeerFound, ReachFound, Reply
+from mesh.core.effects import Accepted, Declined, Done, Freed, PeerFound, ReachFound, Reply, Ruled
 from mesh.core.events import Event, FreeAsked, StoreAsked
 from mesh.core.status import StoreView
 
@@ -20,7 +20,7 @@ LOOKING_PART: Final = 0.05
 WATCH_S: Final = 0.5
 """Who watches hears at most twice a second, and of a file that was written at once."""
 
-_Answer: TypeAlias = Accepted | Done | Declined | PeerFound | ReachFound | Freed | StoreView
+_Answer: TypeAlias = Accepted | Ruled | Done | Declined | PeerFound | ReachFound | Freed | StoreView
 
 
 def pause_s(took_s: float, least_s: float) -> float:
@@ -40,6 +40,12 @@ class Asking:
         """Tell the core the event that `event` makes of an op, which is about a job, and return the reply."""
         reply = await self._answer(event)
         assert isinstance(reply, Accepted | Declined)
+        return reply
+
+    async def rule(self, event: Callable[[int], Event]) -> Ruled | Declined:
+        """Do the same with an event by which a person rules on pictures."""
+        reply = await self._answer(event)
+        assert isinstance(reply, Ruled | Declined)
         return reply
 
     async def order(self, event: Callable[[int], Event]) -> Done | Declined:

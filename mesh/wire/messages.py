@@ -14,6 +14,7 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
+from mesh.wire.complaints import Complaints
 from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.dials import DialledBack, DialMe, Parting
 from mesh.wire.envelope import Signed
@@ -467,6 +468,7 @@ Message: TypeAlias = (
     | Leading
     | Grants
     | HoldAsk
+    | Complaints
 )
 
 MESSAGES: tuple[type[Message], ...] = get_args(Message)

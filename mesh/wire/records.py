@@ -13,7 +13,7 @@ import enum
 from typing import Annotated, ClassVar, TypeAlias
 
 from mesh.ground.errors import WireError
-from mesh.ground.ids import BlobId, Boot, JobId, RecordId
+from mesh.ground.ids import ID_SIZE, BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
@@ -29,6 +29,9 @@ MAX_REPLACED = 16
 takes the one before them for a copy still; with more, the holds of sixty-four outputs would not fit one packet."""
 
 MAX_TRIES = 16
+MAX_JUDGES = 16
+"""Whom one job may name to rule on complaints: a person types them, and every head carries them."""
+
 MAX_OUTPUTS = 16
 MAX_ATTEMPT = 2**31
 MAX_NAME_BYTES = 255
@@ -46,14 +49,15 @@ Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
 MAX_PAGE_AUTHORS = 2_048
 """Authors of one job's results and holds: a job uses at most a thousand peers, some of them in two boots or keys."""
 
-_PAGE_BYTES_PER_TASK = 13 * 1024
-"""A result of sixteen outputs with sixteen holds of one of them, each in the place of as many, is under 13 KiB."""
+_PAGE_BYTES_PER_TASK = 14 * 1024
+"""A result of sixteen outputs with a vouch and sixteen holds of one of them, each in the place of as many, is under
+14 KiB."""
 
 _PAGE_BYTES_PER_AUTHOR = 2 * 1024
 """A chain of four admissions is under 1.2 KiB."""
 
-_ITEMS_PER_SEALED_TASK = 6 + 4 * MAX_COPIES
-"""A sealed task's list, its result and its holds, as the bound on what is built from bytes counts them."""
+_ITEMS_PER_SEALED_TASK = 10 + 4 * MAX_COPIES
+"""A sealed task's list, its result, its vouch and its holds, as the bound on what is built from bytes counts them."""
 
 
 _ITEMS_PER_CHAIN = 2 + 4 * MAX_CHAIN
@@ -118,6 +122,15 @@ class Picture:
     depth: Annotated[int, Between(0, 64)]
 
 
+class Check(enum.IntEnum):
+    """How many peers have to agree before a result counts."""
+
+    ONCE = 1
+    """Its author alone: whoever rendered it is believed."""
+    TWICE = 2
+    """Another author, too, whose own render was like it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What a person submitted; its record's id is the job's id."""
@@ -142,10 +155,16 @@ class Job:
     """How its last frames are cut; None: every frame is rendered whole."""
     memory_mb: Annotated[int, Between(0, MAX_MEMORY_MB)] = 0
     """Who has less memory renders nothing of it; 0: anybody may."""
+    check: Annotated[int, Between(Check.ONCE, Check.TWICE)] = Check.ONCE
+    """A `Check`: what is checked twice is rendered whole."""
+    judges: Annotated[tuple[PeerId, ...], AtMost(MAX_JUDGES)] = ()
+    """Peers that may reject its results, beside the submitter and admins."""
 
     def __post_init__(self) -> None:
         if self.cut is not None and self.cut.frames > len(self.frames):
             raise ValueError(f"{self.cut.frames} frames of a job of {len(self.frames)} are cut")
+        if self.cut is not None and self.check != Check.ONCE:
+            raise ValueError("frames that are checked twice are not cut")
         if self.tasks > MAX_TASKS:
             raise ValueError(f"a job has at most {MAX_TASKS} tasks, not {self.tasks}: frames, and cells of frames")
 
@@ -197,6 +216,8 @@ class Result:
     render_ms: Milliseconds
     log: BlobId | None
     """What the engine printed; kept by its author alone."""
+    without: Annotated[bytes, Size(ID_SIZE)] | None = None
+    """Of a frame that was made of its buckets: a hash over those that were rejected before, and are not in it."""
 
     @property
     def task(self) -> int:
@@ -271,7 +292,40 @@ class Seal:
     blob: BlobId
 
 
-Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Vouch:
+    """The author rendered the task of the embedded claim, too, and its own picture is like the one of this result."""
+
+    NUMBER: ClassVar[int] = 6
+
+    claim: Signed[Claim]
+    result: RecordId
+    render_ms: Milliseconds
+
+    @property
+    def task(self) -> int:
+        """The task that was rendered."""
+        return self.claim.body.task
+
+    @property
+    def block(self) -> Block | None:
+        """The cells that were rendered; None: the frame."""
+        return self.claim.body.block
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """This result is wrong; acts when the submitter, an admin or a judge of the job says so."""
+
+    NUMBER: ClassVar[int] = 7
+
+    task: Task
+    result: RecordId
+    reason: Annotated[str, AtMost(MAX_REASON_BYTES)]
+    block: Block | None = None
+
+
+Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal | Vouch | Reject
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +375,8 @@ class SealedTask:
 
     result: Signed[Entry] | None
     holds: Annotated[tuple[Signed[Hold], ...], AtMost(MAX_COPIES)]
+    vouch: Signed[Entry] | None = None
+    """Who agreed, where the job asks for that."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,9 +66,7 @@ class Mesh:
         self.make_node = make_node
         self.make_core = make_core
         dice = self.dice = Dice(b"mesh" + course.seed.to_bytes(8, "big"))
-        self.lines = Lines(
-            dice, latency_ms=course.latency_ms, jitter_ms=course.jitter_ms, loss_ppm=course.loss_ppm
-        )
+        self.lines = Lines(dice, latency_ms=course.latency_ms, jitter_ms=course.jitter_ms, loss_ppm=course.loss_ppm)
         self.wires = ShellWires(self.lines, self._tap)
         self.airwaves = ShellAirwaves(self.lines)
         self.lans: dict[str, ShellLan] = {}
@@ -152,7 +150,7 @@ class Mesh:
 
     async def _until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait for something; raise what was found meanwhile, or that it took too long."""
-        while not is_so():  # noqa: ASYNC110 (what is awaited shows only by asking)
+        while not is_so():
             self._raise_found()
             if self.now_ms > ENDS_MS:
                 raise Violation("L2", f"waited in vain for {what}: {self._unfinished()}")
@@ -300,4 +298,3 @@ class Mesh:
                 self.tapes += 1
                 if replayed.differs:
                     self.checks.broken("tape", f"{host.name}, life {life.number}: {replayed.differs}")
-

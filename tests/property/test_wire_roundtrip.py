@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.wire import cbor, envelope, kept, lookups, members, messages, records
+from mesh.wire import cbor, complaints, envelope, kept, lookups, members, messages, records
 from mesh.wire.codec import codec_of, from_value, most_bytes, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import instances
@@ -17,6 +17,7 @@ BODIES = [
     records.Claim,
     records.Hold,
     records.Mark,
+    complaints.Complaint,
     members.Admission,
     members.Invite,
     members.StaticKey,

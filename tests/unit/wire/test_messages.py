@@ -56,6 +56,7 @@ NUMBERS = {
     "Leading": 38,
     "Grants": 39,
     "HoldAsk": 40,
+    "Complaints": 41,
 }
 KEPT_NUMBERS = {
     "KeptHead": 1,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mesh.wire import cbor, envelope, kept, lookups, members, messages, records, revocations, stills
+from mesh.wire import cbor, complaints, envelope, kept, lookups, members, messages, records, revocations, stills
 from mesh.wire.codec import from_value, to_value
 from mesh.wire.signing import Ed25519Verifier
 from tests.strategies import SIGNERS, sample
@@ -40,14 +40,11 @@ KNOWN: dict[str, dict[str, tuple[Coder, Any]]] = {
     "records": {
         **{
             kind.__name__: (signed(kind), sample(envelope.Signed[kind]))
-            for module in (records, members, revocations, lookups, stills)
+            for module in (records, complaints, members, revocations, lookups, stills)
             for kind in vars(module).values()
             if isinstance(kind, type) and "DOMAIN" in vars(kind) and kind is not records.Entry
         },
-        **{
-            f"Entry.{what.__name__}": (signed(records.Entry), entry_with(what))
-            for what in (records.Result, records.Failed, records.Lost, records.Cancel, records.Seal)
-        },
+        **{f"Entry.{what.__name__}": (signed(records.Entry), entry_with(what)) for what in records.Statement.__args__},
         "SealPage": ((records.encode_page, records.decode_page), sample(records.SealPage)),
         **{kind.__name__: (plain(kind), sample(kind)) for kind in (members.Credentials, members.JoinRequest)},
     },
