@@ -388,6 +388,14 @@ def test_status_tells_what_renders_here(typist: Typist, server: DeskServer) -> N
     assert "renders    shot frame 2, sample 7" in typist.type("status").out
 
 
+@pytest.mark.parametrize(("wire", "said"), [(1, "studio: others run"), (3, "desk: others run"), (2, "")])
+def test_status_names_who_is_behind(wire: int, said: str, typist: Typist, server: DeskServer) -> None:
+    server.desk.peers = [peer_row(), peer_row(OTHER, "studio", me=False) | {"wire": wire}]  # type: ignore[typeddict-item]
+    out = typist.type("status").out
+    assert ("to update" in out) == bool(said)
+    assert said in out
+
+
 def test_status_of_one_peer_tells_what_is_seen_and_what_the_dht_has(typist: Typist, server: DeskServer) -> None:
     printed = " ".join(typist.type("status", "studio").out.split())
     assert "here connected" in printed

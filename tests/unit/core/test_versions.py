@@ -162,6 +162,15 @@ def test_people_are_told_who_is_behind(cast: Cast, old: list[Actor]) -> None:
     assert not any(helper.lacks for helper in rig.peer.helpers(ENGINE))
 
 
+def test_people_see_who_speaks_what(cast: Cast, ann: Actor, old: list[Actor]) -> None:
+    rig = Rig(cast)
+    meet(rig, old[0], version=VERSION_LOWEST)
+    meet(rig, ann, version=VERSION_HIGHEST)
+    rig.hear(ann, ms.Hello(name="ann", program="meshnode", addresses=(), wall=rig.now.wall, chain=ann.chain, speaks=7))
+    speaks = {peer.peer: peer.speaks for peer in rig.peer.mesh_view(rig.now).peers}
+    assert speaks == {rig.peer.id: VERSION_HIGHEST, old[0].id: VERSION_LOWEST, ann.id: 7}
+
+
 def test_a_kind_that_is_not_known_ends_nothing(cast: Cast, ann: Actor) -> None:
     rig = Rig(cast)
     meet(rig, ann, version=VERSION_HIGHEST)
