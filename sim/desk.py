@@ -45,6 +45,7 @@ from mesh.ports.roster import (
 from mesh.ports.stills import BucketsAnswer
 from mesh.ports.stores import BoundRow, FreeAnswer, RotRow, StoreAnswer, StoreRow
 from mesh.ports.submission import PictureRow, SubmitRequest
+from mesh.wire.versions import VERSION_HIGHEST
 from sim import bucketrows, storerows
 
 ME = "a1" * 32
@@ -127,6 +128,7 @@ def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> Peer
         paused=False,
         revoked=False,
         round_trip_ms=None if me else 3,
+        wire=VERSION_HIGHEST,
     )
 
 

@@ -358,8 +358,9 @@ class Faults:
                     host.ask_to_stop()
                 case "upgrade":
                     self._happened(host, "is upgraded")
+                    if host.running:
+                        world.after(0, self._start_stopped, host, host.life)
                     host.upgrade()
-                    self._start_stopped(host, host.life)
                 case "leave":
                     self._happened(host, "is asked to leave")
                     self._goes_for_good(host)

@@ -23,6 +23,7 @@ from mesh.ground.ids import BOOT_SIZE, ID_SIZE, Boot
 from mesh.wire import beacon, cbor, dials, envelope, kept, lookups, members, messages, probes, records, tasks
 from mesh.wire.codec import AtMost, Between, Size, most_bytes
 from mesh.wire.envelope import Signed
+from mesh.wire.versions import KNEW, VERSION_HIGHEST, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,6 +52,9 @@ Whatever else the bytes are, they are refused as a whole.
 - An **id** has {ID_SIZE} bytes. A peer's is BLAKE3 of its public key, derive-key context `meshnode 1 peer id`; a mesh's
   that of its root key, context `meshnode 1 mesh id`; a record's that of the statement; a blob's that of its manifest.
 - Times are milliseconds since 1970 in UTC.
+
+Which version reads what, and what may change between two, is told in [versions](../internals/versions.md). What is
+marked as later is not said on channels of an older version. A message of a number beyond those here is passed over.
 
 A value beyond a bound is refused with all that it came in. "At most" before the size of a type is what its bounds add
 up to, so whatever is within them fits its packet; a sender that has more to say sends several messages.
@@ -200,6 +204,8 @@ def section(kind: Any) -> Iterator[str]:
     if "NUMBER" in vars(kind):
         facts.append(f"Number {kind.NUMBER}.")
     facts.append(f"At most {most_bytes(kind):,} bytes.")
+    if later := began(kind):
+        facts.append(f"Since version {later}.")
     yield " ".join(facts) + " " + " ".join(inspect.cleandoc(kind.__doc__ or "").split())
     yield ""
     hints = get_type_hints(kind, include_extras=True)
@@ -210,8 +216,23 @@ def section(kind: Any) -> Iterator[str]:
     yield "| field | holds | |"
     yield "|---|---|---|"
     for field in fields:
-        yield f"| `{field.name}` | {described(hints[field.name])} | {said.get(field.name, '')} |"
+        remark = f"{said.get(field.name, '')}{came(kind, field.name)}"
+        yield f"| `{field.name}` | {described(hints[field.name])} | {remark} |"
     yield ""
+
+
+def began(kind: type) -> int:
+    """Return the version in which a type came that has a number among others; 0: it was always there."""
+    numbered = kind in (*messages.MESSAGES, *kept.KEPT, *get_args(records.Statement))
+    known = [version for version, names in KNEW.items() if kind.__name__ in names]
+    return VERSION_HIGHEST if numbered and not known else 0
+
+
+def came(kind: type, field: str) -> str:
+    """Say since which version a type has a field, where it came later than the type."""
+    known = min((version for version, names in KNEW.items() if kind.__name__ in names), default=0)
+    later = known and since(kind, field) > known
+    return f" Since version {since(kind, field)}." if later else ""
 
 
 def page() -> str:

@@ -55,6 +55,8 @@ class PeerView:
     revoked: bool
     """A revocation shuts it out."""
     round_trip_ms: int | None
+    speaks: int
+    """The highest version of the wire that it speaks, as far as is known; 0: it was never met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

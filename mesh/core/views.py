@@ -46,7 +46,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
 from mesh.wire.messages import Address, Window
 from mesh.wire.records import EngineId, Entry, Failed, FailureKind, Job
-from mesh.wire.versions import VERSION_LOWEST, since
+from mesh.wire.versions import VERSION_HIGHEST, VERSION_LOWEST, since
 
 _PROBLEMS = 8
 _PAUSED = "its owner has paused it"
@@ -285,6 +285,7 @@ class Views:
             paused=self._host.pause is not None,
             revoked=self._members.out is not None,
             round_trip_ms=None,
+            speaks=VERSION_HIGHEST,
         )
 
     def _peer(self, peer: PeerId) -> PeerView:
@@ -303,6 +304,7 @@ class Views:
             paused=offer.paused if offer else False,
             revoked=bool(self._members.bans) and self._members.ousted_by(peer) is not None,
             round_trip_ms=known.round_trip_ms,
+            speaks=max(known.speaks, known.version) if known.boot is not None or known.speaks else 0,
         )
 
     def _all_paused(self, job: Job) -> str:

@@ -61,6 +61,7 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "samples_split": (int,),
     "order": (str,),
     "split": (bool,),
+    "memory_mb": (int,),
 }
 _SUBMIT_DEFAULTS: Final = {
     "dry_run": False,
@@ -71,6 +72,7 @@ _SUBMIT_DEFAULTS: Final = {
     "samples_split": 0,
     "order": "centre",
     "split": True,
+    "memory_mb": 0,
 }
 
 
@@ -187,6 +189,7 @@ class Api:
             samples_split=body["samples_split"],
             order=body["order"],
             split=body["split"],
+            memory_mb=body["memory_mb"],
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 

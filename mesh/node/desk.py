@@ -102,7 +102,7 @@ class Views(Protocol):
 
     def share_views(self, job: JobId) -> tuple[ShareView, ...]: ...
 
-    def helpers(self, engine: EngineId) -> tuple[HelperView, ...]: ...
+    def helpers(self, engine: EngineId, memory_mb: int) -> tuple[HelperView, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +218,7 @@ class NodeDesk:
             "job": self._job_row(found, names),
             "picture": rows.picture_row(found.record.picture),
             "scene": found.record.scene.hex(),
-            "helpers": rows.helper_rows(self._views.helpers(found.record.engine)),
+            "helpers": rows.helper_rows(self._views.helpers(found.record.engine, found.record.memory_mb)),
             "shares": rows.share_rows(self._views.share_views(found.job), names),
             "frames": [rows.task_row(task, found, names) for task in tasks],
         }
@@ -247,7 +247,8 @@ class NodeDesk:
         submitted = await self._intake.submit(request, report)
         if isinstance(submitted, Declined):
             raise _declined(submitted)
-        return answer(submitted, self._submitted_row(submitted), self._views.helpers(submitted.plan.engine))
+        helpers = self._views.helpers(submitted.plan.engine, submitted.plan.memory_mb)
+        return answer(submitted, self._submitted_row(submitted), helpers)
 
     async def cancel(self, job: str) -> desk.CancelAnswer:
         """End a job for good."""

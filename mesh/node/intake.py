@@ -37,7 +37,7 @@ from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
 from mesh.wire.codec import clipped
 from mesh.wire.grids import Cut
-from mesh.wire.records import MAX_NAME_BYTES, EngineId, OutputNames, Picture
+from mesh.wire.records import MAX_MEMORY_MB, MAX_NAME_BYTES, EngineId, OutputNames, Picture
 from mesh.wire.tasks import FrameRange, Frames, frames_of, parse_frames
 
 REPORT_S: Final = 0.2
@@ -54,6 +54,7 @@ class Plan:
     names: OutputNames
     picture: Picture
     cut: Cut | None
+    memory_mb: int
     directory: str
     overwrite: bool
     existing: tuple[str, ...]
@@ -118,6 +119,8 @@ class Intake:
         return Submitted(job=reply.job, plan=plan, size=stored.size)
 
     async def _planned(self, request: SubmitRequest) -> Plan:
+        if not 0 <= request["memory_mb"] <= MAX_MEMORY_MB:
+            raise UsageError(f"a job cannot ask for {request['memory_mb']:,} MB of memory")
         scene = Path(request["scene"])
         frames = parse_frames(request["frames"], request["step"] or 1) if request["frames"] is not None else None
         saved_by = await self._world.in_thread(lambda: self._renderer.saved_by(scene))
@@ -150,6 +153,7 @@ class Intake:
                 depth=output.depth,
             ),
             cut=cut,
+            memory_mb=request["memory_mb"],
             directory=directory,
             overwrite=request["overwrite"],
             existing=look.existing,
@@ -259,6 +263,7 @@ def _event(op: int, plan: Plan, stored: StoredTree) -> JobPlanned:
         directory=plan.directory,
         overwrite=plan.overwrite,
         cut=plan.cut,
+        memory_mb=plan.memory_mb,
     )
 
 

@@ -104,6 +104,7 @@ def peer_row(view: PeerView) -> PeerRow:
         "paused": view.paused,
         "revoked": view.revoked,
         "round_trip_ms": view.round_trip_ms,
+        "wire": view.speaks,
     }
 
 

@@ -89,7 +89,8 @@ class PointerRow(TypedDict):
 class PeerRow(TypedDict):
     """One peer of the mesh as this one sees it; `round_trip_ms` None where it was not measured.
 
-    `revoked`: a revocation shuts it out, and no member talks to it.
+    `revoked`: a revocation shuts it out, and no member talks to it. `wire`: the highest version of the wire that it
+    speaks, as far as is known; 0 where it was never met.
     """
 
     id: str
@@ -104,6 +105,7 @@ class PeerRow(TypedDict):
     paused: bool
     revoked: bool
     round_trip_ms: int | None
+    wire: int
 
 
 class PeerAnswer(TypedDict):

@@ -35,3 +35,5 @@ class SubmitRequest(TypedDict):
     """Of a still: machines render so many shares of its samples, each of the whole picture; 0: buckets."""
     order: str
     """In which order they are started: `centre`, `spiral` or `rows`."""
+    memory_mb: int
+    """Machines with less memory, in MiB, render nothing of it; 0: any may."""

@@ -208,6 +208,7 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "order": "centre",
         "split": True,
         "samples_split": 0,
+        "memory_mb": 0,
     }
     assert "Nothing was sent" in printed.out
 
@@ -216,6 +217,13 @@ def test_submit_passes_on_how_many_shares_of_samples(typist: Typist, server: Des
     assert typist.type("submit", scene, "--still", "--samples-split", "12", "--dry-run").code == 0
     (call,) = server.desk.calls
     assert (call[1]["still"], call[1]["buckets"], call[1]["samples_split"]) == (True, "auto", 12)
+
+
+def test_submit_passes_on_how_much_memory_a_machine_must_have(typist: Typist, server: DeskServer, scene: str) -> None:
+    assert typist.type("submit", scene, "--memory", "1.5G", "--dry-run").code == 0
+    (call,) = server.desk.calls
+    assert call[1]["memory_mb"] == 1_536
+    assert "write a size such as" in typist.type("submit", scene, "--memory", "much").err
 
 
 @pytest.mark.parametrize(
@@ -378,6 +386,14 @@ def test_status_tells_what_renders_here(typist: Typist, server: DeskServer) -> N
     assert "renders" not in typist.type("status").out
     server.let(server.desk.add, job_row())
     assert "renders    shot frame 2, sample 7" in typist.type("status").out
+
+
+@pytest.mark.parametrize(("wire", "said"), [(1, "studio: others run"), (3, "desk: others run"), (2, "")])
+def test_status_names_who_is_behind(wire: int, said: str, typist: Typist, server: DeskServer) -> None:
+    server.desk.peers = [peer_row(), peer_row(OTHER, "studio", me=False) | {"wire": wire}]  # type: ignore[typeddict-item]
+    out = typist.type("status").out
+    assert ("to update" in out) == bool(said)
+    assert said in out
 
 
 def test_status_of_one_peer_tells_what_is_seen_and_what_the_dht_has(typist: Typist, server: DeskServer) -> None:

@@ -281,6 +281,7 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "samples_split": 0,
         "order": "centre",
         "split": False,
+        "memory_mb": 0,
     }
     return {**plain, **changes}  # type: ignore[typeddict-item]
 

@@ -94,9 +94,18 @@ def _head(status: StatusAnswer) -> list[str]:
                 ("store", stored(status["stored_bytes"], status["free_bytes"], status["store"]["quota_bytes"])),
                 ("home", status["home"]),
                 ("renders", "; ".join(_renders(status))),
+                ("to update", _behind(status["peers"])),
             ]
         ),
     ]
+
+
+def _behind(peers: list[PeerRow]) -> str:
+    """Name the connected peers that speak an older version of the wire than another one does, this one among them."""
+    here = [peer for peer in peers if peer["connected"] and peer["wire"]]
+    newest = max((peer["wire"] for peer in here), default=0)
+    behind = [words.called(peer["name"], peer["id"]) for peer in here if peer["wire"] < newest]
+    return f"{', '.join(behind)}: others run a newer version" if behind else ""
 
 
 def _mesh(status: StatusAnswer) -> str:

@@ -9,6 +9,7 @@ import click
 
 from mesh.cli import following, output, words
 from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
+from mesh.cli.commands.store import size_bytes
 from mesh.cli.progress import meter
 from mesh.ground.limits import SAMPLE_SHARES_MAX
 from mesh.ports.desk import JobRow, SubmitAnswer
@@ -55,6 +56,7 @@ def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
     metavar="VERSION",
     help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
 )
+@click.option("--memory", metavar="SIZE", help="Only machines with so much memory render it: 500M, 16G.")
 @_about_stills
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
@@ -100,6 +102,7 @@ def _request(
     name: str | None,
     directory: str | None,
     engine: str | None,
+    memory: str | None,
     still: bool,
     buckets: str | None,
     samples_split: int | None,
@@ -133,6 +136,7 @@ def _request(
         samples_split=samples_split or 0,
         order=order or "centre",
         split=not no_split,
+        memory_mb=0 if memory is None else size_bytes("--memory", memory) >> 20,
     )
 
 

@@ -129,11 +129,11 @@ def test_one_that_is_paused_is_no_slot_that_others_count_on(cast: Cast) -> None:
     ann = cast.actor("ann")
     rig = Rig(cast)
     rig.meet(ann)
-    engine = rig.peer.host.engines[0]
-    assert rig.peer.directory.slots_for(engine) == 1
-    offer = Available(engines=(engine,), slots=1, busy=0, cores=1, memory_mb=1, draining=False, paused=True)
+    job = cast.head(ann).job.body
+    assert rig.peer.directory.slots_for(job) == 1
+    offer = Available(engines=(job.engine,), slots=1, busy=0, cores=1, memory_mb=1, draining=False, paused=True)
     rig.hear(ann, offer)
-    assert rig.peer.directory.slots_for(engine) == 0
+    assert rig.peer.directory.slots_for(job) == 0
 
 
 class TestClaims:

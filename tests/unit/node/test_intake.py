@@ -112,4 +112,5 @@ def request(scene: Path) -> SubmitRequest:
         "order": "centre",
         "split": True,
         "samples_split": 0,
+        "memory_mb": 0,
     }
