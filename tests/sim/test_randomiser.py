@@ -23,6 +23,8 @@ FIXED = {
     *(field.name for field in dataclasses.fields(Shape)),
     # They come late to a mesh of two parts, and only they know both: where nobody else ever would, all wait for them.
     "bridges",
+    # Liars in league have wrong pictures sealed, which is measured and not judged.
+    "league",
     # So long as was asked.
     "least_ms",
 }

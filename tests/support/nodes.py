@@ -281,6 +281,8 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "samples_split": 0,
         "order": "centre",
         "split": False,
+        "check": "once",
+        "judges": [],
     }
     return {**plain, **changes}  # type: ignore[typeddict-item]
 

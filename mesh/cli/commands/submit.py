@@ -36,6 +36,26 @@ _STILL_OPTIONS = (
 )
 
 
+_TRUST_OPTIONS = (
+    click.option(
+        "--check",
+        type=click.Choice(["once", "twice"]),
+        default="once",
+        help="Whether a picture counts at once, or where another peer has rendered the same.  [default: once]",
+    ),
+    click.option(
+        "--judge", "judges", metavar="PEER", multiple=True, help="Who may reject pictures, too; may be repeated."
+    ),
+)
+
+
+def _about_trust(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that are about what to believe of others' pictures."""
+    for option in reversed(_TRUST_OPTIONS):
+        command = option(command)
+    return command
+
+
 def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that are about frames that several machines render together."""
     for option in reversed(_STILL_OPTIONS):
@@ -56,6 +76,7 @@ def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
     help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
 )
 @_about_stills
+@_about_trust
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
 @click.option("--allow-missing", is_flag=True, help="Render though files are missing.")
@@ -105,6 +126,8 @@ def _request(
     samples_split: int | None,
     order: str | None,
     no_split: bool,
+    check: str,
+    judges: tuple[str, ...],
     dry_run: bool,
     allow_missing: bool,
     overwrite: bool,
@@ -118,6 +141,8 @@ def _request(
         raise click.UsageError("--samples-split is about a still: add --still")
     if samples_split is not None and (buckets is not None or order is not None):
         raise click.UsageError("--samples-split makes no buckets: leave --buckets and --order out")
+    if still and check == "twice":
+        raise click.UsageError("--check twice has each frame rendered whole by two peers: leave --still out")
     return SubmitRequest(
         scene=scene,
         frames=frame if frame is not None else frames,
@@ -133,6 +158,8 @@ def _request(
         samples_split=samples_split or 0,
         order=order or "centre",
         split=not no_split,
+        check=check,
+        judges=list(judges),
     )
 
 

@@ -44,10 +44,7 @@ KNOWN: dict[str, dict[str, tuple[Coder, Any]]] = {
             for kind in vars(module).values()
             if isinstance(kind, type) and "DOMAIN" in vars(kind) and kind is not records.Entry
         },
-        **{
-            f"Entry.{what.__name__}": (signed(records.Entry), entry_with(what))
-            for what in records.Statement.__args__
-        },
+        **{f"Entry.{what.__name__}": (signed(records.Entry), entry_with(what)) for what in records.Statement.__args__},
         "SealPage": ((records.encode_page, records.decode_page), sample(records.SealPage)),
         **{kind.__name__: (plain(kind), sample(kind)) for kind in (members.Credentials, members.JoinRequest)},
     },
