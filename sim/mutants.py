@@ -48,6 +48,7 @@ from sim.stillcheats import (
     StopsCells,
 )
 from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
+from sim.trustcheats import AgreesWithAll, CountsAlone, ObeysAnybody, TakesItsOwnVouch, VouchesUnseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ _STILL = dataclasses.replace(
     named("still"), peers=6, renderers=5, submitters=(5,), still_ms=60_000, extra_ms=30_000, steady=False
 )
 _HOARDER = dataclasses.replace(named("hoarder"), extra_ms=5 * 60_000)
+_TWICE = dataclasses.replace(_CALM, twice=True, frames=20, steady=False)
 _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=(1,)),), steady=False)
 
 MUTANTS: tuple[Caught, ...] = (
@@ -112,4 +114,9 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
+    Caught(rule="S4", mutant=CountsAlone, scenario=_TWICE),
+    Caught(rule="S4", mutant=TakesItsOwnVouch, scenario=_TWICE),
+    Caught(rule="S4", mutant=ObeysAnybody, scenario=dataclasses.replace(_CALM, liars=60)),
+    Caught(rule="L8", mutant=VouchesUnseen, scenario=dataclasses.replace(_TWICE, wrong=(1,))),
+    Caught(rule="L8", mutant=AgreesWithAll, scenario=dataclasses.replace(_TWICE, wrong=(1,))),
 )
