@@ -6,8 +6,8 @@ import pytest
 
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
-from sim.desk import EXAMPLE_INVITE, ME, OTHER, job_row
-from sim.memberrows import member_row, peer_row
+from sim.desk import EXAMPLE_INVITE, ME, OTHER, job_row, peer_row
+from sim.memberrows import member_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
 
@@ -64,6 +64,7 @@ def test_without_a_peer_each_command_says_what_to_type(
         "logs": ["shot"],
         "fetch": ["shot"],
         "cancel": ["shot"],
+        "reject": ["shot", "all"],
         "submit": [scene],
         "revoke": ["bob"],
     }
@@ -209,6 +210,8 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "order": "centre",
         "split": True,
         "samples_split": 0,
+        "check": "once",
+        "judges": [],
     }
     assert "Nothing was sent" in printed.out
 
