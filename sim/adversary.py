@@ -27,7 +27,7 @@ from mesh.wire.lookups import (
 )
 from mesh.wire.members import ALL_ROLES, Admission
 from mesh.wire.messages import Beat, ClaimSent, Entries, Head, Heartbeat, Message, News
-from mesh.wire.records import Cancel, Claim, Entry, Failed, Lost, Mark, Output, Result, Statement
+from mesh.wire.records import Cancel, Claim, Entry, Failed, Lost, Mark, Output, Reject, Result, Statement
 from sim.clock import EPOCH_MS
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ class Adversary:
         return sign(Entry(job=job, boot=self._boot, number=author.number, what=what), author.signer)
 
     def _lies(self, author: Identity, job: JobId, task: int, *, their_own_claim: bool) -> list[Message]:
-        """Make statements of which none may act: results under no claim of their author's, others' jobs cancelled.
+        """Make statements of which none may act: results under no claim of their author's, others' jobs cancelled,
+        others' pictures rejected.
 
         A stranger's would be well formed, were it not a stranger's.
         """
@@ -158,6 +159,7 @@ class Adversary:
         outputs = (Output(blob=BlobId(self._dice.draw(ID_SIZE)), size=1),)
         claim = self._claim(claimant, job, task, 1)
         what: list[Statement] = [Result(claim=claim, outputs=outputs, render_ms=1, log=None), Cancel()]
+        what.append(Reject(task=task, result=self._some_result(job, task), reason="a lie"))
         if their_own_claim:
             what += [
                 Failed(task=task, attempt=1, kind=1, reason="a stranger's", log=None),
@@ -175,6 +177,14 @@ class Adversary:
             ClaimSent(claims=(claim,)),
             Heartbeat(job=job, beats=(Beat(claim=claim.id, progress=1),)),
         ]
+
+    def _some_result(self, job: JobId, task: int) -> RecordId:
+        """Return a result of a task that somebody knows; where there is none, an id of nothing."""
+        for host in self._world.hosts:
+            for entry in self._world.books.of(host).about(job, [task]):
+                if isinstance(entry.body.what, Result) and entry.body.what.task == task:
+                    return RecordId(entry.id)
+        return RecordId(self._dice.draw(ID_SIZE))
 
     def _heads(self, job: JobId, task: int) -> list[Message]:
         """A stranger submits a job, under its own chain."""

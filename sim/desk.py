@@ -13,7 +13,6 @@ from mesh.ground.ids import short
 from mesh.ports.desk import (
     Ambiguous,
     CancelAnswer,
-    EnginesAnswer,
     FetchAnswer,
     JobAnswer,
     JobChange,
@@ -29,11 +28,11 @@ from mesh.ports.desk import (
     TaskRow,
     UnknownPeer,
 )
+from mesh.ports.enginerows import EnginesAnswer
 from mesh.ports.logs import LogAnswer
 from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
     InviteAnswer,
-    MemberRow,
     MembersAnswer,
     PeerAnswer,
     PeerRow,
@@ -45,8 +44,11 @@ from mesh.ports.roster import (
 from mesh.ports.stills import BucketsAnswer
 from mesh.ports.stores import BoundRow, FreeAnswer, RotRow, StoreAnswer, StoreRow
 from mesh.ports.submission import PictureRow, SubmitRequest
+from mesh.ports.trust import RejectAnswer
+from mesh.wire.tasks import parse_frames
 from mesh.wire.versions import VERSION_HIGHEST
 from sim import bucketrows, storerows
+from sim.memberrows import member_row
 
 ME = "a1" * 32
 OTHER = "b2" * 32
@@ -92,6 +94,10 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         problems=[],
         unwritten=[],
         blocked=0,
+        check="once",
+        judges=[],
+        waiting=0,
+        complaints=[],
     )
 
 
@@ -110,6 +116,8 @@ def task_row(frame: int, state: str = "open") -> TaskRow:
         holds=1 if done else 0,
         has_log=done,
         failures=[],
+        waiting=[],
+        voucher_name="",
     )
 
 
@@ -132,24 +140,6 @@ def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> Peer
     )
 
 
-def member_row(identity: str, name: str, *, by: str = "") -> MemberRow:
-    """Make the row of a member that the founding, or another member's invite, let in."""
-    return MemberRow(
-        id=identity,
-        name=name,
-        me=identity == ME,
-        connected=True,
-        roles=["render", "submit", "invite"] if by else ["render", "submit", "invite", "admin"],
-        state="member",
-        expires_at_ms=1_792_592_000_000,
-        admitted_by=by,
-        admitted_by_name="desk" if by else "",
-        invite="e5" * 32 if by else "",
-        revoked_by="",
-        revoked_by_name="",
-    )
-
-
 class FakeDesk:
     """A desk that does as a test says; `calls` lists what was asked of it, with its arguments."""
 
@@ -159,7 +149,7 @@ class FakeDesk:
         self.stills: dict[str, dict[int, BucketsAnswer]] = {}
         """By job and frame, those that are rendered in buckets."""
         self.peers = [peer_row(), peer_row(OTHER, "studio", me=False)]
-        self.member_rows = [member_row(ME, "desk"), member_row(OTHER, "studio", by=ME)]
+        self.member_rows = [member_row(ME, "desk", me=True), member_row(OTHER, "studio", by=ME)]
         self.calls: list[tuple[object, ...]] = []
         self.fails: dict[str, MeshError] = {}
         """What a method of that name raises."""
@@ -374,6 +364,13 @@ class FakeDesk:
         """Free what there is, 60 MB at most."""
         self._asked("free", size)
         return storerows.free_answer(size)
+
+    async def reject(self, job: str, frames: str, reason: str) -> RejectAnswer:
+        """Reject every frame that was named, or complain where the job is another's."""
+        self._asked("reject", job, frames, reason)
+        row = self._find(job)
+        count = len(parse_frames(frames)) if frames else row["counting"]
+        return RejectAnswer(job=row["id"], name=row["name"], frames=count, complained=not row["mine"])
 
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Say that every frame that counts was written."""

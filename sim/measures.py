@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh.ground.ids import JobId
-from mesh.ground.instants import SECOND_MS
+from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.wire.lookups import Lookup
 from mesh.wire.messages import Message
 from sim.coordinator import leading
@@ -33,6 +33,11 @@ CHURN_FRAME_MS: Final = 20 * SECOND_MS
 RECLAIM_SEEDS: Final = 10
 """So many runs for each seed of a report: one is short, and leaves two or three frames."""
 
+LEAGUES: Final = (1, 2, 3, 5)
+"""So many of the renderers return the same wrong pixels, and vouch for each other."""
+
+LEAGUE_RENDERERS: Final = 10
+LEAGUE_FRAMES: Final = 60
 RECLAIMS: Final = ("reclaim-killed", "reclaim-powerless", "reclaim-frozen")
 COORDINATORS: Final = "plug-puller"
 _SAMPLE_MS: Final = 5
@@ -68,6 +73,10 @@ class Figures:
     """How soon after a coordinator's end somebody else led."""
     sent_bytes: int
     """Messages and datagrams as encoded, of all peers."""
+    sealed: int
+    """Frames that the seals which stand in the end name."""
+    sealed_wrong: int
+    """Of these, pictures that no honest renderer would make."""
 
 
 class _Counted(AsBytes):
@@ -152,10 +161,30 @@ def measure(scenario: Scenario, seed: int, about: str) -> Figures:
         reclaims_ms=tuple(taken_ms for taken_ms in left if taken_ms is not None),
         takeovers_ms=tuple(takeovers[0].found_ms),
         sent_bytes=counted.bytes,
+        sealed=sum(len(page.tasks) for page in world.trust.pages()),
+        sealed_wrong=sum(world.trust.wrong_of(page) for page in world.trust.pages()),
     )
 
 
 # What is run.
+
+
+def leagued(count: int) -> Scenario:
+    """Return a job that is checked twice among renderers of whom `count` are in league."""
+    return Scenario(
+        name=f"league {count}",
+        peers=LEAGUE_RENDERERS + 1,
+        renderers=LEAGUE_RENDERERS,
+        jobs=1,
+        frames=LEAGUE_FRAMES,
+        frame_ms=4 * SECOND_MS,
+        submitters=(LEAGUE_RENDERERS,),
+        twice=True,
+        wrong=tuple(range(count)),
+        league=True,
+        safety_ms=MINUTE_MS,
+        least_ms=0,
+    )
 
 
 def orders(seeds: range, minutes: int) -> list[tuple[Scenario, int, str]]:
@@ -166,5 +195,6 @@ def orders(seeds: range, minutes: int) -> list[tuple[Scenario, int, str]]:
     found += [(each, seed, f"churn {each.churn_percent}") for each in timed for seed in seeds]
     each = range(RECLAIM_SEEDS * seeds.start, RECLAIM_SEEDS * seeds.stop)
     found += [(named(name), seed, name) for name in RECLAIMS for seed in each]
+    found += [(leagued(count), seed, f"league {count}") for count in LEAGUES for seed in each]
     regicide = dataclasses.replace(named(COORDINATORS), makespan_percent=0)
     return found + [(regicide, seed, COORDINATORS) for seed in seeds]

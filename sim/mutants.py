@@ -50,6 +50,7 @@ from sim.stillcheats import (
     StopsCells,
 )
 from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
+from sim.trustcheats import AgreesWithAll, CountsAlone, ObeysAnybody, TakesItsOwnVouch, VouchesUnseen
 from sim.versioncheats import HangsUp, SpeaksTheNewest
 
 
@@ -70,6 +71,7 @@ _HOARDER = dataclasses.replace(named("hoarder"), extra_ms=5 * 60_000)
 _CHURN = dataclasses.replace(churn(30, peers=8, frame_ms=3_000), churn_percent=1_500, down_ms=10_000)
 """As many die as in an hour of 30 % for each frame that a slot renders."""
 
+_TWICE = dataclasses.replace(_CALM, twice=True, frames=20, steady=False)
 _STOP = dataclasses.replace(_CALM, script=(Act(at_ms=15_000, what="stop", peers=(1,)),), steady=False)
 
 MUTANTS: tuple[Caught, ...] = (
@@ -125,4 +127,9 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
     Caught(rule="wire", mutant=SpeaksTheNewest, scenario=named("rolling-upgrade")),
     Caught(rule="wire", mutant=HangsUp, scenario=named("mixed-versions")),
+    Caught(rule="S4", mutant=CountsAlone, scenario=_TWICE),
+    Caught(rule="S4", mutant=TakesItsOwnVouch, scenario=_TWICE),
+    Caught(rule="S4", mutant=ObeysAnybody, scenario=dataclasses.replace(_CALM, liars=60)),
+    Caught(rule="L8", mutant=VouchesUnseen, scenario=dataclasses.replace(_TWICE, wrong=(1,))),
+    Caught(rule="L8", mutant=AgreesWithAll, scenario=dataclasses.replace(_TWICE, wrong=(1,))),
 )

@@ -256,6 +256,28 @@ _SCENARIOS = (
         core=(4, 5, 6),
         script=(Act(at_ms=40 * S_MS, what="leave", peers=(7, 0, 1, 2, 3)),),
     ),
+    # Every frame is rendered by two peers, and by no third.
+    small("twice", twice=True, frames=24, steady=True),
+    # The same with a peer whose pictures are wrong, and the submitter away until others have sealed.
+    small(
+        "twice-away",
+        twice=True,
+        frames=24,
+        wrong=(1,),
+        safety_ms=90 * S_MS,
+        least_ms=90 * S_MS,
+        script=(Act(at_ms=12 * S_MS, what="kill", peers=(5,)), Act(at_ms=80 * S_MS, what="start", peers=(5,))),
+    ),
+    # Somebody says again and again that a picture is wrong: its submitter, a judge, or one who may only complain.
+    small("rejects", wrong=(1,), judges=(2,), rejects=20, fetches=1, jobs=2, frames=20),
+    # The submitter is cut off when half is delivered, until the others have sealed.
+    small(
+        "rejects-apart",
+        frames=24,
+        safety_ms=90 * S_MS,
+        least_ms=100 * S_MS,
+        script=(Act(at_ms=18 * S_MS, what="cut", peers=(5,)), Act(at_ms=80 * S_MS, what="mend")),
+    ),
     # One still among twenty peers: nothing of it is rendered twice, and one of them makes the picture.
     still("still", steady=True),
     # Peers die while they render it, whoever assembles it twice, and come back.

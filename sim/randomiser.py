@@ -159,7 +159,7 @@ def _shape(it: _Draw, work_ms: int, frames_most: int) -> Shape:
     before = min(frames, 20) if stills and it.below(2) else 0
     width, height = 200 + it.below(800), 100 + it.below(500)
     side = max(16 * (1 + it.below(6)), isqrt(width * height // _CELLS_MOST))
-    return Shape(
+    drawn = Shape(
         frames=before + stills if stills else frames,
         frame_ms=frame_ms,
         still_frames=stills,
@@ -172,6 +172,9 @@ def _shape(it: _Draw, work_ms: int, frames_most: int) -> Shape:
         scene_blobs=1 + it.below(5),
         scene_pieces=it.spread(1, 16),
     )
+    if it.below(4) or stills:
+        return drawn
+    return replace(drawn, twice=True, frames=max(1, drawn.frames // 2))  # each is rendered by two
 
 
 def _lines(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
@@ -236,14 +239,16 @@ def _renderers(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _liars(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
-    """Draw who lies."""
-    del options
+    """Draw who lies, of pictures too, and how often people say that one is wrong."""
     return {
         "strangers": it.maybe(12),
         "liars": it.maybe(12),
         "equivocations": it.maybe(12),
         "replays": it.maybe(20),
         "poisoned_dht": it.on(),
+        "wrong": it.some(options["renderers"], max(1, options["renderers"] // 5)) if it.on() else (),
+        "judges": it.some(options["peers"], 3) if it.on() else (),
+        "rejects": it.maybe(6),
     }
 
 
@@ -391,10 +396,10 @@ def _thrown_out(options: dict[str, Any]) -> set[int]:
 def _possible(options: dict[str, Any]) -> dict[str, Any]:
     """Change what could not be finished, whoever tried.
 
-    Islanders are found by their beacons, or by who knows both sides. Who was thrown out comes to nothing: he neither
-    submits nor is of the core. Of a core that not all belong to, or who came late to, one must be whose address all
-    were given; of one of two islands also whoever brings them together. And the slowest slot may be all that is left
-    for the whole work.
+    Where two have to agree there are three honest peers that could. Islanders are found by their beacons, or by who
+    knows both sides. Who was thrown out comes to nothing: he neither submits nor is of the core. Of a core that not all
+    belong to, or who came late to, one must be whose address all were given; of one of two islands also whoever brings
+    them together. And the slowest slot may be all that is left for the whole work.
     """
     peers = options["peers"]
     out = _thrown_out(options)
@@ -407,9 +412,16 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
         options["core"] = tuple(sorted({0, *options["core"], *bridged}))
     if not options["beacons"] and not options.get("bridges"):
         options["islanders"] = ()
+    honest = [peer for peer in range(options["renderers"]) if peer not in options["wrong"] and peer not in out]
+    if options["engines"] > 1 or len(honest) < 3:
+        options["shapes"] = tuple(replace(shape, twice=False) for shape in options["shapes"])
     works_ms = sum(
-        shape.frame_ms * (shape.frames - shape.still_frames) + shape.still_ms * shape.still_frames
+        shape.frame_ms * (shape.frames - shape.still_frames) * (3 if shape.twice else 1)
+        + shape.still_ms * shape.still_frames
         for shape in options["shapes"]
     )
+    rejected = -(-options["rejects"] * options["safety_ms"] // MINUTE_MS)
+    again_ms = (2 * shape.frame_ms + shape.still_ms * bool(shape.still_frames) for shape in options["shapes"])
+    works_ms += rejected * max(again_ms)
     options["extra_ms"] = 20 * MINUTE_MS + 2 * works_ms * 100 // options["slowest_percent"]
     return options

@@ -3,6 +3,7 @@
 import multiprocessing
 import textwrap
 from collections.abc import Callable, Sequence
+from math import comb
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,9 @@ from sim.measures import (
     CHURN_PEERS,
     CHURNS,
     COORDINATORS,
+    LEAGUE_FRAMES,
+    LEAGUE_RENDERERS,
+    LEAGUES,
     RECLAIM_SEEDS,
     RECLAIMS,
     Figures,
@@ -63,6 +67,7 @@ def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[
         *_reclaims(found),
         *_takeovers(found),
         *_views(found),
+        *_leagues(found),
         *_drawn(found),
         *(line for image in images for line in (f"![{image.stem.replace('-', ' ')}](../images/{image.name})", "")),
         *_MODEL,
@@ -174,6 +179,30 @@ def _views(found: Sequence[Figures]) -> list[str]:
         _times("drawn", took_ms),
         "",
     ]
+
+
+def _leagues(found: Sequence[Figures]) -> list[str]:
+    lines = [
+        *("## Liars in league", ""),
+        *_paragraph(
+            f"A job of {LEAGUE_FRAMES} frames under `--check twice` among {LEAGUE_RENDERERS} renderers, of whom some",
+            "return the same wrong pixels and vouch for each other. Alone none gets a frame past the others.",
+            "*By chance* is how often two of the first three who render a frame are of the league.",
+        ),
+        "| in league | runs | frames sealed | of these wrong | by chance |",
+        "|---|---|---|---|---|",
+    ]
+    for count in LEAGUES:
+        runs = _of(found, f"league {count}")
+        sealed, wrong = sum(each.sealed for each in runs), sum(each.sealed_wrong for each in runs)
+        expected = f"{100 * _two_of_three(count, LEAGUE_RENDERERS):.1f} %"
+        lines.append(f"| {count} | {len(runs)} | {sealed} | {wrong} ({_percent(wrong, sealed)}) | {expected} |")
+    return [*lines, ""]
+
+
+def _two_of_three(count: int, of: int) -> float:
+    """Return how likely two of three different peers, drawn evenly, are among `count` certain ones."""
+    return (comb(count, 2) * (of - count) + comb(count, 3)) / comb(of, 3)
 
 
 def _drawn(found: Sequence[Figures]) -> list[str]:

@@ -16,6 +16,7 @@ ends the renderer at frame 3 on every host, `crash-once DIR` only where DIR is m
 Invariants: it keeps every promise of the renderer's port, and starts no process.
 """
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -182,7 +183,7 @@ class FakeStage:
         if self._script.work:
             self._stagehand.worked_ns += await trio.to_thread.run_sync(_work, self._script.work)
         self._fail(task.frame)
-        data = picture(self._files, task.frame)
+        data = self._stagehand.paint(self._files, task.frame)
         data = data[: len(data) // 2] if task.frame in self._script.truncated else data
         path = task.directory / NAMES.name(task.frame)
         if task.region is not None:
@@ -328,6 +329,12 @@ class Stagehand:
     """What looking at a picture takes."""
     worked_ns: int = 0
     """Processor time that scenes asked for."""
+    wrong: str = ""
+    """What each picture shows besides: none of somebody else's is like it; empty: what it must be."""
+
+    def paint(self, files: Iterable[bytes], frame: int) -> bytes:
+        """Return what this renderer makes of a frame."""
+        return picture((*files, self.wrong.encode()) if self.wrong else files, frame)
 
     async def probe(self, *, thorough: bool = False) -> Engines:  # noqa: ARG002 (the port's)
         """Tell of the one engine."""
@@ -441,6 +448,11 @@ class Stagehand:
         await self.look()
         _refuse_half(picture)
         return PictureReport(width=output.width, height=output.height, channels=("R", "G", "B"), constant=False)
+
+    async def pictures_alike(self, mine: Path, theirs: Path) -> bool:
+        """Look whether they are the same: what is made here repeats itself exactly."""
+        await self.look()
+        return filecmp.cmp(mine, theirs, shallow=False)
 
     async def aclose(self) -> None:
         """End every stage."""

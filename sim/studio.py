@@ -1,7 +1,6 @@
 """Scenarios that people know: a day in a studio, each told in a person's words, with what must hold.
 
-What a scenario shows beyond the checkers' rules `tests/sim/test_studio.py` says. One is not here yet: a fifth of the
-peers that return wrong pixels, which only a second render of each task finds.
+What a scenario shows beyond the checkers' rules `tests/sim/test_studio.py` says.
 """
 
 import dataclasses
@@ -101,12 +100,16 @@ def plug_puller() -> Scenario:
 
 
 def liars() -> Scenario:
-    """Strangers have their statements passed on, a member breaks the rules, and old messages are heard again.
+    """A fifth of the machines return wrong pixels, each its own; strangers have their statements passed on, a member
+    breaks the rules, and old messages are heard again.
 
-    Nothing of it is kept, started or written (S5, S6, S9). None of them lies about pixels: that needs a second render
-    of each task, which there is not yet.
+    The job is checked twice: no wrong picture is delivered or sealed (L8). Of the statements nothing is kept, started
+    or written (S5, S6, S9).
     """
-    return small("liars", strangers=40, liars=40, replays=60)
+    return small(
+        "liars", peers=11, renderers=10, submitters=(10,), twice=True, wrong=(1, 4), strangers=40, liars=40, replays=60,
+        safety_ms=70 * S_MS, least_ms=70 * S_MS,
+    )  # fmt: skip
 
 
 def poisoned_dht() -> Scenario:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mesh.core.effects import Export, WritePage
 from mesh.ground.ids import JobId, PeerId
 from mesh.wire.envelope import Signed
-from mesh.wire.records import Check, Entry, Reject, Result, Seal, Vouch
+from mesh.wire.records import Check, Entry, Reject, Result, Seal, SealPage, Vouch
 from sim.disk import BlobFacts
 from sim.render import Render
 from sim.violation import Violation
@@ -55,6 +55,20 @@ class Trust:
         if self._world.books.jobs[effect.page.job].body.check != Check.TWICE:
             return []
         return [task.result if self._is_wrong(task.result) else None for task in effect.page.tasks]
+
+    def pages(self) -> list[SealPage]:
+        """Return the pages of the seals that stand, as the submitters see it."""
+        found: list[SealPage] = []
+        for plan in self._world.people.plans:
+            host = self._world.hosts[plan.submitter]
+            ledger = host.core.ledger.get(plan.job) if host.running and plan.job is not None else None
+            if ledger is not None and ledger.sealed is not None:
+                found.append(ledger.sealed[1])
+        return found
+
+    def wrong_of(self, page: SealPage) -> int:
+        """Count the wrong pictures that a page names."""
+        return sum(self._is_wrong(task.result) for task in page.tasks)
 
     def exports(self, host: "Host", effect: Export) -> None:
         """L8: nor is one delivered."""

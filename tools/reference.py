@@ -29,7 +29,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.settings import Settings
 from mesh.net import http as api
 from mesh.net.http_guard import MAX_BODY_BYTES
-from mesh.ports import desk, logs, roster, stills, stores
+from mesh.ports import desk, enginerows, logs, roster, stills, stores, trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +122,9 @@ curl -H "Authorization: Bearer $token" http://127.0.0.1:$port/v1/status
 ```
 """
 
+_ROWS = (roster, stills, stores, logs, enginerows, trust, desk)
+"""The modules that say what answers are like."""
+
 # Path: (answer, body, what it does).
 _ROUTES: dict[str, tuple[str, str, str]] = {
     "GET /status": ("StatusAnswer", "", "what this peer is and sees"),
@@ -138,6 +141,11 @@ _ROUTES: dict[str, tuple[str, str, str]] = {
         "who renders which part of a frame; `?frame=N`, else the first that is not there yet",
     ),
     "GET /jobs/{job}/logs": ("LogAnswer", "", "what the engine printed; `?frame=N` for one frame"),
+    "POST /jobs/{job}/reject": (
+        "RejectAnswer",
+        "`frames`, `reason`",
+        "says that pictures are wrong, all that there are where no frames are named",
+    ),
     "POST /jobs/{job}/cancel": ("CancelAnswer", "", "ends a job for good"),
     "POST /jobs/{job}/fetch": ("FetchAnswer", "`directory`, `overwrite`", "writes the frames into a folder; *works*"),
     "POST /invites": ("InviteAnswer", "`roles`, `life_ms`, `uses`", "signs an invite"),
@@ -263,7 +271,8 @@ def api_page() -> str:
         answer, body, text = _ROUTES[path]
         lines.append(f"| `{path}` | {_linked(body)} | {_linked(answer) or '`{}`'} | {text} |")
     lines += ["", "## Values", ""]
-    for name, kind in (vars(roster) | vars(stills) | vars(stores) | vars(logs) | vars(desk)).items():
+    told = {name: kind for module in _ROWS for name, kind in vars(module).items()}
+    for name, kind in told.items():
         if is_typeddict(kind):
             lines += [f"### {name}", "", " ".join((kind.__doc__ or "").split()), "", "| field | type |", "|---|---|"]
             lines += [f"| `{field}` | {_type_name(hint)} |" for field, hint in get_type_hints(kind).items()]
@@ -284,11 +293,7 @@ def paths() -> list[str]:
 
 
 def _linked(name: str) -> str:
-    return (
-        f"[{name}](#{name.lower()})"
-        if any(is_typeddict(getattr(module, name, None)) for module in (desk, roster, stills, stores, logs))
-        else name
-    )
+    return f"[{name}](#{name.lower()})" if any(is_typeddict(getattr(module, name, None)) for module in _ROWS) else name
 
 
 def _type_name(hint: Any) -> str:

@@ -20,7 +20,20 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType, Union, get_args, get_
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, Boot
-from mesh.wire import beacon, cbor, dials, envelope, kept, lookups, members, messages, probes, records, tasks
+from mesh.wire import (
+    beacon,
+    cbor,
+    complaints,
+    dials,
+    envelope,
+    kept,
+    lookups,
+    members,
+    messages,
+    probes,
+    records,
+    tasks,
+)
 from mesh.wire.codec import AtMost, Between, Size, most_bytes
 from mesh.wire.envelope import Signed
 from mesh.wire.versions import KNEW, VERSION_HIGHEST, since
@@ -76,13 +89,14 @@ RULES = f"""## Refused beyond the bounds
 CODES: list[tuple[str, type[enum.IntEnum | enum.IntFlag]]] = [
     ("`roles`: a sum of", members.Role),
     ("`kind` of [Failed](#failed)", records.FailureKind),
+    ("`check` of [Job](#job)", records.Check),
     ("`code` of [Refused](#refused)", messages.RefusalCode),
     ("`outcome` of [Tried](#tried)", dials.Outcome),
     ("`state` of [Tiding](#tiding); whoever does not know one passes over that tiding", probes.State),
 ]
 
 SIGNED = [members.Admission, members.Invite, members.StaticKey]
-SIGNED += [records.Job, records.Entry, records.Claim, records.Hold, records.Mark, lookups.Pointer]
+SIGNED += [records.Job, records.Entry, records.Claim, records.Hold, records.Mark, complaints.Complaint, lookups.Pointer]
 
 BEACON = f"""In UDP datagrams of {beacon.SIZE} bytes: a random nonce of {beacon.NONCE_SIZE}, then XChaCha20-Poly1305 of
 the length ({beacon.LENGTH_SIZE} bytes, big-endian), the beacon, and zeros. The key is BLAKE3, keyed by the mesh secret,

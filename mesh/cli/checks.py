@@ -17,7 +17,8 @@ from mesh.cli import words
 from mesh.cli.firewall import Firewall, open_port
 from mesh.ground.errors import MeshError
 from mesh.ground.limits import CLOCK_BAD_MS, CLOCK_WARN_MS, PROBE_PER_PEER_MS, REDIAL_MOST_MS, RENEW_BEFORE_MS
-from mesh.ports.desk import EnginesAnswer, StatusAnswer
+from mesh.ports.desk import StatusAnswer
+from mesh.ports.enginerows import EnginesAnswer
 from mesh.ports.owner import ReachAnswer, TriedRow
 from mesh.ports.roster import PeerRow
 from mesh.wire.addresses import same_network

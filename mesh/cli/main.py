@@ -41,6 +41,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "show": "Show one job in full.",
         "logs": "Print what the engine said.",
         "fetch": "Write a job's frames into a folder.",
+        "reject": "Say that pictures are wrong.",
         "cancel": "End a job for good.",
     },
 }

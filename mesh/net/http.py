@@ -62,6 +62,8 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "order": (str,),
     "split": (bool,),
     "memory_mb": (int,),
+    "check": (str,),
+    "judges": (list,),
 }
 _SUBMIT_DEFAULTS: Final = {
     "dry_run": False,
@@ -73,6 +75,8 @@ _SUBMIT_DEFAULTS: Final = {
     "order": "centre",
     "split": True,
     "memory_mb": 0,
+    "check": "once",
+    "judges": [],
 }
 
 
@@ -127,6 +131,7 @@ class Api:
             ("GET", "/jobs/{job:named}/buckets", self._buckets),
             ("GET", "/jobs/{job:named}/logs", self._logs),
             ("POST", "/jobs/{job:named}/cancel", self._cancel),
+            ("POST", "/jobs/{job:named}/reject", self._reject),
             ("POST", "/jobs/{job:named}/fetch", self._fetch),
             ("GET", "/members", self._members),
             ("POST", "/members/{peer:named}/revoke", self._revoke),
@@ -172,6 +177,10 @@ class Api:
     async def _cancel(self, request: Request) -> Response:
         return JSONResponse(await self._desk.cancel(request.path_params["job"]))
 
+    async def _reject(self, request: Request) -> Response:
+        body = _checked({"frames": "", "reason": ""} | await read_body(request), {"frames": (str,), "reason": (str,)})
+        return JSONResponse(await self._desk.reject(request.path_params["job"], body["frames"], body["reason"]))
+
     async def _submit(self, request: Request) -> Response:
         body = _checked(_SUBMIT_DEFAULTS | await read_body(request), _SUBMIT_FIELDS)
         asked = SubmitRequest(
@@ -190,6 +199,8 @@ class Api:
             order=body["order"],
             split=body["split"],
             memory_mb=body["memory_mb"],
+            check=body["check"],
+            judges=_names(body, "judges"),
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 
@@ -215,12 +226,10 @@ class Api:
         defaults = {"strike": False, "spare": [], "spare_all": False, "dry_run": False}
         fields = {"strike": (bool,), "spare": (list,), "spare_all": (bool,), "dry_run": (bool,)}
         body = _checked(defaults | await read_body(request), fields)
-        if not all(isinstance(name, str) for name in body["spare"]):
-            raise UsageError("spare: a list of names")
         asked = RevokeRequest(
             peer=request.path_params["peer"],
             strike=body["strike"],
-            spare=body["spare"],
+            spare=_names(body, "spare"),
             spare_all=body["spare_all"],
             dry_run=body["dry_run"],
         )
@@ -280,6 +289,14 @@ async def _worked(request: Request, work: Work) -> Response:
 
 def _ignore(_progress: Progress) -> None:
     """Be the report of a caller that only wants the answer."""
+
+
+def _names(body: Mapping[str, Any], field: str) -> list[str]:
+    """Return a list of names; raise UsageError for any other."""
+    names = body[field]
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{field}: a list of names")
+    return list(names)
 
 
 def _checked(body: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:

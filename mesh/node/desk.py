@@ -9,30 +9,37 @@ must not know how programs reach it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from string import hexdigits
 from typing import Final, Protocol
 
 import trio
 
 import mesh
 from mesh.core.effects import Declined, Done
-from mesh.core.events import CancelAsked, PauseAsked, PeerAsked, ReachAsked, ResumeAsked, RevokeAsked, StopAsked
+from mesh.core.events import (
+    CancelAsked,
+    PauseAsked,
+    PeerAsked,
+    ReachAsked,
+    RejectAsked,
+    ResumeAsked,
+    RevokeAsked,
+    StopAsked,
+)
 from mesh.core.status import (
     HelperView,
     JobState,
     JobView,
     MemberView,
     MeshView,
-    PeerView,
     ShareView,
     StillView,
     TaskView,
 )
-from mesh.ground.errors import UsageError
-from mesh.ground.ids import ID_SIZE, JobId, PeerId
+from mesh.ground.errors import MeshError, UsageError
+from mesh.ground.ids import JobId
 from mesh.ground.instants import Now, WallTime, wall_later
 from mesh.ground.limits import INVITE_MOST_MS
-from mesh.node import roster, rows
+from mesh.node import naming, roster, rows
 from mesh.node.asking import Asking, Changes
 from mesh.node.bootstraps import Bootstraps
 from mesh.node.engines import EngineRack
@@ -50,8 +57,8 @@ from mesh.ports.desk import (
     NotFound,
     Report,
     ThrownOut,
-    UnknownPeer,
 )
+from mesh.ports.enginerows import EnginesAnswer, engines_answer
 from mesh.ports.logs import LogAnswer
 from mesh.ports.roster import (
     InviteAnswer,
@@ -65,6 +72,7 @@ from mesh.ports.roster import (
 from mesh.ports.stills import BucketsAnswer
 from mesh.ports.stores import FreeAnswer, StoreAnswer
 from mesh.ports.submission import SubmitRequest
+from mesh.ports.trust import JobSealed, NoPicture, RejectAnswer
 from mesh.ports.world import World
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
@@ -73,12 +81,13 @@ from mesh.wire.messages import Address
 from mesh.wire.records import EngineId
 from mesh.wire.revocations import InviteRevoked, Ousted, Revocation
 from mesh.wire.signing import Ed25519Signer
+from mesh.wire.tasks import parse_frames
 
 _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
 """Beyond it JSON's numbers are no longer exact; some 285,000 years."""
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
-_DECLINED: Final[dict[str, type[DeskError]]] = {
+_DECLINED: Final[dict[str, type[MeshError]]] = {
     "may-not-submit": NotAllowed,
     "may-not-cancel": NotAllowed,
     "may-not-revoke": NotAllowed,
@@ -86,6 +95,9 @@ _DECLINED: Final[dict[str, type[DeskError]]] = {
     "unknown-job": NotFound,
     "draining": Draining,
     "cancelled": JobCancelled,
+    "sealed": JobSealed,
+    "no-picture": NoPicture,
+    "no-such-frame": UsageError,
 }
 
 
@@ -194,7 +206,7 @@ class NodeDesk:
 
     async def peer(self, peer: str) -> PeerAnswer:
         """Tell of one peer what this one sees, and what the DHT has."""
-        wanted = _anybody(self._view(), peer)
+        wanted = naming.anybody(self._view(), peer)
         found = await self._asking.locate(lambda op: PeerAsked(op=op, peer=wanted))
         seen = next((one for one in self._view().peers if one.peer == wanted), None)
         return {
@@ -231,9 +243,9 @@ class NodeDesk:
             raise NotFound(rows.not_in_buckets(found, frame))
         return rows.buckets_answer(still, found, _names(view))
 
-    async def engines(self) -> desk.EnginesAnswer:
+    async def engines(self) -> EnginesAnswer:
         """Look anew what this peer can render with."""
-        return desk.engines_answer(await self._rack.probe())
+        return engines_answer(await self._rack.probe())
 
     async def submit(self, request: SubmitRequest, report: Report) -> desk.SubmitAnswer:
         """Inspect, store and announce a scene, or with `dry_run` only say what would be done."""
@@ -244,7 +256,8 @@ class NodeDesk:
             raise NotAllowed("this peer was admitted without the role `submit`")
         if view.draining:
             raise Draining("this peer is about to stop")
-        submitted = await self._intake.submit(request, report)
+        judges = tuple(naming.anybody(view, name) for name in request["judges"])
+        submitted = await self._intake.submit(request, report, judges)
         if isinstance(submitted, Declined):
             raise _declined(submitted)
         helpers = self._views.helpers(submitted.plan.engine, submitted.plan.memory_mb)
@@ -258,6 +271,16 @@ class NodeDesk:
             raise _declined(reply)
         view = self._view()
         return {"job": self._job_row(self._find(view, found.job.hex()), _names(view))}
+
+    async def reject(self, job: str, frames: str, reason: str) -> RejectAnswer:
+        """Say that pictures are wrong, or complain about them."""
+        found = self._find(self._view(), job)
+        numbers = tuple(parse_frames(frames)) if frames else ()
+        reply = await self._asking.rule(lambda op: RejectAsked(op=op, job=found.job, frames=numbers, reason=reason))
+        if isinstance(reply, Declined):
+            raise _declined(reply)
+        name = found.record.name
+        return {"job": found.job.hex(), "name": name, "frames": reply.frames, "complained": reply.complained}
 
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> desk.FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host."""
@@ -353,7 +376,7 @@ class NodeDesk:
 
     async def reach(self, peer: str | None) -> owner.ReachAnswer:
         """Have a few peers dial this one, or `peer` alone, which is dialled from here as well."""
-        asked = None if peer is None else _find_peer(self._view(), peer)
+        asked = None if peer is None else naming.find_peer(self._view(), peer)
         whom = None if asked is None else asked.peer
         found = await self._asking.reach(lambda op: ReachAsked(op=op, peer=whom))
         return rows.reach_row(found, asked, _names(self._view()))
@@ -450,36 +473,12 @@ class NodeDesk:
         return self._job_row(self._find(view, submitted.job.hex()), _names(view))
 
 
-def _declined(reply: Declined) -> DeskError:
+def _declined(reply: Declined) -> MeshError:
     return _DECLINED.get(reply.code, DeskError)(reply.text)
 
 
 def _names(view: MeshView) -> rows.Names:
     return {peer.peer: peer.name for peer in view.peers if peer.name}
-
-
-def _find_peer(view: MeshView, named: str) -> PeerView:
-    """Return the peer with that name, id, or beginning of an id."""
-    by_id = [peer for peer in view.peers if named and peer.peer.hex().startswith(named.lower())]
-    by_name = [peer for peer in view.peers if named and peer.name == named and peer not in by_id]
-    exact = [peer for peer in by_id if peer.peer.hex() == named.lower()]
-    for found in (exact, by_id + by_name):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(peer.peer.hex()[:12] for peer in found[:8])
-            raise Ambiguous(f"{named!r} is {len(found)} peers: {ids}")
-    raise UnknownPeer(f"no peer is called {named!r}")
-
-
-def _anybody(view: MeshView, named: str) -> PeerId:
-    """Return the peer with that name, id, or beginning of an id; any whole id may be a peer's that was never met."""
-    try:
-        return _find_peer(view, named).peer
-    except UnknownPeer:
-        if len(named) != 2 * ID_SIZE or not all(digit in hexdigits for digit in named):
-            raise
-    return PeerId(bytes.fromhex(named))
 
 
 def _newest_first(view: MeshView) -> list[JobView]:

@@ -22,7 +22,7 @@ from mesh.core.effects import Accepted, Declined
 from mesh.core.events import JobPlanned
 from mesh.core.status import HelperView
 from mesh.ground.errors import UsageError
-from mesh.ground.ids import JobId
+from mesh.ground.ids import JobId, PeerId
 from mesh.node.choice import Offer, choose, version_key
 from mesh.node.cutting import cut_of, cut_text
 from mesh.node.engines import EngineRack, engine_id
@@ -37,7 +37,15 @@ from mesh.ports.submission import SubmitRequest
 from mesh.ports.world import World
 from mesh.wire.codec import clipped
 from mesh.wire.grids import Cut
-from mesh.wire.records import MAX_MEMORY_MB, MAX_NAME_BYTES, EngineId, OutputNames, Picture
+from mesh.wire.records import (
+    MAX_JUDGES,
+    MAX_MEMORY_MB,
+    MAX_NAME_BYTES,
+    Check,
+    EngineId,
+    OutputNames,
+    Picture,
+)
 from mesh.wire.tasks import FrameRange, Frames, frames_of, parse_frames
 
 REPORT_S: Final = 0.2
@@ -55,6 +63,8 @@ class Plan:
     picture: Picture
     cut: Cut | None
     memory_mb: int
+    check: Check
+    judges: tuple[PeerId, ...]
     directory: str
     overwrite: bool
     existing: tuple[str, ...]
@@ -101,11 +111,13 @@ class Intake:
         self._mark = mark
         self._numbers = itertools.count(1)
 
-    async def submit(self, request: SubmitRequest, report: Report) -> Submitted | Declined:
+    async def submit(
+        self, request: SubmitRequest, report: Report, judges: tuple[PeerId, ...] = ()
+    ) -> Submitted | Declined:
         """Inspect, store and announce a scene, or only inspect it. Raises what `Desk.submit` raises."""
         report({"phase": "inspect", "text": "reading the scene", "done": 0, "total": 0, "unit": ""})
         self._mark(Step.ASKED)
-        plan = await self._planned(request)
+        plan = await self._planned(request, judges)
         self._mark(Step.INSPECTED)
         size = await self._world.in_thread(lambda: _size_of(plan.inspection))
         if request["dry_run"]:
@@ -118,9 +130,10 @@ class Intake:
             return reply
         return Submitted(job=reply.job, plan=plan, size=stored.size)
 
-    async def _planned(self, request: SubmitRequest) -> Plan:
+    async def _planned(self, request: SubmitRequest, judges: tuple[PeerId, ...]) -> Plan:
         if not 0 <= request["memory_mb"] <= MAX_MEMORY_MB:
             raise UsageError(f"a job cannot ask for {request['memory_mb']:,} MB of memory")
+        check = _check(request, judges)
         scene = Path(request["scene"])
         frames = parse_frames(request["frames"], request["step"] or 1) if request["frames"] is not None else None
         saved_by = await self._world.in_thread(lambda: self._renderer.saved_by(scene))
@@ -138,7 +151,7 @@ class Intake:
         refusals = [*_refusals(inspection, request), *_output_refusals(directory, look, request)]
         if refusals:
             raise Refused(refusals)
-        cut = cut_of(request, inspection, len(frames))
+        cut = cut_of(request, inspection, len(frames)) if check is Check.ONCE else None
         output = inspection.output
         return Plan(
             name=clipped(request["name"] or scene.stem, MAX_NAME_BYTES),
@@ -154,6 +167,8 @@ class Intake:
             ),
             cut=cut,
             memory_mb=request["memory_mb"],
+            check=check,
+            judges=judges,
             directory=directory,
             overwrite=request["overwrite"],
             existing=look.existing,
@@ -250,6 +265,19 @@ def answer(submitted: Submitted, job: desk.JobRow | None, helpers: Sequence[Help
     }
 
 
+def _check(request: SubmitRequest, judges: tuple[PeerId, ...]) -> Check:
+    """Return how many have to agree on a picture. Raises `UsageError`."""
+    if request["check"] not in ("once", "twice"):
+        raise UsageError(f"check: {request['check']!r} is neither once nor twice")
+    if len(judges) > MAX_JUDGES:
+        raise UsageError(f"a job names at most {MAX_JUDGES} judges")
+    if request["check"] == "once":
+        return Check.ONCE
+    if request["still"]:
+        raise UsageError("a still is rendered in buckets, and what is checked twice is rendered whole by both peers")
+    return Check.TWICE
+
+
 def _event(op: int, plan: Plan, stored: StoredTree) -> JobPlanned:
     return JobPlanned(
         op=op,
@@ -264,6 +292,8 @@ def _event(op: int, plan: Plan, stored: StoredTree) -> JobPlanned:
         overwrite=plan.overwrite,
         cut=plan.cut,
         memory_mb=plan.memory_mb,
+        check=plan.check,
+        judges=plan.judges,
     )
 
 

@@ -323,6 +323,7 @@ class Node:
             ef.TakeStock: stores.take_stock,
             ef.Evict: stores.evict,
             ef.CheckOutput: outputs.check,
+            ef.CompareOutputs: outputs.compare,
             ef.Export: outputs.export,
             ef.Earned: channels.earned,
             **self._routes_of_renders(nursery),

@@ -8,13 +8,14 @@ frames that arrive together neither fill the disk nor starve a render."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 import trio
 
-from mesh.core.effects import CheckOutput, Export
-from mesh.core.events import Event, Exported, ExportFailed, OutputChecked
+from mesh.core.effects import CheckOutput, CompareOutputs, Export
+from mesh.core.events import Event, Exported, ExportFailed, OutputChecked, OutputsCompared
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId
 from mesh.node.renders import wanted_output
@@ -22,6 +23,7 @@ from mesh.ports.folders import FileInTheWay, Folders
 from mesh.ports.renderer import OutputTruncated, OutputWrong, Renderer
 from mesh.ports.storage import BlobStore
 from mesh.ports.world import World
+from mesh.wire.records import Job
 
 AT_ONCE: Final = 4
 
@@ -62,15 +64,17 @@ class Outputs:
         """Look whether a blob is a picture as the job wants it."""
         self._nursery.start_soon(self._check, effect)
 
+    def compare(self, effect: CompareOutputs) -> None:
+        """Look whether two blobs show the same picture."""
+        self._nursery.start_soon(self._compare, effect)
+
     def export(self, effect: Export) -> None:
         """Write a blob into a person's directory."""
         self._nursery.start_soon(self._export, effect)
 
     async def _check(self, effect: CheckOutput) -> None:
         job = effect.job.body
-        # A suffix is data from elsewhere: only its letters may become part of a path.
-        kind = "".join(letter for letter in job.names.suffix if letter.isascii() and letter.isalnum())
-        path = self._scratch / f"check-{effect.op}.{kind}"
+        path = self._scratch / f"check-{effect.op}.{_suffix(job)}"
         good: bool | None = True
         async with self._checks:
             try:
@@ -84,6 +88,23 @@ class Outputs:
                 with suppress(OSError):
                     path.unlink()
         await self._tell(OutputChecked(op=effect.op, blob=effect.blob, good=good))
+
+    async def _compare(self, effect: CompareOutputs) -> None:
+        kind = _suffix(effect.job.body)
+        paths = [self._scratch / f"compare-{effect.op}-{whose}.{kind}" for whose in ("mine", "theirs")]
+        alike: bool | None = None
+        async with self._checks:
+            try:
+                for blob, path in zip((effect.mine, effect.theirs), paths, strict=True):
+                    await self._world.in_thread(partial(lay_out, self._store, blob, path))
+                alike = await self._renderer.pictures_alike(*paths)
+            except (MeshError, OSError):
+                alike = None
+            finally:
+                for path in paths:
+                    with suppress(OSError):
+                        path.unlink()
+        await self._tell(OutputsCompared(op=effect.op, alike=alike))
 
     async def _export(self, effect: Export) -> None:
         answer: Exported | ExportFailed = Exported(op=effect.op)
@@ -101,6 +122,11 @@ class Outputs:
     def _write(self, effect: Export) -> bool:
         blocks = _blocks(self._store, effect.blob)
         return self._folders.write(effect.directory, effect.name, blocks, overwrite=effect.overwrite)
+
+
+def _suffix(job: Job) -> str:
+    """Return what ends the name of a file of a job: data from elsewhere, only its letters may be part of a path."""
+    return "".join(letter for letter in job.names.suffix if letter.isascii() and letter.isalnum())
 
 
 def lay_out(store: BlobStore, blob: BlobId, path: Path) -> None:

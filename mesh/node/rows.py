@@ -29,7 +29,7 @@ from mesh.wire.dials import Outcome, Tried
 from mesh.wire.grids import Region
 from mesh.wire.lookups import Pointer
 from mesh.wire.members import Role
-from mesh.wire.records import EngineId, Picture
+from mesh.wire.records import Check, EngineId, Picture
 from mesh.wire.tasks import Frames
 
 Names = Mapping[PeerId, str]
@@ -200,6 +200,18 @@ def job_row(view: JobView, names: Names, directory: str, preview: str = "") -> d
         "problems": list(view.problems),
         "unwritten": list(view.unwritten),
         "blocked": view.blocked,
+        "check": "twice" if view.record.check == Check.TWICE else "once",
+        "judges": [peer_name(names, judge) for judge in view.record.judges],
+        "waiting": view.waiting,
+        "complaints": [
+            {
+                "peer": said.peer.hex(),
+                "peer_name": peer_name(names, said.peer),
+                "frame": said.frame,
+                "reason": said.reason,
+            }
+            for said in view.complaints
+        ],
     }
 
 
@@ -217,6 +229,8 @@ def task_row(view: TaskView, job: JobView, names: Names) -> desk.TaskRow:
         "holds": view.holds,
         "has_log": view.log is not None,
         "failures": [_failure_row(failure, names) for failure in view.failures],
+        "waiting": [peer_name(names, peer) for peer in view.waiting],
+        "voucher_name": peer_name(names, view.voucher),
     }
 
 

@@ -12,9 +12,10 @@ This module must stay light, since every command imports it: nothing from outsid
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypedDict
+from typing import Literal, Protocol, TypeAlias, TypedDict
 
 from mesh.ground.errors import MeshError
+from mesh.ports.enginerows import EnginesAnswer
 from mesh.ports.logs import LogAnswer
 from mesh.ports.owner import BeaconRow, PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
@@ -29,9 +30,7 @@ from mesh.ports.roster import (
 from mesh.ports.stills import BucketsAnswer, RenderRow, ShareRow
 from mesh.ports.stores import FreeAnswer, StoreAnswer, StoreRow
 from mesh.ports.submission import PictureRow, SubmitRequest
-
-if TYPE_CHECKING:
-    from mesh.ports.renderer import Engines
+from mesh.ports.trust import ComplaintRow, RejectAnswer
 
 
 class DeskError(MeshError):
@@ -117,51 +116,6 @@ class RefusalRow(TypedDict):
     remedy: str
 
 
-class EngineRow(TypedDict):
-    """One exact renderer; `program` is empty for another peer's."""
-
-    name: str
-    version: str
-    build: str
-    program: str
-    renders: list[str]
-
-
-class BrokenEngineRow(TypedDict):
-    """A renderer that was found on this host and cannot be used."""
-
-    name: str
-    program: str
-    reason: str
-
-
-class EnginesAnswer(TypedDict):
-    """What this peer can render with, best first."""
-
-    usable: list[EngineRow]
-    broken: list[BrokenEngineRow]
-
-
-def engines_answer(found: "Engines") -> EnginesAnswer:
-    """Describe what a probe found."""
-    return EnginesAnswer(
-        usable=[
-            EngineRow(
-                name=engine.name,
-                version=engine.version,
-                build=engine.build,
-                program=str(engine.program),
-                renders=list(engine.renders),
-            )
-            for engine in found.usable
-        ],
-        broken=[
-            BrokenEngineRow(name=broken.name, program=str(broken.program), reason=broken.reason)
-            for broken in found.broken
-        ],
-    )
-
-
 JobStateName: TypeAlias = Literal["waiting", "rendering", "stopped", "rendered", "sealed", "cancelled"]
 TaskStateName: TypeAlias = Literal["open", "running", "counts", "safe", "stopped"]
 
@@ -171,7 +125,8 @@ class JobRow(TypedDict):
 
     Where frames are rendered in buckets, `cells` are the parts of all such frames that can count, and `pixels` those of
     all frames together; `pixel_ns` is what a pixel took a slot on average; all are 0 for other jobs. `coordinator`
-    grants the buckets, and `preview` is where a picture of what there is grows on this host.
+    grants the buckets, and `preview` is where a picture of what there is grows on this host. Of a job that is checked
+    `twice`, `waiting` frames are rendered and wait for a second opinion.
     """
 
     id: str
@@ -208,6 +163,10 @@ class JobRow(TypedDict):
     problems: list[str]
     unwritten: list[str]
     blocked: int
+    check: str
+    judges: list[str]
+    waiting: int
+    complaints: list[ComplaintRow]
 
 
 class FailureRow(TypedDict):
@@ -221,7 +180,10 @@ class FailureRow(TypedDict):
 
 
 class TaskRow(TypedDict):
-    """One frame of a job; `holder` renders it or rendered what counts, and is empty where nobody does or did."""
+    """One frame of a job; `holder` renders it or rendered what counts, and is empty where nobody does or did.
+
+    `waiting` are those whose pictures wait for somebody who agrees, `voucher_name` agreed with what counts.
+    """
 
     frame: int
     file: str
@@ -234,6 +196,8 @@ class TaskRow(TypedDict):
     holds: int
     has_log: bool
     failures: list[FailureRow]
+    waiting: list[str]
+    voucher_name: str
 
 
 class HelperRow(TypedDict):
@@ -414,6 +378,13 @@ class Desk(Protocol):
 
     async def cancel(self, job: str) -> CancelAnswer:
         """End a job for good; frames that were delivered stay. Raises NotFound, Ambiguous, NotAllowed."""
+
+    async def reject(self, job: str, frames: str, reason: str) -> RejectAnswer:
+        """Say that the pictures of these frames are wrong, of all that there are where `frames` is empty.
+
+        Who submitted the job, judges it or is an admin rejects them; anybody else complains. Raises NotFound,
+        Ambiguous, UsageError, JobCancelled, JobSealed, NoPicture.
+        """
 
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host, and return when all are there.

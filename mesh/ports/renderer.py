@@ -482,6 +482,13 @@ class Renderer(Protocol):
         """
         ...
 
+    async def pictures_alike(self, mine: Path, theirs: Path) -> bool:
+        """Tell whether two files show the same frame, as two renders by one exact engine do: in a process of its own.
+
+        A file that cannot be read is like none. Raises OutputTruncated where that is `mine`.
+        """
+        ...
+
     async def aclose(self) -> None:
         """End every process that this renderer started."""
         ...

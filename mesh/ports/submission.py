@@ -33,6 +33,10 @@ class SubmitRequest(TypedDict):
     """Without `still`: the last frames may be rendered in buckets, too, where slots would be idle."""
     samples_split: int
     """Of a still: machines render so many shares of its samples, each of the whole picture; 0: buckets."""
+    check: str
+    """Whether a picture counts `once` it is rendered, or where another peer's is like it: `twice`, without buckets."""
+    judges: list[str]
+    """Peers, by name or id, that may reject pictures of the job, too."""
     order: str
     """In which order they are started: `centre`, `spiral` or `rows`."""
     memory_mb: int

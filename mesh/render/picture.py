@@ -49,6 +49,18 @@ class PictureChecker:
             case _:
                 raise OutputWrong(f"{picture.name}: the decoder says nothing that is known of it")
 
+    async def alike(self, mine: Path, theirs: Path) -> bool:
+        """Tell whether two pictures of one frame are alike. Raises OutputTruncated where `mine` cannot be read."""
+        async with self._turn:
+            answer = await self._exchange(theirs, path=str(mine), other=str(theirs))
+        match answer.get("is"):
+            case "alike":
+                return True
+            case "unlike":
+                return False
+            case _:
+                raise OutputTruncated(f"{mine.name}: {answer.get('text')}")
+
     async def aclose(self) -> None:
         """End the process."""
         child, self._child = self._child, None
@@ -56,6 +68,17 @@ class PictureChecker:
             await child.aclose()
 
     async def _ask(self, picture: Path, output: Output) -> Message:
+        return await self._exchange(
+            picture,
+            path=str(picture),
+            width=output.width,
+            height=output.height,
+            mode=output.color_mode,
+            form=output.format,
+            depth=output.depth,
+        )
+
+    async def _exchange(self, picture: Path, **request: str | int) -> Message:
         if self._child is None:
             self._child = process.start([sys.executable, "-I", str(_LOOKING), "--"])
             self._child.limit_memory(MEMORY_BYTES)
@@ -63,14 +86,7 @@ class PictureChecker:
         answered = False
         try:
             with suppress(ChannelEnded), trio.move_on_after(_PATIENCE_S):
-                await child.channel.send(
-                    path=str(picture),
-                    width=output.width,
-                    height=output.height,
-                    mode=output.color_mode,
-                    form=output.format,
-                    depth=output.depth,
-                )
+                await child.channel.send(**request)
                 answer = await child.channel.receive()
                 answered = True
                 return answer

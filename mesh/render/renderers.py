@@ -120,6 +120,10 @@ class Renderers:
         """Decode a finished frame and hold it against what the scene promised; see the port."""
         return await self._pictures.check(picture, output)
 
+    async def pictures_alike(self, mine: Path, theirs: Path) -> bool:
+        """Tell whether two files show the same frame; see the port."""
+        return await self._pictures.alike(mine, theirs)
+
     async def aclose(self) -> None:
         """End every process that any of the adapters started."""
         with trio.CancelScope(shield=True):

@@ -6,7 +6,8 @@ import pytest
 
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
-from sim.desk import EXAMPLE_INVITE, ME, OTHER, job_row, member_row, peer_row
+from sim.desk import EXAMPLE_INVITE, ME, OTHER, job_row, peer_row
+from sim.memberrows import member_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
 
@@ -63,6 +64,7 @@ def test_without_a_peer_each_command_says_what_to_type(
         "logs": ["shot"],
         "fetch": ["shot"],
         "cancel": ["shot"],
+        "reject": ["shot", "all"],
         "submit": [scene],
         "revoke": ["bob"],
     }
@@ -209,6 +211,8 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "split": True,
         "samples_split": 0,
         "memory_mb": 0,
+        "check": "once",
+        "judges": [],
     }
     assert "Nothing was sent" in printed.out
 
@@ -327,7 +331,7 @@ def test_a_peer_that_was_thrown_out_says_so_first(typist: Typist, server: DeskSe
 def test_by_whom_a_member_was_revoked_is_readable_on_eighty_columns(typist: Typist, server: DeskServer) -> None:
     row = member_row(OTHER, "rendernode-07", by=ME)
     row.update(state="revoked", revoked_by=ME, revoked_by_name="workstation")
-    server.desk.member_rows = [member_row(ME, "desk"), row]
+    server.desk.member_rows = [member_row(ME, "desk", me=True), row]
     lines = typist.type("members").out.splitlines()
     assert max(map(len, lines)) <= 80
     assert "  revoked  " in lines[2]

@@ -11,7 +11,7 @@ from mesh.ground.ids import RecordId
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import Head
-from mesh.wire.records import Cancel, Entry, Lost, Seal, SealedTask, SealPage
+from mesh.wire.records import Cancel, Check, Entry, Lost, Seal, SealedTask, SealPage
 from sim import model
 from tests.support.cast import Actor, Cast, blob, cut_into
 
@@ -29,10 +29,14 @@ class Story:
         self.cast = Cast()
         self.people = [self.cast.actor(name) for name in NAMES]
         frames = TASKS if cut is None else CUT_TASKS
-        self.head: Head = self.cast.head(self.people[0], frames=frames, tries=draw(st.integers(1, 3)), cut=cut)
+        check = draw(st.sampled_from(list(Check))) if cut is None else Check.ONCE
+        tries, judges = draw(st.integers(1, 3)), (self.people[1],)
+        self.head: Head = self.cast.head(
+            self.people[0], frames=frames, tries=tries, cut=cut, check=check, judges=judges
+        )
         self.entries: list[Signed[Entry]] = []
         results: list[Signed[Entry]] = []
-        for kind in draw(st.lists(st.sampled_from("rrrfllewc"), max_size=40)):
+        for kind in draw(st.lists(st.sampled_from("rrrfllewcvvxa"), max_size=40)):
             author: Actor = draw(st.sampled_from(self.people))
             task, attempt = draw(st.integers(0, frames - 1)), draw(st.integers(1, 3))
             block = draw(blocks) if cut is not None and task >= frames - cut.frames else None
@@ -50,8 +54,25 @@ class Story:
             elif kind == "w" and results:  # or calls a result of one task another one's
                 wrong = Lost(task=task, result=RecordId(draw(st.sampled_from(results)).id), block=block)
                 self.entries.append(self.cast.entry(author, self.head, wrong))
+            elif kind == "v" and results:
+                self.entries.append(self.cast.vouch(author, self.head, draw(st.sampled_from(results))))
+            elif kind == "x" and results:
+                ruler = draw(st.sampled_from(self.people[:2]))
+                self.entries.append(self.cast.reject(ruler, self.head, draw(st.sampled_from(results))))
+            elif kind == "a" and cut is not None:  # made of buckets, by somebody who may know what was rejected
+                without = draw(st.none() | st.just(self._without(frames - 1)))
+                made = self.cast.result(author, self.head, frames - 1, attempt, assembles=True, without=without)
+                results.append(made)
+                self.entries.append(made)
             elif kind == "c":
                 self.entries.append(self.cast.entry(author, self.head, Cancel()))
+
+    def _without(self, frame: int) -> bytes | None:
+        """Return what whoever knows all that was said so far says of a frame's rejected buckets."""
+        ledger = JobLedger(self.head)
+        for entry in self.entries:
+            ledger.add(entry)
+        return ledger.without(frame)
 
 
 def _aligned_blocks() -> list[Block]:
@@ -85,6 +106,8 @@ def state(ledger: JobLedger) -> object:
     return (
         [(ledger.task(task).state, ledger.task(task).counting, ledger.task(task).attempt) for task in tasks_of(ledger)],
         [[entry.id for entry in ledger.task(task).failures] for task in tasks_of(ledger)],
+        [[entry.id for entry in ledger.task(task).waiting] for task in tasks_of(ledger)],
+        ledger.waiting,
         ledger.counting,
         ledger.cells_counting,
         ledger.stopped,

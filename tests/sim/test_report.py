@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from sim.measures import CHURNS, COORDINATORS, RECLAIMS, Figures, measure, orders
+from sim.measures import (
+    CHURNS,
+    COORDINATORS,
+    LEAGUES,
+    RECLAIMS,
+    Figures,
+    leagued,
+    measure,
+    orders,
+)
 from sim.named import named
 from sim.percentile import percentile
 from sim.report import page
@@ -67,13 +76,14 @@ def test_percentiles_are_values_that_were_measured() -> None:
 
 
 def test_the_page_has_a_row_for_each_figure_and_names_what_failed(figures: Figures, tmp_path: Path) -> None:
-    about = ["drawn", *(f"churn {percent}" for percent in CHURNS), *RECLAIMS, COORDINATORS]
+    about = ["drawn", *(f"churn {percent}" for percent in CHURNS), *RECLAIMS, COORDINATORS, "league 3"]
     found = [dataclasses.replace(figures, about=each, seed=31) for each in about]
     found.append(dataclasses.replace(figures, about="drawn", seed=32, good=False))
     images = draw_all(found, tmp_path)
     assert all(image.read_bytes().startswith(b"\x89PNG") for image in images)
     text = page(found, range(31, 33), "the command", images)
     for row in (
+        "| 3 | 1 | 12 | 0 (0.00 %) | 18.3 %",
         "| 30 %/h | 1 | 1 |",
         "| drawn | 1 | 1,000 ms",
         "| `reclaim-killed` | ",
@@ -88,9 +98,17 @@ def test_the_page_has_a_row_for_each_figure_and_names_what_failed(figures: Figur
 
 def test_every_run_of_a_report_has_one_of_its_seeds() -> None:
     runs = orders(range(4, 6), 1)
-    assert {seed for _, seed, about in runs if about not in RECLAIMS} == {4, 5}
-    assert {seed for _, seed, about in runs if about in RECLAIMS} == set(range(40, 60))
-    assert len(runs) == 2 * (1 + len(CHURNS) + 1) + 20 * len(RECLAIMS)
+    many = (*RECLAIMS, *(f"league {count}" for count in LEAGUES))
+    assert {seed for _, seed, about in runs if about not in many} == {4, 5}
+    assert {seed for _, seed, about in runs if about in many} == set(range(40, 60))
+    assert len(runs) == 2 * (1 + len(CHURNS) + 1) + 20 * len(many)
+
+
+def test_liars_in_league_get_some_pictures_sealed_and_are_counted() -> None:
+    found = measure(dataclasses.replace(leagued(5), frames=20), 1, "league 5")
+    assert found.good
+    assert found.sealed == 20
+    assert 0 < found.sealed_wrong < 20
 
 
 def test_no_line_of_the_page_is_broken_early(figures: Figures) -> None:

@@ -278,3 +278,18 @@ def test_what_liars_say_is_heard_and_comes_to_nothing() -> None:
     for host in world.hosts:
         entries = world.books.of(host).entries.values()
         assert not [entry for by_id in entries for entry in by_id.values() if entry.author in liars]
+
+
+def test_of_what_a_fifth_paint_wrongly_nothing_is_delivered_or_sealed() -> None:
+    """The checker of L8 looks at each file and seal; here it is proven that there was something to see."""
+    world, _ = lived(named("liars"), SEEDS[1])
+    host = world.hosts[world.scenario.submitters[0]]
+    entries = [entry for by_id in world.books.of(host).entries.values() for entry in by_id.values()]
+    results = [entry.body.what for entry in entries if isinstance(entry.body.what, Result)]
+    wrong = [result for result in results if world.blobs[result.outputs[0].blob].wrong]
+    assert len(wrong) >= world.scenario.frames // 10
+    assert world.trust.wrong_delivered == 0
+    assert len(host.disk.files) == world.scenario.frames
+    assert not any(world.blobs[blob].wrong for blob in host.disk.files.values())
+    twice_ms, all_ms = world.economy.waste()
+    assert twice_ms * 50 <= all_ms, "a check is no waste, and each frame has hardly more of them than it needs"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from mesh.core.keepers import distance
+from mesh.core.status import JobState, TaskState
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
 from sim.host import Core, Host
@@ -25,6 +26,7 @@ from sim.trapcheats import (
     WaitsForGrants,
     WaitsForNoGrant,
 )
+from sim.trustcheats import AgreesWithAll, KeepsTheRejected, YieldsToSeals
 from sim.violation import Violation
 from sim.world import World, real_core
 
@@ -49,6 +51,7 @@ BROKEN = [
     pytest.param(cut_for(5), DeafToSeals, "S3", 1, id="2-two-sides-sealed-other-pictures"),
     pytest.param(soon_over("one-of-three-dies"), DeliversTheSafe, "L2", 1, id="7-copies-that-cannot-be-made"),
     pytest.param(soon_over("one-capable"), NeverTriesAgain, "L2", 1, id="8-the-only-one-failed-it-once"),
+    pytest.param(soon_over("twice-away"), AgreesWithAll, "L8", 1, id="11-two-differ-and-a-third-decides"),
     pytest.param(named("still-short"), WaitsForNoGrant, "L4", 4, id="23-claims-against-grants"),
 ]
 """What the checkers see: scenario, core, rule, seed."""
@@ -76,6 +79,52 @@ def ran(
         world.at(at_ms, look, world)
     world.run()
     return world
+
+
+def rejects(world: World) -> None:
+    """Let the submitter reject the first frame that it has."""
+    (plan,) = world.people.plans
+    world.people.reject(plan, world.hosts[plan.submitter], first_delivered(world))
+
+
+def first_delivered(world: World) -> int:
+    """Return the first frame that the submitter has."""
+    (plan,) = world.people.plans
+    assert plan.job is not None
+    return next(view.task for view in world.hosts[plan.submitter].core.task_views(plan.job) if view.delivered)
+
+
+def test_3_a_delivered_file_is_replaced_by_what_is_rendered_after_its_reject() -> None:
+    def replaced(core: Callable[[Host, bytes], Core]) -> bool:
+        before: dict[tuple[str, str], bytes] = {}
+        submitter = named("calm").submitters[0]
+        look = (20 * SECOND_MS - 1, lambda world: before.update(world.hosts[submitter].disk.files))
+        scenario = dataclasses.replace(named("calm"), steady=False, repeatable=False)
+        world = ran(scenario, core, look, (20 * SECOND_MS, rejects))
+        first = min(before)
+        changed = [place for place, blob in before.items() if world.hosts[submitter].disk.files[place] != blob]
+        assert changed in ([], [first]), "nothing else is"
+        return bool(changed)
+
+    assert replaced(real_core)
+    assert not replaced(KeepsTheRejected)
+
+
+def test_3_what_the_submitter_rejected_is_stopped_where_keepers_sealed_it_without_knowing() -> None:
+    def states(core: Callable[[Host, bytes], Core]) -> set[TaskState]:
+        rejected: list[int] = []
+        note = (30 * SECOND_MS - 1, lambda world: rejected.append(first_delivered(world)))
+        world = ran(named("rejects-apart"), core, note, (30 * SECOND_MS, rejects))
+        (plan,) = world.people.plans
+        assert plan.job is not None
+        for host in world.hosts:
+            view = host.core.job_view(host.now(), plan.job)
+            assert view is not None
+            assert view.state is JobState.SEALED
+        return {host.core.task_views(plan.job, rejected)[0].state for host in world.hosts}
+
+    assert states(real_core) == {TaskState.STOPPED}
+    assert TaskState.STOPPED not in states(YieldsToSeals)
 
 
 def test_10_what_was_sealed_before_its_author_was_struck_is_not_rendered_again() -> None:

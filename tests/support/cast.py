@@ -16,6 +16,7 @@ from mesh.wire.members import ALL_ROLES, DEFAULT_ROLES, Admission, Role
 from mesh.wire.messages import Head
 from mesh.wire.records import (
     Cancel,
+    Check,
     Claim,
     EngineId,
     Entry,
@@ -28,8 +29,10 @@ from mesh.wire.records import (
     Output,
     OutputNames,
     Picture,
+    Reject,
     Result,
     Statement,
+    Vouch,
 )
 from mesh.wire.tasks import FrameRange, Frames
 from sim.keys import Keyring
@@ -176,6 +179,8 @@ class Cast:
         scene: BlobId | None = None,
         last_day: int = WALL + 90 * DAY_MS,
         cut: Cut | None = None,
+        check: Check = Check.ONCE,
+        judges: tuple[Actor, ...] = (),
     ) -> Head:
         """Return a signed job and its submitter's chain."""
         body = Job(
@@ -191,6 +196,8 @@ class Cast:
             submitted=WALL,
             last_day=WallTime(last_day),
             cut=cut,
+            check=check,
+            judges=tuple(judge.id for judge in judges),
         )
         return Head(job=sign(body, author.signer), chain=author.chain)
 
@@ -237,13 +244,28 @@ class Cast:
         block: Block | None = None,
         assembles: bool = False,
         render_ms: int = 1_000,
+        without: bytes | None = None,
     ) -> Signed[Entry]:
         """Return a record that a task, or a block of a frame's cells, is rendered, under the author's own claim."""
         claim = self.claim(author, head, task, attempt, block=block, assembles=assembles)
         where = "" if block is None else f"{block.column} {block.row} {block.columns} {block.rows} "
         found = picture or BlobId(blob(f"{author.name} {task} {attempt} {where}{label}"))
-        what = Result(claim=claim, outputs=(Output(blob=found, size=1_000),), render_ms=render_ms, log=None)
+        outputs = (Output(blob=found, size=1_000),)
+        what = Result(claim=claim, outputs=outputs, render_ms=render_ms, log=None, without=without)
         return self.entry(author, head, what)
+
+    def vouch(self, author: Actor, head: Head, of: Signed[Entry]) -> Signed[Entry]:
+        """Return a record that an author's own render was like a result."""
+        what = of.body.what
+        assert isinstance(what, Result)
+        claim = self.claim(author, head, what.task, what.attempt + 1, block=what.block)
+        return self.entry(author, head, Vouch(claim=claim, result=RecordId(of.id), render_ms=1_000))
+
+    def reject(self, author: Actor, head: Head, of: Signed[Entry], reason: str = "it is black") -> Signed[Entry]:
+        """Return a record that a result is wrong."""
+        what = of.body.what
+        assert isinstance(what, Result)
+        return self.entry(author, head, Reject(task=what.task, result=RecordId(of.id), reason=reason, block=what.block))
 
     def failed(
         self, author: Actor, head: Head, task: int, attempt: int = 1, *, block: Block | None = None

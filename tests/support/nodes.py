@@ -282,6 +282,8 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "order": "centre",
         "split": False,
         "memory_mb": 0,
+        "check": "once",
+        "judges": [],
     }
     return {**plain, **changes}  # type: ignore[typeddict-item]
 

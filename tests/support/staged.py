@@ -37,6 +37,8 @@ class StagedPeer:
     """What its config.toml says."""
     garbles: bool = False
     """Whether all that it answers to questions of the DHT is garbage."""
+    wrong: str = ""
+    """What its pictures show besides what they must; empty: nothing."""
     taped: bool = False
     """Whether its core is recorded."""
     within: Sequence[str] = ()
@@ -70,6 +72,7 @@ class StagedPeer:
             "beacon": self.beacon,
             "peers": list(peers),
             "garbles": self.garbles,
+            "wrong": self.wrong,
             "renders": str(self.directory / "renders"),
             "tape": str(self.tapes) if self.taped else None,
         }
@@ -112,10 +115,11 @@ class StagedPeer:
         with self.inside():
             return Client(compose.endpoint(self.home)).post(path, body)
 
-    def submit(self, scene: Path) -> str:
+    def submit(self, scene: Path, **changes: object) -> str:
         """Submit a scene and return the job's id, as soon as there is one."""
+        asked = dict(request(scene, **changes))
         with self.inside():
-            job: str = Client(compose.endpoint(self.home)).post("/jobs", dict(request(scene)))["job"]["id"]
+            job: str = Client(compose.endpoint(self.home)).post("/jobs", asked)["job"]["id"]
         return job
 
     def invite(self, uses: int = 10) -> str:

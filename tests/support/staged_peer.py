@@ -58,7 +58,7 @@ def main() -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    stagehand = functools.partial(Stagehand, note=functools.partial(note, notes))
+    stagehand = functools.partial(Stagehand, note=functools.partial(note, notes), wrong=said["wrong"])
     through = GarbledAnswers if said["garbles"] else lambda datagrams: datagrams
     if said["garbles"]:  # so that every answer leaves by datagram, and none of them unchanged
         Channels.carry = carries_nothing

@@ -6,7 +6,7 @@ from mesh.cli import compose, output
 from mesh.cli.caller import Caller, home_option, json_option, pass_caller
 from mesh.cli.output import Column
 from mesh.ground.errors import NotRunningError
-from mesh.ports.desk import EnginesAnswer
+from mesh.ports.enginerows import EnginesAnswer
 
 PROBE_S = 600.0
 """Each engine is proven by a tiny render, the first time on a busy machine slowly."""

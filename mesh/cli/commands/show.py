@@ -42,7 +42,13 @@ def command(caller: Caller, job: str, each: bool, drawn: str | None, frame: int 
     if caller.as_json:
         output.say_json(answer)
         return
-    parts = [*_head(answer), *_problems(answer["job"]), *_peers(answer), *_failures(answer)]
+    parts = [
+        *_head(answer),
+        *_problems(answer["job"]),
+        *_complaints(answer["job"]),
+        *_peers(answer),
+        *_failures(answer),
+    ]
     for line in [*parts, *(_frames(answer) if each else ())]:
         output.say(line)
 
@@ -91,6 +97,8 @@ def _head(answer: JobAnswer) -> list[str]:
                 ("from", f"{job['submitter_name']}, {words.moment(job['submitted_at_ms'])}"),
                 ("output", job["directory"]),
                 ("cannot help", "; ".join(lacking) if job["state"] in ("waiting", "rendering") else ""),
+                ("second opinions", _opinions(job)),
+                ("judges", ", ".join(job["judges"])),
                 ("copies", f"{job['copies']} of each frame"),
                 ("kept until", words.moment(job["last_day_at_ms"])),
                 ("may go", following.going(job) if job["mine"] and job["state"] != "cancelled" else ""),
@@ -135,6 +143,24 @@ def _problems(job: JobRow) -> list[str]:
     if len(job["problems"]) > PROBLEMS_MOST:
         lines.append(output.dim(f"  and {words.count(len(job['problems']) - PROBLEMS_MOST, 'more problem')}"))
     return ["", *lines] if lines else []
+
+
+def _opinions(job: JobRow) -> str:
+    """Say how many frames wait until another peer has rendered the same."""
+    if job["check"] != "twice":
+        return ""
+    return f"{words.count(job['waiting'], 'frame')} waiting" if job["waiting"] else "none waits"
+
+
+def _complaints(job: JobRow) -> list[str]:
+    """Say who thinks that which picture is wrong: whoever reads it may be one to rule on that."""
+    columns = (
+        Column(title="COMPLAINT", right=True),
+        Column(title="PEER", gives=True),
+        Column(title="WHY", gives=True),
+    )
+    rows = [(str(said["frame"]), said["peer_name"], said["reason"] or "–") for said in job["complaints"]]
+    return ["", *output.table(columns, rows)] if rows else []
 
 
 def _peers(answer: JobAnswer) -> list[str]:
@@ -216,10 +242,15 @@ def _frames(answer: JobAnswer) -> list[str]:
 
 def _frame(task: TaskRow) -> tuple[str, ...]:
     paint = {"counts": output.good, "safe": output.good, "running": output.busy, "stopped": output.bad}
+    who = task["holder_name"] or "–"
+    if task["voucher_name"]:
+        who += f", checked by {task['voucher_name']}"
+    elif task["waiting"]:
+        who = f"{', '.join(task['waiting'])}: to be checked"
     return (
         str(task["frame"]),
         paint.get(task["state"], output.dim)(task["state"]),
-        task["holder_name"] or "–",
+        who,
         words.span(task["render_ms"]) if task["render_ms"] else "–",
         str(task["attempt"]) if task["attempt"] else "–",
         str(task["holds"]),

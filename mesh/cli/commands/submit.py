@@ -37,6 +37,26 @@ _STILL_OPTIONS = (
 )
 
 
+_TRUST_OPTIONS = (
+    click.option(
+        "--check",
+        type=click.Choice(["once", "twice"]),
+        default="once",
+        help="Whether a picture counts at once, or where another peer has rendered the same.  [default: once]",
+    ),
+    click.option(
+        "--judge", "judges", metavar="PEER", multiple=True, help="Who may reject pictures, too; may be repeated."
+    ),
+)
+
+
+def _about_trust(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that are about what to believe of others' pictures."""
+    for option in reversed(_TRUST_OPTIONS):
+        command = option(command)
+    return command
+
+
 def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that are about frames that several machines render together."""
     for option in reversed(_STILL_OPTIONS):
@@ -58,6 +78,7 @@ def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--memory", metavar="SIZE", help="Only machines with so much memory render it: 500M, 16G.")
 @_about_stills
+@_about_trust
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent and rendered.")
 @click.option("--allow-missing", is_flag=True, help="Render though files are missing.")
@@ -108,6 +129,8 @@ def _request(
     samples_split: int | None,
     order: str | None,
     no_split: bool,
+    check: str,
+    judges: tuple[str, ...],
     dry_run: bool,
     allow_missing: bool,
     overwrite: bool,
@@ -121,6 +144,8 @@ def _request(
         raise click.UsageError("--samples-split is about a still: add --still")
     if samples_split is not None and (buckets is not None or order is not None):
         raise click.UsageError("--samples-split makes no buckets: leave --buckets and --order out")
+    if still and check == "twice":
+        raise click.UsageError("--check twice has each frame rendered whole by two peers: leave --still out")
     return SubmitRequest(
         scene=scene,
         frames=frame if frame is not None else frames,
@@ -137,6 +162,8 @@ def _request(
         order=order or "centre",
         split=not no_split,
         memory_mb=0 if memory is None else size_bytes("--memory", memory) >> 20,
+        check=check,
+        judges=list(judges),
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.ground.errors import MeshError
-from mesh.ports.desk import EnginesAnswer, StatusAnswer, engines_answer
+from mesh.ports.desk import StatusAnswer
+from mesh.ports.enginerows import EnginesAnswer, engines_answer
 
 if TYPE_CHECKING:
     from mesh.cli.checks import HostFacts

@@ -14,7 +14,8 @@ from mesh.ground.errors import UsageError
 from mesh.ground.ids import MeshId, PeerId
 from mesh.ground.instants import DAY_MS, HOUR_MS, WallTime
 from mesh.node import roster
-from mesh.ports.desk import EnginesAnswer, StatusAnswer
+from mesh.ports.desk import StatusAnswer
+from mesh.ports.enginerows import EnginesAnswer
 from mesh.ports.owner import BeaconRow, PauseRow, ReachAnswer, ReportRow, TriedRow
 from mesh.ports.storage import StorageError
 from mesh.store.home import Home

@@ -24,6 +24,7 @@ MACHINES += [
     "outcomes",
 ]
 MACHINES += ["assembling", "bucketing", "buckets", "election", "stills", "tiling"]
+MACHINES += ["vouching", "rulings"]
 MACHINES += ["larder", "pausing", "availability", "backdials"]
 MACHINES += ["beacons", "whereabouts", "dht", "offers", "digests", "probing"]
 FOLDERS = {"dht": "dht/dht"}

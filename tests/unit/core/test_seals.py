@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.core.effects import ReadPage, WritePage
-from mesh.core.events import PageRead, PageWritten
+from mesh.core.effects import Export, ReadPage, WritePage
+from mesh.core.events import Exported, FetchAsked, PageRead, PageWritten, RejectAsked
 from mesh.core.judge import acts, valid_page
 from mesh.core.status import JobState
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
@@ -66,6 +66,31 @@ class Notary:
 @pytest.fixture
 def notary(cast: Cast) -> Notary:
     return Notary(cast)
+
+
+def test_what_keepers_sealed_and_the_submitter_had_rejected_its_own_seal_says_is_stopped(cast: Cast) -> None:
+    rig, bob, cid = Rig(cast, slots=0), cast.actor("bob"), cast.actor("cid")
+    head = cast.head(rig.me, frames=2)
+    rig.meet(bob, cid)
+    job = rig.keep(head, by=bob)
+    rig.tell(FetchAsked(op=1, job=job, directory="/out", overwrite=False))
+    results = [cast.result(bob, head, task) for task in range(2)]
+    for result in results:
+        rig.peer.swarm._complete[Notary.picture(result)] = None
+    rig.take(head, results[0], by=bob)
+    rig.tell(RejectAsked(op=2, job=job, frames=(1,), reason=""))
+    rig.take(head, results[1], by=bob)
+    for export in of(rig.effects, Export):
+        rig.tell(Exported(op=export.op))
+    holds = [tuple(cast.hold(a, head, Notary.picture(result)) for a in (bob, cid)) for result in results]
+    tasks = tuple(SealedTask(result=result, holds=held) for result, held in zip(results, holds, strict=True))
+    rig.peer.swarm._complete[PAGE] = None
+    rig.take(head, cast.entry(bob, head, Seal(blob=PAGE)), by=bob)
+    (read,) = of(rig.effects, ReadPage)
+    rig.tell(PageRead(op=read.op, blob=PAGE, page=SealPage(job=job, tasks=tasks, chains=())))
+    rig.wait(10 * SECOND_MS, bob, cid)
+    own = of(rig.effects, WritePage)[-1].page
+    assert [task.result for task in own.tasks] == [None, results[1]]
 
 
 def test_a_keeper_seals_when_all_is_safe_and_the_submitter_has_had_its_time(notary: Notary) -> None:

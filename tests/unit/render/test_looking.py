@@ -9,8 +9,9 @@ import pytest
 import trio
 
 from mesh.ports.renderer import Output, OutputTruncated, OutputWrong
-from mesh.render.looking import look
+from mesh.render.looking import ALIKE_BLOCK_RMSE, ALIKE_RMSE, alike, look
 from mesh.render.picture import PictureChecker
+from tests.support.timed import timed
 
 WIDTH, HEIGHT = 5, 4
 
@@ -112,3 +113,74 @@ def test_a_decoder_that_says_nothing_known_proves_nothing(answer: dict[str, obje
     output = Output(format="PNG", width=WIDTH, height=HEIGHT, color_mode="RGB", depth=8)
     with pytest.raises((OutputWrong, OutputTruncated)):
         trio.run(_Saying(answer).check, tmp_path / "a.png", output)
+
+
+SIDE = 64
+
+
+def painted(path: Path, kind: str, change: float = 0, *, rows: int = SIDE, scale: float = 1) -> Path:
+    """Write a slope of three channels of which the first pixels of some rows differ by `change`."""
+    values = np.tile(np.linspace(0.1, 0.8, SIDE, dtype=np.float32)[None, :, None], (SIDE, 1, 3)) * np.float32(scale)
+    values[:rows, :8] += change
+    spec = OpenImageIO.ImageSpec(SIDE, SIDE, 3, kind)
+    out = OpenImageIO.ImageOutput.create(str(path))
+    assert out is not None
+    assert out.open(str(path), spec)
+    out.write_image(values)
+    out.close()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "half", "float"])
+@pytest.mark.parametrize(
+    ("change", "rows", "verdict"),
+    [
+        (0, SIDE, "alike"),
+        (ALIKE_RMSE, 8, "alike"),
+        (3 * ALIKE_BLOCK_RMSE, SIDE, "unlike"),
+        (0.5, 2, "unlike"),
+        (0.02, SIDE, "unlike"),
+    ],
+    ids=["the same", "noise", "everywhere", "in one place", "a little nearly everywhere"],
+)
+def test_pictures_are_alike_within_their_engines_noise(
+    kind: str, change: float, rows: int, verdict: str, tmp_path: Path
+) -> None:
+    name = "png" if kind.startswith("uint") else "exr"
+    mine = painted(tmp_path / f"mine.{name}", kind)
+    theirs = painted(tmp_path / f"theirs.{name}", kind, change, rows=rows)
+    assert alike(str(mine), str(theirs))["is"] == verdict
+    assert alike(str(theirs), str(mine))["is"] == verdict
+
+
+def test_light_without_a_most_is_compared_as_eyes_would(tmp_path: Path) -> None:
+    """A lamp of 100 whose render scatters by one is no other picture."""
+    mine = painted(tmp_path / "mine.exr", "float", scale=1_000)
+    assert alike(str(mine), str(painted(tmp_path / "theirs.exr", "float", 1, scale=1_000)))["is"] == "alike"
+
+
+def test_no_other_size_number_of_channels_or_garbage_is_like_a_picture(tmp_path: Path) -> None:
+    mine = painted(tmp_path / "mine.png", "uint8")
+    other = made(tmp_path / "other.png", "uint8", 3)
+    fewer = made(tmp_path / "fewer.png", "uint8", 1)
+    garbage, half = tmp_path / "garbage.png", tmp_path / "half.png"
+    garbage.write_bytes(b"no picture")
+    half.write_bytes(mine.read_bytes()[:-40])
+    assert {alike(str(mine), str(path))["is"] for path in (other, fewer, garbage, half)} == {"unlike"}
+    assert alike(str(garbage), str(mine))["is"] == "unknown"
+    assert alike(str(garbage), str(garbage))["is"] == "alike", "equal bytes show the same"
+
+
+@timed
+async def test_the_process_that_looks_compares_too(tmp_path: Path) -> None:
+    checker = PictureChecker()
+    mine, wrong = painted(tmp_path / "mine.png", "uint8"), painted(tmp_path / "wrong.png", "uint8", 0.5)
+    garbage = tmp_path / "garbage.png"
+    garbage.write_bytes(b"no picture")
+    try:
+        assert await checker.alike(mine, mine)
+        assert not await checker.alike(mine, wrong)
+        with pytest.raises(OutputTruncated):
+            await checker.alike(garbage, mine)
+    finally:
+        await checker.aclose()
