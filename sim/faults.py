@@ -7,11 +7,10 @@ after about the scenario's `down_ms`, or when the liveness phase begins, whichev
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.ground.ids import BlobId, JobId, RecordId
+from mesh.ground.ids import BlobId
 from mesh.ground.instants import HOUR_MS, MINUTE_MS
-from mesh.ground.limits import KEEPERS, LOST_PER_AUTHOR
-from mesh.wire.records import Result, Seal
 from sim import coordinator
+from sim.coreset import enlarge
 from sim.scenario import Act
 
 if TYPE_CHECKING:
@@ -419,7 +418,7 @@ class Faults:
         apart.
         """
         world = self._world
-        self._enlarge_core()
+        enlarge(world, self.core, self._for_good)
         there = [host for host in world.hosts if not self.is_core(host) and host.index not in self._for_good]
         remnants = there[: world.scenario.remnants]
         for number in list(self._mends):
@@ -455,48 +454,3 @@ class Faults:
         if not host.running:
             self._happened(host, "starts")
             host.start()
-
-    def _enlarge_core(self) -> None:
-        """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.
-
-        Where the scene or the record had no time to spread, the submitter has to come back; also where more outputs
-        have gone with others than anybody but the submitter may say.
-        """
-        world = self._world
-        for plan in world.people.plans:
-            if not any(self._renders(index, plan.number) for index in self.core):
-                self.core[0] = None
-        for plan in world.people.plans:
-            if plan.submitter in self._for_good:
-                continue
-            hosts = [world.hosts[index] for index in self.core]
-            known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
-            if not known or plan.job is None or plan.cancel_asked:
-                self.core[plan.submitter] = None
-                continue
-            job = world.books.jobs[plan.job].body
-            scene = (job.scene, *world.trees[job.scene])
-            whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
-            may_say_lost = LOST_PER_AUTHOR * min(KEEPERS, len(hosts))
-            if not whole or plan.poisoned or self._out_of_reach(plan.job, hosts) > may_say_lost:
-                self.core[plan.submitter] = None
-
-    def _out_of_reach(self, job: JobId, hosts: "list[Host]") -> int:
-        """Return how many results of whole frames are known to these hosts and on none of their disks: of a job that is
-        sealed none, since nobody says then that one is lost.
-        """
-        known: dict[RecordId, Result] = {}
-        for host in hosts:
-            for entry in self._world.books.of(host).entries.get(job, {}).values():
-                if isinstance(entry.body.what, Seal):
-                    return 0
-                if isinstance(entry.body.what, Result) and entry.body.what.block is None:
-                    known[entry.id] = entry.body.what
-        here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
-        return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
-
-    def _renders(self, index: int, job: int) -> bool:
-        """Tell whether a host has a slot, and the engine of a job, and means it."""
-        host = self._world.hosts[index]
-        honest = index not in self._world.scenario.hoarders
-        return honest and host.slots > 0 and self._world.engine_of(job) in host.engines

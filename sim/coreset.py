@@ -1,0 +1,58 @@
+"""Whom the liveness phase has to count on, beside those that the scenario names, so that what is asked can be done."""
+
+from typing import TYPE_CHECKING
+
+from mesh.ground.ids import JobId, RecordId
+from mesh.ground.limits import KEEPERS, LOST_PER_AUTHOR
+from mesh.wire.records import Result, Seal
+
+if TYPE_CHECKING:
+    from sim.host import Host
+    from sim.world import World
+
+
+def enlarge(world: "World", core: dict[int, None], for_good: dict[int, None]) -> None:
+    """See to it that the core set can do what is asked: a renderer, every scene, and every job's record.
+
+    Where the scene or the record had no time to spread, the submitter has to come back; also where more outputs
+    have gone with others than anybody but the submitter may say. Who went for good does not.
+    """
+    for plan in world.people.plans:
+        if not any(_renders(world, index, plan.number) for index in core):
+            core[0] = None
+    for plan in world.people.plans:
+        if plan.submitter in for_good:
+            continue
+        hosts = [world.hosts[index] for index in core]
+        known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
+        if not known or plan.job is None or plan.cancel_asked:
+            core[plan.submitter] = None
+            continue
+        job = world.books.jobs[plan.job].body
+        scene = (job.scene, *world.trees[job.scene])
+        whole = any(all(host.disk.intact(blob) for blob in scene) for host in hosts)
+        may_say_lost = LOST_PER_AUTHOR * min(KEEPERS, len(hosts))
+        if not whole or plan.poisoned or _out_of_reach(world, plan.job, hosts) > may_say_lost:
+            core[plan.submitter] = None
+
+
+def _out_of_reach(world: "World", job: JobId, hosts: "list[Host]") -> int:
+    """Return how many results of whole frames are known to these hosts and on none of their disks: of a job that is
+    sealed none, since nobody says then that one is lost.
+    """
+    known: dict[RecordId, Result] = {}
+    for host in hosts:
+        for entry in world.books.of(host).entries.get(job, {}).values():
+            if isinstance(entry.body.what, Seal):
+                return 0
+            if isinstance(entry.body.what, Result) and entry.body.what.block is None:
+                known[entry.id] = entry.body.what
+    here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
+    return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
+
+
+def _renders(world: "World", index: int, job: int) -> bool:
+    """Tell whether a host has a slot, and the engine of a job, and means it."""
+    host = world.hosts[index]
+    honest = index not in world.scenario.hoarders
+    return honest and host.slots > 0 and world.engine_of(job) in host.engines
