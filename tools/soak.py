@@ -123,7 +123,7 @@ def _deaf() -> None:
 def soak(
     todo: Iterator[Errand], *, jobs: int, over: Callable[[], bool], say: Callable[[str], None], each: bool = False
 ) -> Counts:
-    """Do errands in `jobs` processes until there are no more, `over` says so, or Ctrl-C; `each`: tell good ones, too."""
+    """Do errands in `jobs` processes until there are no more, `over` says so, or Ctrl-C; `each`: tell all."""
     counts, ended = Counts(), queue.SimpleQueue[Done | BaseException]()
     began_s = said_s = time.monotonic()
     running, more = 0, True
