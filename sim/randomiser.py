@@ -28,9 +28,6 @@ FRAMES_MOST = 240
 _CELLS_MOST = 600
 """Of a still whose buckets have a size that a person chose."""
 
-_WIPES_MOST = 2
-"""Disks that are lost: a job of a mesh of several peers asks for three copies."""
-
 FOUND_OUT_MS = 50 * SECOND_MS
 """Longer than a side of a split takes to find out that it is alone."""
 
@@ -273,7 +270,7 @@ def _losses(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
     """Draw what comes back no more or is never enough: hoarders, lost disks, leavers, small disks, islands' one bridge.
 
     The first peer stays and is honest, has room for all and can render all: it alone could finish everything. So do
-    submitters, but that they may hoard. Of the copies of an output at most all but one are lost with their disks.
+    submitters. One disk is lost at most: nobody could promise that there is time to copy before the next one goes.
     """
     peers, safety_ms, script = options["peers"], options["safety_ms"], options["script"]
     needed = {0, *options["submitters"], *_thrown_out(options)}
@@ -284,7 +281,7 @@ def _losses(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
     others = [peer for peer in range(peers) if peer not in needed]
     drawn["hoarders"] = it.among(others, max(1, peers // 5)) if it.on() and others else ()
     gone: list[tuple[str, tuple[int, ...]]] = []
-    for what, most in (("wipe", _WIPES_MOST), ("leave", max(1, peers // 4))):
+    for what, most in (("wipe", 1), ("leave", max(1, peers // 4))):
         gone += [(what, (peer,)) for peer in it.among(others, most)] if it.on() and others else []
     if any(shape.still_frames for shape in options["shapes"]) and it.on() and not drawn.get("bridges"):
         gone.append(("lose-assembler", ()))
