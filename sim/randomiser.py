@@ -16,7 +16,7 @@ from typing import Any
 
 from mesh.ground.dice import Dice
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.ground.limits import EVERYBODY
+from mesh.ground.limits import EVERYBODY, STALLED_UNKNOWN_MS
 from sim.scenario import Act, Scenario, Shape
 
 PEERS_LEAST, PEERS_MOST = 20, 50
@@ -279,7 +279,7 @@ def _losses(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
         drawn |= _bridged(it, options)
         needed |= {*drawn["islanders"][:1], *drawn["bridges"]}
     others = [peer for peer in range(peers) if peer not in needed]
-    drawn["hoarders"] = it.among(others, max(1, peers // 5)) if it.on() and others else ()
+    drawn["hoarders"] = it.among(others, max(1, peers // 8)) if it.on() and others else ()
     gone: list[tuple[str, tuple[int, ...]]] = []
     for what, most in (("wipe", 1), ("leave", max(1, peers // 4))):
         gone += [(what, (peer,)) for peer in it.among(others, most)] if it.on() and others else []
@@ -369,7 +369,7 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
     Islanders are found by their beacons, or by who knows both sides. Who was thrown out comes to nothing: he neither
     submits nor is of the core. Of a core that not all belong to, or who came late to, one must be whose address all
     were given; of one of two islands also whoever brings them together. And the slowest slot may be all that is left
-    for the whole work.
+    for the whole work. Each hoarder may keep the only frame of a job until its lease stalls.
     """
     peers = options["peers"]
     out = _thrown_out(options)
@@ -386,5 +386,6 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
         shape.frame_ms * (shape.frames - shape.still_frames) + shape.still_ms * shape.still_frames
         for shape in options["shapes"]
     )
-    options["extra_ms"] = 20 * MINUTE_MS + 2 * works_ms * 100 // options["slowest_percent"]
+    hoarded_ms = STALLED_UNKNOWN_MS * len(options["hoarders"])
+    options["extra_ms"] = 20 * MINUTE_MS + hoarded_ms + 2 * works_ms * 100 // options["slowest_percent"]
     return options
