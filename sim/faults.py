@@ -31,8 +31,8 @@ class Faults:
         self._mends: dict[int, tuple[tuple[int, int], ...]] = {}
         self._for_good: dict[int, None] = {}
         """Hosts that left, or lost their disks: nobody can have them back."""
-        self.wiped: dict[BlobId, int] = {}
-        """Of how many lost disks each blob was promised to be kept."""
+        self.wiped: dict[BlobId, None] = {}
+        """Blobs that were promised to be kept on a disk that was lost."""
         self._cuts = 0
         self._stopping: dict[int, int] = {}
         """Hosts that a script asked to stop, in which life: when all heals they may not be done with it."""
@@ -396,8 +396,7 @@ class Faults:
         """Take a host away with its disk; what is left must do without."""
         self.kill(host, power=True)
         self._happened(host, "loses its disk")
-        for blob in {hold.body.blob: None for hold in self._world.books.standing(host)}:
-            self.wiped[blob] = self.wiped.get(blob, 0) + 1
+        self.wiped.update({hold.body.blob: None for hold in self._world.books.standing(host)})
         self._goes_for_good(host)
         host.wipe()
 

@@ -7,7 +7,7 @@ is what gives it away.
 
 from typing import TYPE_CHECKING
 
-from mesh.core.effects import Effect, Send, StartRender
+from mesh.core.effects import Effect, Send, StartRender, Stopped
 from mesh.core.events import Event, MessageHeard, TimerFired
 from mesh.core.peer import Peer
 from mesh.core.timers import Tick
@@ -33,11 +33,15 @@ class Hoarder(InFront):
         self._number = _FIRST_NUMBER
         self._hoard: dict[RecordId, tuple[JobId, PeerId]] = {}
         """Its claims that a keeper gave it, and which keeper."""
+        self._stopped = False
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
         """Let the core handle an event; claim more than it would, and render nothing."""
         asked = self.inner.handle(now, event)
         effects: list[Effect] = [effect for effect in asked if not isinstance(effect, StartRender)]
+        self._stopped = self._stopped or any(isinstance(effect, Stopped) for effect in asked)
+        if self._stopped:
+            return effects
         match event:
             case MessageHeard(peer=peer, message=Window(job=job, open=tasks)):
                 effects += self._claim_all(peer, job, tasks)

@@ -33,7 +33,7 @@ EVENTS_TIMES: Final = 2
 _FAULTS: Final = (
     *("kills", "powers", "fuses", "freezes", "sleeps", "stops", "moves", "pauses"),
     *("splits", "isolations", "clogs", "one_ways", "lags"),
-    *("steps", "rots", "full_disks", "slow_disks"),
+    *("steps", "rots", "full_disks", "slow_disks", "churn_percent"),
     *("crash_permille", "hang_permille", "poisoned", "cancels", "fetches"),
     *("strangers", "liars", "equivocations", "replays"),
     *("loss_ppm", "duplicate_ppm", "reorder_ppm"),
@@ -59,6 +59,9 @@ _PLAIN: Final[dict[str, Any]] = {
     "beacons": False,
     "islanders": (),
     "bridges": (),
+    "hoarders": (),
+    "quota_mb": 0,
+    "scrub_ms": 0,
     "core": (),
     "repeatable": False,
     "spread_percent": 0,
@@ -211,7 +214,7 @@ def _fewer_peers(scenario: Scenario) -> Iterator[Scenario]:
             dataclasses.replace(act, peers=_among(act.peers, keeps), others=_among(act.others, keeps))
             for act in scenario.script
         )
-        yield dataclasses.replace(
+        fewer = dataclasses.replace(
             scenario,
             peers=peers,
             renderers=max(min(1, scenario.renderers), scenario.renderers * peers // scenario.peers),
@@ -219,9 +222,19 @@ def _fewer_peers(scenario: Scenario) -> Iterator[Scenario]:
             core=_among(scenario.core, keeps) or ((0,) if scenario.core else ()),
             islanders=_among(scenario.islanders, keeps),
             bridges=_among(scenario.bridges, keeps),
+            hoarders=_among(scenario.hoarders, keeps),
+            roomy=_among(scenario.roomy, keeps),
             submitters=tuple(peer % peers for peer in scenario.submitters),
             script=tuple(act for act in acts if act.peers or act.what in _OF_NOBODY),
         )
+        yield _joined(fewer)
+
+
+def _joined(scenario: Scenario) -> Scenario:
+    """Return a scenario without islands, where nothing is left that would bring them together: that alone breaks L2."""
+    if scenario.islanders and not scenario.beacons and not scenario.bridges:
+        return dataclasses.replace(scenario, islanders=())
+    return scenario
 
 
 _OF_NOBODY: Final = (
@@ -259,7 +272,7 @@ def _fewer_acts(scenario: Scenario) -> Iterator[Scenario]:
 def _plainer(scenario: Scenario) -> Iterator[Scenario]:
     strange = [name for name, plain in _PLAIN.items() if getattr(scenario, name) != plain]
     for some in _parts(strange):
-        yield _with(scenario, {name: _PLAIN[name] for name in some})
+        yield _joined(_with(scenario, {name: _PLAIN[name] for name in some}))
 
 
 def _shorter(scenario: Scenario) -> Iterator[Scenario]:

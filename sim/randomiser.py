@@ -16,7 +16,7 @@ from typing import Any
 
 from mesh.ground.dice import Dice
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.ground.limits import EVERYBODY
+from mesh.ground.limits import EVERYBODY, STALLED_UNKNOWN_MS
 from sim.scenario import Act, Scenario, Shape
 
 PEERS_LEAST, PEERS_MOST = 20, 50
@@ -27,9 +27,6 @@ FRAMES_MOST = 240
 
 _CELLS_MOST = 600
 """Of a still whose buckets have a size that a person chose."""
-
-_WIPES_MOST = 2
-"""Disks that are lost: a job of a mesh of several peers asks for three copies."""
 
 FOUND_OUT_MS = 50 * SECOND_MS
 """Longer than a side of a split takes to find out that it is alone."""
@@ -300,7 +297,7 @@ def _losses(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
     """Draw what comes back no more or is never enough: hoarders, lost disks, leavers, small disks, islands' one bridge.
 
     The first peer stays and is honest, has room for all and can render all: it alone could finish everything. So do
-    submitters, but that they may hoard. Of the copies of an output at most all but one are lost with their disks.
+    submitters. One disk is lost at most: nobody could promise that there is time to copy before the next one goes.
     """
     peers, safety_ms, script = options["peers"], options["safety_ms"], options["script"]
     needed = {0, *options["submitters"], *_thrown_out(options)}
@@ -309,9 +306,9 @@ def _losses(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
         drawn |= _bridged(it, options)
         needed |= {*drawn["islanders"][:1], *drawn["bridges"]}
     others = [peer for peer in range(peers) if peer not in needed]
-    drawn["hoarders"] = it.among(others, max(1, peers // 5)) if it.on() and others else ()
+    drawn["hoarders"] = it.among(others, max(1, peers // 8)) if it.on() and others else ()
     gone: list[tuple[str, tuple[int, ...]]] = []
-    for what, most in (("wipe", _WIPES_MOST), ("leave", max(1, peers // 4))):
+    for what, most in (("wipe", 1), ("leave", max(1, peers // 4))):
         gone += [(what, (peer,)) for peer in it.among(others, most)] if it.on() and others else []
     if any(shape.still_frames for shape in options["shapes"]) and it.on() and not drawn.get("bridges"):
         gone.append(("lose-assembler", ()))
@@ -399,7 +396,8 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
     Where two have to agree there are three honest peers that could. Islanders are found by their beacons, or by who
     knows both sides. Who was thrown out comes to nothing: he neither submits nor is of the core. Of a core that not all
     belong to, or who came late to, one must be whose address all were given; of one of two islands also whoever brings
-    them together. And the slowest slot may be all that is left for the whole work.
+    them together. And the slowest slot may be all that is left for the whole work. Each hoarder may keep the only frame
+    of a job until its lease stalls.
     """
     peers = options["peers"]
     out = _thrown_out(options)
@@ -412,7 +410,9 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
         options["core"] = tuple(sorted({0, *options["core"], *bridged}))
     if not options["beacons"] and not options.get("bridges"):
         options["islanders"] = ()
-    honest = [peer for peer in range(options["renderers"]) if peer not in options["wrong"] and peer not in out]
+    gone = {peer for act in options["script"] if act.what in ("wipe", "leave") for peer in act.peers}
+    unable = {*out, *gone, *options["wrong"], *options["hoarders"], *options["old"]}
+    honest = [peer for peer in range(options["renderers"]) if peer not in unable]
     if options["engines"] > 1 or len(honest) < 3:
         options["shapes"] = tuple(replace(shape, twice=False) for shape in options["shapes"])
     works_ms = sum(
@@ -423,5 +423,6 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
     rejected = -(-options["rejects"] * options["safety_ms"] // MINUTE_MS)
     again_ms = (2 * shape.frame_ms + shape.still_ms * bool(shape.still_frames) for shape in options["shapes"])
     works_ms += rejected * max(again_ms)
-    options["extra_ms"] = 20 * MINUTE_MS + 2 * works_ms * 100 // options["slowest_percent"]
+    hoarded_ms = STALLED_UNKNOWN_MS * len(options["hoarders"])
+    options["extra_ms"] = 20 * MINUTE_MS + hoarded_ms + 2 * works_ms * 100 // options["slowest_percent"]
     return options

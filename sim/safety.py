@@ -429,7 +429,8 @@ class Safety:
                     self._check_safe(host, job, view, kept)
 
     def _kept(self) -> dict[BlobId, None]:
-        """Return the blobs that are whole on the disk of somebody who holds them, and whose hold nobody replaced.
+        """Return the blobs that are whole on the disk of somebody who holds them, and whose hold nobody replaced; and
+        those that their holder may let go, since the job was cancelled.
 
         Who has promised so must know that it is bound.
         """
@@ -437,9 +438,10 @@ class Safety:
         for host in self._world.hosts:
             for hold in self._world.books.standing(host):
                 job, blob = hold.body.job, hold.body.blob
-                if host.disk.intact(blob):
+                free = self._world.books.of(host).lets_go(hold)
+                if host.disk.intact(blob) or free:
                     kept[blob] = None
-                if host.works and not self._world.books.of(host).lets_go(hold) and not host.core.holding.bound(blob):
+                if host.works and not free and not host.core.holding.bound(blob):
                     raise Violation("S1", f"{host.name} would drop what it holds", hold.id, blob, job)
         return kept
 
@@ -449,7 +451,7 @@ class Safety:
             return
         faults, copies = self._world.faults, self._world.books.jobs[job].body.copies
         for output in entry.body.what.outputs:
-            spoiled = output.blob in faults.rotted or faults.wiped.get(output.blob, 0) >= copies
+            spoiled = output.blob in faults.rotted or (copies == 1 and output.blob in faults.wiped)
             if output.blob not in kept and not spoiled:
                 raise Violation("S1", f"{host.name} calls task {view.task} safe; no holder has it", job, entry.id)
 

@@ -436,7 +436,8 @@ class Holding:
 
     def _tell(self, turn: Turn, peer: PeerId, job: JobId) -> None:
         me = self._directory.me
-        mine = ((blob, self.holders(job, blob).get(me)) for blob in self.book.in_job(me, job))
+        binding = (blob for blob in self.book.in_job(me, job) if self.retains(job, blob))
+        mine = ((blob, self.holders(job, blob).get(me)) for blob in binding)
         self._send(turn, peer, [hold for blob, hold in mine if hold is not None and self._swarm.complete(blob)])
 
     def _send(self, turn: Turn, peer: PeerId, holds: Iterable[Signed[Hold]]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sim.__main__ import main
 from sim.cheats import OffersNothing
-from sim.minimise import Minimiser, Smallest, shrink
+from sim.minimise import _STEPS, Minimiser, Smallest, shrink
 from sim.named import named
 from sim.randomiser import draw
 from sim.run import Order, run
@@ -44,6 +44,15 @@ def test_a_mutant_is_caught_in_a_much_smaller_world_that_fails_again() -> None:
     kept, seed = from_toml(text)
     again = run(kept, seed, make_core=OffersNothing)
     assert (again.rule, again.trace) == ("S7", found.ran.trace)
+
+
+@pytest.mark.parametrize("name", ["islands-third", "islands-beacon", "hoarder", "small-disks"])
+def test_no_step_proposes_what_nobody_could_finish(name: str) -> None:
+    proposals = [proposal for step in _STEPS for proposal in step(named(name))]
+    assert len(proposals) > 20
+    for proposal in proposals:
+        assert not proposal.islanders or proposal.beacons or proposal.bridges
+        assert all(peer < proposal.peers for peer in (*proposal.hoarders, *proposal.islanders, *proposal.bridges))
 
 
 def test_what_breaks_no_rule_is_not_shrunk() -> None:

@@ -133,7 +133,7 @@ def test_what_comes_back_no_more_leaves_enough_to_finish_with() -> None:
         gone = {peer: act.what for act in scenario.script if act.what in ("wipe", "leave") for peer in act.peers}
         seen |= {act.what for act in scenario.script}
         assert not {*gone, *scenario.hoarders} & {0, *scenario.submitters}
-        assert list(gone.values()).count("wipe") <= 2, "of three copies one is left"
+        assert list(gone.values()).count("wipe") <= 1, "nobody could promise that there is time to copy between two"
         if scenario.quota_mb:
             assert {0, *scenario.submitters} <= {*scenario.roomy}
         if scenario.bridges:

@@ -171,6 +171,24 @@ def test_a_keeper_takes_a_copy_checks_it_and_only_then_holds_it(cast: Cast) -> N
     assert keeper.safe() == 1
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_promise_that_binds_no_more_is_told_to_nobody(cast: Cast, *, cancelled: bool) -> None:
+    """Of a scene nothing but its root may be left by then."""
+    keeper = Keeper(cast, copies=3)
+    _, picture = keeper.result()
+    keeper.holds(keeper.bob, picture)
+    keeper.brings(picture, keeper.bob)
+    (check,) = of(keeper.rig.effects, CheckOutput)
+    keeper.rig.tell(OutputChecked(op=check.op, blob=picture, good=True))
+    if cancelled:
+        keeper.rig.take(keeper.head, cast.entry(keeper.ann, keeper.head, Cancel()), by=keeper.ann)
+    keeper.rig.tell(ChannelClosed(peer=keeper.ann.id, clean=False))
+    keeper.rig.effects.clear()
+    keeper.rig.meet(keeper.ann)
+    told = [hold for _, message in sent(keeper.rig.effects, Holds) for hold in message.holds]
+    assert bool(told) is not cancelled
+
+
 def test_a_picture_that_is_none_is_not_held(cast: Cast) -> None:
     keeper = Keeper(cast, copies=3)
     _, picture = keeper.result()
