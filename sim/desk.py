@@ -12,7 +12,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.ids import short
 from mesh.ports.desk import (
     Ambiguous,
-    CancelAnswer,
+    ChangedAnswer,
     EnginesAnswer,
     FetchAnswer,
     JobAnswer,
@@ -33,7 +33,6 @@ from mesh.ports.logs import LogAnswer
 from mesh.ports.owner import PauseAnswer, PauseRow, ReachAnswer
 from mesh.ports.roster import (
     InviteAnswer,
-    MemberRow,
     MembersAnswer,
     PeerAnswer,
     PeerRow,
@@ -46,9 +45,8 @@ from mesh.ports.stills import BucketsAnswer
 from mesh.ports.stores import BoundRow, FreeAnswer, RotRow, StoreAnswer, StoreRow
 from mesh.ports.submission import PictureRow, SubmitRequest
 from sim import bucketrows, storerows
+from sim.memberrows import ME, OTHER, member_row
 
-ME = "a1" * 32
-OTHER = "b2" * 32
 EXAMPLE_INVITE = "meshnode1-example"
 """The invite that it makes up."""
 PICTURE = PictureRow(format="PNG", width=1920, height=1080, color_mode="RGB", depth=8)
@@ -85,6 +83,7 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         may_go=False,
         only_here=False,
         keeping=True,
+        weight=10,
         median_ms=2_500,
         directory="/shots/render",
         preview="",
@@ -127,24 +126,6 @@ def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> Peer
         paused=False,
         revoked=False,
         round_trip_ms=None if me else 3,
-    )
-
-
-def member_row(identity: str, name: str, *, by: str = "") -> MemberRow:
-    """Make the row of a member that the founding, or another member's invite, let in."""
-    return MemberRow(
-        id=identity,
-        name=name,
-        me=identity == ME,
-        connected=True,
-        roles=["render", "submit", "invite"] if by else ["render", "submit", "invite", "admin"],
-        state="member",
-        expires_at_ms=1_792_592_000_000,
-        admitted_by=by,
-        admitted_by_name="desk" if by else "",
-        invite="e5" * 32 if by else "",
-        revoked_by="",
-        revoked_by_name="",
     )
 
 
@@ -355,13 +336,23 @@ class FakeDesk:
             warnings=["the script startup.py does not run"],
         )
 
-    async def cancel(self, job: str) -> CancelAnswer:
+    async def cancel(self, job: str) -> ChangedAnswer:
         """Cancel a job."""
         self._asked("cancel", job)
         row = self._find(job)
         row["state"], row["running"] = "cancelled", 0
+        return self._changed(row)
+
+    async def weigh(self, job: str, weight: int) -> ChangedAnswer:
+        """Give a job another weight."""
+        self._asked("weigh", job, weight)
+        row = self._find(job)
+        row["weight"] = weight
+        return self._changed(row)
+
+    def _changed(self, row: JobRow) -> ChangedAnswer:
         self.changed()
-        return CancelAnswer(job=row)
+        return ChangedAnswer(job=row)
 
     async def store(self) -> StoreAnswer:
         """Tell of a store that is mostly cache."""

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim.cancelcheats import FinishesTheCancelled
 from sim.cheats import (
     BorrowsClaims,
     CountsTheStruck,
@@ -37,6 +38,7 @@ from sim.holdcheats import LeavesWithAll, TakesNothing, TakesPlaces, TellsFirst
 from sim.host import Core, Host
 from sim.named import named
 from sim.scenario import Act, Scenario
+from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights
 from sim.stillcheats import (
     AssemblesTheCancelled,
     AssemblesTwice,
@@ -48,6 +50,7 @@ from sim.stillcheats import (
     StopsCells,
 )
 from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
+from sim.trapcheats import CancelsQuietly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,5 +114,10 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L6", mutant=Evicts, scenario=dataclasses.replace(_CALM, reachable_permille=1_000)),
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
+    Caught(rule="L10", mutant=FirstJobFirst, scenario=named("fair")),
+    Caught(rule="L10", mutant=CountsTasks, scenario=named("fair")),
+    Caught(rule="L10", mutant=IgnoresWeights, scenario=named("fair-weights")),
+    Caught(rule="L11", mutant=CancelsQuietly, scenario=named("cancel-large")),
+    Caught(rule="L11", mutant=FinishesTheCancelled, scenario=named("cancel")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
 )

@@ -13,11 +13,12 @@ from typing import Any
 from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import EVERYBODY
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
     *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
-    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone", "wipe", "leave"),
+    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone", "wipe", "leave", "weigh"),
 )
 
 
@@ -38,6 +39,8 @@ class Act:
     peers: tuple[int, ...] = ()
     others: tuple[int, ...] = ()
     job: int = 0
+    weight: int = WEIGHT_DEFAULT
+    """What a job is given."""
 
     def __post_init__(self) -> None:
         if self.what not in ACTS:
@@ -62,6 +65,8 @@ class Shape:
     """From the middle, round and round, along the rows: 0 to 2."""
     still_ms: int = 2 * MINUTE_MS
     """What one cut frame costs a slot of the fastest peer, margins and the costs of each bucket aside."""
+    weight: int = WEIGHT_DEFAULT
+    """How much time each host is to give it beside other jobs."""
     scene_blobs: int = 3
     scene_pieces: int = 4
     """Pieces of each blob of a scene."""
@@ -182,6 +187,8 @@ class Scenario(Shape):
     """Tasks of each job that crash every renderer."""
     cancels: int = 0
     """The first so many jobs are cancelled at some time."""
+    weighings: int = 0
+    """So many times somebody gives a job another weight."""
     fetches: int = 0
     """So many peers fetch a job's files, too."""
     strangers: int = 0

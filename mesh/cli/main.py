@@ -41,6 +41,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "show": "Show one job in full.",
         "logs": "Print what the engine said.",
         "fetch": "Write a job's frames into a folder.",
+        "weigh": "Give a job more or less time beside others.",
         "cancel": "End a job for good.",
     },
 }

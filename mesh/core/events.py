@@ -10,6 +10,7 @@ from mesh.core.stock import Stored
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
 from mesh.ground.instants import WallTime
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
@@ -200,6 +201,16 @@ class JobPlanned:
     directory: str
     overwrite: bool
     cut: Cut | None = None
+    weight: int = WEIGHT_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightAsked:
+    """A person gives a job more or less time beside others."""
+
+    op: int
+    job: JobId
+    weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -450,6 +461,7 @@ Event: TypeAlias = (
     | RenewalAsked
     | JobPlanned
     | CancelAsked
+    | WeightAsked
     | RevokeAsked
     | FetchAsked
     | PeerAsked

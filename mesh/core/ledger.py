@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+from mesh.core.controls import Controls
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
 from mesh.core.growth import Growth
 from mesh.core.notes import CellsChanged, TaskChanged
@@ -31,10 +32,11 @@ from mesh.ground.limits import (
     RESULTS_PER_AUTHOR,
     SEALS_PER_AUTHOR,
 )
+from mesh.ground.share_limits import CONTROLS_PER_AUTHOR
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.messages import Head
-from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Job, Lost, Result, Seal, SealPage
+from mesh.wire.records import MAX_TRIES, Cancel, Control, Entry, Failed, Job, Lost, Result, Seal, SealPage
 
 _MEDIAN_OF = 101
 
@@ -62,6 +64,7 @@ class JobLedger:
         self._seals_said: dict[RecordId, PeerId] = {}
         """Who says that he sealed it, his page read or not."""
         self._cancels: dict[RecordId, Signed[Entry]] = {}
+        self.controls = Controls()
         self.by_output: dict[BlobId, dict[int, None]] = {}
         """Which frames have results with this output."""
         self._folded: dict[int, Folded] = {}
@@ -118,6 +121,8 @@ class JobLedger:
             case Cancel():
                 self._cancels[entry.id] = entry
                 self._choose_cancel()
+            case Control() as control:
+                self.controls.add(entry, control)
             case Seal():
                 self._seals_said[entry.id] = entry.author  # it acts once its page was read: add_seal
         return ()
@@ -192,6 +197,12 @@ class JobLedger:
     def ended(self) -> bool:
         """Whether no task may be started any more; every machine asks, of each job at each tick."""
         return self.cancel is not None or bool(self.seals) or self.submitter in self._struck
+
+    @property
+    def weight(self) -> int:
+        """How much time each host is to give this job beside others."""
+        stands = self.controls.stands(self.voids)
+        return stands[1] if stands is not None else self.job.weight
 
     def task(self, task: int) -> Folded:
         """Return the state of a task."""
@@ -322,6 +333,9 @@ class JobLedger:
             case Cancel():
                 self._cancels.pop(entry.id)
                 self._choose_cancel()
+                return []
+            case Control():
+                self.controls.drop(entry.id)
                 return []
             case Seal():
                 self._seals_said.pop(entry.id, None)
@@ -465,6 +479,8 @@ def _room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], 
             return ("lost", author), LOST_PER_AUTHOR
         case Cancel():
             return ("cancel", author), 1
+        case Control():
+            return ("control", author), CONTROLS_PER_AUTHOR
         case Seal():
             return ("seal", author), SEALS_PER_AUTHOR
 

@@ -7,7 +7,7 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.lookups import Pointer
 from mesh.wire.messages import Address, Head
-from mesh.wire.records import Cancel, Claim, Entry, Failed, Hold, Lost, Mark, Result, Seal
+from mesh.wire.records import Claim, Entry, Hold, Mark, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +201,10 @@ class ClaimLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotFreed:
-    """A slot of this host has room."""
+    """A slot of this host has room: a task of this job had it for so long, and is written, failed or given up."""
+
+    job: JobId
+    taken_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +256,7 @@ class Publish:
     """Write a record under this peer's name."""
 
     job: JobId
-    what: Result | Failed | Lost | Cancel | Seal
+    what: Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

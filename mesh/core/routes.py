@@ -46,6 +46,7 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.RenewalAsked: peer.door.on_renewal_asked,
         ev.JobPlanned: peer.jobs.on_job_planned,
         ev.CancelAsked: peer.jobs.on_cancel_asked,
+        ev.WeightAsked: peer.jobs.on_weight_asked,
         ev.RevokeAsked: peer.revoking.on_revoke_asked,
         ev.FetchAsked: peer.jobs.on_fetch_asked,
         ev.PeerAsked: peer.whereabouts.on_peer_asked,
@@ -179,6 +180,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.meshset.on_entry_added,
             peer.stills.on_entry_added,
             peer.holding.on_entry_added,
+            peer.windows.on_entry_added,
             peer.seals.on_entry_added,
         ),
         nt.TaskChanged: (

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mesh.ground.errors import MeshError, UsageError
 from mesh.ground.limits import INVITE_MS
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.net.http_events import Work, watching, working
 from mesh.net.http_guard import Guard, failure, no_such_path, read_body
 from mesh.ports.desk import Desk, NotFound, Progress
@@ -61,6 +62,7 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "samples_split": (int,),
     "order": (str,),
     "split": (bool,),
+    "weight": (int,),
 }
 _SUBMIT_DEFAULTS: Final = {
     "dry_run": False,
@@ -71,6 +73,7 @@ _SUBMIT_DEFAULTS: Final = {
     "samples_split": 0,
     "order": "centre",
     "split": True,
+    "weight": WEIGHT_DEFAULT,
 }
 
 
@@ -125,6 +128,7 @@ class Api:
             ("GET", "/jobs/{job:named}/buckets", self._buckets),
             ("GET", "/jobs/{job:named}/logs", self._logs),
             ("POST", "/jobs/{job:named}/cancel", self._cancel),
+            ("POST", "/jobs/{job:named}/weight", self._weigh),
             ("POST", "/jobs/{job:named}/fetch", self._fetch),
             ("GET", "/members", self._members),
             ("POST", "/members/{peer:named}/revoke", self._revoke),
@@ -170,6 +174,10 @@ class Api:
     async def _cancel(self, request: Request) -> Response:
         return JSONResponse(await self._desk.cancel(request.path_params["job"]))
 
+    async def _weigh(self, request: Request) -> Response:
+        body = _checked(await read_body(request), {"weight": (int,)})
+        return JSONResponse(await self._desk.weigh(request.path_params["job"], body["weight"]))
+
     async def _submit(self, request: Request) -> Response:
         body = _checked(_SUBMIT_DEFAULTS | await read_body(request), _SUBMIT_FIELDS)
         asked = SubmitRequest(
@@ -187,6 +195,7 @@ class Api:
             samples_split=body["samples_split"],
             order=body["order"],
             split=body["split"],
+            weight=body["weight"],
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 

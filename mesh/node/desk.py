@@ -16,7 +16,17 @@ import trio
 
 import mesh
 from mesh.core.effects import Declined, Done
-from mesh.core.events import CancelAsked, PauseAsked, PeerAsked, ReachAsked, ResumeAsked, RevokeAsked, StopAsked
+from mesh.core.events import (
+    CancelAsked,
+    Event,
+    PauseAsked,
+    PeerAsked,
+    ReachAsked,
+    ResumeAsked,
+    RevokeAsked,
+    StopAsked,
+    WeightAsked,
+)
 from mesh.core.status import (
     HelperView,
     JobState,
@@ -35,6 +45,7 @@ from mesh.ground.limits import INVITE_MOST_MS
 from mesh.node import roster, rows
 from mesh.node.asking import Asking, Changes
 from mesh.node.bootstraps import Bootstraps
+from mesh.node.declining import check_weight, declined
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
@@ -43,9 +54,7 @@ from mesh.node.logs import Logs
 from mesh.ports import desk, owner
 from mesh.ports.desk import (
     Ambiguous,
-    DeskError,
     Draining,
-    JobCancelled,
     NotAllowed,
     NotFound,
     Report,
@@ -78,15 +87,6 @@ _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
 """Beyond it JSON's numbers are no longer exact; some 285,000 years."""
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
-_DECLINED: Final[dict[str, type[DeskError]]] = {
-    "may-not-submit": NotAllowed,
-    "may-not-cancel": NotAllowed,
-    "may-not-revoke": NotAllowed,
-    "revoked": ThrownOut,
-    "unknown-job": NotFound,
-    "draining": Draining,
-    "cancelled": JobCancelled,
-}
 
 
 class Views(Protocol):
@@ -246,15 +246,23 @@ class NodeDesk:
             raise Draining("this peer is about to stop")
         submitted = await self._intake.submit(request, report)
         if isinstance(submitted, Declined):
-            raise _declined(submitted)
+            raise declined(submitted)
         return answer(submitted, self._submitted_row(submitted), self._views.helpers(submitted.plan.engine))
 
-    async def cancel(self, job: str) -> desk.CancelAnswer:
+    async def cancel(self, job: str) -> desk.ChangedAnswer:
         """End a job for good."""
+        return await self._changed(job, lambda op, found: CancelAsked(op=op, job=found))
+
+    async def weigh(self, job: str, weight: int) -> desk.ChangedAnswer:
+        """Give a job more or less time beside others."""
+        check_weight(weight)
+        return await self._changed(job, lambda op, found: WeightAsked(op=op, job=found, weight=weight))
+
+    async def _changed(self, job: str, event: Callable[[int, JobId], Event]) -> desk.ChangedAnswer:
         found = self._find(self._view(), job)
-        reply = await self._asking.ask(lambda op: CancelAsked(op=op, job=found.job))
+        reply = await self._asking.ask(lambda op: event(op, found.job))
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
         view = self._view()
         return {"job": self._job_row(self._find(view, found.job.hex()), _names(view))}
 
@@ -263,7 +271,7 @@ class NodeDesk:
         found = self._find(self._view(), job)
         fetched = await self._fetching.fetch(found, directory, overwrite=overwrite, report=report)
         if isinstance(fetched, Declined):
-            raise _declined(fetched)
+            raise declined(fetched)
         return fetched
 
     async def log(self, job: str, frame: int | None) -> LogAnswer:
@@ -409,7 +417,7 @@ class NodeDesk:
     async def _asked_to_revoke(self, what: Ousted) -> None:
         reply = await self._asking.ask(lambda op: RevokeAsked(op=op, what=what))
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
 
     def _thrown_out(self, view: MeshView) -> str:
         return roster.why_out(view.out, view.peer, self._members()) if view.out is not None else ""
@@ -423,7 +431,7 @@ class NodeDesk:
 
     def _paused(self, reply: Done | Declined) -> owner.PauseAnswer:
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
         view = self._view()
         return {"paused": rows.pause_row(view.pause), "in_hand": len(view.renders)}
 
@@ -447,10 +455,6 @@ class NodeDesk:
         self._directories[submitted.job] = submitted.plan.directory
         view = self._view()
         return self._job_row(self._find(view, submitted.job.hex()), _names(view))
-
-
-def _declined(reply: Declined) -> DeskError:
-    return _DECLINED.get(reply.code, DeskError)(reply.text)
 
 
 def _names(view: MeshView) -> rows.Names:

@@ -35,3 +35,5 @@ class SubmitRequest(TypedDict):
     """Of a still: machines render so many shares of its samples, each of the whole picture; 0: buckets."""
     order: str
     """In which order they are started: `centre`, `spiral` or `rows`."""
+    weight: int
+    """How much time each host is to give the job beside others: from 1 to 100, 10 is usual."""

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId, Boot, JobId, RecordId
 from mesh.ground.instants import WallTime
+from mesh.ground.share_limits import CONTROLS_SEEN, WEIGHT_DEFAULT, WEIGHT_MOST
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
 from mesh.wire.envelope import Signed
@@ -41,6 +42,7 @@ Attempt: TypeAlias = Annotated[int, Between(1, MAX_ATTEMPT)]
 Milliseconds: TypeAlias = Annotated[int, Between(0, 2**53)]
 ByteCount: TypeAlias = Annotated[int, Between(0, 2**53)]
 Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
+Weight: TypeAlias = Annotated[int, Between(1, WEIGHT_MOST)]
 
 MAX_PAGE_AUTHORS = 2_048
 """Authors of one job's results and holds: a job uses at most a thousand peers, some of them in two boots or keys."""
@@ -139,6 +141,8 @@ class Job:
     """Past it all peers drop and refuse whatever belongs to the job."""
     cut: Cut | None = None
     """How its last frames are cut; None: every frame is rendered whole."""
+    weight: Weight = WEIGHT_DEFAULT
+    """How much time each host gives it beside other jobs, until a control says otherwise."""
 
     def __post_init__(self) -> None:
         if self.cut is not None and self.cut.frames > len(self.frames):
@@ -268,7 +272,22 @@ class Seal:
     blob: BlobId
 
 
-Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The job is to be run otherwise from now on; acts when the submitter or an admin says so.
+
+    Of controls that set the same thing the one stands that comes last: one comes after all that it saw.
+    """
+
+    NUMBER: ClassVar[int] = 6
+
+    saw: Annotated[tuple[RecordId, ...], AtMost(CONTROLS_SEEN)]
+    """The controls that stood, of each thing that can be set; those that they saw are meant with them."""
+    weight: Weight | None = None
+    """The new weight; None: it stays."""
+
+
+Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal | Control
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from mesh.cli import following, output, words
 from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
 from mesh.cli.progress import meter
 from mesh.ground.limits import SAMPLE_SHARES_MAX
+from mesh.ground.share_limits import WEIGHT_DEFAULT, WEIGHT_MOST
 from mesh.ports.desk import JobRow, SubmitAnswer
 from mesh.ports.submission import SubmitRequest
 
@@ -54,6 +55,14 @@ def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
     "--engine",
     metavar="VERSION",
     help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
+)
+@click.option(
+    "--weight",
+    type=click.IntRange(min=1, max=WEIGHT_MOST),
+    default=WEIGHT_DEFAULT,
+    show_default=True,
+    metavar="N",
+    help="How much time each machine gives the job beside others, 1 to 100.",
 )
 @_about_stills
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
@@ -100,6 +109,7 @@ def _request(
     name: str | None,
     directory: str | None,
     engine: str | None,
+    weight: int,
     still: bool,
     buckets: str | None,
     samples_split: int | None,
@@ -133,6 +143,7 @@ def _request(
         samples_split=samples_split or 0,
         order=order or "centre",
         split=not no_split,
+        weight=weight,
     )
 
 

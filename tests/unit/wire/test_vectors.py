@@ -46,7 +46,7 @@ KNOWN: dict[str, dict[str, tuple[Coder, Any]]] = {
         },
         **{
             f"Entry.{what.__name__}": (signed(records.Entry), entry_with(what))
-            for what in (records.Result, records.Failed, records.Lost, records.Cancel, records.Seal)
+            for what in (records.Result, records.Failed, records.Lost, records.Cancel, records.Seal, records.Control)
         },
         "SealPage": ((records.encode_page, records.decode_page), sample(records.SealPage)),
         **{kind.__name__: (plain(kind), sample(kind)) for kind in (members.Credentials, members.JoinRequest)},

@@ -1,0 +1,24 @@
+"""Who belongs to the made-up desk's mesh."""
+
+from mesh.ports.roster import MemberRow
+
+ME = "a1" * 32
+OTHER = "b2" * 32
+
+
+def member_row(identity: str, name: str, *, by: str = "") -> MemberRow:
+    """Make the row of a member that the founding, or another member's invite, let in."""
+    return MemberRow(
+        id=identity,
+        name=name,
+        me=identity == ME,
+        connected=True,
+        roles=["render", "submit", "invite"] if by else ["render", "submit", "invite", "admin"],
+        state="member",
+        expires_at_ms=1_792_592_000_000,
+        admitted_by=by,
+        admitted_by_name="desk" if by else "",
+        invite="e5" * 32 if by else "",
+        revoked_by="",
+        revoked_by_name="",
+    )
