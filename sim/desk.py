@@ -12,7 +12,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.ids import short
 from mesh.ports.desk import (
     Ambiguous,
-    CancelAnswer,
+    ChangedAnswer,
     FetchAnswer,
     JobAnswer,
     JobChange,
@@ -48,10 +48,8 @@ from mesh.ports.trust import RejectAnswer
 from mesh.wire.tasks import parse_frames
 from mesh.wire.versions import VERSION_HIGHEST
 from sim import bucketrows, storerows
-from sim.memberrows import member_row
+from sim.memberrows import ME, OTHER, member_row
 
-ME = "a1" * 32
-OTHER = "b2" * 32
 EXAMPLE_INVITE = "meshnode1-example"
 """The invite that it makes up."""
 PICTURE = PictureRow(format="PNG", width=1920, height=1080, color_mode="RGB", depth=8)
@@ -88,6 +86,7 @@ def job_row(number: int = 1, name: str = "shot", tasks: int = 4) -> JobRow:
         may_go=False,
         only_here=False,
         keeping=True,
+        weight=10,
         median_ms=2_500,
         directory="/shots/render",
         preview="",
@@ -149,7 +148,7 @@ class FakeDesk:
         self.stills: dict[str, dict[int, BucketsAnswer]] = {}
         """By job and frame, those that are rendered in buckets."""
         self.peers = [peer_row(), peer_row(OTHER, "studio", me=False)]
-        self.member_rows = [member_row(ME, "desk", me=True), member_row(OTHER, "studio", by=ME)]
+        self.member_rows = [member_row(ME, "desk"), member_row(OTHER, "studio", by=ME)]
         self.calls: list[tuple[object, ...]] = []
         self.fails: dict[str, MeshError] = {}
         """What a method of that name raises."""
@@ -347,13 +346,23 @@ class FakeDesk:
             warnings=["the script startup.py does not run"],
         )
 
-    async def cancel(self, job: str) -> CancelAnswer:
+    async def cancel(self, job: str) -> ChangedAnswer:
         """Cancel a job."""
         self._asked("cancel", job)
         row = self._find(job)
         row["state"], row["running"] = "cancelled", 0
+        return self._changed(row)
+
+    async def weigh(self, job: str, weight: int) -> ChangedAnswer:
+        """Give a job another weight."""
+        self._asked("weigh", job, weight)
+        row = self._find(job)
+        row["weight"] = weight
+        return self._changed(row)
+
+    def _changed(self, row: JobRow) -> ChangedAnswer:
         self.changed()
-        return CancelAnswer(job=row)
+        return ChangedAnswer(job=row)
 
     async def store(self) -> StoreAnswer:
         """Tell of a store that is mostly cache."""

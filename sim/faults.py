@@ -384,6 +384,8 @@ class Faults:
                 world.people.submit(world.people.plans[act.job])
             case "cancel":
                 world.people.cancel(world.people.plans[act.job])
+            case "weigh":
+                world.people.weigh(world.people.plans[act.job], act.weight)
             case "kill-assembler" | "lose-assembler":
                 for host in [host for host in world.hosts if host.assemblies.growing]:
                     self._end_assembler(host, for_good=act.what == "lose-assembler")

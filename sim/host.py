@@ -150,7 +150,8 @@ class Host:
         self.powered = True
         self.running = self.frozen = self.asleep = False
         self.wakes_ms = self.slept_ms = 0
-        self._slept_from_ms = 0
+        self.frozen_at_ms = -(10**9)
+        """When it was last frozen or fell asleep."""
         self.leaves = False
         """Whether it ends for good once it has stopped."""
         self.mute = False
@@ -306,7 +307,7 @@ class Host:
         """Stop the process, or let the whole machine sleep, until `thaw`."""
         self.frozen = True
         self.asleep = machine
-        self._slept_from_ms = self.world.now_ms
+        self.frozen_at_ms = self.world.now_ms
         self.world.capacity.note()
 
     def thaw(self) -> None:
@@ -314,10 +315,10 @@ class Host:
         if not self.frozen:
             return
         if self.asleep:
-            self.slept_ms += self.world.now_ms - self._slept_from_ms
+            self.slept_ms += self.world.now_ms - self.frozen_at_ms
         self.frozen = self.asleep = False
         self.world.capacity.note()
-        self.world.safety.returns.thawed(self, self.world.now_ms - self._slept_from_ms)
+        self.world.safety.returns.thawed(self, self.world.now_ms - self.frozen_at_ms)
         waiting, self._inbox = self._inbox, []
         life = self.life
         for action, arguments in waiting:

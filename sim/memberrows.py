@@ -1,14 +1,17 @@
-"""Rows of members, as a made-up desk tells them."""
+"""Who belongs to the made-up desk's mesh."""
 
 from mesh.ports.roster import MemberRow
 
+ME = "a1" * 32
+OTHER = "b2" * 32
 
-def member_row(identity: str, name: str, *, by: str = "", me: bool = False) -> MemberRow:
+
+def member_row(identity: str, name: str, *, by: str = "") -> MemberRow:
     """Make the row of a member that the founding, or another member's invite, let in."""
     return MemberRow(
         id=identity,
         name=name,
-        me=me,
+        me=identity == ME,
         connected=True,
         roles=["render", "submit", "invite"] if by else ["render", "submit", "invite", "admin"],
         state="member",

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim.cancelcheats import FinishesTheCancelled
 from sim.cheats import (
     BorrowsClaims,
     CountsTheStruck,
@@ -39,6 +40,7 @@ from sim.host import Core, Host
 from sim.hours import churn
 from sim.named import named
 from sim.scenario import Act, Scenario
+from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights
 from sim.stillcheats import (
     AssemblesTheCancelled,
     AssemblesTwice,
@@ -50,6 +52,7 @@ from sim.stillcheats import (
     StopsCells,
 )
 from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
+from sim.trapcheats import CancelsQuietly
 from sim.trustcheats import AgreesWithAll, CountsAlone, ObeysAnybody, TakesItsOwnVouch, VouchesUnseen
 from sim.versioncheats import HangsUp, SpeaksTheNewest
 
@@ -124,6 +127,11 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L6", mutant=Evicts, scenario=dataclasses.replace(_CALM, reachable_permille=1_000)),
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
+    Caught(rule="L10", mutant=FirstJobFirst, scenario=named("fair")),
+    Caught(rule="L10", mutant=CountsTasks, scenario=named("fair")),
+    Caught(rule="L10", mutant=IgnoresWeights, scenario=named("fair-weights")),
+    Caught(rule="L11", mutant=CancelsQuietly, scenario=named("cancel-large")),
+    Caught(rule="L11", mutant=FinishesTheCancelled, scenario=named("cancel")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),
     Caught(rule="wire", mutant=SpeaksTheNewest, scenario=named("rolling-upgrade")),
     Caught(rule="wire", mutant=HangsUp, scenario=named("mixed-versions")),

@@ -8,6 +8,7 @@ from mesh.ground.errors import UsageError
 from sim.bases import S_MS, long_still, small, still
 from sim.hours import HOURS
 from sim.scenario import Act, Scenario
+from sim.sharing import SHARING
 from sim.studio import STUDIO
 
 
@@ -27,6 +28,7 @@ def _reclaim(name: str, what: str) -> Scenario:
 _SCENARIOS = (
     *STUDIO,
     *HOURS,
+    *SHARING,
     small("calm", steady=True),
     small("calm-many", peers=20, renderers=20, frames=200, steady=True),
     # Renderers die with their nodes, one of them for long.
@@ -160,6 +162,15 @@ _SCENARIOS = (
     small("one-capable", peers=3, renderers=1, submitters=(2,), frames=10, crash_permille=200),
     small("fetch", fetches=3),
     small("cancel", cancels=1, script=(Act(at_ms=20 * S_MS, what="cancel", job=0),)),
+    # A hundred peers, and some that know each other by way of others only: all hear of a cancel in two seconds (L11).
+    small(
+        "cancel-crowd", peers=100, renderers=30, submitters=(99,), frames=200, frame_ms=6 * S_MS,
+        safety_ms=22 * S_MS, least_ms=22 * S_MS, script=(Act(at_ms=18 * S_MS, what="cancel", job=0),),
+    ),
+    small(
+        "cancel-large", peers=40, renderers=16, submitters=(39,), frames=200, frame_ms=6 * S_MS, everybody=6,
+        safety_ms=34 * S_MS, least_ms=34 * S_MS, script=(Act(at_ms=30 * S_MS, what="cancel", job=0),),
+    ),
     # A peer is thrown out in the middle of a frame: its channels close, others render what it had in hand.
     small("revoke", core=(0, 2, 3, 4, 5), script=(Act(at_ms=15 * S_MS, what="revoke", peers=(1,)),)),
     small(

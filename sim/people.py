@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from mesh.core.effects import Accepted, Declined, Ruled
-from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RejectAsked, RevokeAsked
+from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RejectAsked, RevokeAsked, WeightAsked
 from mesh.ground.ids import BlobId, JobId
+from mesh.ground.share_limits import WEIGHT_MOST
 from mesh.wire.grids import Block
 from mesh.wire.records import Check, OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
@@ -37,6 +38,9 @@ class Plan:
     scenario: Scenario
     """All options, as this job sees them."""
     poisoned: tuple[int, ...]
+    weight: int
+    """What was last accepted."""
+    asked_weight: int = 0
     job: JobId | None = None
     """Set when the mesh accepted it."""
     cancel_asked: bool = False
@@ -87,7 +91,7 @@ class People:
             own = scenario.of_job(number)
             submitter = self._draw_submitter(number)
             poisoned = tuple(self._dice.below(own.frames) for _ in range(own.poisoned))
-            plan = Plan(number=number, submitter=submitter, scenario=own, poisoned=poisoned)
+            plan = Plan(number=number, submitter=submitter, scenario=own, poisoned=poisoned, weight=own.weight)
             self.plans.append(plan)
             if number not in scripted:
                 self._world.at(scenario.submit_at_ms + number * scenario.submit_every_ms, self.submit, plan)
@@ -98,6 +102,9 @@ class People:
                 fetcher = self._dice.below(scenario.peers)
                 if fetcher != submitter:
                     self._world.at(self._dice.below(scenario.safety_ms), self.fetch, plan, fetcher)
+        for _ in range(scenario.weighings):
+            at_ms, plan = self._dice.below(scenario.safety_ms), self.plans[self._dice.below(len(self.plans))]
+            self._world.at(at_ms, self.weigh, plan, 1 + self._dice.below(WEIGHT_MOST))
 
     def _draw_submitter(self, number: int) -> int:
         scenario = self._world.scenario
@@ -155,6 +162,7 @@ class People:
             directory=plan.directory,
             overwrite=False,
             cut=cut_of(scenario),
+            weight=plan.weight,
             memory_mb=scenario.memory_mb if host.version == VERSION_HIGHEST else 0,
             check=Check.TWICE if scenario.twice else Check.ONCE,
             judges=tuple(self._world.hosts[index].peer_id for index in self._world.scenario.judges),
@@ -179,6 +187,14 @@ class People:
         self._ask("cancel", plan, host)
         host.receive(CancelAsked(op=self._op, job=plan.job))
         self._world.after(_RETRY_MS, self.cancel, plan)
+
+    def weigh(self, plan: Plan, weight: int) -> None:
+        """Give a job another weight at its submitter's, if that is there."""
+        host = self._world.hosts[plan.submitter]
+        if plan.job is not None and self._can_ask(host):
+            self._ask("weigh", plan, host)
+            plan.asked_weight = weight
+            host.receive(WeightAsked(op=self._op, job=plan.job, weight=weight))
 
     def reject(self, plan: Plan, host: "Host", *tasks: int) -> None:
         """Say at a host that frames of a job are wrong, whoever may rule on that; all that are there where none is
@@ -240,6 +256,8 @@ class People:
                 self._world.trace.happened(self._world.now_ms, host.index, f"{plan.name} is {job.hex()[:8]}")
             case Accepted() if what == "revoke":
                 pass
+            case Accepted() if what == "weigh":
+                plan.weight = plan.asked_weight
             case Accepted() if what == "cancel":
                 plan.cancelled = True
             case Accepted():

@@ -78,6 +78,7 @@ class Farm:
         self._world.economy.started(self._host, effect)
         render = Render(effect=effect, started_ms=self._world.now_ms)
         self.renders[effect.op] = render
+        self._world.fair.began(render)
         duration_ms = self._duration_ms(render)
         fate = self._dice.below(1_000)
         scenario = self._world.scenario
@@ -126,7 +127,15 @@ class Farm:
 
     def kill(self, op: int) -> None:
         """End one frame; nothing of it is heard any more."""
-        self.renders.pop(op, None)
+        render = self.renders.pop(op, None)
+        if render is not None:
+            self._free(render)
+
+    def _free(self, render: Render) -> None:
+        """Let the next one have the slot."""
+        if render.writing:
+            render.writing = False
+            self._world.fair.freed(render)
 
     def close(self, job: JobId) -> None:
         """Forget the job's loaded stages."""
@@ -134,6 +143,8 @@ class Farm:
 
     def die(self) -> None:
         """End everything: the node is gone, and renderers end with it."""
+        for render in self.renders.values():
+            self._free(render)
         self.renders.clear()
         self._loaded.clear()
 
@@ -147,7 +158,7 @@ class Farm:
             self._fail(op, FailureKind.DISK_FULL)
             return
         render = self.renders[op]
-        render.writing = False
+        self._free(render)
         self._later(PICTURE_CHECK_MS, op, self._finish, None)
         self._host.receive(FrameWritten(op=op, render_ms=duration_ms - render.opening_ms))
 
@@ -189,7 +200,7 @@ class Farm:
         return BlobFacts(blob=blob, pieces=PICTURE_PIECES, size=PICTURE_BYTES, picture=True, look=look, wrong=wrong)
 
     def _fail(self, op: int, kind: FailureKind) -> None:
-        del self.renders[op]
+        self._free(self.renders.pop(op))
         unfit = kind is FailureKind.DISK_FULL
         self._host.receive(
             RenderFailed(op=op, kind=kind, reason=f"simulated {kind.name.lower()}", unfit=unfit, log=None)

@@ -34,6 +34,7 @@ from mesh.wire.kept import KeptEntries, KeptHead, KeptHold
 from mesh.wire.messages import Have
 from mesh.wire.records import Entry, Hold, Result, Seal, SealPage, Vouch
 from mesh.wire.revocations import Bans
+from sim.cancels import Cancels
 from sim.epochs import Epochs
 from sim.model import Told, all_count, fold_frames
 from sim.returns import Returns
@@ -60,6 +61,7 @@ class Safety:
         self._buckets: dict[BlobId, tuple[JobId, int, Block | None]] = {}
         self.epochs = Epochs(world)
         self.returns = Returns(world)
+        self.cancels = Cancels(world)
         self._replayed: int | None = None
         self._bans: dict[int, Bans] = {}
         """What each host's revocations came to at the end of its last turn."""
@@ -79,6 +81,7 @@ class Safety:
         self._not_from_the_revoked(host, event, effects)
         self.epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
+        self.cancels.turned(host)
         self._within_quota(host)
         for place, effect in enumerate(effects):
             check = self._turns.get(type(effect))

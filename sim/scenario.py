@@ -13,11 +13,12 @@ from typing import Any
 from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import EVERYBODY
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 
 ACTS = (
     *("kill", "power", "start", "freeze", "sleep", "thaw", "cut", "mend", "cut-one-way", "stop", "submit", "cancel"),
     *("pause", "pause-now", "resume", "move", "revoke", "strike", "kill-assembler", "lose-assembler"),
-    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone", "wipe", "leave"),
+    *("kill-coordinator", "mute-coordinator", "usurp", "fill", "empty", "clone", "wipe", "leave", "weigh"),
     "upgrade",
 )
 
@@ -40,6 +41,8 @@ class Act:
     peers: tuple[int, ...] = ()
     others: tuple[int, ...] = ()
     job: int = 0
+    weight: int = WEIGHT_DEFAULT
+    """What a job is given."""
 
     def __post_init__(self) -> None:
         if self.what not in ACTS:
@@ -66,6 +69,8 @@ class Shape:
     """What one cut frame costs a slot of the fastest peer, margins and the costs of each bucket aside."""
     memory_mb: int = 0
     """What a host must have to render it; every host has 16,384. Only the present version of the wire can say so."""
+    weight: int = WEIGHT_DEFAULT
+    """How much time each host is to give it beside other jobs."""
     scene_blobs: int = 3
     scene_pieces: int = 4
     """Pieces of each blob of a scene."""
@@ -202,6 +207,8 @@ class Scenario(Shape):
     """Tasks of each job that crash every renderer."""
     cancels: int = 0
     """The first so many jobs are cancelled at some time."""
+    weighings: int = 0
+    """So many times somebody gives a job another weight."""
     fetches: int = 0
     """So many peers fetch a job's files, too."""
     rejects: int = 0

@@ -27,6 +27,7 @@ from sim.capacity import Capacity
 from sim.clock import EPOCH_MS
 from sim.disk import BlobFacts
 from sim.economy import Economy
+from sim.fair import Fair
 from sim.faults import Faults
 from sim.hoarder import Hoarder
 from sim.host import Core, Host
@@ -114,6 +115,7 @@ class World:
         self.books = Books(self)
         self.capacity = Capacity(self)
         self.economy = Economy(self)
+        self.fair = Fair(self)
         self.safety = Safety(self)
         self.reach = Reach(self)
         self.people = People(self)
@@ -241,6 +243,7 @@ class World:
         self.safety.end()
         self.reach.look()
         self.economy.end()
+        self.fair.end()
 
     def go_on(self) -> None:
         """Let time pass until all is finished."""
@@ -263,6 +266,7 @@ class World:
         self.safety.look(self._part)
         if self.faulty:
             self.reach.look()
+        self.fair.look()
         self._part = (self._part + 1) % PARTS
         self.after(_CHECK_EVERY_MS, self._check)
 

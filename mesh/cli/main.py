@@ -42,6 +42,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "logs": "Print what the engine said.",
         "fetch": "Write a job's frames into a folder.",
         "reject": "Say that pictures are wrong.",
+        "weigh": "Give a job more or less time beside others.",
         "cancel": "End a job for good.",
     },
 }

@@ -12,8 +12,9 @@ from mesh.ground.limits import (
     RESULTS_PER_AUTHOR,
     SEALS_PER_AUTHOR,
 )
+from mesh.ground.share_limits import CONTROLS_PER_AUTHOR
 from mesh.wire.envelope import Signed
-from mesh.wire.records import MAX_TRIES, Cancel, Entry, Failed, Lost, Reject, Result, Seal, Vouch
+from mesh.wire.records import MAX_TRIES, Cancel, Control, Entry, Failed, Lost, Reject, Result, Seal, Vouch
 
 
 def room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], int]:
@@ -33,6 +34,8 @@ def room(entry: Signed[Entry], submitter: PeerId) -> tuple[tuple[object, ...], i
             return ("lost", author), LOST_PER_AUTHOR
         case Cancel():
             return ("cancel", author), 1
+        case Control():
+            return ("control", author), CONTROLS_PER_AUTHOR
         case Seal():
             return ("seal", author), SEALS_PER_AUTHOR
         case Vouch():

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from mesh.core.costs import Costs
 from mesh.core.directory import Directory
 from mesh.core.election import rank
+from mesh.core.fairness import Fairness
 from mesh.core.following import Following
 from mesh.core.hand import Hand
 from mesh.core.host import HostFacts
@@ -48,6 +49,7 @@ class Bucketing:
         hand: Hand,
         *,
         costs: Costs,
+        fairness: Fairness,
         followings: dict[JobId, Following],
         running: Callable[[], list[InHand]],
         scene_complete: Callable[[JobId], bool],
@@ -59,6 +61,7 @@ class Bucketing:
         self._host = host
         self._hand = hand
         self._costs = costs
+        self._fairness = fairness
         self._followings = followings
         self._running = running
         self._scene_complete = scene_complete
@@ -106,7 +109,7 @@ class Bucketing:
         ledger = self._ledger.get(timer.job)
         if not following.buckets.cells or following.keeper is None or ledger is None:
             return  # nothing is told any more: this host has slept, say
-        if self._able(turn.now.instant, ledger, following):
+        if self._able(turn.now.instant, ledger, following) and self._fairness.is_turn(timer.job, turn.now.instant):
             self._claim_buckets(turn, timer.job, following)
 
     def _able(self, now: Instant, ledger: JobLedger, following: Following) -> bool:
@@ -119,7 +122,7 @@ class Bucketing:
         tasks = ledger.parts.of(grant.task, grant.block)
         failed_at = max((following.failed[task] for task in tasks if task in following.failed), default=None)
         tried = failed_at is not None and now - failed_at < FAILED_HERE_MS
-        able = room and not tried and self._able(now, ledger, following)
+        able = room and not tried and self._able(now, ledger, following) and self._fairness.is_turn(ledger.id, now)
         return able and ledger.needs(grant.task, grant.block)
 
     def _claim_buckets(self, turn: Turn, job: JobId, following: Following) -> None:

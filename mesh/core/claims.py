@@ -2,13 +2,15 @@
 
 An idle slot takes, from the window that a keeper told, the task that suits it best by rank, signs a claim and sends it
 to that keeper. It is rendered on `yours`, or when nobody has answered for two seconds; on `taken` it is given up.
-While slots are busy the next run is claimed ahead. Heartbeats go to the closest keeper that answers; a keeper that is
-new to this is told the running claims in full.
+While slots are busy the next run is claimed ahead. Of several jobs it is that one's turn to which this host gave the
+least, and no other is claimed ahead in its place: where nothing of it is, its tasks are for whoever is free first.
+Heartbeats go to the closest keeper that answers; a keeper that is new to this is told the running claims in full.
 
 Of frames that are cut it takes buckets, blocks of their open cells. Somebody has to assemble each such frame: that
 takes no slot, and whoever can render it may claim it.
 """
 
+import enum
 from collections.abc import Callable
 
 from mesh.core.buckets import Buckets
@@ -16,6 +18,7 @@ from mesh.core.contacts import Contacting
 from mesh.core.costs import Costs
 from mesh.core.directory import Directory
 from mesh.core.events import FrameWritten, RenderFailed
+from mesh.core.fairness import Fairness
 from mesh.core.following import Following, overdue, whom_to_ask
 from mesh.core.hand import Hand, Mine, Stand
 from mesh.core.host import HostFacts
@@ -36,7 +39,7 @@ from mesh.core.notes import (
     SceneComplete,
     SlotFreed,
 )
-from mesh.core.placement import fairest, next_tasks, run_length, wanted_claims
+from mesh.core.placement import next_tasks, run_length, wanted_claims
 from mesh.core.timers import FirstClaims, Unanswered
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId, RecordId
@@ -67,6 +70,16 @@ _SOUGHT_JOBS = 16
 """Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
 
 
+class Took(enum.Enum):
+    """What came of a job's turn."""
+
+    SOME = "some"
+    ENOUGH = "enough"
+    """Nothing, since what is in hand is enough for now."""
+    NOTHING = "nothing"
+    """Nothing of it is open that this host could claim as a whole frame."""
+
+
 class Claims:
     """Have as many tasks in hand as this host's slots need, and no more."""
 
@@ -80,6 +93,7 @@ class Claims:
         *,
         hand: Hand,
         costs: Costs,
+        fairness: Fairness,
         followings: dict[JobId, Following],
         claim_cut: Callable[[Turn, JobId, Following], None],
         scene_complete: Callable[[JobId], bool],
@@ -98,12 +112,12 @@ class Claims:
         self._scene_complete = scene_complete
         self._progress = progress
         self._costs = costs
+        self.fairness = fairness
         self._coordinator = coordinator
         self._decides = decides
         """Whether this peer, as a keeper, decides claims of a job now."""
         self._sought = 0
         """Jobs without a keeper that answers, whose keepers were asked for in this turn."""
-        self._given_ms: dict[JobId, int] = {}
         self.mine = hand.mine
         self.following = followings
 
@@ -200,8 +214,9 @@ class Claims:
             else:
                 self._won(turn, mine)
 
-    def on_slot_freed(self, turn: Turn, _note: SlotFreed) -> None:
-        """Claim the next task."""
+    def on_slot_freed(self, turn: Turn, note: SlotFreed) -> None:
+        """Count the time that the job was given, and claim the next task."""
+        self.fairness.on_slot_freed(note)
         self.claim_more(turn)
 
     def on_claim_ended(self, turn: Turn, note: ClaimEnded) -> None:
@@ -212,13 +227,10 @@ class Claims:
         self.mine.pop(note.claim.id, None)
 
     def on_frame_written(self, _turn: Turn, event: FrameWritten, claim: Signed[Claim]) -> None:
-        """Count the time that the job was given, and what a bucket cost."""
+        """Count what a bucket cost."""
         job, block = claim.body.job, claim.body.block
         ledger = self._ledger.get(job)
-        if ledger is None or ledger.ended:
-            return
-        self._given_ms[job] = self._given_ms.get(job, 0) + event.render_ms
-        if block is not None:
+        if ledger is not None and not ledger.ended and block is not None:
             self._costs.note(job, self._directory.me, ledger.parts.grid.pixels(block).area, event.render_ms)
 
     def on_render_failed(self, turn: Turn, event: RenderFailed, claim: Signed[Claim]) -> None:
@@ -234,7 +246,7 @@ class Claims:
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:
         """Forget the job's windows; slots give up what they hold."""
         self.following.pop(note.job, None)
-        self._given_ms.pop(note.job, None)
+        self.fairness.on_job_ended(note)
         for mine in [mine for mine in self.mine.values() if mine.claim.body.job == note.job]:
             if mine.stand is Stand.PENDING:
                 self.mine.pop(mine.claim.id)
@@ -265,17 +277,22 @@ class Claims:
         self.claim_more(turn)
 
     def claim_more(self, turn: Turn) -> None:
-        """Claim as many tasks as this host wants in hand, from the job that it gave the least time."""
+        """Claim as many tasks as this host wants in hand, each time from the job that it gave the least time."""
         if not self._host.takes_frames or self._host.hears(turn.now.instant):
             return
-        skipped: dict[JobId, None] = {}
-        while True:
-            able = [job for job in self.following if job not in skipped and self._claimable(turn, job)]
-            job = fairest(able, self._given_ms)
-            if job is None:
-                return
-            skipped[job] = None
-            self._claim_from(turn, job, self.following[job])
+        able = [job for job in self.following if self._claimable(turn, job)]
+        self.fairness.enter(able, turn.now.instant)
+        for job in able:
+            self._forgive(turn, self.following[job])
+        left = list(able)
+        while (next_one := self.fairness.fairest(left, turn.now.instant)) is not None:
+            took = self._claim_frames(turn, next_one, self.following[next_one], alone=len(left) == 1)
+            if took is Took.ENOUGH:
+                break
+            if took is Took.NOTHING:
+                left.remove(next_one)
+        for job in able:
+            self._claim_cut(turn, job, self.following[job])
 
     def _claimable(self, turn: Turn, job: JobId) -> bool:
         following = self.following[job]
@@ -299,38 +316,42 @@ class Claims:
         closest = self._keepers.closest(ledger, turn.now)
         return closest is None or closest == following.keeper or self._directory.met(closest)
 
-    def _claim_from(self, turn: Turn, job: JobId, following: Following) -> None:
+    def _forgive(self, turn: Turn, following: Following) -> None:
+        """Try tasks again that others have had time to try."""
         for failed, failed_at in list(following.failed.items()):
             if turn.now.instant - failed_at >= FAILED_HERE_MS:
                 following.failed.pop(failed)
-        self._claim_frames(turn, job, following)
-        self._claim_cut(turn, job, following)
 
-    def _claim_frames(self, turn: Turn, job: JobId, following: Following) -> None:
-        """Claim frames to be rendered whole."""
+    def _claim_frames(self, turn: Turn, job: JobId, following: Following, *, alone: bool) -> Took:
+        """Claim frames to be rendered whole: all that are wanted, or one run where other jobs could have the rest."""
         assert following.told is not None and following.keeper is not None
         if not following.window:
-            return
+            return Took.NOTHING
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         if in_hand >= slots * (1 + run_length(told.median_ms)):
-            return  # as nearly always: how many slots all others have need not be counted
+            return Took.ENOUGH  # as nearly always: how many slots all others have need not be counted
         everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job))
         if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
             everybody *= 2  # the last ones are better split than claimed ahead
         excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
         unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
-        if lacking <= 0 or (in_hand > slots and lacking <= run_length(told.median_ms) // 2):
-            return
+        run = run_length(told.median_ms)
+        if lacking <= 0 or (in_hand > slots and lacking <= run // 2):
+            return Took.ENOUGH
         excluded |= dict.fromkeys(following.failed)
         ledger = self._ledger.jobs[job]
         if ledger.twice:
             me = self._directory.me
             excluded |= {task: None for task in following.window if ledger.task(task).waits_for_others(me)}
-        chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, lacking)
+        count = lacking if alone else min(lacking, run)
+        chosen = next_tasks(following.window.values(), job, self._directory.me, excluded, count)
+        if not chosen:
+            return Took.NOTHING
         for task in chosen:
             following.window.pop(task.task)
         self._hand.send(turn, following.keeper, [self._hand.claim(job, task.task, task.attempt) for task in chosen])
+        return Took.SOME
 
     def _won(self, turn: Turn, mine: Mine) -> None:
         if mine.stand is Stand.PENDING:

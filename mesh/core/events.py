@@ -10,6 +10,7 @@ from mesh.core.stock import Stored
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
 from mesh.ground.instants import WallTime
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.wire.dials import Tried
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
@@ -214,6 +215,16 @@ class JobPlanned:
     """How much a machine must have to render it; 0: any."""
     check: Check = Check.ONCE
     judges: tuple[PeerId, ...] = ()
+    weight: int = WEIGHT_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightAsked:
+    """A person gives a job more or less time beside others."""
+
+    op: int
+    job: JobId
+    weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -484,6 +495,7 @@ Event: TypeAlias = (
     | JobPlanned
     | CancelAsked
     | RejectAsked
+    | WeightAsked
     | RevokeAsked
     | FetchAsked
     | PeerAsked

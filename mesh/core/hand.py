@@ -36,7 +36,7 @@ class Mine:
 class Hand:
     """The claims of this peer."""
 
-    def __init__(self, signer: Signer, boot: Boot, wanting_slots: Callable[[], int]) -> None:
+    def __init__(self, signer: Signer, boot: Boot, wanting_slots: Callable[[], list[Signed[Claim]]]) -> None:
         self._signer = signer
         self._boot = boot
         self._wanting_slots = wanting_slots
@@ -48,10 +48,15 @@ class Hand:
         return [mine.claim.body for mine in self.mine.values() if mine.claim.body.job == job]
 
     @property
+    def wanting(self) -> list[Signed[Claim]]:
+        """The claims that want a slot, answered or not."""
+        pending = (mine.claim for mine in self.mine.values() if mine.stand is Stand.PENDING)
+        return [*self._wanting_slots(), *(claim for claim in pending if not claim.body.assembles)]
+
+    @property
     def wanting_slots(self) -> int:
         """How many claims want a slot, answered or not."""
-        pending = (mine for mine in self.mine.values() if mine.stand is Stand.PENDING)
-        return self._wanting_slots() + sum(not mine.claim.body.assembles for mine in pending)
+        return len(self.wanting)
 
     def claim(
         self,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from mesh.core.delivery import Delivery
 from mesh.core.directory import Directory, copies_for
 from mesh.core.effects import Accepted, Declined, Reply
-from mesh.core.events import CancelAsked, FetchAsked, JobPlanned
+from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, WeightAsked
 from mesh.core.holds import Holding
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -28,10 +28,11 @@ from mesh.ground.limits import (
     TRIES_DEFAULT,
     TRIES_LEAST,
 )
+from mesh.ground.share_limits import CONTROLS_PER_AUTHOR
 from mesh.wire.envelope import Signer, sign
 from mesh.wire.members import Role
 from mesh.wire.messages import Head
-from mesh.wire.records import Cancel, Job
+from mesh.wire.records import Cancel, Control, Job
 from mesh.wire.versions import needed
 
 
@@ -85,6 +86,7 @@ class Jobs:
             submitted=turn.now.wall,
             last_day=wall_later(turn.now.wall, JOB_DAYS_MS),
             cut=event.cut,
+            weight=event.weight,
             check=event.check,
             judges=event.judges,
             memory_mb=event.memory_mb,
@@ -114,17 +116,47 @@ class Jobs:
 
     def on_cancel_asked(self, turn: Turn, event: CancelAsked) -> None:
         """Cancel a job for good."""
-        ledger = self._ledger.get(event.job)
-        if ledger is None:
-            turn.do(Reply(op=event.op, reply=Declined(code="unknown-job", text="no such job is known here")))
-        elif ledger.submitter != self._directory.me and not self._members.mine.roles & Role.ADMIN:
-            text = "only the peer that submitted a job, or an admin, can cancel it"
-            turn.do(Reply(op=event.op, reply=Declined(code="may-not-cancel", text=text)))
-        else:
+        ledger = self._mine_to_change(turn, event, "cancel")
+        if ledger is not None:
             if ledger.cancel is None:
                 # Not by a note: the cancel goes to the disk before its person hears that it was taken.
                 self._sync.on_publish(turn, Publish(job=event.job, what=Cancel()))
             turn.do(Reply(op=event.op, reply=Accepted(job=event.job)))
+
+    def on_weight_asked(self, turn: Turn, event: WeightAsked) -> None:
+        """Give a job another weight."""
+        ledger = self._mine_to_change(turn, event, "change")
+        if ledger is None:
+            return
+        if not self._sync.takes_part(ledger, turn.now):
+            # What others changed is not here: a change that had not seen theirs might not stand.
+            self._sync.watch(turn, event.job)
+            text = "this peer had no part in the job, and asks its keepers now how it stands: say it again in a moment"
+            turn.do(Reply(op=event.op, reply=Declined(code="not-heard", text=text)))
+        elif ledger.ended:
+            text = "the job is over: there is nothing left to render"
+            turn.do(Reply(op=event.op, reply=Declined(code="over", text=text)))
+        elif ledger.weight != event.weight and not ledger.controls.may_say(self._directory.me):
+            text = f"this peer has changed the job {CONTROLS_PER_AUTHOR} times, which is as often as one may"
+            turn.do(Reply(op=event.op, reply=Declined(code="too-many-changes", text=text)))
+        else:
+            if ledger.weight != event.weight:
+                stands = ledger.controls.stands(ledger.voids)
+                control = Control(saw=(stands[0],) if stands is not None else (), weight=event.weight)
+                self._sync.on_publish(turn, Publish(job=event.job, what=control))
+            turn.do(Reply(op=event.op, reply=Accepted(job=event.job)))
+
+    def _mine_to_change(self, turn: Turn, event: CancelAsked | WeightAsked, what: str) -> JobLedger | None:
+        """Return the job that a person may change, or say why not."""
+        ledger = self._ledger.get(event.job)
+        if ledger is None:
+            turn.do(Reply(op=event.op, reply=Declined(code="unknown-job", text="no such job is known here")))
+            return None
+        if ledger.submitter == self._directory.me or self._members.mine.roles & Role.ADMIN:
+            return ledger
+        text = f"only the peer that submitted a job, or an admin, can {what} it"
+        turn.do(Reply(op=event.op, reply=Declined(code=f"may-not-{what}", text=text)))
+        return None
 
     def on_fetch_asked(self, turn: Turn, event: FetchAsked) -> None:
         """Have a job's files brought to a directory of this host."""

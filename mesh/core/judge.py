@@ -8,7 +8,7 @@ from mesh.core.membership import Members
 from mesh.ground.ids import PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
-from mesh.wire.records import Cancel, Entry, Failed, Hold, Lost, Reject, Result, Seal, SealPage, Vouch
+from mesh.wire.records import Cancel, Control, Entry, Failed, Hold, Lost, Reject, Result, Seal, SealPage, Vouch
 
 
 def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
@@ -27,7 +27,7 @@ def acts(entry: Signed[Entry], ledger: JobLedger, members: Members) -> bool:
             return there and members.may(entry.author, Role.RENDER)
         case Lost() as lost:
             return bool(ledger.parts.of(lost.task, lost.block))
-        case Cancel():
+        case Cancel() | Control():
             return entry.author == ledger.submitter or members.may(entry.author, Role.ADMIN)
         case Seal():
             return members.may(entry.author, Role.SUBMIT) or members.may(entry.author, Role.RENDER)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from mesh.core.allotments import place, room
+from mesh.core.controls import Controls
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
 from mesh.core.growth import Growth
 from mesh.core.notes import CellsChanged, TaskChanged
@@ -28,7 +29,7 @@ from mesh.ground.limits import LOST_PER_AUTHOR, LOST_PER_BUCKET, MAX_RECORDS_PER
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.messages import Head
-from mesh.wire.records import Cancel, Check, Entry, Failed, Job, Lost, Reject, Result, Seal, SealPage, Vouch
+from mesh.wire.records import Cancel, Check, Control, Entry, Failed, Job, Lost, Reject, Result, Seal, SealPage, Vouch
 from mesh.wire.versions import needed
 
 _MEDIAN_OF = 101
@@ -62,6 +63,7 @@ class JobLedger:
         self.opinions = Opinions(self.voids)
         self.twice = self.job.check == Check.TWICE
         """Whether a result counts only once another author vouches for it."""
+        self.controls = Controls()
         self.by_output: dict[BlobId, dict[int, None]] = {}
         """Which frames have results with this output."""
         self._folded: dict[int, Folded] = {}
@@ -123,6 +125,8 @@ class JobLedger:
             case Cancel():
                 self._cancels[entry.id] = entry
                 self._choose_cancel()
+            case Control() as control:
+                self.controls.add(entry, control)
             case Seal():
                 self._seals_said[entry.id] = entry.author  # it acts once its page was read: add_seal
         return ()
@@ -214,6 +218,12 @@ class JobLedger:
     def ended(self) -> bool:
         """Whether no task may be started any more; every machine asks, of each job at each tick."""
         return self.cancel is not None or bool(self.seals) or self.submitter in self._struck
+
+    @property
+    def weight(self) -> int:
+        """How much time each host is to give this job beside others."""
+        stands = self.controls.stands(self.voids)
+        return stands[1] if stands is not None else self.job.weight
 
     def task(self, task: int) -> Folded:
         """Return the state of a task."""
@@ -347,6 +357,9 @@ class JobLedger:
             case Cancel():
                 self._cancels.pop(entry.id)
                 self._choose_cancel()
+                return []
+            case Control():
+                self.controls.drop(entry.id)
                 return []
             case Seal():
                 self._seals_said.pop(entry.id, None)

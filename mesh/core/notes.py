@@ -201,7 +201,10 @@ class ClaimLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotFreed:
-    """A slot of this host has room."""
+    """A slot of this host has room: a task of this job had it for so long, and is written, failed or given up."""
+
+    job: JobId
+    taken_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from mesh.core.dht.dht import Dht
 from mesh.core.directory import Directory
 from mesh.core.effects import Effect
 from mesh.core.election import Election
+from mesh.core.fairness import Fairness
 from mesh.core.following import Following
 from mesh.core.hand import Hand
 from mesh.core.holds import Holding
@@ -222,6 +223,7 @@ class Peer:
     def _build_for_claims(self) -> None:
         hand, costs = Hand(self._me.signer, self._me.boot, self.slots.wanting_slots), Costs()
         followings: dict[JobId, Following] = {}
+        fairness = Fairness(self.ledger, self.id, hand, followings=followings, running=self.slots.in_hand)
         self.stills = Stills(
             self.ledger,
             self.election,
@@ -238,6 +240,7 @@ class Peer:
             self.host,
             hand,
             costs=costs,
+            fairness=fairness,
             followings=followings,
             running=self.slots.in_hand,
             scene_complete=self.scenes.complete,
@@ -251,6 +254,7 @@ class Peer:
             self.host,
             hand=hand,
             costs=costs,
+            fairness=fairness,
             followings=followings,
             claim_cut=self.bucketing.claim_from,
             scene_complete=self.scenes.complete,

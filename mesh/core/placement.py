@@ -1,6 +1,6 @@
 """Which task an idle slot takes: pure ranks, so that peers who cannot ask each other seldom choose alike."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from blake3 import blake3
 
@@ -52,8 +52,3 @@ def wanted_claims(slots: int, median_ms: int, unclaimed: int, mesh_slots: int, i
         return slots
     ahead = min(run_length(median_ms), max(1, unclaimed // (2 * everybody)))
     return slots * (1 + ahead)
-
-
-def fairest(jobs: Sequence[JobId], given_ms: dict[JobId, int]) -> JobId | None:
-    """Return the job that this peer gave the least time, the lowest id of several."""
-    return min(jobs, key=lambda job: (given_ms.get(job, 0), job), default=None)

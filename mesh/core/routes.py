@@ -49,6 +49,7 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.JobPlanned: peer.jobs.on_job_planned,
         ev.CancelAsked: peer.jobs.on_cancel_asked,
         ev.RejectAsked: peer.rulings.on_reject_asked,
+        ev.WeightAsked: peer.jobs.on_weight_asked,
         ev.RevokeAsked: peer.revoking.on_revoke_asked,
         ev.FetchAsked: peer.jobs.on_fetch_asked,
         ev.PeerAsked: peer.whereabouts.on_peer_asked,
@@ -187,6 +188,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.holding.on_entry_added,
             peer.delivery.on_entry_added,
             peer.rulings.on_entry_added,
+            peer.windows.on_entry_added,
             peer.seals.on_entry_added,
         ),
         nt.TaskChanged: (

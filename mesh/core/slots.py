@@ -45,6 +45,8 @@ class InHand:
     sample: int = 0
     render_ms: int = 0
     written: bool = False
+    freed: bool = False
+    """Whether it was told for how long this had its slot."""
 
 
 class Slots:
@@ -70,9 +72,9 @@ class Slots:
                 return task.begun + task.progress
         return self._steps
 
-    def wanting_slots(self) -> int:
-        """Return how many tasks wait for a slot or occupy one."""
-        return len(self._waiting) + self.busy
+    def wanting_slots(self) -> list[Signed[Claim]]:
+        """Return what waits for a slot or occupies one."""
+        return [*self._waiting, *(task.claim for task in self._by_op.values() if not task.written)]
 
     def in_hand(self) -> list[InHand]:
         """Return what is rendered now, by slot."""
@@ -127,7 +129,7 @@ class Slots:
         self._advance(task, task.progress + 1)
         task.render_ms = event.render_ms
         self._start(turn)
-        turn.tell(SlotFreed())
+        self._freed(turn, task)
 
     def on_rendered(self, turn: Turn, event: Rendered) -> None:
         """Publish the result."""
@@ -154,7 +156,7 @@ class Slots:
         publish(turn, self._ledger, task.claim, failed(task.claim, event))
         self._close_unused(turn, task.claim.body.job)
         self._start(turn)
-        turn.tell(SlotFreed())
+        self._freed(turn, task)
 
     def on_hearing_ends(self, turn: Turn) -> None:
         """Publish what was held back, where it is still wanted."""
@@ -166,8 +168,10 @@ class Slots:
                 self.on_render_failed(turn, event)
 
     def on_slept(self, turn: Turn) -> None:
-        """Give up what was not begun: others have surely taken it."""
+        """Give up what was not begun: others have surely taken it. Of what is begun nothing was done meanwhile."""
         self._begin_no_more(turn)
+        for task in self._by_op.values():
+            task.started_at = turn.now.instant
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """Give up a frame that somebody else has rendered, and buckets of it."""
@@ -210,6 +214,12 @@ class Slots:
             turn.tell(ClaimEnded(claim=claim, gave_up=True))
         self._waiting.clear()
 
+    def _freed(self, turn: Turn, task: InHand) -> None:
+        """Say for how long a task had its slot, once: a picture that is written may still fail its check."""
+        taken_ms = 0 if task.freed else turn.now.instant - task.started_at
+        task.freed = True
+        turn.tell(SlotFreed(job=task.claim.body.job, taken_ms=taken_ms))
+
     def _close_unused(self, turn: Turn, job: JobId) -> None:
         if self._host.pause is not None and all(task.claim.body.job != job for task in self._by_op.values()):
             turn.do(CloseStage(job=job))
@@ -228,7 +238,7 @@ class Slots:
         turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
         self._close_unused(turn, task.claim.body.job)
         self._start(turn)
-        turn.tell(SlotFreed())
+        self._freed(turn, task)
 
     def _start(self, turn: Turn) -> None:
         while self._waiting and self.busy < self._host.slots:

@@ -105,6 +105,8 @@ class JobView:
     only_here: bool
     """No other peer could take the job over: there is none."""
     keeping: bool
+    weight: int
+    """How much time each host gives it beside others, as far as this peer heard."""
     median_ms: int
     problems: tuple[str, ...]
     """What a person should know: failures, files that could not be written."""

@@ -45,7 +45,7 @@ HEAD_BYTES: Final = _LENGTH_BYTES + CHECK_BYTES
 class TapeDamaged(MeshError):
     """The file is no tape, or is damaged before its end. Record another one: `meshnode join --tape DIR`."""
 
-    exit_code = 49
+    exit_code = 59
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,6 +177,7 @@ class Views:
             may_go=self._jobs.may_go(ledger, now),
             only_here=not self._directory.heard_within(now.wall, HEARD_MS, ledger.version),
             keeping=self._keepers.marked(job, now),
+            weight=ledger.weight if told is None else told.weight,
             median_ms=ledger.median_ms or (heard.median_ms if heard else 0),
             problems=self._problems(ledger, waits=waits),
             unwritten=self._unwritten(own) if own is not None else (),

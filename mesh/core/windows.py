@@ -15,7 +15,7 @@ from mesh.core.dockets import Docket
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
-from mesh.core.notes import FollowerCame, JobEnded, PeerLost, WindowChanged
+from mesh.core.notes import EntryAdded, FollowerCame, JobEnded, PeerLost, WindowChanged
 from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
@@ -24,6 +24,7 @@ from mesh.ground.limits import FOLLOWED_MS, SPLIT_LEAST_MS, WINDOW_FACTOR, WINDO
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import told_bits
 from mesh.wire.messages import Follow, OpenTask, Window
+from mesh.wire.records import Control
 from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, OpenCells
 
 _FOLLOWERS = 1_000
@@ -83,6 +84,11 @@ class Windows:
         waited = WINDOW_PERIOD_MS if audience.told_at is None else turn.now.instant - audience.told_at
         audience.due = True
         turn.wake(WindowDue(job=note.job), max(0, WINDOW_PERIOD_MS - waited))
+
+    def on_entry_added(self, turn: Turn, note: EntryAdded) -> None:
+        """Tell the followers of what a person changed: they do not hear of it otherwise."""
+        if isinstance(note.entry.body.what, Control):
+            turn.tell(WindowChanged(job=note.entry.body.job))
 
     def on_window_due(self, turn: Turn, timer: WindowDue) -> None:
         """Tell the followers."""
@@ -167,6 +173,7 @@ class Windows:
             cells=self.open_cells(ledger),
             cells_counting=ledger.cells_counting,
             epoch=self._epoch(ledger.id),
+            weight=ledger.weight,
         )
 
     def open_cells(self, ledger: JobLedger) -> tuple[OpenCells, ...]:

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mesh.ground.errors import MeshError, UsageError
 from mesh.ground.limits import INVITE_MS
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.net.http_events import Work, watching, working
 from mesh.net.http_guard import Guard, failure, no_such_path, read_body
 from mesh.ports.desk import Desk, NotFound, Progress
@@ -64,6 +65,7 @@ _SUBMIT_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "memory_mb": (int,),
     "check": (str,),
     "judges": (list,),
+    "weight": (int,),
 }
 _SUBMIT_DEFAULTS: Final = {
     "dry_run": False,
@@ -77,6 +79,7 @@ _SUBMIT_DEFAULTS: Final = {
     "memory_mb": 0,
     "check": "once",
     "judges": [],
+    "weight": WEIGHT_DEFAULT,
 }
 
 
@@ -132,6 +135,7 @@ class Api:
             ("GET", "/jobs/{job:named}/logs", self._logs),
             ("POST", "/jobs/{job:named}/cancel", self._cancel),
             ("POST", "/jobs/{job:named}/reject", self._reject),
+            ("POST", "/jobs/{job:named}/weight", self._weigh),
             ("POST", "/jobs/{job:named}/fetch", self._fetch),
             ("GET", "/members", self._members),
             ("POST", "/members/{peer:named}/revoke", self._revoke),
@@ -181,6 +185,10 @@ class Api:
         body = _checked({"frames": "", "reason": ""} | await read_body(request), {"frames": (str,), "reason": (str,)})
         return JSONResponse(await self._desk.reject(request.path_params["job"], body["frames"], body["reason"]))
 
+    async def _weigh(self, request: Request) -> Response:
+        body = _checked(await read_body(request), {"weight": (int,)})
+        return JSONResponse(await self._desk.weigh(request.path_params["job"], body["weight"]))
+
     async def _submit(self, request: Request) -> Response:
         body = _checked(_SUBMIT_DEFAULTS | await read_body(request), _SUBMIT_FIELDS)
         asked = SubmitRequest(
@@ -201,6 +209,7 @@ class Api:
             memory_mb=body["memory_mb"],
             check=body["check"],
             judges=_names(body, "judges"),
+            weight=body["weight"],
         )
         return await _worked(request, lambda report: self._desk.submit(asked, report))
 

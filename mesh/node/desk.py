@@ -17,6 +17,7 @@ import mesh
 from mesh.core.effects import Declined, Done
 from mesh.core.events import (
     CancelAsked,
+    Event,
     PauseAsked,
     PeerAsked,
     ReachAsked,
@@ -24,6 +25,7 @@ from mesh.core.events import (
     ResumeAsked,
     RevokeAsked,
     StopAsked,
+    WeightAsked,
 )
 from mesh.core.status import (
     HelperView,
@@ -35,13 +37,14 @@ from mesh.core.status import (
     StillView,
     TaskView,
 )
-from mesh.ground.errors import MeshError, UsageError
+from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
 from mesh.ground.instants import Now, WallTime, wall_later
 from mesh.ground.limits import INVITE_MOST_MS
 from mesh.node import naming, roster, rows
 from mesh.node.asking import Asking, Changes
 from mesh.node.bootstraps import Bootstraps
+from mesh.node.declining import check_weight, declined
 from mesh.node.engines import EngineRack
 from mesh.node.fetching import Fetching
 from mesh.node.intake import Intake, Submitted, answer
@@ -50,9 +53,7 @@ from mesh.node.logs import Logs
 from mesh.ports import desk, owner
 from mesh.ports.desk import (
     Ambiguous,
-    DeskError,
     Draining,
-    JobCancelled,
     NotAllowed,
     NotFound,
     Report,
@@ -72,7 +73,7 @@ from mesh.ports.roster import (
 from mesh.ports.stills import BucketsAnswer
 from mesh.ports.stores import FreeAnswer, StoreAnswer
 from mesh.ports.submission import SubmitRequest
-from mesh.ports.trust import JobSealed, NoPicture, RejectAnswer
+from mesh.ports.trust import RejectAnswer
 from mesh.ports.world import World
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.invites import InviteToken, write
@@ -87,18 +88,6 @@ _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
 """Beyond it JSON's numbers are no longer exact; some 285,000 years."""
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
-_DECLINED: Final[dict[str, type[MeshError]]] = {
-    "may-not-submit": NotAllowed,
-    "may-not-cancel": NotAllowed,
-    "may-not-revoke": NotAllowed,
-    "revoked": ThrownOut,
-    "unknown-job": NotFound,
-    "draining": Draining,
-    "cancelled": JobCancelled,
-    "sealed": JobSealed,
-    "no-picture": NoPicture,
-    "no-such-frame": UsageError,
-}
 
 
 class Views(Protocol):
@@ -259,16 +248,24 @@ class NodeDesk:
         judges = tuple(naming.anybody(view, name) for name in request["judges"])
         submitted = await self._intake.submit(request, report, judges)
         if isinstance(submitted, Declined):
-            raise _declined(submitted)
+            raise declined(submitted)
         helpers = self._views.helpers(submitted.plan.engine, submitted.plan.memory_mb)
         return answer(submitted, self._submitted_row(submitted), helpers)
 
-    async def cancel(self, job: str) -> desk.CancelAnswer:
+    async def cancel(self, job: str) -> desk.ChangedAnswer:
         """End a job for good."""
+        return await self._changed(job, lambda op, found: CancelAsked(op=op, job=found))
+
+    async def weigh(self, job: str, weight: int) -> desk.ChangedAnswer:
+        """Give a job more or less time beside others."""
+        check_weight(weight)
+        return await self._changed(job, lambda op, found: WeightAsked(op=op, job=found, weight=weight))
+
+    async def _changed(self, job: str, event: Callable[[int, JobId], Event]) -> desk.ChangedAnswer:
         found = self._find(self._view(), job)
-        reply = await self._asking.ask(lambda op: CancelAsked(op=op, job=found.job))
+        reply = await self._asking.ask(lambda op: event(op, found.job))
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
         view = self._view()
         return {"job": self._job_row(self._find(view, found.job.hex()), _names(view))}
 
@@ -278,7 +275,7 @@ class NodeDesk:
         numbers = tuple(parse_frames(frames)) if frames else ()
         reply = await self._asking.rule(lambda op: RejectAsked(op=op, job=found.job, frames=numbers, reason=reason))
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
         name = found.record.name
         return {"job": found.job.hex(), "name": name, "frames": reply.frames, "complained": reply.complained}
 
@@ -287,7 +284,7 @@ class NodeDesk:
         found = self._find(self._view(), job)
         fetched = await self._fetching.fetch(found, directory, overwrite=overwrite, report=report)
         if isinstance(fetched, Declined):
-            raise _declined(fetched)
+            raise declined(fetched)
         return fetched
 
     async def log(self, job: str, frame: int | None) -> LogAnswer:
@@ -433,7 +430,7 @@ class NodeDesk:
     async def _asked_to_revoke(self, what: Ousted) -> None:
         reply = await self._asking.ask(lambda op: RevokeAsked(op=op, what=what))
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
 
     def _thrown_out(self, view: MeshView) -> str:
         return roster.why_out(view.out, view.peer, self._members()) if view.out is not None else ""
@@ -447,7 +444,7 @@ class NodeDesk:
 
     def _paused(self, reply: Done | Declined) -> owner.PauseAnswer:
         if isinstance(reply, Declined):
-            raise _declined(reply)
+            raise declined(reply)
         view = self._view()
         return {"paused": rows.pause_row(view.pause), "in_hand": len(view.renders)}
 
@@ -471,10 +468,6 @@ class NodeDesk:
         self._directories[submitted.job] = submitted.plan.directory
         view = self._view()
         return self._job_row(self._find(view, submitted.job.hex()), _names(view))
-
-
-def _declined(reply: Declined) -> MeshError:
-    return _DECLINED.get(reply.code, DeskError)(reply.text)
 
 
 def _names(view: MeshView) -> rows.Names:

@@ -25,6 +25,7 @@ from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId, PeerId
 from mesh.node.choice import Offer, choose, version_key
 from mesh.node.cutting import cut_of, cut_text
+from mesh.node.declining import check_weight
 from mesh.node.engines import EngineRack, engine_id
 from mesh.node.rows import engine_text, frames_text, helper_rows, picture_row, refusal_row
 from mesh.node.timings import Mark, Step, unmarked
@@ -65,6 +66,7 @@ class Plan:
     memory_mb: int
     check: Check
     judges: tuple[PeerId, ...]
+    weight: int
     directory: str
     overwrite: bool
     existing: tuple[str, ...]
@@ -143,6 +145,7 @@ class Intake:
         if not request["dry_run"]:
             self._nursery.start_soon(self._rack.warm, engine)
         ranges = [range(part.first, part.last + 1, part.step) for part in frames.ranges] if frames else None
+        check_weight(request["weight"])
         inspection = await self._renderer.inspect(scene, ranges, reader)
         frames = frames or (_current(inspection) if request["still"] else _own_frames(inspection, request["step"]))
         directory = request["output"] or str(inspection.output_directory)
@@ -169,6 +172,7 @@ class Intake:
             memory_mb=request["memory_mb"],
             check=check,
             judges=judges,
+            weight=request["weight"],
             directory=directory,
             overwrite=request["overwrite"],
             existing=look.existing,
@@ -294,6 +298,7 @@ def _event(op: int, plan: Plan, stored: StoredTree) -> JobPlanned:
         memory_mb=plan.memory_mb,
         check=plan.check,
         judges=plan.judges,
+        weight=plan.weight,
     )
 
 

@@ -194,6 +194,7 @@ def job_row(view: JobView, names: Names, directory: str, preview: str = "") -> d
         "may_go": view.may_go,
         "only_here": view.only_here,
         "keeping": view.keeping,
+        "weight": view.weight,
         "median_ms": view.median_ms,
         "directory": directory,
         "preview": preview,

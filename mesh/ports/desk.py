@@ -95,6 +95,12 @@ class JobStopped(DeskError):
     exit_code = 18
 
 
+class JobOver(DeskError):
+    """The job is over: nothing of it is left to render. `meshnode jobs` shows which ones are not."""
+
+    exit_code = 49
+
+
 class JobCancelled(DeskError):
     """The job was cancelled. Frames that were delivered before stay where they are."""
 
@@ -157,6 +163,7 @@ class JobRow(TypedDict):
     may_go: bool
     only_here: bool
     keeping: bool
+    weight: int
     median_ms: int
     directory: str
     preview: str
@@ -311,8 +318,8 @@ class FetchAnswer(TypedDict):
     unfinished: int
 
 
-class CancelAnswer(TypedDict):
-    """The job that was cancelled."""
+class ChangedAnswer(TypedDict):
+    """The job that was cancelled, or given another weight."""
 
     job: JobRow
 
@@ -376,15 +383,18 @@ class Desk(Protocol):
         NotAllowed without the role `submit`, Draining, and the renderer's errors.
         """
 
-    async def cancel(self, job: str) -> CancelAnswer:
+    async def cancel(self, job: str) -> ChangedAnswer:
         """End a job for good; frames that were delivered stay. Raises NotFound, Ambiguous, NotAllowed."""
 
     async def reject(self, job: str, frames: str, reason: str) -> RejectAnswer:
         """Say that the pictures of these frames are wrong, of all that there are where `frames` is empty.
 
         Who submitted the job, judges it or is an admin rejects them; anybody else complains. Raises NotFound,
-        Ambiguous, UsageError, JobCancelled, JobSealed, NoPicture.
+        Ambiguous, UsageError, JobCancelled, JobOver, NoPicture.
         """
+
+    async def weigh(self, job: str, weight: int) -> ChangedAnswer:
+        """Give a job more or less time beside others. Raises NotFound, Ambiguous, NotAllowed, JobOver, UsageError."""
 
     async def fetch(self, job: str, directory: str, overwrite: bool, report: Report) -> FetchAnswer:
         """Write every frame that is rendered by now into a directory of this host, and return when all are there.

@@ -41,3 +41,5 @@ class SubmitRequest(TypedDict):
     """In which order they are started: `centre`, `spiral` or `rows`."""
     memory_mb: int
     """Machines with less memory, in MiB, render nothing of it; 0: any may."""
+    weight: int
+    """How much time each host is to give the job beside others: from 1 to 100, 10 is usual."""

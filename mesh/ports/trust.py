@@ -8,16 +8,10 @@ from typing import TypedDict
 from mesh.ground.errors import MeshError
 
 
-class JobSealed(MeshError):
-    """The job is sealed: what it delivered stands. To have frames rendered again, submit them as a new job."""
-
-    exit_code = 58
-
-
 class NoPicture(MeshError):
     """There is no picture of such a frame yet. `meshnode show JOB --frames` lists which there are."""
 
-    exit_code = 59
+    exit_code = 58
 
 
 class ComplaintRow(TypedDict):

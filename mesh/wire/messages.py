@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, TypeAlias, TypeVar, get_args
 from mesh.ground.errors import UnknownKind, WireError
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.wire import addresses, cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
 from mesh.wire.complaints import Complaints
@@ -21,7 +22,7 @@ from mesh.wire.envelope import Signed
 from mesh.wire.gossip import Chains, Offer, SetDigests, SetKeys, Want
 from mesh.wire.grids import Block
 from mesh.wire.members import Admission, Chain, Renewed
-from mesh.wire.records import Attempt, Claim, EngineId, Entry, Job, Mark, Name, Task
+from mesh.wire.records import Attempt, Claim, EngineId, Entry, Job, Mark, Name, Task, Weight
 from mesh.wire.revocations import Notice
 from mesh.wire.stills import MAX_CUT_FRAMES, Epoch, Grants, Leading, OpenCells
 
@@ -169,6 +170,8 @@ class Window:
     """Of the next frames that are rendered in buckets; such frames among the open ones wait for who assembles them."""
     cells_counting: Count = 0
     epoch: Signed[Epoch] | None = None
+    weight: Weight = WEIGHT_DEFAULT
+    """How much time each host is to give the job beside others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from mesh.ground.errors import WireError
 from mesh.ground.ids import ID_SIZE, BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
+from mesh.ground.share_limits import CONTROLS_SEEN, WEIGHT_DEFAULT, WEIGHT_MOST
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, Between, Size, from_value, to_value
 from mesh.wire.envelope import Signed
@@ -45,6 +46,7 @@ Attempt: TypeAlias = Annotated[int, Between(1, MAX_ATTEMPT)]
 Milliseconds: TypeAlias = Annotated[int, Between(0, 2**53)]
 ByteCount: TypeAlias = Annotated[int, Between(0, 2**53)]
 Name: TypeAlias = Annotated[str, AtMost(MAX_NAME_BYTES)]
+Weight: TypeAlias = Annotated[int, Between(1, WEIGHT_MOST)]
 
 MAX_PAGE_AUTHORS = 2_048
 """Authors of one job's results and holds: a job uses at most a thousand peers, some of them in two boots or keys."""
@@ -159,6 +161,8 @@ class Job:
     """A `Check`: what is checked twice is rendered whole."""
     judges: Annotated[tuple[PeerId, ...], AtMost(MAX_JUDGES)] = ()
     """Peers that may reject its results, beside the submitter and admins."""
+    weight: Weight = WEIGHT_DEFAULT
+    """How much time each host gives it beside other jobs, until a control says otherwise."""
 
     def __post_init__(self) -> None:
         if self.cut is not None and self.cut.frames > len(self.frames):
@@ -325,7 +329,22 @@ class Reject:
     block: Block | None = None
 
 
-Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal | Vouch | Reject
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The job is to be run otherwise from now on; acts when the submitter or an admin says so.
+
+    Of controls that set the same thing the one stands that comes last: one comes after all that it saw.
+    """
+
+    NUMBER: ClassVar[int] = 8
+
+    saw: Annotated[tuple[RecordId, ...], AtMost(CONTROLS_SEEN)]
+    """The controls that stood, of each thing that can be set; those that they saw are meant with them."""
+    weight: Weight | None = None
+    """The new weight; None: it stays."""
+
+
+Statement: TypeAlias = Result | Failed | Lost | Cancel | Seal | Vouch | Reject | Control
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from mesh.cli.commands import doctor
 from mesh.ports.owner import ReportRow
 from mesh.ports.stores import BoundRow, NoRoomRow, RotRow
 from mesh.render import install
-from sim.desk import OTHER, job_row
+from sim.desk import job_row
+from sim.memberrows import OTHER
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Printed, Typist
 

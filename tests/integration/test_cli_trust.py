@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mesh.ports.trust import JobSealed
+from mesh.ports.desk import JobOver
 from sim.desk import OTHER, job_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
@@ -20,8 +20,8 @@ def test_pictures_are_rejected_or_complained_about(typist: Typist, server: DeskS
     assert printed.json["complained"]
     assert ("reject", "shot", "", "") in server.desk.calls
     assert "complained about 1 frame " in typist.type("reject", "shot", "7").out
-    server.desk.fails["reject"] = JobSealed("the job is sealed")
-    assert typist.type("reject", "shot", "7").code == 57
+    server.desk.fails["reject"] = JobOver("the job is sealed")
+    assert typist.type("reject", "shot", "7").code == 49
 
 
 def test_show_tells_what_waits_for_a_second_opinion_and_who_complains(typist: Typist, server: DeskServer) -> None:

@@ -11,7 +11,8 @@ from mesh.cli.top.board import Board
 from mesh.cli.top.news import JobTold, StatusTold
 from mesh.ports.desk import FailureRow, JobRow, TaskRow
 from sim import bucketrows
-from sim.desk import OTHER, FakeDesk, job_row, peer_row, task_row
+from sim.desk import FakeDesk, job_row, peer_row, task_row
+from sim.memberrows import OTHER
 
 THIRD = "c7" * 32
 PATIENCE_S = 20.0

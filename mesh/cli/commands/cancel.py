@@ -4,7 +4,7 @@ import click
 
 from mesh.cli import output, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
-from mesh.ports.desk import CancelAnswer
+from mesh.ports.desk import ChangedAnswer
 
 
 @click.command()
@@ -17,7 +17,7 @@ def command(caller: Caller, job: str) -> None:
 
     JOB is a job's name, its id, or the beginning of its id. Frames that were delivered stay where they are.
     """
-    answer: CancelAnswer = caller.client().post(job_path(job, "/cancel"))
+    answer: ChangedAnswer = caller.client().post(job_path(job, "/cancel"))
     if caller.as_json:
         output.say_json(answer)
         return

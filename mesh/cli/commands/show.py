@@ -9,6 +9,7 @@ from mesh.cli import buckets, following, jobrows, output, words
 from mesh.cli.caller import Caller, home_option, job_path, json_option, pass_caller
 from mesh.cli.output import Column
 from mesh.ground.errors import UsageError
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.ports.desk import JobAnswer, JobRow, NotFound, TaskRow
 from mesh.ports.stills import BucketsAnswer
 
@@ -97,6 +98,7 @@ def _head(answer: JobAnswer) -> list[str]:
                 ("from", f"{job['submitter_name']}, {words.moment(job['submitted_at_ms'])}"),
                 ("output", job["directory"]),
                 ("cannot help", "; ".join(lacking) if job["state"] in ("waiting", "rendering") else ""),
+                ("weight", str(job["weight"]) if job["weight"] != WEIGHT_DEFAULT else ""),
                 ("second opinions", _opinions(job)),
                 ("judges", ", ".join(job["judges"])),
                 ("copies", f"{job['copies']} of each frame"),

@@ -12,6 +12,7 @@ from mesh.cli.caller import Caller, Work, home_option, json_option, pass_caller
 from mesh.cli.commands.store import size_bytes
 from mesh.cli.progress import meter
 from mesh.ground.limits import SAMPLE_SHARES_MAX
+from mesh.ground.share_limits import WEIGHT_DEFAULT, WEIGHT_MOST
 from mesh.ports.desk import JobRow, SubmitAnswer
 from mesh.ports.submission import SubmitRequest
 
@@ -77,6 +78,14 @@ def _about_stills(command: Callable[..., None]) -> Callable[..., None]:
     help="Exact engine.  [default: the version that saved the file, or the nearest newer one]",
 )
 @click.option("--memory", metavar="SIZE", help="Only machines with so much memory render it: 500M, 16G.")
+@click.option(
+    "--weight",
+    type=click.IntRange(min=1, max=WEIGHT_MOST),
+    default=WEIGHT_DEFAULT,
+    show_default=True,
+    metavar="N",
+    help="How much time each machine gives the job beside others, 1 to 100.",
+)
 @_about_stills
 @_about_trust
 @click.option("--wait", is_flag=True, help="Stay until every frame is here, and show them as they arrive.")
@@ -124,6 +133,7 @@ def _request(
     directory: str | None,
     engine: str | None,
     memory: str | None,
+    weight: int,
     still: bool,
     buckets: str | None,
     samples_split: int | None,
@@ -164,6 +174,7 @@ def _request(
         memory_mb=0 if memory is None else size_bytes("--memory", memory) >> 20,
         check=check,
         judges=list(judges),
+        weight=weight,
     )
 
 

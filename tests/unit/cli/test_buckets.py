@@ -13,7 +13,8 @@ from mesh.ground.errors import UsageError
 from mesh.ports.folders import FolderError
 from mesh.ports.stills import BucketRow, BucketsAnswer
 from sim import bucketrows
-from sim.desk import ME, OTHER, job_row
+from sim.desk import job_row
+from sim.memberrows import ME, OTHER
 
 DESK, STUDIO = (ME, "desk"), (OTHER, "studio")
 THIRD = ("00" * 32, "attic")

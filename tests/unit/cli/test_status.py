@@ -5,7 +5,8 @@ import pytest
 
 from mesh.cli.commands.status import one
 from mesh.ports.roster import PeerAnswer, PeerRow
-from sim.desk import ME, OTHER, peer_row
+from sim.desk import peer_row
+from sim.memberrows import ME, OTHER
 
 
 def told(seen: PeerRow | None) -> str:

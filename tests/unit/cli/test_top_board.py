@@ -13,7 +13,8 @@ from mesh.cli.top.feed import Feed
 from mesh.cli.top.news import JobChanged, JobRefused, JobTold, LogRefused, LogTold, News, PeerLost, StatusTold
 from mesh.ground.errors import NotRunningError
 from mesh.ports.desk import JobChange
-from sim.desk import OTHER, FakeDesk, job_row, task_row
+from sim.desk import FakeDesk, job_row, task_row
+from sim.memberrows import OTHER
 from tests.support.screens import board_of, busy_desk, running
 
 PATIENCE_S = 20.0

@@ -7,7 +7,8 @@ from mesh.cli.top.board import Log
 from mesh.cli.top.lines import Line, width
 from mesh.ports.desk import TaskRow
 from mesh.ports.logs import LogAnswer, LogPart
-from sim.desk import OTHER, task_row
+from sim.desk import task_row
+from sim.memberrows import OTHER
 from tests.support.screens import HARMLESS, HOSTILE, failed, running, safe
 
 

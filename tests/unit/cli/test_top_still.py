@@ -6,7 +6,8 @@ from mesh.cli.top import still
 from mesh.cli.top.lines import Line, Tone, width
 from mesh.ports.stills import BucketsAnswer
 from sim import bucketrows
-from sim.desk import ME, OTHER, job_row, task_row
+from sim.desk import job_row, task_row
+from sim.memberrows import ME, OTHER
 from tests.support.screens import running
 
 PEERS = [(ME, "desk"), (OTHER, "studio"), ("c7" * 32, "attic")]

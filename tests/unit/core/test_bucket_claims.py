@@ -451,7 +451,7 @@ def test_of_a_job_that_ended_while_a_picture_is_checked_nothing_is_kept(tiler: T
     assert len(tiler.mine()) == 1
     tiler.rig.wait(2 * SECOND_MS, tiler.first, tiler.second)
     claims = tiler.rig.peer.claims
-    assert (claims.following, claims._given_ms, tiler.costs._paces) == ({}, {}, {})
+    assert (claims.following, claims.fairness._given, tiler.costs._paces) == ({}, {}, {})
 
 
 def test_who_slept_claims_nothing_of_what_was_told_before(tiler: Tiler) -> None:

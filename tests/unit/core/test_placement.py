@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from mesh.core.placement import fairest, next_tasks, rank, run_length, wanted_claims
+from mesh.core.placement import next_tasks, rank, run_length, wanted_claims
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.limits import RUN_MOST, WINDOW_FACTOR
 from mesh.wire.messages import OpenTask
@@ -65,10 +65,3 @@ def test_short_tasks_go_in_runs_so_that_a_slot_claims_twice_a_second(median_ms: 
 )
 def test_claims_wanted_in_hand(case: tuple[int, int, int, int, int], wanted: int) -> None:
     assert wanted_claims(*case) == wanted
-
-
-def test_the_job_that_was_given_least_goes_first_and_of_equals_the_lowest_id() -> None:
-    jobs = sorted(JobId(blob(name)) for name in "abc")
-    assert fairest(jobs[::-1], {}) == jobs[0]
-    assert fairest(jobs, {jobs[0]: 5, jobs[1]: 3, jobs[2]: 4}) == jobs[1]
-    assert fairest([], {}) is None

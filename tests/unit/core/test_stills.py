@@ -108,7 +108,7 @@ def test_of_a_job_that_has_ended_nothing_is_kept_and_nothing_learnt_that_comes_l
         "safe": peer.windows.safe,
         "dockets": peer.leases.dockets,
         "followed": peer.claims.following,
-        "given": peer.claims._given_ms,
+        "given": peer.claims.fairness._given,
     }
     assert {name: dict(by_job) for name, by_job in kept.items() if by_job} == {}
     assert [window.ended for to, window in sent(desk.rig.effects, Window) if to == desk.bob.id] == [True]
