@@ -237,7 +237,7 @@ class Leases:
         ledger = self._ledger.get(note.job)
         if docket is None or ledger is None:
             return
-        self._look_again(ledger, docket, note.task, (note.task, *ledger.parts.cells_of(note.task)))
+        self._look_again(turn, ledger, docket, note.task, (note.task, *ledger.parts.cells_of(note.task)))
         turn.tell(WindowChanged(job=note.job))
 
     def on_cells_changed(self, turn: Turn, note: CellsChanged) -> None:
@@ -245,11 +245,14 @@ class Leases:
         docket = self.dockets.get(note.job)
         ledger = self._ledger.get(note.job)
         if docket is not None and ledger is not None:
-            self._look_again(ledger, docket, note.frame, note.tasks)
+            self._look_again(turn, ledger, docket, note.frame, note.tasks)
             turn.tell(WindowChanged(job=note.job))
 
-    def _look_again(self, ledger: JobLedger, docket: Docket, frame: int, tasks: Iterable[int]) -> None:
-        """End what nobody needs any more of a frame's leases, tail copies among them, since these tasks changed."""
+    def _look_again(self, turn: Turn, ledger: JobLedger, docket: Docket, frame: int, tasks: Iterable[int]) -> None:
+        """End what nobody needs any more of a frame's leases, tail copies among them, since these tasks changed.
+
+        Who still renders what another has rendered is told so: it may have no records but its own.
+        """
         changed = dict.fromkeys(tasks)
         for task in changed:
             counting = ledger.task(task).counting
@@ -261,6 +264,8 @@ class Leases:
             unneeded = lease.block is not None and not ledger.is_open(frame)
             if needless or unneeded or _holder_failed(ledger, lease, changed):
                 docket.end(lease)
+                if needless and any(_made_by_another(ledger, each, lease.holder) for each in lease.tasks):
+                    turn.send(lease.holder, Verdict(claim=lease.claim, yours=False))
 
     def on_slept(self, turn: Turn) -> None:
         """After a gap every lease here is a memory; wait as after a start."""
@@ -401,6 +406,11 @@ def _patience_ms(ledger: JobLedger) -> int:
 def _holder_failed(ledger: JobLedger, lease: Lease, changed: Container[int]) -> bool:
     failures = (failed for task in lease.tasks if task in changed for failed in ledger.task(task).failures)
     return any(failed.author == lease.holder and _attempt(failed) >= lease.attempt for failed in failures)
+
+
+def _made_by_another(ledger: JobLedger, task: int, peer: PeerId) -> bool:
+    counting = ledger.task(task).counting
+    return counting is not None and counting.author != peer
 
 
 def _attempt(entry: Signed[Entry]) -> int:
