@@ -145,9 +145,10 @@ class Sync:
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
         """Compare every job that both may have part in: anybody may know another seal of one that has ended."""
         for ledger in self._ledger.jobs.values():
-            concerns_all = ledger.ended or self.has_all(ledger, turn.now)
-            if concerns_all or note.peer in self._keepers.parties(ledger, turn.now):
-                self._compare(turn, ledger, note.peer)
+            share = self.share(ledger, turn.now)
+            own = share is Share.OWN and not ledger.ended
+            if not own or note.peer in self._keepers.parties(ledger, turn.now):
+                self._tell(turn, ledger, note.peer, share)
 
     def on_claim_won(self, turn: Turn, note: ClaimWon) -> None:
         """Learn of the buckets of a frame that this peer is to assemble."""
@@ -275,7 +276,10 @@ class Sync:
             low = after if after is not None else low
 
     def _compare(self, turn: Turn, ledger: JobLedger, peer: PeerId) -> None:
-        match self.share(ledger, turn.now):
+        self._tell(turn, ledger, peer, self.share(ledger, turn.now))
+
+    def _tell(self, turn: Turn, ledger: JobLedger, peer: PeerId, share: Share) -> None:
+        match share:
             case Share.ALL:
                 turn.send(peer, LedgerDigest(job=ledger.id, count=len(ledger.entries), digest=ledger.digest()))
             case Share.OWN:
