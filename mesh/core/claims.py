@@ -16,7 +16,7 @@ from collections.abc import Callable
 from mesh.core.buckets import Buckets
 from mesh.core.contacts import Contacting
 from mesh.core.costs import Costs
-from mesh.core.directory import Directory
+from mesh.core.directory import MUTE_MS, Directory
 from mesh.core.events import FrameWritten, RenderFailed
 from mesh.core.fairness import Fairness
 from mesh.core.following import Following, overdue, whom_to_ask
@@ -48,6 +48,9 @@ from mesh.ground.limits import (
     CLOSEST_KEEPER_MS,
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
+    HEARTBEAT_MS,
+    KEEPER_QUIET_MS,
+    LEASE_MS,
     SPLIT_LEAST_MS,
     UNFIT_MS,
 )
@@ -65,6 +68,12 @@ from mesh.wire.messages import (
 from mesh.wire.records import Claim
 
 _TOLD_AGAIN_TICKS = 4
+
+_MUTE_TICKS = -(-MUTE_MS // HEARTBEAT_MS)
+"""Ticks from a question to a keeper until it is known to be mute."""
+
+# Who has a mute keeper beats elsewhere before what that one told the other keepers last, a heartbeat old, ends there.
+assert KEEPER_QUIET_MS + (1 + _MUTE_TICKS) * HEARTBEAT_MS < LEASE_MS - HEARTBEAT_MS
 
 _SOUGHT_JOBS = 16
 """Jobs whose keepers are looked for at a time, of those that no keeper here answers for."""
@@ -437,4 +446,4 @@ class Claims:
             beats = [Beat(claim=mine.claim.id, progress=self._progress(mine.claim.id)) for mine in claims]
             for heard in portions(Heartbeat, "beats", beats):
                 turn.send(keepers[0], Heartbeat(job=job, beats=heard))
-            self._contacting.ask(turn, keepers[0])
+            self._contacting.probe(turn, keepers[0], KEEPER_QUIET_MS)

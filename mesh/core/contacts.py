@@ -342,10 +342,10 @@ class Contacting:
             known.asked_at = now
         turn.send(peer, Ping(number=self._number))
 
-    def probe(self, turn: Turn, peer: PeerId) -> None:
+    def probe(self, turn: Turn, peer: PeerId, quiet_ms: int = QUIET_MS) -> None:
         """Ping a peer that much depends on, such as a keeper, if it has been quiet for a while."""
         known = self._directory.peers.get(peer)
-        if known is not None and known.asked_at is None and turn.now.instant - known.heard_at >= QUIET_MS:
+        if known is not None and known.asked_at is None and turn.now.instant - known.heard_at >= quiet_ms:
             self.ask(turn, peer)
 
     def announce(self, turn: Turn, available: Available) -> None:

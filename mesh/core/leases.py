@@ -238,7 +238,7 @@ class Leases:
         ledger = self._ledger.get(note.job)
         if docket is None or ledger is None:
             return
-        self._look_again(ledger, docket, note.task, (note.task, *ledger.parts.cells_of(note.task)))
+        self._look_again(turn, ledger, docket, note.task, (note.task, *ledger.parts.cells_of(note.task)))
         turn.tell(WindowChanged(job=note.job))
 
     def on_cells_changed(self, turn: Turn, note: CellsChanged) -> None:
@@ -246,11 +246,14 @@ class Leases:
         docket = self.dockets.get(note.job)
         ledger = self._ledger.get(note.job)
         if docket is not None and ledger is not None:
-            self._look_again(ledger, docket, note.frame, note.tasks)
+            self._look_again(turn, ledger, docket, note.frame, note.tasks)
             turn.tell(WindowChanged(job=note.job))
 
-    def _look_again(self, ledger: JobLedger, docket: Docket, frame: int, tasks: Iterable[int]) -> None:
-        """End what nobody needs any more of a frame's leases, tail copies among them, since these tasks changed."""
+    def _look_again(self, turn: Turn, ledger: JobLedger, docket: Docket, frame: int, tasks: Iterable[int]) -> None:
+        """End what nobody needs any more of a frame's leases, tail copies among them, since these tasks changed.
+
+        Who still renders what another has rendered is told so: it may have no records but its own.
+        """
         changed = dict.fromkeys(tasks)
         for task in changed:
             counting = ledger.task(task).counting
@@ -262,6 +265,8 @@ class Leases:
             unneeded = lease.block is not None and not ledger.is_open(frame)
             if needless or unneeded or _holder_spoke(ledger, lease, changed):
                 docket.end(lease)
+                if needless and any(_made_by_another(ledger, each, lease.holder) for each in lease.tasks):
+                    turn.send(lease.holder, Verdict(claim=lease.claim, yours=False))
 
     def on_slept(self, turn: Turn) -> None:
         """After a gap every lease here is a memory; wait as after a start."""
@@ -411,6 +416,11 @@ def _holder_spoke(ledger: JobLedger, lease: Lease, changed: Container[int]) -> b
     folded = [ledger.task(task) for task in lease.tasks if task in changed]
     said = (entry for each in folded for entry in (*each.failures, *each.waiting))
     return any(entry.author == lease.holder and _attempt(entry) >= lease.attempt for entry in said)
+
+
+def _made_by_another(ledger: JobLedger, task: int, peer: PeerId) -> bool:
+    counting = ledger.task(task).counting
+    return counting is not None and counting.author != peer
 
 
 def _attempt(entry: Signed[Entry]) -> int:

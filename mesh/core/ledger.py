@@ -90,6 +90,8 @@ class JobLedger:
         """One bit for each cell of a frame that needs no result."""
         self._tried_cells: dict[int, None] = {}
         self._digest: bytes | None = None
+        self.in_buckets = False
+        """Whether any record that was taken is of a bucket."""
 
     def add(self, entry: Signed[Entry]) -> tuple[int, ...] | None:
         """Take a record that was judged; return the tasks whose state changed, or None where nothing is new."""
@@ -104,12 +106,13 @@ class JobLedger:
 
     def _take(self, entry: Signed[Entry]) -> tuple[int, ...]:
         self.entries[entry.id] = entry
-        self._stream_of(entry).add(entry.id)
-        self._digest = None
         what = entry.body.what
+        self._stream_of(entry).add(entry.id, common=not isinstance(what, Result | Failed | Vouch))
+        self._digest = None
         match what:
             case Result() | Failed():
                 tasks = self.parts.of(what.task, what.block)
+                self.in_buckets = self.in_buckets or what.block is not None
                 for task in tasks:
                     self._records.setdefault(task, []).append(entry)
                 if isinstance(what, Result):

@@ -162,7 +162,9 @@ class Peer:
             self.dht.table.answering,
             full=lambda: self.host.full,
         )
-        self.sync = Sync(self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot)
+        self.sync = Sync(
+            self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot, assembles=self._assembles
+        )
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
         self.election = Election(
             self.ledger,
@@ -348,6 +350,9 @@ class Peer:
         """Whether somebody here ordered a job's files, or this host claimed a task of it, or promised to keep some."""
         claimed = any(mine.claim.body.job == job for mine in self.claims.mine.values())
         return bool(self.delivery.of(job)) or claimed or bool(self.holding.book.in_job(self.id, job))
+
+    def _assembles(self, job: JobId) -> bool:
+        return any(growing.claim.body.job == job for growing in self.assembling.growing())
 
     def _is_rendered(self, job: JobId) -> bool:
         return self.claims.rendered(job)

@@ -477,9 +477,13 @@ class Probing:
         return known is not None and known.connected and known.heard_at >= asked.since
 
     def _quiet(self, peer: PeerId, now: Instant) -> bool:
-        """Whether a member's channel said nothing for so long that it may be broken, though the member is there."""
+        """Whether a member's channel said nothing for so long that it may be broken, though the member is there.
+
+        In a large view that takes half a round: the other end asks once in a round, too, and one of both is enough.
+        """
         known = self._directory.peers.get(peer)
-        return known is not None and now - known.heard_at >= CHANNEL_QUIET_MS
+        quiet_ms = max(CHANNEL_QUIET_MS, PROBE_MS * len(self._order) // 2)
+        return known is not None and now - known.heard_at >= quiet_ms
 
     def _measure(self, peer: PeerId, member: Member, sample_ms: int) -> None:
         if member.trips is None:

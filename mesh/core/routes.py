@@ -227,7 +227,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         ),
         nt.FollowerCame: (peer.stills.on_follower_came,),
         nt.EpochRaised: (peer.stills.on_epoch_raised, peer.claims.on_epoch_raised),
-        nt.ClaimWon: (peer.slots.on_claim_won, peer.assembling.on_claim_won),
+        nt.ClaimWon: (peer.slots.on_claim_won, peer.assembling.on_claim_won, peer.sync.on_claim_won),
         nt.ClaimLost: (peer.slots.on_claim_lost, peer.assembling.on_claim_lost),
         nt.SlotFreed: (peer.claims.on_slot_freed,),
         nt.ClaimEnded: (peer.claims.on_claim_ended,),

@@ -1,5 +1,7 @@
 """One author's records of one job and one boot, by their ids: what two ledgers are compared by.
 
+Some records concern whoever wrote anything of the job. Who keeps no others of an author's tells these alone.
+
 Invariants: what a stream tells depends on the ids that are in it alone, not on the order in which they came. The module
 must not know what the records say.
 """
@@ -22,24 +24,43 @@ class Stream:
     author: PeerId
     boot: Boot
     ids: dict[RecordId, None] = field(default_factory=dict)
+    common: dict[RecordId, None] = field(default_factory=dict)
+    """Those of records that concern all who wrote any."""
     _told: StreamDigest | None = None
 
-    def add(self, record: RecordId) -> None:
+    def add(self, record: RecordId, *, common: bool) -> None:
         """Take a record's id."""
         self.ids[record] = None
+        if common:
+            self.common[record] = None
         self._told = None
 
     def drop(self, record: RecordId) -> None:
         """Forget a record's id."""
         self.ids.pop(record)
+        self.common.pop(record, None)
         self._told = None
 
     def told(self) -> StreamDigest:
         """Return what others are told of it; kept, since a hundred streams are told for each that has changed."""
         if self._told is None:
-            digest = digest_of(sorted(self.ids))
-            self._told = StreamDigest(author=self.author, boot=self.boot, count=len(self.ids), digest=digest)
+            self._told = self._digest(self.ids)
         return self._told
+
+    def told_common(self) -> StreamDigest:
+        """Return the same of what concerns all who wrote any."""
+        return self._digest(self.common)
+
+    def is_told(self, theirs: StreamDigest) -> bool:
+        """Whether another has the same of this stream, or of what concerns all and nothing else."""
+        return any(
+            (mine.count, mine.digest) == (theirs.count, theirs.digest)
+            for mine in ((self.told(), self.told_common()) if self.common else (self.told(),))
+        )
+
+    def _digest(self, ids: Iterable[RecordId]) -> StreamDigest:
+        listed = sorted(ids)
+        return StreamDigest(author=self.author, boot=self.boot, count=len(listed), digest=digest_of(listed))
 
 
 def digest_of(parts: Iterable[bytes]) -> bytes:

@@ -1,18 +1,22 @@
 """Records find their way: pushed to the keepers when they are made, compared by digest ever after.
 
-Every peer that keeps a job, submitted it or wrote records of it compares digests with the job's keepers every ten
-seconds and on connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams
-that differ, then by the missing records: traffic grows with the difference. Stream numbers only address; what is
-compared are ids.
+Every peer that keeps a job or submitted it compares digests with the job's keepers every ten seconds and on
+connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams that differ,
+then by the missing records: traffic grows with the difference. Stream numbers only address; what is compared are ids.
+
+Whoever only wrote some of a job's records has those, and what concerns all who wrote any: seals, losses, rejects. It offers
+its own streams in the same rhythm and is sent the rest of that share. All results would be as much traffic for each
+author as for a keeper.
 """
 
-from collections.abc import Iterable
+import enum
+from collections.abc import Callable, Iterable
 
 from mesh.core.judge import acts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import EntryAdded, MarkHeard, OpinionWanted, PeerReached, PeersNeeded, Publish
+from mesh.core.notes import ClaimWon, EntryAdded, MarkHeard, OpinionWanted, PeerReached, PeersNeeded, Publish
 from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
@@ -20,7 +24,7 @@ from mesh.ground.instants import SECOND_MS, Instant, Now, later
 from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptEntries
-from mesh.wire.messages import MAX_IDS, Entries, LedgerDigest, StreamDigests, StreamIds
+from mesh.wire.messages import MAX_IDS, Entries, LedgerDigest, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Entry
 
 _SHORT_ID = 16
@@ -36,15 +40,36 @@ _SENT_PER_ANSWER = 512
 """Records sent in answer to one list of ids; the next comparison goes on from there."""
 
 
+class Share(enum.Enum):
+    """What a peer wants of a job's records."""
+
+    NOTHING = "nothing"
+    """It only follows the job, if at all."""
+    OWN = "own"
+    """What it wrote itself, and what concerns all who wrote anything."""
+    ALL = "all"
+
+
 class Sync:
     """Publish this peer's records, take others', and make ledgers equal."""
 
-    def __init__(self, ledger: Ledger, members: Members, keepers: Keepers, *, signer: Signer, boot: Boot) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        members: Members,
+        keepers: Keepers,
+        *,
+        signer: Signer,
+        boot: Boot,
+        assembles: Callable[[JobId], bool],
+    ) -> None:
         self._ledger = ledger
         self._members = members
         self._keepers = keepers
         self._signer = signer
         self._boot = boot
+        self._assembles = assembles
+        """Whether this peer has claimed to assemble a frame of a job, for which it needs others' buckets."""
         self._me = members.mine.peer
         self._number: dict[JobId, int] = {}
         self._next: dict[JobId, Instant] = {}
@@ -64,14 +89,24 @@ class Sync:
         for peer in self._keepers.parties(ledger, turn.now):
             self._compare(turn, ledger, peer)
 
-    def takes_part(self, ledger: JobLedger, now: Now) -> bool:
-        """Whether this peer wants all records of the job. Whoever has one does: what it shows must not be half of them,
-        and above a seal that it knows another may stand.
+    def share(self, ledger: JobLedger, now: Now) -> Share:
+        """Return what this peer wants of a job's records.
+
+        Whoever has another's result has kept the job, and wants all: what it shows must not be half of them. So does
+        who renders buckets, of which many make one picture.
         """
-        job = ledger.id
-        if ledger.submitter == self._me or job in self._watched or ledger.entries:
-            return True
-        return self._keepers.marked(job, now) or self._keepers.acting(job, now)
+        job, me = ledger.id, self._me
+        if ledger.submitter == me or job in self._watched or ledger.in_buckets or self._assembles(job):
+            return Share.ALL
+        if any(stream.author != me and len(stream.ids) > len(stream.common) for stream in ledger.streams.values()):
+            return Share.ALL
+        if self._keepers.marked(job, now) or self._keepers.acting(job, now):
+            return Share.ALL
+        return Share.OWN if ledger.entries else Share.NOTHING
+
+    def has_all(self, ledger: JobLedger, now: Now) -> bool:
+        """Whether this peer compares until it has all records of a job."""
+        return self.share(ledger, now) is Share.ALL
 
     def on_publish(self, turn: Turn, note: Publish) -> None:
         """Write a record in this peer's stream, to the disk first, then to the keepers and the submitter."""
@@ -111,14 +146,23 @@ class Sync:
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Compare with a keeper that is new to us."""
         ledger = self._ledger.get(note.mark.body.job)
-        if ledger is not None and note.mark.author != self._me and self.takes_part(ledger, turn.now):
+        if ledger is not None and note.mark.author != self._me:
             self._compare(turn, ledger, note.mark.author)
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
-        """Compare every job that both may have part in."""
+        """Compare every job that both may have part in: anybody may know another seal of one that has ended."""
         for ledger in self._ledger.jobs.values():
-            if self.takes_part(ledger, turn.now):
-                self._compare(turn, ledger, note.peer)
+            share = self.share(ledger, turn.now)
+            own = share is Share.OWN and not ledger.ended
+            if not own or note.peer in self._keepers.parties(ledger, turn.now):
+                self._tell(turn, ledger, note.peer, share)
+
+    def on_claim_won(self, turn: Turn, note: ClaimWon) -> None:
+        """Learn of the buckets of a frame that this peer is to assemble."""
+        ledger = self._ledger.get(note.claim.body.job)
+        if ledger is not None and note.claim.body.assembles:
+            for peer in self._partners(turn, ledger):
+                self._compare(turn, ledger, peer)
 
     def on_tick(self, turn: Turn) -> None:
         """Compare with the keepers now and then."""
@@ -129,7 +173,7 @@ class Sync:
             elif due <= turn.now.instant:
                 period_ms = SYNC_PERIOD_MS * (_ENDED_FACTOR if ledger.ended else 1)
                 self._next[job] = later(turn.now.instant, turn.dice.jitter(period_ms))
-                if self.takes_part(ledger, turn.now):
+                if self.share(ledger, turn.now) is not Share.NOTHING:
                     turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
                     for peer in self._partners(turn, ledger):
                         self._compare(turn, ledger, peer)
@@ -148,7 +192,7 @@ class Sync:
     def compare_all(self, turn: Turn) -> None:
         """Compare every job with its keepers now: this host has missed something."""
         for ledger in self._ledger.jobs.values():
-            if not ledger.ended and self.takes_part(ledger, turn.now):
+            if not ledger.ended:
                 for peer in self._keepers.parties(ledger, turn.now):
                     self._compare(turn, ledger, peer)
 
@@ -157,24 +201,36 @@ class Sync:
         ledger = self._ledger.get(message.job)
         if ledger is None or (message.count, message.digest) == (len(ledger.entries), ledger.digest()):
             return
-        _tell_streams(turn, peer, ledger, asked=True)
+        match self.share(ledger, turn.now):
+            case Share.ALL:
+                _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=True)
+            case Share.OWN:
+                self._tell_own(turn, peer, ledger)
+            case Share.NOTHING:
+                pass
 
     def on_stream_digests(self, turn: Turn, peer: PeerId, message: StreamDigests) -> None:
-        """Ask for what differs by telling what is here; tell one's own streams when asked."""
+        """Ask for what differs by telling what is here; tell one's own streams when asked, else what concerns all."""
         ledger = self._ledger.get(message.job)
-        if ledger is None:
+        share = self.share(ledger, turn.now) if ledger is not None else Share.NOTHING
+        if ledger is None or share is Share.NOTHING:
             return
         answered = 0
         for theirs in message.streams:
             mine = ledger.streams.get((theirs.author, theirs.boot)) or Stream(theirs.author, theirs.boot)
-            told = mine.told()
-            if told.digest != theirs.digest or told.count != theirs.count:
+            # Who asks has all records. Others tell all of their own streams, but of any else what concerns everybody.
+            wanted = share is Share.ALL or theirs.author == self._me or not (message.asked or theirs.author == peer)
+            if wanted and not mine.is_told(theirs):
                 self._tell_ids(turn, peer, ledger.id, mine)
                 answered += 1
             if answered >= _STREAMS_PER_ANSWER:
                 break
-        if message.asked and ledger.streams:
-            _tell_streams(turn, peer, ledger, asked=False)
+        if not message.asked:
+            self._send_common(turn, peer, ledger, message.streams)
+        elif share is Share.OWN:
+            self._tell_own(turn, peer, ledger)
+        elif ledger.streams:
+            _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=False)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
         """Send what the other lacks of one stream."""
@@ -188,8 +244,29 @@ class Sync:
             for identifier in stream.ids
             if message.low <= identifier[:_SHORT_ID] <= message.high and identifier[:_SHORT_ID] not in theirs
         ]
-        for at in range(0, min(len(lacking), _SENT_PER_ANSWER), _ENTRIES_PER_MESSAGE):
-            turn.send(peer, self._message(ledger.id, lacking[at : at + _ENTRIES_PER_MESSAGE]))
+        self._send(turn, peer, ledger.id, lacking)
+
+    def _send_common(self, turn: Turn, peer: PeerId, ledger: JobLedger, streams: Iterable[StreamDigest]) -> None:
+        """Send what concerns all who wrote records, as far as none of the streams told shows that the other has it."""
+        told = {(theirs.author, theirs.boot): theirs for theirs in streams}
+        lacking: list[Signed[Entry]] = []
+        for key, stream in ledger.streams.items():
+            if stream.common and stream.author != peer and not (key in told and stream.is_told(told[key])):
+                lacking += [ledger.entries[identifier] for identifier in stream.common]
+        self._send(turn, peer, ledger.id, lacking)
+
+    def _send(self, turn: Turn, peer: PeerId, job: JobId, entries: list[Signed[Entry]]) -> None:
+        for at in range(0, min(len(entries), _SENT_PER_ANSWER), _ENTRIES_PER_MESSAGE):
+            turn.send(peer, self._message(job, entries[at : at + _ENTRIES_PER_MESSAGE]))
+
+    def _tell_own(self, turn: Turn, peer: PeerId, ledger: JobLedger) -> None:
+        """Tell this peer's own streams, and of others' what concerns all who wrote any."""
+        told = [
+            stream.told() if stream.author == self._me else stream.told_common()
+            for stream in ledger.streams.values()
+            if stream.author == self._me or stream.common
+        ]
+        _tell_streams(turn, peer, ledger, told, asked=False)
 
     def _tell_ids(self, turn: Turn, peer: PeerId, job: JobId, stream: Stream) -> None:
         """Tell all ids of a stream, in parts by their order: authors choose their ids, and no part may be too long."""
@@ -206,7 +283,16 @@ class Sync:
             low = after if after is not None else low
 
     def _compare(self, turn: Turn, ledger: JobLedger, peer: PeerId) -> None:
-        turn.send(peer, LedgerDigest(job=ledger.id, count=len(ledger.entries), digest=ledger.digest()))
+        self._tell(turn, ledger, peer, self.share(ledger, turn.now))
+
+    def _tell(self, turn: Turn, ledger: JobLedger, peer: PeerId, share: Share) -> None:
+        match share:
+            case Share.ALL:
+                turn.send(peer, LedgerDigest(job=ledger.id, count=len(ledger.entries), digest=ledger.digest()))
+            case Share.OWN:
+                self._tell_own(turn, peer, ledger)
+            case Share.NOTHING:
+                pass
 
     def _add(self, turn: Turn, ledger: JobLedger, entries: list[Signed[Entry]], *, own: bool) -> None:
         fresh: list[Signed[Entry]] = []
@@ -234,9 +320,8 @@ def _before(short: bytes) -> bytes:
     return (int.from_bytes(short, "big") - 1).to_bytes(_SHORT_ID, "big")
 
 
-def _tell_streams(turn: Turn, peer: PeerId, ledger: JobLedger, *, asked: bool) -> None:
-    """Tell all streams; the last message asks for the other's, also where there is nothing to tell."""
-    listed = [stream.told() for stream in ledger.streams.values()]
-    for at in range(0, max(1, len(listed)), _STREAMS_PER_MESSAGE):
-        part, last = tuple(listed[at : at + _STREAMS_PER_MESSAGE]), at + _STREAMS_PER_MESSAGE >= len(listed)
+def _tell_streams(turn: Turn, peer: PeerId, ledger: JobLedger, told: list[StreamDigest], *, asked: bool) -> None:
+    """Tell streams; the last message asks for the other's, also where there is nothing to tell."""
+    for at in range(0, max(1, len(told)), _STREAMS_PER_MESSAGE):
+        part, last = tuple(told[at : at + _STREAMS_PER_MESSAGE]), at + _STREAMS_PER_MESSAGE >= len(told)
         turn.send(peer, StreamDigests(job=ledger.id, streams=part, asked=asked and last))

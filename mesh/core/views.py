@@ -139,7 +139,7 @@ class Views:
     def job(self, now: Now, job: JobId) -> JobView:
         """Return one job; raises `KeyError` where it is unknown."""
         ledger = self._ledger.jobs[job]
-        whole = self._sync.takes_part(ledger, now)
+        whole = self._sync.has_all(ledger, now)
         heard = self._claims.following[job].told if job in self._claims.following else None
         told = None if whole else heard
         docket = self._leases.dockets.get(job)
@@ -217,7 +217,7 @@ class Views:
             state=self._task(ledger, task, delivered=False).state,
             region=ledger.parts.grid.region,
             assembler=stillviews.assembler_of(ledger, docket, task),
-            known=self._sync.takes_part(ledger, now),
+            known=self._sync.has_all(ledger, now),
             buckets=stillviews.buckets(ledger, task, held),
         )
 

@@ -20,7 +20,14 @@ from mesh.core.timers import WindowDue
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Instant, later
-from mesh.ground.limits import FOLLOWED_MS, SPLIT_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.ground.limits import (
+    FOLLOWED_MS,
+    SPLIT_LEAST_MS,
+    WINDOW_CALM_MS,
+    WINDOW_FACTOR,
+    WINDOW_PERIOD_MS,
+    WINDOW_STALE,
+)
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import told_bits
 from mesh.wire.messages import Follow, OpenTask, Window
@@ -39,6 +46,8 @@ class Audience:
 
     followers: dict[PeerId, tuple[int, Instant]] = field(default_factory=dict)
     told_at: Instant | None = None
+    told: dict[int, None] = field(default_factory=dict)
+    """The open tasks that all were told then."""
     due: bool = False
 
 
@@ -99,10 +108,29 @@ class Windows:
         audience.due = False
         if not self._leases.ready(ledger.id, turn.now) and not ledger.ended:
             return
-        audience.told_at = turn.now.instant
         window = self.window(ledger)
+        if self._may_wait(turn, ledger, audience, window):
+            audience.due = True
+            turn.wake(timer, WINDOW_PERIOD_MS)
+            return
+        audience.told_at = turn.now.instant
+        audience.told = {task.task: None for task in window.open}
         for peer in list(audience.followers):
             turn.send(peer, window)
+
+    def _may_wait(self, turn: Turn, ledger: JobLedger, audience: Audience, window: Window) -> bool:
+        """Whether what followers were told is good enough for a while: few tasks of it are taken, and none is open
+        again.
+        """
+        if audience.told_at is None or turn.now.instant - audience.told_at >= WINDOW_CALM_MS:
+            return False
+        if ledger.ended or ledger.parts.cut is not None or not audience.told:
+            return False
+        still_open = sum(task.task in audience.told for task in window.open)
+        opened = next((task.task for task in window.open if task.task not in audience.told), None)
+        taken = len(audience.told) - still_open
+        reopened = opened is not None and opened < next(reversed(audience.told))
+        return not reopened and taken * WINDOW_STALE < len(audience.told)
 
     def on_peer_lost(self, note: PeerLost) -> None:
         """Forget a follower; it comes back by itself."""

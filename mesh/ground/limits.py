@@ -127,6 +127,12 @@ WINDOW_PERIOD_MS = 500
 WINDOW_FACTOR = 4
 """The window is four times the slots of all the job's peers: in a window of their own number nearly all collide."""
 
+WINDOW_CALM_MS = 2 * SECOND_MS
+"""Followers that were told plenty of open tasks, of which few are taken yet, hear that these are no more often."""
+
+WINDOW_STALE = 16
+"""Few is less than one in so many: so many claims that were made from the old window would be in vain."""
+
 FOLLOW_PERIOD_MS = 5 * SECOND_MS
 """A follower repeats itself that often."""
 
@@ -296,6 +302,9 @@ EVERYBODY = 128
 
 PING_AGAIN_MS = 3 * SECOND_MS
 """A channel loses nothing: who has not answered is asked again only so that a busy host's round trip is measured."""
+
+KEEPER_QUIET_MS = 800
+"""Who holds leases asks the keeper that hears of them whether it is there when it said nothing for so long."""
 
 SILENT_MS = LEASE_MS
 """A channel without a word for so long is no way to reach anybody; it is closed and dialled again after twice that."""

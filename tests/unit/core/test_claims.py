@@ -11,6 +11,7 @@ from mesh.ground.limits import (
     FAILED_HERE_MS,
     FIRST_CLAIMS_MS,
     FOLLOW_PERIOD_MS,
+    KEEPER_QUIET_MS,
     RESTARTED_KEEPER_MS,
     UNANSWERED_MS,
     UNFIT_MS,
@@ -25,6 +26,7 @@ from mesh.wire.messages import (
     Head,
     Heartbeat,
     OpenTask,
+    Ping,
     Running,
     Verdict,
     Window,
@@ -229,6 +231,21 @@ def test_a_running_claim_beats_each_second_at_the_closest_keeper_with_its_progre
     beats = sent(claimant.rig.effects, Heartbeat)
     assert [peer for peer, _ in beats] == [claimant.first.id] * 4
     assert {beat.progress for _, message in beats for beat in message.beats} == {17}
+
+
+def test_a_keeper_that_tells_news_is_not_asked_whether_it_is_there_and_a_quiet_one_is(claimant: Claimant) -> None:
+    claimant.rig.hear(claimant.first, claimant.window(5))
+    claimant.answer(claimant.first, yours=True)
+    claimant.rig.clear()
+    for _ in range(20):
+        claimant.rig.hear(claimant.first, claimant.window())
+        claimant.rig.wait(KEEPER_QUIET_MS // 2, claimant.first, claimant.second)
+    assert len(sent(claimant.rig.effects, Heartbeat)) >= 7
+    asked = [peer for peer, _ in sent(claimant.rig.effects, Ping)].count(claimant.first.id)
+    assert asked <= 3, "each of three is probed every three seconds, here by its channel alone"
+    claimant.rig.clear()
+    claimant.rig.wait(20 * KEEPER_QUIET_MS // 2, claimant.first, claimant.second)
+    assert [peer for peer, _ in sent(claimant.rig.effects, Ping)].count(claimant.first.id) >= 7
 
 
 def test_a_new_closest_keeper_is_told_the_running_claims_in_full(claimant: Claimant) -> None:

@@ -172,6 +172,21 @@ def test_a_task_that_has_its_result_is_taken(court: Court) -> None:
     assert court.verdicts()[claim.id] is False
 
 
+def test_who_renders_what_another_has_rendered_is_told_so(court: Court) -> None:
+    """It has no records but its own, and would render to the end."""
+    claim = court.granted(court.bob)
+    court.rig.clear()
+    court.rig.take(court.head, court.cast.result(court.ann, court.head, 0), by=court.ann)
+    assert court.verdicts() == {claim.id: False}
+
+
+def test_whose_own_result_counts_is_told_nothing(court: Court) -> None:
+    court.granted(court.bob)
+    court.rig.clear()
+    court.rig.take(court.head, court.cast.result(court.bob, court.head, 0), by=court.bob)
+    assert court.verdicts() == {}
+
+
 def test_silence_ends_a_lease_and_a_heartbeat_keeps_it(court: Court) -> None:
     claim = court.granted(court.bob)
     for _ in range(5):

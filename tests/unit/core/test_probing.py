@@ -10,13 +10,14 @@ import pytest
 from mesh.core.contacts import Contacting
 from mesh.core.directory import Directory
 from mesh.core.effects import SendDatagram
-from mesh.core.events import DatagramHeard
+from mesh.core.events import DatagramHeard, MessageHeard
 from mesh.core.probing import Probing
 from mesh.core.turn import Turn
 from mesh.core.view import distance
 from mesh.ground.dice import Dice
 from mesh.ground.instants import HOUR_MS, SECOND_MS
 from mesh.ground.limits import (
+    CHANNEL_QUIET_MS,
     CLOCK_BAD_MS,
     DEAF_MS,
     DEAF_PROBES,
@@ -31,7 +32,7 @@ from mesh.ground.limits import (
     TIDINGS_MS,
 )
 from mesh.wire.lookups import Endpoint
-from mesh.wire.messages import Ping
+from mesh.wire.messages import Ping, Pong
 from mesh.wire.probes import Alive, Gossip, Probe, Probed, ProbeFor, State, Tiding
 from tests.support.cast import NOW, blob
 from tests.support.probed import TRIP_MS, View, address, endpoint, tiding
@@ -129,6 +130,22 @@ def test_tidings_leave_less_often_in_a_large_mesh(cast: Cast, crowd: int, apart_
             times.append(view.now_ms)
     assert len(times) > 1
     assert min(later - sooner for sooner, later in pairwise(times)) == apart_ms
+
+
+def test_in_a_large_view_a_channel_may_be_quiet_for_half_a_round(cast: Cast) -> None:
+    """The other end asks once a round, too; and both asked, each time."""
+    many = 2 * 20
+    view = View(cast, many)
+    view.wait(5 * SECOND_MS)
+    for actor in view.actors:
+        view.tell(MessageHeard(peer=actor.id, message=Pong(number=1_000_000)))
+    view.clear()
+    view.rig.clear()
+    view.wait(many // 2 * SECOND_MS - SECOND_MS)
+    assert many // 2 * SECOND_MS - SECOND_MS > CHANNEL_QUIET_MS
+    assert sent(view.rig.effects, Ping) == []
+    view.wait(CHANNEL_QUIET_MS)
+    assert sent(view.rig.effects, Ping)
 
 
 def test_who_answers_another_is_not_doubted(cast: Cast) -> None:

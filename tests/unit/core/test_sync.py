@@ -218,7 +218,7 @@ def test_whoever_knows_a_seal_goes_on_comparing_since_another_may_stand_above_it
     rig.peer.ledger.jobs[job].add_seal(seal, SealPage(job=job, tasks=(), chains=()))
     rig.clear()
     rig.wait(60 * SYNC_PERIOD_MS, ann, bob)
-    assert {peer for peer, _ in sent(rig.effects, LedgerDigest)} & {ann.id, bob.id}
+    assert {peer for peer, _ in sent(rig.effects, StreamDigests)} & {ann.id, bob.id}
 
 
 def test_whoever_has_a_record_goes_on_comparing_for_half_of_them_may_mislead(cast: Cast) -> None:

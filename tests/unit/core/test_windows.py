@@ -4,7 +4,7 @@ import pytest
 
 from mesh.core.events import ChannelClosed
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_CALM_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
 from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import Available, ClaimSent, Follow, Window
 from mesh.wire.records import Cancel
@@ -75,6 +75,50 @@ def test_news_come_at_most_twice_a_second_and_only_when_something_changed(told: 
     told.rig.clear()
     told.rig.wait(4 * SECOND_MS, told.ann, told.bob)
     assert told.windows(told.bob) == []
+
+
+def plenty(told: Told) -> None:
+    """Let bob have slots for a window of 48 tasks, be told, and some time pass."""
+    offer = Available(engines=(ENGINE,), slots=12, busy=0, cores=4, memory_mb=8_000, draining=False)
+    told.rig.hear(told.bob, offer)
+    told.follow(told.bob, slots=12)
+    told.rig.take(told.head, told.cast.result(told.bob, told.head, 0), by=told.bob)
+    told.rig.wait(WINDOW_CALM_MS, told.bob)
+    assert len(told.windows(told.bob)[-1].open) == 12 * WINDOW_FACTOR
+    told.rig.wait(WINDOW_CALM_MS, told.bob)
+    told.rig.clear()
+
+
+def test_who_was_told_plenty_hears_later_that_few_of_it_are_taken(told: Told) -> None:
+    plenty(told)
+    told.rig.take(told.head, told.cast.result(told.bob, told.head, 1), by=told.bob)
+    told.rig.wait(WINDOW_PERIOD_MS, told.bob)
+    assert [window.counting for window in told.windows(told.bob)] == [2], "the last news are old"
+    told.rig.clear()
+    told.rig.take(told.head, told.cast.result(told.bob, told.head, 2), by=told.bob)
+    told.rig.wait(WINDOW_CALM_MS - 2 * WINDOW_PERIOD_MS, told.bob)
+    assert told.windows(told.bob) == []
+    told.rig.wait(WINDOW_PERIOD_MS, told.bob)
+    assert [window.counting for window in told.windows(told.bob)] == [3]
+
+
+def test_who_was_told_plenty_hears_soon_that_much_of_it_is_taken(told: Told) -> None:
+    plenty(told)
+    for tasks in (range(1, 2), range(2, 5)):
+        results = [told.cast.result(told.bob, told.head, task) for task in tasks]
+        told.rig.take(told.head, *results, by=told.bob)
+        told.rig.wait(WINDOW_PERIOD_MS, told.bob)
+    assert [window.counting for window in told.windows(told.bob)] == [2, 5]
+
+
+def test_who_was_told_plenty_hears_soon_that_a_task_is_open_again(told: Told) -> None:
+    plenty(told)
+    result = told.cast.result(told.bob, told.head, 1)
+    told.rig.take(told.head, result, by=told.bob)
+    told.rig.wait(WINDOW_PERIOD_MS, told.bob)
+    told.rig.take(told.head, told.cast.lost(told.ann, told.head, result), by=told.ann)
+    told.rig.wait(WINDOW_PERIOD_MS, told.bob)
+    assert [1 in [task.task for task in window.open] for window in told.windows(told.bob)] == [False, True]
 
 
 def test_what_is_claimed_or_rendered_is_in_no_window(told: Told) -> None:
