@@ -65,9 +65,9 @@ class Checks:
             if isinstance(effect, StartRender | StartAssembly) and effect.job.id in book.cancels:
                 self.broken("S11", f"{host.name} started task {effect.task} of a cancelled job", effect.job.id)
 
-    def after_stop(self, host: "Host", event: Event) -> None:
-        """S12: nothing is handled after the core said that it stops."""
-        self.broken("S12", f"{host.name} handled {type(event).__name__} after it had stopped")
+    def after_stop(self, host: "Host", event: Event, effect: Effect) -> None:
+        """S12: nothing has an effect after the core said that it stops."""
+        self.broken("S12", f"{host.name} asked for {effect} on {type(event).__name__} after it had stopped")
 
     # Every packet.
 
@@ -190,8 +190,6 @@ class Witness:
 
     def heard(self, now: Now, event: Event) -> None:
         """Take what the core is about to hear."""
-        if self._stopped:
-            self._host.mesh.checks.after_stop(self._host, event)
         self._event = event
         if self._recorder is not None:
             self._recorder.heard(now, event)
@@ -202,6 +200,8 @@ class Witness:
         assert event is not None, "a turn without an event"
         if self._recorder is not None:
             self._recorder.asked(effects)
+        if self._stopped and effects:
+            host.mesh.checks.after_stop(host, event, effects[0])
         self._stopped |= any(isinstance(effect, Stopped) for effect in effects)
         host.mesh.checks.turned(host, self._book, effects)
         host.mesh.trace.turn(host.mesh.now_ms, host.index, event, list(effects))

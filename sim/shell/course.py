@@ -14,8 +14,11 @@ WHATS: Final[tuple[What, ...]] = get_args(What)
 
 PEERS_LEAST: Final = 20
 PEERS_MOST: Final = 50
-FAULTS_FROM_MS: Final = 8_000
-FAULTS_MS: Final = 40_000
+MANY_EACH: Final = 5
+"""In one seed of so many there may be as many peers as that, else a few more than the least: what each says to each
+grows with their square."""
+FAULTS_FROM_MS: Final = 6_000
+FAULTS_MS: Final = 20_000
 """Of virtual time: as long as faults come."""
 ENDS_MS: Final = 300_000
 """All must be finished by then."""
@@ -78,9 +81,9 @@ class Course:
 def draw(seed: int, peers: int | None = None) -> Course:
     """Draw a run."""
     dice = Dice(b"shell" + seed.to_bytes(8, "big"))
-    peers = peers or PEERS_LEAST + dice.below(PEERS_MOST - PEERS_LEAST + 1)
+    peers = peers or PEERS_LEAST + dice.below(5 if dice.below(MANY_EACH) else PEERS_MOST - PEERS_LEAST + 1)
     renderers = max(2, peers * (40 + dice.below(50)) // 100)
-    late = {host: 3_000 + dice.below(30_000) for host in range(2, peers) if dice.below(100) < 20}
+    late = {host: 3_000 + dice.below(20_000) for host in range(2, peers) if dice.below(100) < 20}
     return Course(
         seed=seed,
         peers=peers,
@@ -100,12 +103,12 @@ def _tasks(dice: Dice, peers: int, renderers: int) -> tuple[Task, ...]:
     tasks: list[Task] = []
     for number in range(2 + dice.below(3)):
         still = number == 1
-        frame_ms = 500 + dice.below(4_000)
+        frame_ms = 500 + dice.below(3_000)
         tasks.append(
             Task(
-                at_ms=5_000 + dice.below(FAULTS_MS // 2),
+                at_ms=4_000 + dice.below(FAULTS_MS // 2),
                 host=dice.below(peers),
-                frames=1 if still else min(60, 4 + renderers * (10_000 + dice.below(20_000)) // frame_ms // 2),
+                frames=1 if still else min(40, 4 + renderers * (5_000 + dice.below(15_000)) // frame_ms // 2),
                 frame_ms=8 * frame_ms if still else frame_ms,
                 still=still,
                 cancelled_after_ms=3_000 + dice.below(8_000) if number == 2 else 0,
@@ -122,7 +125,7 @@ def _acts(dice: Dice, peers: int) -> tuple[Act, ...]:
             what=WHATS[dice.below(len(WHATS))],
             host=dice.below(peers),
             other=dice.below(peers),
-            lasts_ms=500 + dice.below(12_000),
+            lasts_ms=500 + dice.below(9_000),
         )
         for _ in range(peers)
     ]

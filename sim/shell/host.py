@@ -58,6 +58,7 @@ class Life:
         self.stagehand = Stagehand()
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
+        self.asked_to_stop = False
         self.ending: Ending | None = None
         self.desk: Desk | None = None
         self.core: Peer | None = None
@@ -95,7 +96,7 @@ class Life:
             with self.scope:
                 try:
                     await self._run()
-                except Killed:
+                except* Killed:
                     assert self.world.dead, "a living process was told that it is dead"
         finally:
             self.desk = None

@@ -188,6 +188,7 @@ class Mesh:
                 await self._restart(host, lasts_s)
             case "stop":
                 if host.life is not None and host.life.desk is not None:
+                    host.life.asked_to_stop = True
                     await self.people.at_desk(host, lambda desk: desk.stop(now=False))
                     await self._restart(host, lasts_s)
             case "still":
@@ -205,9 +206,11 @@ class Mesh:
                 await self.people.at_desk(host, lambda desk: desk.resume())
 
     async def _restart(self, host: Host, after_s: float) -> None:
+        """Start a host's next process, once this one has ended; one that lives on is let live."""
+        ending = host.lives[-1] if host.lives else None
         await trio.sleep(after_s)
-        if host.life is not None:
-            await host.life.ended.wait()
+        if ending is not None and (ending.world.dead or ending.asked_to_stop):
+            await ending.ended.wait()
         host.start()
 
     async def _stand_still(self, host: Host, lasts_s: float) -> None:
@@ -216,10 +219,12 @@ class Mesh:
             return
         self.lines.hold(host.address.host)
         stands = world.stands = trio.Event()
-        await trio.sleep(lasts_s)
-        world.stands = None
-        stands.set()
-        self.lines.release(host.address.host)
+        try:
+            await trio.sleep(lasts_s)
+        finally:  # also at the end of the run: whoever waits for the disk does so in spite of a cancellation
+            world.stands = None
+            stands.set()
+            self.lines.release(host.address.host)
 
     async def _cut(self, host: Host, others: list[Host], lasts_s: float) -> None:
         ways = [(host.address.host, other.address.host) for other in others]

@@ -4,7 +4,6 @@ A run has a temporary directory, which it works in by relative names, so that no
 """
 
 import contextlib
-import gc
 import tempfile
 import time
 import traceback
@@ -17,6 +16,7 @@ from mesh.core.me import Me
 from mesh.core.peer import Peer
 from mesh.node.node import Node
 from mesh.node.plain import most_telling
+from sim.run import uncollected
 from sim.shell.course import Course, draw
 from sim.shell.loop import on_virtual_clock
 from sim.shell.mesh import MakeNode, Mesh
@@ -94,7 +94,7 @@ def run_course(
         finally:
             ended_ms = mesh.now_ms
 
-    with _somewhere(), _Watched() as watched:
+    with uncollected(), _somewhere(), _Watched() as watched:
         on_virtual_clock(course.seed, main)
     story = watched.error
     return ShellRan(
@@ -129,7 +129,6 @@ def run_shell(seeds: range, peers: int | None) -> int:
         course = draw(seed, peers)
         print(f"seed {seed}: {course.told()}", flush=True)
         ran = run_course(course)
-        gc.collect()
         print(ran.line(), *ran.story, ran.trace, sep="\n", flush=True)
         if not ran.good:
             bad.append(seed)
