@@ -73,6 +73,7 @@ class JobLedger:
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
         self._frames_ms: list[int] = []
         self._buckets_ms: list[int] = []
+        self._median_ms: int | None = 0
         self._first_open = 0
         self.counting = 0
         """Frames that do."""
@@ -138,6 +139,7 @@ class JobLedger:
             times = self._frames_ms if result.block is None else self._buckets_ms
             times.append(result.render_ms)
             del times[:-_MEDIAN_OF]
+            self._median_ms = None
 
     def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
         """Take a seal together with its page, which was judged."""
@@ -257,8 +259,10 @@ class JobLedger:
     @property
     def median_ms(self) -> int:
         """Return the median render time of the latest frames, of buckets where none was rendered whole; 0: none yet."""
-        times = self._frames_ms or self._buckets_ms
-        return sorted(times)[len(times) // 2] if times else 0
+        if self._median_ms is None:  # each keeper asks, of each job at each tick
+            times = self._frames_ms or self._buckets_ms
+            self._median_ms = sorted(times)[len(times) // 2]
+        return self._median_ms
 
     def may_say_lost(self, author: PeerId) -> int:
         """Return how many statements more by `author` that a frame is lost would act."""

@@ -100,7 +100,8 @@ class Peer:
         self.event_routes[type(event)](turn, event)
         if turn.notes or turn.heard:
             self._settle(turn)
-        self.stopping.settle(turn)
+        if self.stopping.asked:
+            self.stopping.settle(turn)
         return turn.effects
 
     @property
@@ -313,11 +314,15 @@ class Peer:
                 return
         raise BugError(f"a turn of over {most} notes; the next were {list(turn.notes)[:4]}")
 
-    def hear(self, turn: Turn, peer: PeerId, message: ms.Message) -> None:
+    def on_message_heard(self, turn: Turn, event: ev.MessageHeard) -> None:
+        peer, message = event.peer, event.message
         if self.members.barred(peer):
             return  # said before its channel closed, heard after
         self.contacting.on_anything(turn, peer)
         self.message_routes[type(message)](turn, peer, message)
+
+    def on_timer_fired(self, turn: Turn, event: ev.TimerFired) -> None:
+        self.timer_routes[type(event.timer)](turn, event.timer)
 
     def _in_use(self, job: JobId) -> bool:
         """Whether somebody here ordered a job's files, or this host claimed a task of it, or promised to keep some."""

@@ -16,6 +16,7 @@ Invariants: the choice depends on who is known, never on who told. The module mu
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from mesh.core.directory import Directory
 from mesh.ground.dice import Dice
@@ -67,6 +68,9 @@ SURPLUS_MS = 10 * MINUTE_MS
 assert LINKS_NEAREST < CONTACTS_TOLD
 assert LINKS_NEAREST < LINKS_LEAST < OPENINGS <= EVERYBODY
 
+_PLACES_KEPT = 16_384
+"""Peers whose place is remembered, some 3 MB: those of the largest mesh, which a simulator has in one process."""
+
 _IDS = 1 << 8 * DHT_ID_BYTES
 _SAMPLE = 16
 """Nearest peers by whose distance a mesh's size is estimated: it comes out within a quarter of the truth, mostly."""
@@ -74,7 +78,12 @@ _SAMPLE = 16
 
 def distance(one: PeerId, other: PeerId) -> int:
     """Return how far two peers' places in the DHT are apart."""
-    return int.from_bytes(dht_id(one), "big") ^ int.from_bytes(dht_id(other), "big")
+    return _place(one) ^ _place(other)
+
+
+@lru_cache(maxsize=_PLACES_KEPT)
+def _place(peer: PeerId) -> int:
+    return int.from_bytes(dht_id(peer), "big")
 
 
 def links(
@@ -102,7 +111,8 @@ def links(
 
 def crowd(me: PeerId, known: Iterable[PeerId]) -> int:
     """Estimate how many peers a mesh has by how near its nearest ones are; the count where there are few."""
-    nearest = sorted(distance(me, peer) for peer in known)
+    mine = _place(me)
+    nearest = sorted([mine ^ place for place in map(_place, known)])
     if len(nearest) < _SAMPLE:
         return 1 + len(nearest)
     return 1 + (_SAMPLE - 1) * _IDS // max(1, nearest[_SAMPLE - 1])
