@@ -33,12 +33,15 @@ _UNHASHED_MOST = 512
 _FORMAT = 2
 """Of what `marshal` writes: the last in which equal values are equal bytes, whoever else holds the same objects."""
 
+_HEAD_BYTES = 5
+"""Before a list's items it writes what it is, and how long."""
+
 _BUILT_IN = (int, str, bytes, bool, NoneType)
 _ANY_LENGTH = 2
 """Arguments of the annotation of a tuple of any length: its items' type, and an ellipsis."""
 
 Turn: TypeAlias = tuple[int, int, Event | str, Sequence[Effect]]
-Shape: TypeAlias = Callable[[Any], object]
+Shape: TypeAlias = Callable[[Any], Any]
 """What makes values of one type plain."""
 
 _SHAPES: dict[type, Shape] = {}
@@ -76,6 +79,9 @@ def _fields_of(kind: type[Any]) -> Shape:
     read = operator.attrgetter(*paths) if paths else _nothing
     if not others:
         return read
+    if len(others) == 1:
+        (other,) = others
+        return lambda thing: (read(thing), other(thing))
     return lambda thing: (read(thing), *[shape(thing) for shape in others])
 
 
@@ -108,7 +114,14 @@ def _reader(read: Shape, hint: Any) -> Shape:
         if shape is not None:
             each = shape
             return lambda thing: tuple(map(each, read(thing)))
-    return lambda thing: plain(read(thing))
+    shape_of = _SHAPES.get
+
+    def read_any(thing: Any) -> object:
+        value = read(thing)
+        shape = shape_of(type(value))
+        return plain(value) if shape is None else shape(value)
+
+    return read_any
 
 
 def _is_final(hint: Any) -> bool:
@@ -116,11 +129,12 @@ def _is_final(hint: Any) -> bool:
     return isinstance(hint, type) and dataclasses.is_dataclass(hint) and not hint.__subclasses__()
 
 
-def _written(thing: object) -> bytes:
+def _written(things: list[object]) -> bytes:
+    """Return the bytes of things one after the other: the list's own head is left out."""
     try:
-        return marshal.dumps(thing, _FORMAT)
+        return marshal.dumps(things, _FORMAT)[_HEAD_BYTES:]
     except ValueError:
-        return marshal.dumps(_numbered(thing), _FORMAT)
+        return marshal.dumps(list(map(_numbered, things)), _FORMAT)[_HEAD_BYTES:]
 
 
 def _numbered(thing: object) -> object:
@@ -161,7 +175,7 @@ class Trace:
 
     def __init__(self) -> None:
         self._hash = blake3()
-        self._unhashed: list[tuple[object, ...]] = []
+        self._unhashed: list[object] = []
         self._turns: deque[Turn] = deque(maxlen=_KEPT_TURNS)
         self._told: dict[int, tuple[Message, bytes]] = {}
         """Messages told lately, by identity: one goes to many peers, and is heard soon after it was sent."""
@@ -199,18 +213,19 @@ class Trace:
 
     def _hash_up(self) -> None:
         if self._unhashed:
-            self._hash.update(b"".join(map(_written, self._unhashed)))
+            self._hash.update(_written(self._unhashed))
             self._unhashed.clear()
 
     def _message(self, message: Message) -> object:
-        if _is_brief(type(message)):
+        kind: Any = type(message)
+        if _is_brief(kind):
             return plain(message)
         told = self._told.get(id(message))
         if told is not None and told[0] is message:
             return told[1]
         if len(self._told) >= _TOLD_LATELY:
             self._told.clear()
-        digest = blake3(_written(plain(message))).digest()
+        digest = blake3(_written([plain(message)])).digest()
         self._told[id(message)] = (message, digest)
         return digest
 

@@ -15,7 +15,7 @@ Channels that nothing waits for are opened out of a purse: a crowd that comes at
 Invariants: the choice depends on who is known, never on who told. The module must not know how anybody is dialled.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from mesh.core.directory import Directory
@@ -134,7 +134,7 @@ class View:
     def __init__(
         self,
         directory: Directory,
-        nodes: Callable[[], Iterable[PeerId]] = tuple,
+        nodes: Callable[[], Sequence[PeerId]] = tuple,
         everybody: int = EVERYBODY,
     ) -> None:
         self._directory = directory
@@ -149,7 +149,7 @@ class View:
         """Whether there are too many peers to be connected to all."""
         self.links: dict[PeerId, None] = {}
         """In a large mesh: whom this peer keeps channels with for the mesh's own sake."""
-        self._chosen_among: tuple[list[PeerId], list[PeerId]] = ([], [])
+        self._chosen_among: tuple[Sequence[PeerId], Sequence[PeerId]] = ([], [])
         """Who was connected, and in the table, when the links were last chosen: mostly nothing has changed."""
         self._choose_at = Instant(0)
         """When a large mesh's view is looked over again."""
@@ -181,7 +181,7 @@ class View:
     def _choose(self, now: Instant) -> None:
         if self._needed:
             self._needed = {peer: until for peer, until in self._needed.items() if until >= now}
-        there, nodes = self._directory.all_connected(), list(self._nodes())
+        there, nodes = self._directory.all_connected(), self._nodes()
         if (there, nodes) == self._chosen_among:
             return
         self._chosen_among = there, nodes
