@@ -328,7 +328,7 @@ class Swarm:
     def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces, breadth: Mapping[PeerId, int]) -> bool:
         """Send at most one more request to each source; tell whether one was sent."""
         wanted = pieces.all & ~pieces.have & ~want.under_way
-        if not wanted:
+        if not wanted or len(self._requests) >= FETCHES:
             return False
         offers = {peer: pieces.all if offer is None else offer for peer, offer in want.sources.items()}
         able = [peer for peer, offer in offers.items() if offer & wanted and self._able(turn, peer)]
