@@ -115,6 +115,8 @@ class Books:
         self._world = world
         self._books: dict[int, Book] = {}
         self.jobs: dict[JobId, Signed[Job]] = {}
+        self.any_bans = False
+        """Whether anybody has ever written down a revocation."""
         self.replaced: dict[RecordId, None] = {}
         """Holds that another hold lists, of which somebody was told."""
 
@@ -144,6 +146,7 @@ class Books:
         book = self._books[host.index] = Book()
         for entry in kept:
             book.add(entry)
+            self.any_bans |= isinstance(entry, KeptRevocation)
 
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Read what a turn asked to keep."""
@@ -152,6 +155,7 @@ class Books:
                 book = self.of(host)
                 for entry in effect.entries:
                     book.add(entry)
+                    self.any_bans |= isinstance(entry, KeptRevocation)
                     if isinstance(entry, KeptHead):
                         self.jobs.setdefault(JobId(entry.head.job.id), entry.head.job)
         if type(event) is PageRead and event.page is not None:

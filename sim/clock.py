@@ -25,7 +25,8 @@ class HostClock:
 
     def read(self, world_ms: int) -> Now:
         """Read both clocks at `world_ms`."""
-        return Now(instant=self.instant(world_ms), wall=WallTime(EPOCH_MS + world_ms + self._wall_offset_ms))
+        instant = self._base_ms + world_ms + world_ms * self._drift_ppm // _MILLION
+        return Now(instant=Instant(instant), wall=WallTime(EPOCH_MS + world_ms + self._wall_offset_ms))
 
     def instant(self, world_ms: int) -> Instant:
         """Read the monotonic clock at `world_ms`."""

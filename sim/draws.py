@@ -3,27 +3,26 @@
 The world draws several numbers for every message; one call of the hash serves a thousand of them.
 """
 
+import struct
+
 from mesh.ground.dice import Dice
 
-_WORD_BYTES = 4
-_BLOCK_BYTES = 4_096
+_WORDS = struct.Struct("<1024I")
+"""What a block of bytes is: so many draws."""
 
 
 class Draws:
     """A stream of draws from one dice, which nobody else may use."""
 
-    __slots__ = ("_at", "_block", "_dice")
+    __slots__ = ("_dice", "_words")
 
     def __init__(self, dice: Dice) -> None:
         self._dice = dice
-        self._block = b""
-        self._at = 0
+        self._words: list[int] = []
+        """Those of the present block that are left, the last one first."""
 
     def below(self, bound: int) -> int:
         """Draw an integer in [0, bound), for bounds up to some millions."""
-        if self._at >= len(self._block):
-            self._block = self._dice.draw(_BLOCK_BYTES)
-            self._at = 0
-        at = self._at
-        self._at = at + _WORD_BYTES
-        return int.from_bytes(self._block[at : at + _WORD_BYTES], "little") % bound
+        if not self._words:
+            self._words.extend(reversed(_WORDS.unpack(self._dice.draw(_WORDS.size))))
+        return self._words.pop() % bound

@@ -334,8 +334,9 @@ class Host:
         if self.frozen:
             self._inbox.append((self.receive, (event,)))
             return
-        world = self.world
-        effects = self.core.handle(self.clock.read(world.now_ms), event)
+        world, core = self.world, self._core
+        assert core is not None
+        effects = core.handle(self.clock.read(world.now_ms), event)
         world.trace.turn(world.now_ms, self.index, event, effects)
         world.books.turned(self, event, effects)
         world.safety.turned(self, event, effects)
@@ -352,7 +353,7 @@ class Host:
                     self.world.faults.fuse_blew(self)
                     return
             effect = self._queue.popleft()
-            if isinstance(effect, Append):
+            if type(effect) is Append:
                 self._write(effect)
             else:
                 self._perform[type(effect)](effect)

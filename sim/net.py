@@ -88,6 +88,9 @@ class Net:
         self._world = world
         self._draws = Draws(world.dice.fork(b"net"))
         self._datagram_draws = Draws(world.dice.fork(b"datagrams"))
+        # Asked for with every message.
+        self._least_ms, self._jitters = world.scenario.latency_ms, world.scenario.jitter_ms + 1
+        self._sites, self._has_clones = world.scenario.sites, bool(world.scenario.clone_of)
         self._channels: dict[tuple[int, int], Channel] = {}
         self._by_address: dict[Address, int] = {}
         self._moves = 0
@@ -149,8 +152,8 @@ class Net:
 
     def latency_ms(self, one: int, other: int) -> int:
         """Draw the time that one message takes from one host to another."""
-        scenario = self._world.scenario
-        return scenario.latency_ms + self._draws.below(scenario.jitter_ms + 1) + self._further_ms(one, other)
+        drawn_ms = self._least_ms + self._draws.below(self._jitters)
+        return drawn_ms + self._further_ms(one, other) if self._sites > 1 or self.lags else drawn_ms
 
     def _further_ms(self, one: int, other: int) -> int:
         """Return how much longer it takes between these two: they are far from each other, or a line of theirs lags."""
@@ -238,10 +241,12 @@ class Net:
             self._world.tell(host, after_ms, DialFailed(peer=peer, refused=refused))
 
     def _between(self, one: int, other: int) -> Channel | None:
-        return self._channels.get((min(one, other), max(one, other)))
+        return self._channels.get((one, other) if one < other else (other, one))
 
     def target_of(self, host: "Host", peer: PeerId) -> int | None:
         """Return the host on which a host's peer is: of clones the one that it has a channel with."""
+        if not self._has_clones:
+            return self._world.index_of(peer)
         held = (twin.index for twin in self._twins(peer) if self.holds(host, twin))
         return next(held, self._world.index_of(peer))
 
@@ -290,42 +295,44 @@ class Net:
         return self._draws.below(_PART) < ppm
 
     def _transmit(self, channel: Channel, source: int, parcel: object, extra_ms: int) -> None:
-        target = channel.other(source)
-        if not self.reaches(source, target):
+        target = channel.second if source == channel.first else channel.first
+        if self._cuts and not self.reaches(source, target):
             channel.held[target].append(parcel)
             return
-        arrives_ms = max(self._world.now_ms + self.latency_ms(source, target) + extra_ms, channel.opens_ms)
+        arrives_ms = self._world.now_ms + self.latency_ms(source, target) + extra_ms
+        arrives_ms = max(arrives_ms, channel.opens_ms)
         if extra_ms == 0:
-            arrives_ms = channel.busy_until[target] = max(arrives_ms, channel.busy_until[target])
+            arrives_ms = max(arrives_ms, channel.busy_until[target])
+            channel.busy_until[target] = arrives_ms
         self._world.at(arrives_ms, self._deliver, channel, target, parcel)
 
     def _deliver(self, channel: Channel, target: int, parcel: object) -> None:
-        source = channel.other(target)
         if not channel.open[target]:
             return
-        if not self.reaches(source, target):
+        source, world = channel.second if target == channel.first else channel.first, self._world
+        if self._cuts and not self.reaches(source, target):
             channel.held[target].append(parcel)
             return
-        host = self._world.hosts[target]
+        host, sender = world.hosts[target], world.hosts[source].peer_id
         try:
-            message = self._world.parcels.unpack(parcel)
-            self._world.checked.check(message)
+            message = world.parcels.unpack(parcel)
+            world.checked.check(message)
         except UnknownKind:
-            host.receive(UnknownHeard(peer=self._world.hosts[source].peer_id))
+            host.receive(UnknownHeard(peer=sender))
             return
         except WireError:
-            self.close(host, self._world.hosts[source].peer_id)
-            self._world.tell(host, 0, ChannelClosed(peer=self._world.hosts[source].peer_id, clean=False))
+            self.close(host, sender)
+            world.tell(host, 0, ChannelClosed(peer=sender, clean=False))
             return
-        sender = self._world.hosts[source].peer_id
-        self._world.adversary.overhear(host, sender, message)
+        world.adversary.overhear(host, sender, message)
         host.receive(MessageHeard(peer=sender, message=message))
 
     # Datagrams.
 
     def send_datagram(self, host: "Host", effect: SendDatagram) -> None:
         """Send a datagram to the first of the addresses that is a host's; a fault or a cut swallows it silently."""
-        target = next((self._by_address[address] for address in effect.addresses if address in self._by_address), None)
+        found = (self._by_address.get(address) for address in effect.addresses)
+        target = next((index for index in found if index is not None), None)
         if target is None or target == host.index or not self.reaches(host.index, target):
             return
         version = min(host.version, self._world.hosts[target].version)

@@ -37,10 +37,12 @@ class Returns:
 
     def turned(self, host: "Host", event: Event, effects: Sequence[Effect]) -> None:
         """Look at what a turn asked for. Raises Violation."""
-        if isinstance(event, TwinMet):
+        if type(event) is TwinMet:
             self._twinned[host.index] = host.life
-        if self._twinned.get(host.index) == host.life:
+        if self._twinned and self._twinned.get(host.index) == host.life:
             self._begins_nothing(host, effects)
+        if not self._hears_until_ms:
+            return
         # Its clock may run slower than the world's by some millionths: a millisecond is more than that makes here.
         if self._world.now_ms < self._hears_until_ms.get((host.index, host.life), 0) - 1:
             self._only_hears(host, effects)

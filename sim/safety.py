@@ -78,11 +78,13 @@ class Safety:
 
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Look at what a turn asked for."""
-        self._not_from_the_revoked(host, event, effects)
+        if self._world.books.any_bans:
+            self._not_from_the_revoked(host, event, effects)
         self.epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
         self.cancels.turned(host)
-        self._within_quota(host)
+        if self._world.scenario.quota_mb:
+            self._within_quota(host)
         for place, effect in enumerate(effects):
             check = self._turns.get(type(effect))
             if check is not None:

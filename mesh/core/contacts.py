@@ -309,7 +309,7 @@ class Contacting:
 
     def on_anything(self, turn: Turn, peer: PeerId) -> None:
         """Note that a peer spoke, whatever it said."""
-        self._heard(turn, self._known(peer))
+        self._heard(turn, self._directory.known(peer))
 
     def on_tick(self, turn: Turn) -> None:
         """Ask again who did not answer; give up channels that stay silent; try what others tell."""

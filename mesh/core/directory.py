@@ -164,6 +164,11 @@ class Directory:
         """Return the others with a channel, lowest id first."""
         return list(self._connected)
 
+    @property
+    def channels(self) -> int:
+        """How many others have a channel."""
+        return len(self._connected)
+
     def heard_within(self, wall: WallTime, span_ms: int, needs: int = VERSION_LOWEST) -> list[PeerId]:
         """Return the others that were heard of in the last `span_ms` milliseconds and have not said that they leave.
 
@@ -177,9 +182,12 @@ class Directory:
 
     def slots_for(self, job: Job) -> int:
         """Return how many slots of connected peers could render a job."""
-        offers = (self.peers[peer].available for peer in self._connected)
-        able = (offer for offer in offers if offer is not None and _fits(offer, job))
-        return sum(offer.slots for offer in able if not (offer.draining or offer.paused))
+        slots = 0
+        for peer in self._connected:  # asked by whoever claims, of everybody
+            offer = self.peers[peer].available
+            if offer is not None and not (offer.draining or offer.paused) and _fits(offer, job):
+                slots += offer.slots
+        return slots
 
     def slots_of(self, peer: PeerId) -> int:
         """Return how many slots another peer says that it has; 0 before it said so."""

@@ -14,7 +14,7 @@ from mesh.core.meshset import MeshSet
 from mesh.core.notes import Publish
 from mesh.core.scenes import Scenes
 from mesh.core.swarm import Swarm
-from mesh.core.sync import Sync
+from mesh.core.sync import Share, Sync
 from mesh.core.turn import Turn
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.instants import Now, wall_later
@@ -128,7 +128,7 @@ class Jobs:
         ledger = self._mine_to_change(turn, event, "change")
         if ledger is None:
             return
-        if not self._sync.takes_part(ledger, turn.now):
+        if self._sync.share(ledger, turn.now) is Share.NOTHING:
             # What others changed is not here: a change that had not seen theirs might not stand.
             self._sync.watch(turn, event.job)
             text = "this peer had no part in the job, and asks its keepers now how it stands: say it again in a moment"

@@ -74,9 +74,10 @@ class Leases:
 
     def renders(self, peer: PeerId, slots: int) -> int:
         """Return how many of the slots that a follower names it renders with, by its offer and its role."""
-        if peer == self._directory.me:
+        if not slots or peer == self._directory.me:
             return slots
-        return min(slots, self._directory.spare_slots_of(peer)) if self._members.may(peer, Role.RENDER) else 0
+        spare = self._directory.spare_slots_of(peer)  # a keeper asks of each follower, with each window
+        return min(slots, spare) if spare and self._members.may(peer, Role.RENDER) else 0
 
     def on_started(self, turn: Turn) -> None:
         """Go on keeping what the journal says that this peer keeps, once the leases that live were heard."""

@@ -75,6 +75,10 @@ class JobLedger:
         """What each author has said of one kind, and of one task where that matters: the lowest few."""
         self._frames_ms: list[int] = []
         self._buckets_ms: list[int] = []
+        self.median_ms = 0
+        """The median render time of the latest frames, of buckets where none was rendered whole; 0: none yet. Each
+        keeper asks for it at each tick.
+        """
         self._first_open = 0
         self.counting = 0
         """Frames that do."""
@@ -102,6 +106,8 @@ class JobLedger:
             return None
         dropped = self._drop(surplus) if surplus is not None else []
         changed = self._take(entry)
+        if not dropped and len(changed) <= 1:
+            return changed  # as nearly always
         return tuple(sorted({*changed, *self._refold(dropped)}))
 
     def _take(self, entry: Signed[Entry]) -> tuple[int, ...]:
@@ -150,6 +156,8 @@ class JobLedger:
             times = self._frames_ms if result.block is None else self._buckets_ms
             times.append(result.render_ms)
             del times[:-_MEDIAN_OF]
+            latest = self._frames_ms or self._buckets_ms
+            self.median_ms = sorted(latest)[len(latest) // 2]
 
     def add_seal(self, entry: Signed[Entry], page: SealPage) -> None:
         """Take a seal together with its page, which was judged."""
@@ -289,12 +297,6 @@ class JobLedger:
         part = sum(pixels for frame, pixels in begun if self.task(frame).state is not TaskFold.COUNTS)
         return self.counting * self.growth.frame_pixels + part
 
-    @property
-    def median_ms(self) -> int:
-        """Return the median render time of the latest frames, of buckets where none was rendered whole; 0: none yet."""
-        times = self._frames_ms or self._buckets_ms
-        return sorted(times)[len(times) // 2] if times else 0
-
     def may_say_lost(self, author: PeerId) -> int:
         """Return how many statements more by `author` that a frame is lost would act."""
         if author == self.submitter:
@@ -403,6 +405,8 @@ class JobLedger:
 
     def _refold(self, tasks: Iterable[int]) -> tuple[int, ...]:
         """Fold tasks anew, cells before the frames that they may stop; return those whose state changed."""
+        if self.parts.cut is None:
+            return tuple([task for task in dict.fromkeys(tasks) if self._changes(task)])
         changed = [task for task in tasks if task >= self.frames and self._changes(task)]
         frames = dict.fromkeys(task for task in tasks if task < self.frames)
         # A picture falls with a bucket that was rejected, whether that counts or not.
@@ -446,7 +450,7 @@ class JobLedger:
         records = self._records.get(task, [])
         if self._struck:
             records = [entry for entry in records if not self.voids(entry.author)]
-        lost = [entry.id for entry in records if self._is_lost(entry)]
+        lost = [entry.id for entry in records if self._is_lost(entry)] if self._lost else []
         rejected = [entry.id for entry in records if self.is_out(entry)] if self.opinions.any_rejected else ()
         vouched = [entry.id for entry in records if self._is_vouched(entry)] if self.twice else None
         folded = fold_task(records, lost, self.job.tries, rejected=rejected, vouched=vouched)

@@ -55,6 +55,8 @@ class Members:
         """The renewal of this peer's own membership that lasts longest."""
         self.bans = Bans()
         """Set by `Revoking`: what the revocations that are known come to."""
+        self._shuts_out = False
+        """Whether these shut anybody out; asked of whoever says anything."""
         self._known: dict[PeerId, tuple[Chain, Membership]] = {self.mine.peer: (chain, self.mine)}
         self._kept: dict[PeerId, Chain] = {self.mine.peer: chain}
         """Of each peer the chain that the journal has last, or the home."""
@@ -140,7 +142,7 @@ class Members:
 
     def outlast(self, bans: Bans) -> None:
         """Take what all revocations come to; a renewal by somebody who is out is none."""
-        self.bans = bans
+        self.bans, self._shuts_out = bans, bool(bans)
         if self.renewed is not None and bans.chain(self.renewed.by) is not None:
             self.mine, self.renewed = judge_chain(self.my_chain, self.mesh), None
 
@@ -185,7 +187,7 @@ class Members:
 
     def barred(self, peer: PeerId) -> bool:
         """Whether no channel may join this peer and another: one of the two was thrown out."""
-        return bool(self.bans) and (self.out is not None or self.ousted_by(peer) is not None)
+        return self._shuts_out and (self.out is not None or self.ousted_by(peer) is not None)
 
     def inviters(self) -> list[PeerId]:
         """Return the others who can renew this peer, those closest to the root first."""

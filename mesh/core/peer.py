@@ -105,7 +105,8 @@ class Peer:
         self.event_routes[type(event)](turn, event)
         if turn.notes or turn.heard:
             self._settle(turn)
-        self.stopping.settle(turn)
+        if self.stopping.asked:
+            self.stopping.settle(turn)
         return spoken(turn.effects, self.directory)
 
     @property
@@ -335,11 +336,15 @@ class Peer:
                 return
         raise BugError(f"a turn of over {most} notes; the next were {list(turn.notes)[:4]}")
 
-    def hear(self, turn: Turn, peer: PeerId, message: ms.Message) -> None:
+    def on_message_heard(self, turn: Turn, event: ev.MessageHeard) -> None:
+        peer, message = event.peer, event.message
         if self.members.barred(peer):
             return  # said before its channel closed, heard after
         self.contacting.on_anything(turn, peer)
         self.message_routes[type(message)](turn, peer, message)
+
+    def on_timer_fired(self, turn: Turn, event: ev.TimerFired) -> None:
+        self.timer_routes[type(event.timer)](turn, event.timer)
 
     def on_unknown_heard(self, turn: Turn, event: ev.UnknownHeard) -> None:
         """Pass over what only newer versions know: its sender lives, and means no harm."""

@@ -38,7 +38,8 @@ class Stopping:
         """Whether a picture of this peer's is not safe yet."""
         self._handing_over = handing_over
         """How many copies others have yet to take."""
-        self._asked = False
+        self.asked = False
+        """Whether a turn may be the last."""
         self._drain_until: Instant | None = None
         """When to stop although this peer's last pictures are not safe yet; None: it still renders."""
         self._leaves = False
@@ -50,14 +51,14 @@ class Stopping:
     def on_stop_asked(self, turn: Turn, event: StopAsked) -> None:
         """Take nothing new from now on."""
         self._host.draining = True
-        self._asked = True
+        self.asked = True
         self._drain_until = turn.now.instant if event.now else None
         self._leaves = event.leave and not event.now
         self._hand_over_until = None
 
     def settle(self, turn: Turn) -> None:
         """At the end of a turn, stop if it is time."""
-        if not self._asked:
+        if not self.asked:
             return
         if self._drain_until is None:
             if not self._idle():

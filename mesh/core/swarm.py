@@ -9,7 +9,7 @@ too for what a slow one has not sent.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from heapq import nsmallest
 
@@ -282,12 +282,13 @@ class Swarm:
     def _ask(self, turn: Turn) -> None:
         if not self.wants or len(self._requests) >= FETCHES:
             return
+        able = [blob for blob, want in self.wants.items() if any(self._able(turn, peer) for peer in want.sources)]
+        if not able:
+            return
         breadth = Counter[PeerId]()
         for want in self.wants.values():
             breadth.update(want.sources.keys())
-        free = {peer: None for peer in breadth if self._able(turn, peer)}
-        able = [blob for blob, want in self.wants.items() if not free.keys().isdisjoint(want.sources)] if free else []
-        for blob in sorted(able, key=lambda blob: self._rarity(turn, blob)):
+        for blob in sorted(able, key=lambda blob: self._rarity(turn, blob)) if len(able) > 1 else able:
             if len(self._requests) >= FETCHES:
                 return
             want, pieces = self.wants[blob], self._pieces.get(blob)
@@ -300,18 +301,18 @@ class Swarm:
     def _rarity(self, turn: Turn, blob: BlobId) -> tuple[int, bool, bytes]:
         """Order blobs: the rarest first, of equally rare ones those that fall to this peer."""
         want = self.wants[blob]
-        others = any(_rank(blob, 0, rival) < want.rank for rival in self._rivals(turn, blob, want))
+        others = any(_rank(blob, 0, rival) < want.rank for rival in self._rivals(turn, blob, want))  # mostly the first
         return (len(want.sources), others, want.rank)
 
-    def _rivals(self, turn: Turn, blob: BlobId, want: Want) -> list[PeerId]:
-        """Return who else seeks a blob, or surely may."""
+    def _rivals(self, turn: Turn, blob: BlobId, want: Want) -> Iterator[PeerId]:
+        """Yield who else seeks a blob, or surely may."""
         found = self._directory.all_connected() if self._crowd(turn, blob, want) else self._seekers.get(blob, ())
-        return [peer for peer in found if want.sources.get(peer, 0) is not None]
+        return (peer for peer in found if want.sources.get(peer, 0) is not None)
 
     def _crowd(self, turn: Turn, blob: BlobId, want: Want) -> bool:
         """Whether more peers may seek a blob than are known to."""
         early = turn.now.instant - want.since < _EARLY_MS
-        if early and len(self._directory.all_connected()) > _SOURCES_ASKED:
+        if early and self._directory.channels > _SOURCES_ASKED:
             return True
         return len(self._seekers.get(blob, ())) >= _CROWD
 
@@ -327,13 +328,15 @@ class Swarm:
     def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces, breadth: Mapping[PeerId, int]) -> bool:
         """Send at most one more request to each source; tell whether one was sent."""
         wanted = pieces.all & ~pieces.have & ~want.under_way
+        if not wanted or len(self._requests) >= FETCHES:
+            return False
         offers = {peer: pieces.all if offer is None else offer for peer, offer in want.sources.items()}
-        able = [peer for peer, offer in offers.items() if offer & wanted and self._able(turn, peer)] if wanted else []
+        able = [peer for peer, offer in offers.items() if offer & wanted and self._able(turn, peer)]
         if not able:
             return False
         rarity = by_rarity(wanted, offers.values())
         sole = next((bits for copies, bits in rarity if copies == 1), 0)
-        crowd, rivals = self._crowd(turn, blob, want), self._rivals(turn, blob, want)
+        crowd, rivals = self._crowd(turn, blob, want), list(self._rivals(turn, blob, want))
         ranks = [_rank(blob, 0, rival) for rival in rivals]
         mine = share_of(pieces.total, want.rank, ranks) if crowd else even_share_of(pieces.total, want.rank, ranks)
         others = sole & ~mine if crowd else 0

@@ -4,9 +4,9 @@ Every peer that keeps a job or submitted it compares digests with the job's keep
 connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams that differ,
 then by the missing records: traffic grows with the difference. Stream numbers only address; what is compared are ids.
 
-Whoever only wrote some of a job's records has those, and what concerns all who wrote any: seals, losses, rejects. It offers
-its own streams in the same rhythm and is sent the rest of that share. All results would be as much traffic for each
-author as for a keeper.
+Whoever only wrote some of a job's records has those, and what concerns all who wrote any: seals, losses, rejects. It
+offers its own streams in the same rhythm and is sent the rest of that share. All results would be as much traffic for
+each author as for a keeper.
 """
 
 import enum

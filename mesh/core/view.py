@@ -15,7 +15,8 @@ Channels that nothing waits for are opened out of a purse: a crowd that comes at
 Invariants: the choice depends on who is known, never on who told. The module must not know how anybody is dialled.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from mesh.core.directory import Directory
 from mesh.ground.dice import Dice
@@ -67,6 +68,9 @@ SURPLUS_MS = 10 * MINUTE_MS
 assert LINKS_NEAREST < CONTACTS_TOLD
 assert LINKS_NEAREST < LINKS_LEAST < OPENINGS <= EVERYBODY
 
+_PLACES_KEPT = 16_384
+"""Peers whose place is remembered, some 3 MB: those of the largest mesh, which a simulator has in one process."""
+
 _IDS = 1 << 8 * DHT_ID_BYTES
 _SAMPLE = 16
 """Nearest peers by whose distance a mesh's size is estimated: it comes out within a quarter of the truth, mostly."""
@@ -74,7 +78,12 @@ _SAMPLE = 16
 
 def distance(one: PeerId, other: PeerId) -> int:
     """Return how far two peers' places in the DHT are apart."""
-    return int.from_bytes(dht_id(one), "big") ^ int.from_bytes(dht_id(other), "big")
+    return _place(one) ^ _place(other)
+
+
+@lru_cache(maxsize=_PLACES_KEPT)
+def _place(peer: PeerId) -> int:
+    return int.from_bytes(dht_id(peer), "big")
 
 
 def links(
@@ -102,7 +111,8 @@ def links(
 
 def crowd(me: PeerId, known: Iterable[PeerId]) -> int:
     """Estimate how many peers a mesh has by how near its nearest ones are; the count where there are few."""
-    nearest = sorted(distance(me, peer) for peer in known)
+    mine = _place(me)
+    nearest = sorted([mine ^ place for place in map(_place, known)])
     if len(nearest) < _SAMPLE:
         return 1 + len(nearest)
     return 1 + (_SAMPLE - 1) * _IDS // max(1, nearest[_SAMPLE - 1])
@@ -124,7 +134,7 @@ class View:
     def __init__(
         self,
         directory: Directory,
-        nodes: Callable[[], Iterable[PeerId]] = tuple,
+        nodes: Callable[[], Sequence[PeerId]] = tuple,
         everybody: int = EVERYBODY,
     ) -> None:
         self._directory = directory
@@ -139,7 +149,7 @@ class View:
         """Whether there are too many peers to be connected to all."""
         self.links: dict[PeerId, None] = {}
         """In a large mesh: whom this peer keeps channels with for the mesh's own sake."""
-        self._chosen_among: tuple[list[PeerId], list[PeerId]] = ([], [])
+        self._chosen_among: tuple[Sequence[PeerId], Sequence[PeerId]] = ([], [])
         """Who was connected, and in the table, when the links were last chosen: mostly nothing has changed."""
         self._choose_at = Instant(0)
         """When a large mesh's view is looked over again."""
@@ -171,7 +181,7 @@ class View:
     def _choose(self, now: Instant) -> None:
         if self._needed:
             self._needed = {peer: until for peer, until in self._needed.items() if until >= now}
-        there, nodes = self._directory.all_connected(), list(self._nodes())
+        there, nodes = self._directory.all_connected(), self._nodes()
         if (there, nodes) == self._chosen_among:
             return
         self._chosen_among = there, nodes

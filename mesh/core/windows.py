@@ -172,7 +172,7 @@ class Windows:
         """Return the slots of all that follow the job here."""
         audience = self._audiences.get(job)
         said = audience.followers.items() if audience is not None else ()
-        return sum(self._leases.renders(peer, slots) for peer, (slots, _) in said)
+        return sum([self._leases.renders(peer, slots) for peer, (slots, _) in said])
 
     def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""

@@ -103,7 +103,7 @@ class Mesh:
         host = self._by_address[channel.host]
         self.checks.said(host, packet)
 
-    def _searched(self, text: str) -> None:
+    def _searched(self, text: bytes) -> None:
         self.secrets.look("the trace", text)
 
     def happened(self, host: Host, text: str) -> None:

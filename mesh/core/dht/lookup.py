@@ -12,7 +12,7 @@ Nodes by the word of one that told of `DHT_LIES` silent ones and of none that an
 The heap of nodes by distance is `kademlia`'s. The module must not know how questions travel, nor any clock.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kademlia.node import Node, NodeHeap
@@ -83,6 +83,8 @@ class Lookup:
     def next(self) -> list[Candidate]:
         """Return whom to ask now; they count as asked from here on."""
         found: list[Candidate] = []
+        if self._under_way() >= DHT_PARALLEL:
+            return found
         for candidate in self._wanted():
             if candidate.id in self._heap.contacted:
                 continue
@@ -148,13 +150,16 @@ class Lookup:
         """Return the nearest that answered, and those beyond their kin: whoever stores, stores there."""
         return [node for node in self._wanted() if node.peer in self._answered]
 
-    def _wanted(self) -> list[Candidate]:
-        """Return whose answers end the look-up, those that are alive: the nearest, and the nearest beyond their kin."""
+    def _wanted(self) -> Iterator[Candidate]:
+        """Yield whose answers end the look-up, those that are alive: the nearest, and the nearest beyond their kin.
+
+        Mostly one of the first is all that is asked for, and whose kin they are need not be known.
+        """
         nearest: list[Candidate] = list(self._heap)
-        unlike = spread(nearest, self._kin, DHT_COPIES)
-        if len(unlike) < len(nearest):
+        yield from nearest
+        if len(spread(nearest, self._kin, DHT_COPIES)) < len(nearest):
             unlike = spread((node for _, node in sorted(self._heap.heap)), self._kin, DHT_COPIES)
-        return list(dict.fromkeys((*nearest, *unlike)))
+            yield from (node for node in unlike if node not in nearest)
 
     def _under_way(self) -> int:
         return sum(not late for late in self._waiting.values())

@@ -128,7 +128,10 @@ class Tree(RoutingTable):
 
     def index_of(self, place: int) -> int:
         """Return the same of an id that is a number already."""
-        return next(index for index, bucket in enumerate(self.buckets) if place <= bucket.range[1])
+        for index, bucket in enumerate(self.buckets):  # there are few, and each question and answer asks
+            if place <= bucket.range[1]:
+                return index
+        raise AssertionError("the last bucket has no upper bound")
 
     def add_contact(self, node: Neighbour) -> bool:
         """Add a peer, splitting this peer's own bucket as far as it takes; tell whether it has a place."""
