@@ -363,7 +363,7 @@ class Host:
         appends = [first, *(effect for effect in self._queue if isinstance(effect, Append))]
         self._queue = deque(effect for effect in self._queue if not isinstance(effect, Append))
         for append in appends:
-            self.disk.write(append.entries)
+            self.disk.write(tuple(filter(self._shelved.knows, append.entries)))
         self._syncing = True
         scenario = self.world.scenario
         takes_ms = scenario.fsync_ms + self._dice.below(scenario.fsync_ms + 1) + self.disk.stall_ms

@@ -99,6 +99,10 @@ class Shelved:
         self._parcels = world.parcels
         self._host = host
 
+    def knows(self, entry: Kept) -> bool:
+        """Tell whether the host's program has such entries at all."""
+        return self._host.version == VERSION_HIGHEST or needed(entry) <= self._host.version
+
     def lay_down(self, entry: Kept) -> object:
         """Return an entry as the host's program writes it."""
         return self._as_read(self._parcels.lay_down(entry))

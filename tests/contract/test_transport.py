@@ -65,6 +65,22 @@ async def test_both_ends_know_each_other(opened: OpenTransport) -> None:
 
 @networks
 @timed
+@pytest.mark.parametrize(
+    ("ours", "theirs", "spoken"),
+    [((1, 2), (1, 2), 2), ((1, 1), (1, 2), 1), ((1, 2), (1, 1), 1), ((1, 2), (2, 9), 2)],
+    ids=["both new", "old dials", "old is dialled", "newer"],
+)
+async def test_a_channel_speaks_the_highest_version_of_both(
+    opened: OpenTransport, ours: tuple[int, int], theirs: tuple[int, int], spoken: int
+) -> None:
+    mesh = TestMesh()
+    ann, bob = (replace(mesh.member().papers, lowest=lowest, highest=highest) for lowest, highest in (ours, theirs))
+    async with joined(opened, ann, bob) as (near, far):
+        assert (near.version, far.version) == (spoken, spoken)
+
+
+@networks
+@timed
 async def test_packets_arrive_whole_and_in_order_both_ways(opened: OpenTransport) -> None:
     mesh = TestMesh()
     packets = [bytes([size % 251]) * size for size in (0, 1, 3, 1_000, CONTROL_PACKET_MAX_BYTES, 17)] * 40

@@ -1,5 +1,6 @@
 """Two versions of the wire in one simulated mesh: both work together, and an update loses nothing."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,9 @@ from mesh.core.effects import StartRender
 from mesh.core.status import JobState
 from mesh.ground.errors import UsageError, WireError
 from mesh.wire import messages
-from mesh.wire.messages import Ping
+from mesh.wire.envelope import sign
+from mesh.wire.kept import KeptHead
+from mesh.wire.messages import Head, Ping
 from mesh.wire.versions import VERSION_HIGHEST
 from sim.named import named
 from sim.parcels import LATER
@@ -16,9 +19,11 @@ from sim.previous.codec import VERSION as OLD
 from sim.previous.codec import previous
 from sim.run import run
 from sim.scenario import Act
+from sim.versions import Shelved
 from sim.violation import Violation
 from sim.world import World
 from tests.sim.test_studio import Diary, lived
+from tests.support.cast import Cast
 
 SEEDS = (1, 2)
 FORGOTTEN = 4
@@ -106,6 +111,17 @@ def test_what_is_said_past_an_old_peer_is_caught_in_either_form() -> None:
         world.versions.says(one, other, hello, OLD)
     with pytest.raises(Violation, match="wire: p0 says what version 1 does not read"):
         world.versions.packet(one, other, messages.encode(hello), OLD)
+
+
+def test_an_old_program_writes_down_nothing_that_it_would_not_read_again() -> None:
+    world = World(named("mixed-versions"), 1)
+    cast = Cast()
+    ann = cast.actor("ann")
+    plain = KeptHead(head=cast.head(ann))
+    large = KeptHead(head=Head(job=sign(replace(plain.head.job.body, memory_mb=1), ann.signer), chain=ann.chain))
+    new, old = (Shelved(world, world.hosts[index]) for index in (0, 1))
+    assert [new.knows(entry) for entry in (plain, large)] == [True, True]
+    assert [old.knows(entry) for entry in (plain, large)] == [True, False]
 
 
 def test_the_old_program_knows_no_later_kind() -> None:

@@ -18,6 +18,7 @@ from mesh.wire.versions import VERSION_HIGHEST, VERSION_LOWEST, needed
 from tests.support.cast import ENGINE, Actor, Cast, boot
 from tests.support.rig import Rig, kept, news, sent
 from tests.unit.core.test_jobs import planned
+from tests.unit.core.test_repair import Holder
 
 MEMORY_MB = 8_000
 
@@ -191,3 +192,15 @@ def test_who_was_never_met_is_taken_for_one_of_ours_and_who_left_for_what_it_was
     directory.disconnect(other)
     assert not directory.mixed
     assert not directory.speaks(other, VERSION_HIGHEST)
+
+
+def test_who_cannot_read_a_job_is_not_asked_to_take_copies_of_it(cast: Cast) -> None:
+    holder = Holder(cast)
+    directory = holder.rig.peer.directory
+    holder.rig.peer.ledger.jobs[holder.job].version = VERSION_HIGHEST
+    only = holder.actors["fay"]
+    for actor in holder.others(holder.ann, holder.bob, only):
+        directory.connect(actor.id, VERSION_LOWEST)
+    holder.dies(holder.bob)
+    asked = holder.waits(MINUTE_MS, holder.bob)
+    assert {peer for peer, _ in asked} == {only.id}
