@@ -1,6 +1,6 @@
 """The people of the world: they submit jobs, cancel some, and fetch files; they try again when nothing answered."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -8,7 +8,7 @@ from blake3 import blake3
 from mesh.core.effects import Accepted, Declined, Ruled
 from mesh.core.events import CancelAsked, FetchAsked, JobPlanned, RejectAsked, RevokeAsked, WeightAsked
 from mesh.ground.ids import BlobId, JobId
-from mesh.ground.share_limits import WEIGHT_MOST
+from mesh.ground.share_limits import WEIGHT_DEFAULT, WEIGHT_MOST
 from mesh.wire.grids import Block
 from mesh.wire.records import Check, OutputNames, Picture
 from mesh.wire.revocations import PeerRevoked
@@ -150,7 +150,7 @@ class People:
             host.disk.ingest(facts)
         names = tuple(facts.blob for facts in blobs)
         self._world.trees[root.blob] = names
-        return JobPlanned(
+        planned = JobPlanned(
             op=self._op,
             name=plan.name,
             scene=root.blob,
@@ -162,8 +162,14 @@ class People:
             directory=plan.directory,
             overwrite=False,
             cut=cut_of(scenario),
+        )
+        if host.version < VERSION_HIGHEST:
+            plan.weight = WEIGHT_DEFAULT
+            return planned  # its program has no other options
+        return replace(
+            planned,
             weight=plan.weight,
-            memory_mb=scenario.memory_mb if host.version == VERSION_HIGHEST else 0,
+            memory_mb=scenario.memory_mb,
             check=Check.TWICE if scenario.twice else Check.ONCE,
             judges=tuple(self._world.hosts[index].peer_id for index in self._world.scenario.judges),
         )
@@ -191,7 +197,7 @@ class People:
     def weigh(self, plan: Plan, weight: int) -> None:
         """Give a job another weight at its submitter's, if that is there."""
         host = self._world.hosts[plan.submitter]
-        if plan.job is not None and self._can_ask(host):
+        if plan.job is not None and self._can_ask(host) and host.version == VERSION_HIGHEST:
             self._ask("weigh", plan, host)
             plan.asked_weight = weight
             host.receive(WeightAsked(op=self._op, job=plan.job, weight=weight))
@@ -200,7 +206,7 @@ class People:
         """Say at a host that frames of a job are wrong, whoever may rule on that; all that are there where none is
         named.
         """
-        if plan.job is None or not self._can_ask(host):
+        if plan.job is None or not self._can_ask(host) or host.version < VERSION_HIGHEST:
             return
         frames = self._world.books.jobs[plan.job].body.frames
         named = tuple(frames.frame(task) for task in tasks)

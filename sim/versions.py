@@ -14,6 +14,7 @@ from mesh.core.effects import CloseChannel, Effect
 from mesh.core.events import Event, UnknownHeard
 from mesh.ground.errors import WireError
 from mesh.ground.ids import JobId, PeerId
+from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.wire.kept import Kept
 from mesh.wire.messages import Message
 from mesh.wire.records import Job
@@ -51,7 +52,9 @@ class Versions:
         """Return the version that a job needs, or may: it may not be there yet."""
         if plan.job is not None:
             return needed(self._world.books.jobs[plan.job].body)
-        return since(Job, "memory_mb") if plan.scenario.memory_mb else PREVIOUS
+        asked, judges = plan.scenario, self._world.scenario.judges
+        later = asked.memory_mb or asked.twice or judges or plan.weight != WEIGHT_DEFAULT
+        return since(Job, "memory_mb") if later else PREVIOUS
 
     def may_have_part(self, host: "Host", job: JobId) -> bool:
         """Tell whether a host speaks what a job needs."""
