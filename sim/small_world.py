@@ -36,6 +36,7 @@ from sim.small_copy import Body, Copy, Shared
 from sim.small_host import RENDER_MS, Out, Site, SmallHost, boot_of
 from sim.small_rules import Kept, Promises, kept_by, rests_on_the_disk, seals_what_it_delivered
 from sim.stills import cut_of
+from sim.trust import Trust
 from sim.violation import Violation
 
 Act: TypeAlias = tuple[Any, ...]
@@ -110,6 +111,7 @@ class SmallWorld:
         root = keyring.signer(self._draw("root"))
         self.mesh = mesh_id(root.key)
         self.books: Any = Books(self._seen())
+        self.trust: Any = Trust(self._seen())
         self.safety: Any = Safety(self._seen())
         self.hosts: list[SmallHost] = []
         for index in range(scenario.peers):

@@ -63,7 +63,7 @@ class TakesItsOwnVouch(_ChangedLedgers):
 
     def change(self, ledger: JobLedger) -> None:
         """Take a vouch of whoever made the picture."""
-        ledger.opinions = _Gullible(ledger.voids)
+        ledger.opinions = _Gullible(ledger)
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
         """Vouch for each own result in the turn in which it is written."""

@@ -60,7 +60,7 @@ class JobLedger:
         self._seals_said: dict[RecordId, PeerId] = {}
         """Who says that he sealed it, his page read or not."""
         self._cancels: dict[RecordId, Signed[Entry]] = {}
-        self.opinions = Opinions(self.voids)
+        self.opinions = Opinions(self)
         self.twice = self.job.check == Check.TWICE
         """Whether a result counts only once another author vouches for it."""
         self.controls = Controls()

@@ -7,8 +7,8 @@ Invariants: nothing is decided by order or number: one vouch of another author i
 author's records act is asked each time, since a strike may change it. Who may reject is judged before.
 """
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
 
 from blake3 import blake3
 
@@ -20,12 +20,19 @@ from mesh.wire.records import Entry, Reject, Result, Vouch
 _Named: TypeAlias = tuple[RecordId, int, Block | None]
 
 
+class Strikes(Protocol):
+    """Who knows whose records are void."""
+
+    def voids(self, author: PeerId) -> bool:
+        """Whether an author's records do not act."""
+        ...
+
+
 class Opinions:
     """The vouches and rejects of one job."""
 
-    def __init__(self, voids: Callable[[PeerId], bool]) -> None:
-        self._voids = voids
-        """Whether an author's records do not act."""
+    def __init__(self, strikes: Strikes) -> None:
+        self._strikes = strikes
         self._vouches: dict[_Named, dict[RecordId, Signed[Entry]]] = {}
         self._rejects: dict[_Named, dict[RecordId, Signed[Entry]]] = {}
 
@@ -75,7 +82,7 @@ class Opinions:
         what = result.body.what
         assert isinstance(what, Result)
         about = said.get((RecordId(result.id), what.task, what.block), {})
-        return (entry for entry in about.values() if not self._voids(entry.author))
+        return (entry for entry in about.values() if not self._strikes.voids(entry.author))
 
     def _of(self, entry: Signed[Entry]) -> tuple[dict[_Named, dict[RecordId, Signed[Entry]]], _Named]:
         what = entry.body.what

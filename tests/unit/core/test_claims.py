@@ -32,7 +32,7 @@ from mesh.wire.messages import (
     Window,
     Withdraw,
 )
-from mesh.wire.records import MAX_ATTEMPT, Cancel, FailureKind
+from mesh.wire.records import MAX_ATTEMPT, Cancel, Check, FailureKind
 from tests.support.cast import NOW, Actor, Cast, cut_into
 from tests.support.rig import Rig, of, sent
 
@@ -49,13 +49,14 @@ class Claimant:
         new: bool = False,
         roles: Role = DEFAULT_ROLES,
         cut: Cut | None = None,
+        check: Check = Check.ONCE,
     ) -> None:
         self.cast = cast
         self.rig = Rig(cast, slots=slots, roles=roles)
         keepers = [cast.actor("ann"), cast.actor("bob")]
         self.liar = cast.actor("liar")
         self.rig.meet(*keepers, self.liar)
-        self.head: Head = cast.head(keepers[0], frames=frames, cut=cut)
+        self.head: Head = cast.head(keepers[0], frames=frames, cut=cut, check=check)
         self.job: JobId = self.rig.learn(self.head, *keepers, by=keepers[0])
         self.rig.peer.scenes._whole[self.head.job.body.scene] = None
         order = self.rig.peer.keepers.of(self.job, self.rig.now)
@@ -110,6 +111,18 @@ def test_a_keeper_that_came_back_follows_the_next_one_until_it_may_decide(cast: 
 @pytest.fixture
 def claimant(cast: Cast) -> Claimant:
     return Claimant(cast)
+
+
+def test_nobody_claims_what_waits_for_another_to_agree_with_him(cast: Cast) -> None:
+    claimant = Claimant(cast, check=Check.TWICE)
+    mine, other = cast.result(claimant.rig.me, claimant.head, 0), cast.result(claimant.liar, claimant.head, 1)
+    claimant.rig.peer.swarm._complete[mine.body.what.outputs[0].blob] = None  # type: ignore[union-attr]
+    claimant.rig.take(claimant.head, mine, by=claimant.rig.me)
+    claimant.rig.take(claimant.head, other, by=claimant.liar)
+    claimant.rig.hear(claimant.first, claimant.window(0, attempt=1))
+    assert claimant.claimed() == []
+    claimant.rig.hear(claimant.first, claimant.window(0, 1, attempt=1))
+    assert claimant.claimed() == [(claimant.first.id, 1)]
 
 
 def test_the_closest_keeper_is_followed(claimant: Claimant) -> None:

@@ -11,13 +11,16 @@ import trio.lowlevel
 
 from mesh.core.effects import Accepted, Declined
 from mesh.core.events import Event
+from mesh.ground.errors import UsageError
+from mesh.ground.ids import PeerId
 from mesh.node.choice import Offer
 from mesh.node.engines import EngineRack, engine_id
-from mesh.node.intake import Intake, Submitted
+from mesh.node.intake import Intake, Plan, Submitted
 from mesh.ports.desk import SubmitRequest
 from mesh.ports.storage import StorageError
 from mesh.store.folders import DiskFolders
 from mesh.store.scenes import StoreScenes
+from mesh.wire.records import Check
 from sim.fakes import MemoryBlobStore, Shelves
 from sim.stagehand import SCENE_NAME, Stagehand, engine
 from tests.support.worlds import VirtualWorld, virtual
@@ -96,6 +99,26 @@ async def test_a_scene_on_a_slow_disk_does_not_hold_the_node_up(tmp_path: Path) 
         assert isinstance(found, Submitted)
 
 
+@virtual
+async def test_what_is_checked_twice_is_not_cut_and_is_no_still(tmp_path: Path) -> None:
+    judge = PeerId(bytes(32))
+    async with intake_at(tmp_path, Stagehand(), VirtualWorld()) as intake:
+        asked: SubmitRequest = {**request(tmp_path / SCENE_NAME), "dry_run": True}
+
+        async def planned(**changes: object) -> Plan:
+            found = await intake.submit({**asked, **changes}, lambda _report: None, (judge,))  # type: ignore[typeddict-item]
+            assert isinstance(found, Submitted)
+            return found.plan
+
+        once, twice = await planned(), await planned(check="twice")
+        assert once.cut is not None
+        assert (twice.cut, twice.check, twice.judges) == (None, Check.TWICE, (judge,))
+        with pytest.raises(UsageError, match="whole"):
+            await planned(check="twice", still=True)
+        with pytest.raises(UsageError, match="neither"):
+            await planned(check="thrice")
+
+
 def request(scene: Path) -> SubmitRequest:
     return {
         "scene": str(scene),
@@ -113,4 +136,7 @@ def request(scene: Path) -> SubmitRequest:
         "split": True,
         "samples_split": 0,
         "memory_mb": 0,
+        "check": "once",
+        "judges": [],
+        "weight": 10,
     }
