@@ -50,9 +50,10 @@ class Fair:
 
     def look(self) -> None:
         """Note which jobs are rivals now."""
-        self._seen.append((self._world.now_ms, self._rivals()))
+        self._seen.append((self._world.now_ms, self.rivals()))
 
-    def _rivals(self) -> _Rivals:
+    def rivals(self) -> _Rivals:
+        """Return the jobs that every host could render now, with far more open tasks than could be claimed."""
         hosts = [host for host in self._world.hosts if host.works and host.slots]
         slots = sum(host.slots for host in hosts)
         begun = Counter(job for job, _ in self._begun)

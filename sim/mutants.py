@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.cancelcheats import FinishesTheCancelled
 from sim.cheats import (
     BorrowsClaims,
     CountsTheStruck,
@@ -39,6 +38,7 @@ from sim.host import Core, Host
 from sim.named import named
 from sim.scenario import Act, Scenario
 from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights
+from sim.silencecheats import FinishesTheCancelled, WaitsForAnAnswer
 from sim.stillcheats import (
     AssemblesTheCancelled,
     AssemblesTwice,
@@ -114,6 +114,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L6", mutant=Evicts, scenario=dataclasses.replace(_CALM, reachable_permille=1_000)),
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
+    Caught(rule="L9", mutant=WaitsForAnAnswer, scenario=named("one-way-mute")),
     Caught(rule="L10", mutant=FirstJobFirst, scenario=named("fair")),
     Caught(rule="L10", mutant=CountsTasks, scenario=named("fair")),
     Caught(rule="L10", mutant=IgnoresWeights, scenario=named("fair-weights")),

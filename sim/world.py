@@ -39,6 +39,7 @@ from sim.people import People
 from sim.reach import Reach
 from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
+from sim.stalls import Stalls
 from sim.trace import Trace
 
 _ENGINES = ("blender", "povray")
@@ -113,6 +114,7 @@ class World:
         self.capacity = Capacity(self)
         self.economy = Economy(self)
         self.fair = Fair(self)
+        self.stalls = Stalls(self)
         self.safety = Safety(self)
         self.reach = Reach(self)
         self.people = People(self)
@@ -259,6 +261,7 @@ class World:
         if self.faulty:
             self.reach.look()
         self.fair.look()
+        self.stalls.look()
         self._part = (self._part + 1) % PARTS
         self.after(_CHECK_EVERY_MS, self._check)
 
