@@ -77,8 +77,8 @@ class Fair:
                 found.append((times[0], times[-1], rivals))
         return found
 
-    def end(self) -> None:
-        """Judge any ten minutes in which the same jobs were rivals. Raises Violation."""
+    def judge(self) -> None:
+        """Judge any ten minutes until now in which the same jobs were rivals. Raises Violation."""
         for since_ms, until_ms, rivals in self.stretches():
             if until_ms - since_ms < WINDOW_MS:
                 continue

@@ -9,6 +9,7 @@ Invariants: only `dice` decides, and the seed decides what it rolls; an option t
 its group, or the older seeds mean something else.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from mesh.ground.dice import Dice
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import EVERYBODY
+from mesh.ground.share_limits import WEIGHT_MOST
 from sim.scenario import Act, Scenario, Shape
 
 PEERS_LEAST, PEERS_MOST = 20, 50
@@ -70,7 +72,7 @@ def draw(seed: int, peers: int | None, minutes: int) -> Scenario:
     options: dict[str, Any] = {"peers": drawn_peers if peers is None else peers}
     options["safety_ms"] = minutes * MINUTE_MS * (4 + it.below(4)) // 10
     options["least_ms"] = minutes * MINUTE_MS
-    for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script):
+    for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script, _weights):
         options |= group(it, options)
     return Scenario(name="random", **_possible(options))
 
@@ -246,6 +248,14 @@ def _script(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
         acts.append(Act(at_ms=when(), what=what, peers=(1 + it.below(peers - 1),)))
     in_time = [act for act in acts if act.at_ms < safety_ms]
     return {"script": tuple(sorted(in_time, key=lambda act: act.at_ms))}
+
+
+def _weights(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """Draw what jobs are to have beside each other, in half of the seeds with several, and how often that changes."""
+    shapes: tuple[Shape, ...] = options["shapes"]
+    if len(shapes) > 1 and it.below(2):
+        shapes = tuple(dataclasses.replace(shape, weight=it.spread(1, WEIGHT_MOST)) for shape in shapes)
+    return {"shapes": shapes, "weighings": it.maybe(6)}
 
 
 def _possible(options: dict[str, Any]) -> dict[str, Any]:

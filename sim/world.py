@@ -238,7 +238,7 @@ class World:
         self.safety.end()
         self.reach.look()
         self.economy.end()
-        self.fair.end()
+        self.fair.judge()
 
     def go_on(self) -> None:
         """Let time pass until all is finished."""
@@ -252,6 +252,7 @@ class World:
         """Go from the safety phase to the liveness phase."""
         self.faulty = False
         self.safety.look()
+        self.fair.judge()
         self.faults.heal()
         self.after(_WATCH_EVERY_MS, self._watch)
 

@@ -29,6 +29,7 @@ def scene(tmp_path: Path) -> str:
         ("logs", "shot"),
         ("logs", "shot", "3"),
         ("fetch", "shot"),
+        ("weigh", "shot", "30"),
         ("cancel", "shot"),
         ("engine", "list"),
         ("invite",),
@@ -64,6 +65,7 @@ def test_without_a_peer_each_command_says_what_to_type(
         "logs": ["shot"],
         "fetch": ["shot"],
         "cancel": ["shot"],
+        "weigh": ["shot", "30"],
         "submit": [scene],
         "revoke": ["bob"],
     }
@@ -98,7 +100,15 @@ def test_errors_of_the_peer_keep_their_exit_code_and_remedy(typist: Typist, serv
 
 
 @pytest.mark.parametrize(
-    "words", [["submti"], ["invite", "--uses", "0"], ["--nothing"], ["show"], ["invite", "--expires", "7"]]
+    "words",
+    [
+        ["submti"],
+        ["invite", "--uses", "0"],
+        ["--nothing"],
+        ["show"],
+        ["weigh", "shot", "0"],
+        ["invite", "--expires", "7"],
+    ],
 )
 def test_what_cannot_be_understood_ends_with_2(words: list[str], typist: Typist) -> None:
     printed = typist.type(*words)
@@ -191,7 +201,7 @@ def test_a_thousand_frames_in_the_way_are_no_thousand_lines(typist: Typist, serv
 
 def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, scene: str, tmp_path: Path) -> None:
     typed = ["--frames", "1,5,10-20", "--step", "2", "--name", "n", "--output", "out", "--engine", "4.2", "--dry-run"]
-    printed = typist.type("submit", scene, *typed, "--allow-missing", "--overwrite")
+    printed = typist.type("submit", scene, *typed, "--allow-missing", "--overwrite", "--weight", "30")
     assert printed.code == 0, printed.err
     (call,) = server.desk.calls
     assert call[1] == {
@@ -209,6 +219,7 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "order": "centre",
         "split": True,
         "samples_split": 0,
+        "weight": 30,
     }
     assert "Nothing was sent" in printed.out
 
