@@ -50,9 +50,10 @@ class Fair:
 
     def look(self) -> None:
         """Note which jobs are rivals now."""
-        self._seen.append((self._world.now_ms, self._rivals()))
+        self._seen.append((self._world.now_ms, self.rivals()))
 
-    def _rivals(self) -> _Rivals:
+    def rivals(self) -> _Rivals:
+        """Return the jobs that every host could render now, with far more open tasks than could be claimed."""
         hosts = [host for host in self._world.hosts if host.works and host.slots]
         slots = sum(host.slots for host in hosts)
         begun = Counter(job for job, _ in self._begun)
@@ -76,8 +77,8 @@ class Fair:
                 found.append((times[0], times[-1], rivals))
         return found
 
-    def end(self) -> None:
-        """Judge any ten minutes in which the same jobs were rivals. Raises Violation."""
+    def judge(self) -> None:
+        """Judge any ten minutes until now in which the same jobs were rivals. Raises Violation."""
         for since_ms, until_ms, rivals in self.stretches():
             if until_ms - since_ms < WINDOW_MS:
                 continue

@@ -309,6 +309,7 @@ class Faults:
             f"cut {self._cuts}: {side} from {other}{'' if both else ' one way'}",
         )
         self._world.economy.parted(self._cuts, side, other, both)
+        self._world.stalls.parted(self._cuts, side, other, both)
         return self._cuts
 
     @property
@@ -321,6 +322,7 @@ class Faults:
         if number in self._mends:
             self._world.trace.happened(self._world.now_ms, 0, f"cut {number} is mended")
             self._world.economy.mended(number)
+            self._world.stalls.mended(number)
             pairs = self._mends.pop(number)
             for one, two in pairs:
                 self._world.net.mend(one, two)

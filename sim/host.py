@@ -149,7 +149,7 @@ class Host:
         self.life = 0
         self.powered = True
         self.running = self.frozen = self.asleep = False
-        self.wakes_ms = self.slept_ms = 0
+        self.wakes_ms = self.slept_ms = self.started_ms = 0
         self.frozen_at_ms = -(10**9)
         """When it was last frozen or fell asleep."""
         self.leaves = False
@@ -221,6 +221,7 @@ class Host:
             return
         self.powered = self.running = True
         self.version = self.next_version
+        self.started_ms = self.world.now_ms
         self.world.capacity.note()
         self.boot = Boot(self._dice.draw(BOOT_SIZE))
         self._core = self.world.make_core(self, self._dice.draw(32))

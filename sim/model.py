@@ -15,7 +15,7 @@ from blake3 import blake3
 from mesh.ground.ids import PeerId, RecordId
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
-from mesh.wire.records import Check, Entry, Failed, Job, Lost, Reject, Result, Vouch
+from mesh.wire.records import Check, Control, Entry, Failed, Job, Lost, Reject, Result, Vouch
 
 LOST_THAT_ACT = 3
 LOST_OF_EACH_BUCKET = 2
@@ -76,6 +76,19 @@ class Shape:
         cells = self.cells_of(frame)
         rows, columns = range(block.row, block.row + block.rows), range(block.column, block.column + block.columns)
         return tuple(cells[row * self.columns + column] for row in rows for column in columns)
+
+
+def weight(job: Job, entries: Iterable[Signed[Entry]]) -> int:
+    """Return how much time hosts are to give a job: what the last change said that saw nothing that is not here."""
+    changes = {entry.id: entry.body.what for entry in entries if isinstance(entry.body.what, Control)}
+    lines: dict[RecordId, int] = {}
+    for _ in changes:  # as many rounds as the longest line can have
+        for identifier, change in changes.items():
+            if all(seen in lines for seen in change.saw):
+                lines[RecordId(identifier)] = 1 + max((lines[seen] for seen in change.saw), default=0)
+    last = max((line, identifier) for identifier, line in lines.items()) if lines else None
+    found = changes[last[1]].weight if last is not None else None
+    return job.weight if found is None else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.cancelcheats import FinishesTheCancelled
 from sim.cheats import (
     BorrowsClaims,
     CountsTheStruck,
@@ -41,6 +40,7 @@ from sim.hours import churn
 from sim.named import named
 from sim.scenario import Act, Scenario
 from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights
+from sim.silencecheats import FinishesTheCancelled, WaitsForAnAnswer
 from sim.stillcheats import (
     AssemblesTheCancelled,
     AssemblesTwice,
@@ -66,10 +66,18 @@ class Caught:
     scenario: Scenario
 
 
+def _longer(scenario: Scenario) -> Scenario:
+    """Return the same with jobs that last for the whole time, however unfairly it is shared out."""
+    shapes = tuple(dataclasses.replace(shape, frames=3 * shape.frames) for shape in scenario.shapes)
+    return dataclasses.replace(scenario, shapes=shapes)
+
+
 _CALM = dataclasses.replace(named("calm"), extra_ms=30_000)
 _STILL = dataclasses.replace(
     named("still"), peers=6, renderers=5, submitters=(5,), still_ms=60_000, extra_ms=30_000, steady=False
 )
+_FAIR = _longer(named("fair"))
+_WEIGHTS = _longer(named("fair-weights"))
 _HOARDER = dataclasses.replace(named("hoarder"), extra_ms=5 * 60_000)
 _CHURN = dataclasses.replace(churn(30, peers=8, frame_ms=3_000), churn_percent=1_500, down_ms=10_000)
 """As many die as in an hour of 30 % for each frame that a slot renders."""
@@ -127,9 +135,10 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L6", mutant=Evicts, scenario=dataclasses.replace(_CALM, reachable_permille=1_000)),
     Caught(rule="news", mutant=NoticesNoGap, scenario=named("laptop")),
     Caught(rule="twin", mutant=IgnoresItsTwin, scenario=named("cloned-disk")),
-    Caught(rule="L10", mutant=FirstJobFirst, scenario=named("fair")),
-    Caught(rule="L10", mutant=CountsTasks, scenario=named("fair")),
-    Caught(rule="L10", mutant=IgnoresWeights, scenario=named("fair-weights")),
+    Caught(rule="L9", mutant=WaitsForAnAnswer, scenario=named("one-way-mute")),
+    Caught(rule="L10", mutant=FirstJobFirst, scenario=_FAIR),
+    Caught(rule="L10", mutant=CountsTasks, scenario=_FAIR),
+    Caught(rule="L10", mutant=IgnoresWeights, scenario=_WEIGHTS),
     Caught(rule="L11", mutant=CancelsQuietly, scenario=named("cancel-large")),
     Caught(rule="L11", mutant=FinishesTheCancelled, scenario=named("cancel")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),

@@ -4,6 +4,9 @@ Small meshes and few frames, so that each runs in about a second. What a scenari
 rules, such as how soon a dead peer's frame is claimed again, its test says.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 from mesh.ground.errors import UsageError
 from sim.bases import S_MS, long_still, small, still
 from sim.hours import HOURS
@@ -23,6 +26,16 @@ def _reclaim(name: str, what: str) -> Scenario:
         frame_ms=30 * S_MS,
         script=(Act(at_ms=20 * S_MS, what=what, peers=(0, 1, 2, 3, 4)),),
     )
+
+
+def _one_way(name: str, cut: Callable[[int, tuple[int, ...]], Act]) -> Scenario:
+    """Six peers render many frames, and each in turn is cut off one way for twelve seconds."""
+    acts: list[Act] = []
+    for peer in range(6):
+        others = tuple(other for other in range(6) if other != peer)
+        acts.append(dataclasses.replace(cut(peer, others), at_ms=(15 + 18 * peer) * S_MS))
+        acts.append(Act(at_ms=(27 + 18 * peer) * S_MS, what="mend"))
+    return small(name, frames=240, frame_ms=2 * S_MS, safety_ms=125 * S_MS, least_ms=125 * S_MS, script=tuple(acts))
 
 
 _SCENARIOS = (
@@ -197,6 +210,9 @@ _SCENARIOS = (
     small("strike", core=(0, 2, 3, 4, 5), script=(Act(at_ms=22 * S_MS, what="strike", peers=(1,)),)),
     # The same once the job is sealed: nothing is rendered again, and no file changes.
     small("strike-late", frames=15, core=(0, 2, 3, 4, 5), script=(Act(at_ms=50 * S_MS, what="strike", peers=(1,)),)),
+    # Each in turn is heard by nobody for a while, then each hears nobody: the others go on (L9).
+    _one_way("one-way-mute", lambda peer, others: Act(at_ms=0, what="cut-one-way", peers=(peer,), others=others)),
+    _one_way("one-way-deaf", lambda peer, others: Act(at_ms=0, what="cut-one-way", peers=others, others=(peer,))),
     # Sixty idle slots choose from one window: few may collide.
     small(
         "crowd", peers=30, renderers=30, slots=2, frames=300, submitters=(0,), frame_ms=5 * S_MS, steady=True,

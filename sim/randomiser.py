@@ -17,6 +17,7 @@ from typing import Any
 from mesh.ground.dice import Dice
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import EVERYBODY, STALLED_UNKNOWN_MS
+from mesh.ground.share_limits import WEIGHT_MOST
 from sim.scenario import Act, Scenario, Shape
 
 PEERS_LEAST, PEERS_MOST = 20, 50
@@ -86,7 +87,7 @@ def draw(seed: int, peers: int | None, minutes: int) -> Scenario:
     options: dict[str, Any] = {"peers": drawn_peers if peers is None else peers}
     options["safety_ms"] = minutes * MINUTE_MS * (4 + it.below(4)) // 10
     options["least_ms"] = minutes * MINUTE_MS
-    for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script, _versions):
+    for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script, _versions, _weights):
         options |= group(it, options)
     for label, later in ((b"losses", _losses), (b"split", _long_split)):
         options |= later(it.apart(label), options)
@@ -388,6 +389,14 @@ def _long_split(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
 
 def _thrown_out(options: dict[str, Any]) -> set[int]:
     return {peer for act in options["script"] if act.what in ("revoke", "strike") for peer in act.peers}
+
+
+def _weights(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
+    """Draw what jobs are to have beside each other, in half of the seeds with several, and how often that changes."""
+    shapes: tuple[Shape, ...] = options["shapes"]
+    if len(shapes) > 1 and it.below(2):
+        shapes = tuple(replace(shape, weight=it.spread(1, WEIGHT_MOST)) for shape in shapes)
+    return {"shapes": shapes, "weighings": it.maybe(6)}
 
 
 def _possible(options: dict[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class Farm:
         self.speed_percent = speed_percent
         self._loaded: set[tuple[JobId, int]] = set()
         self.renders: dict[int, Render] = {}
+        self._freed_ms = 0
+        """When a slot was last freed."""
         self._later = Delays(world, host, self.renders).later
 
     def start(self, effect: StartRender) -> None:
@@ -135,11 +137,17 @@ class Farm:
         """Let the next one have the slot."""
         if render.writing:
             render.writing = False
+            self._freed_ms = self._world.now_ms
             self._world.fair.freed(render)
 
     def close(self, job: JobId) -> None:
         """Forget the job's loaded stages."""
         self._loaded = {stage for stage in self._loaded if stage[0] != job}
+
+    def idle_ms(self, since_ms: int) -> int:
+        """Return for how long nothing has been rendered, `since_ms` at most."""
+        busy = any(render.writing for render in self.renders.values())
+        return 0 if busy else self._world.now_ms - max(since_ms, self._freed_ms)
 
     def die(self) -> None:
         """End everything: the node is gone, and renderers end with it."""

@@ -36,7 +36,7 @@ from mesh.wire.records import Entry, Hold, Result, Seal, SealPage, Vouch
 from mesh.wire.revocations import Bans
 from sim.cancels import Cancels
 from sim.epochs import Epochs
-from sim.model import Told, all_count, fold_frames
+from sim.model import Told, all_count, fold_frames, weight
 from sim.returns import Returns
 from sim.violation import Violation
 
@@ -337,6 +337,8 @@ class Safety:
                     book.look_again()
                 for job in book.heads:
                     self._look_at(host, job, book.changed(job))
+                    if part is None:
+                        self._look_at_weight(host, job)
 
     def _look_at(self, host: "Host", job: JobId, frames: list[int]) -> None:
         book = self._world.books.of(host)
@@ -376,6 +378,14 @@ class Safety:
             if (result, folded.state is TaskFold.STOPPED) != (expected.result, expected.stopped):
                 text = f"{host.name} folds cell task {task} to {folded.state.value} by {_hex(result)}"
                 raise Violation("S4", f"{text}, but its records say {_hex(expected.result)}", job)
+
+    def _look_at_weight(self, host: "Host", job: JobId) -> None:
+        """S4: a job has the weight that its records say, where none of them is void."""
+        book = self._world.books.of(host)
+        told = weight(book.heads[job].body, book.entries.get(job, {}).values())
+        ledger = host.core.ledger.jobs.get(job)
+        if ledger is not None and not book.bans.struck() and ledger.weight != told:
+            raise Violation("S4", f"{host.name} gives a job weight {ledger.weight}, but its records say {told}", job)
 
     def _seal_says(self, seal: Signed[Entry], view: TaskView) -> bool:
         page = self._page(seal)

@@ -39,6 +39,7 @@ from sim.people import People
 from sim.reach import Reach
 from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
+from sim.stalls import Stalls
 from sim.trace import Trace
 from sim.trust import Trust
 from sim.versions import Versions
@@ -116,6 +117,7 @@ class World:
         self.capacity = Capacity(self)
         self.economy = Economy(self)
         self.fair = Fair(self)
+        self.stalls = Stalls(self)
         self.safety = Safety(self)
         self.reach = Reach(self)
         self.people = People(self)
@@ -243,7 +245,7 @@ class World:
         self.safety.end()
         self.reach.look()
         self.economy.end()
-        self.fair.end()
+        self.fair.judge()
 
     def go_on(self) -> None:
         """Let time pass until all is finished."""
@@ -257,6 +259,7 @@ class World:
         """Go from the safety phase to the liveness phase."""
         self.faulty = False
         self.safety.look()
+        self.fair.judge()
         self.faults.heal()
         self.views.healed()
         self.after(_WATCH_EVERY_MS, self._watch)
@@ -267,6 +270,7 @@ class World:
         if self.faulty:
             self.reach.look()
         self.fair.look()
+        self.stalls.look()
         self._part = (self._part + 1) % PARTS
         self.after(_CHECK_EVERY_MS, self._check)
 

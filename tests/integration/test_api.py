@@ -136,6 +136,8 @@ def test_plain_answers(server: DeskServer) -> None:
     assert server.ask("POST", "/v1/members/studio/revoke", {"strike": True})[1]["strike"]
     assert server.ask("POST", "/v1/invites/e5e5/revoke")[1]["along"][0]["name"] == "studio"
     assert server.ask("POST", "/v1/members/studio/revoke", {"spare": [1]})[0] == 400
+    assert server.ask("POST", "/v1/jobs/shot/weight", {"weight": 30})[1]["job"]["weight"] == 30
+    assert server.ask("POST", "/v1/jobs/shot/weight", {"weight": "much"})[0] == 400
     assert server.ask("POST", "/v1/jobs/shot/cancel")[1]["job"]["state"] == "cancelled"
     until = 1_790_000_000_000
     paused = server.ask("POST", "/v1/pause", {"until_at_ms": until})[1]
@@ -150,7 +152,7 @@ def test_plain_answers(server: DeskServer) -> None:
     asked = [call[0] for call in server.desk.calls]
     first = ["jobs", "job", "job", "log", "peer", "peer", "engines", "invite"]
     revoked = ["members", "revoke", "revoke_invite"]
-    assert asked == [*first, *revoked, "cancel", *OWNER, "leave", "stop"]
+    assert asked == [*first, *revoked, "weigh", "cancel", *OWNER, "leave", "stop"]
 
 
 def test_errors_carry_what_a_command_prints(server: DeskServer) -> None:

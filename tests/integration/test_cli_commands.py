@@ -29,6 +29,7 @@ def scene(tmp_path: Path) -> str:
         ("logs", "shot"),
         ("logs", "shot", "3"),
         ("fetch", "shot"),
+        ("weigh", "shot", "30"),
         ("cancel", "shot"),
         ("engine", "list"),
         ("invite",),
@@ -65,6 +66,7 @@ def test_without_a_peer_each_command_says_what_to_type(
         "fetch": ["shot"],
         "cancel": ["shot"],
         "reject": ["shot", "all"],
+        "weigh": ["shot", "30"],
         "submit": [scene],
         "revoke": ["bob"],
     }
@@ -99,7 +101,15 @@ def test_errors_of_the_peer_keep_their_exit_code_and_remedy(typist: Typist, serv
 
 
 @pytest.mark.parametrize(
-    "words", [["submti"], ["invite", "--uses", "0"], ["--nothing"], ["show"], ["invite", "--expires", "7"]]
+    "words",
+    [
+        ["submti"],
+        ["invite", "--uses", "0"],
+        ["--nothing"],
+        ["show"],
+        ["weigh", "shot", "0"],
+        ["invite", "--expires", "7"],
+    ],
 )
 def test_what_cannot_be_understood_ends_with_2(words: list[str], typist: Typist) -> None:
     printed = typist.type(*words)
@@ -192,7 +202,7 @@ def test_a_thousand_frames_in_the_way_are_no_thousand_lines(typist: Typist, serv
 
 def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, scene: str, tmp_path: Path) -> None:
     typed = ["--frames", "1,5,10-20", "--step", "2", "--name", "n", "--output", "out", "--engine", "4.2", "--dry-run"]
-    printed = typist.type("submit", scene, *typed, "--allow-missing", "--overwrite")
+    printed = typist.type("submit", scene, *typed, "--allow-missing", "--overwrite", "--weight", "30")
     assert printed.code == 0, printed.err
     (call,) = server.desk.calls
     assert call[1] == {
@@ -213,6 +223,7 @@ def test_submit_passes_on_what_was_typed(typist: Typist, server: DeskServer, sce
         "memory_mb": 0,
         "check": "once",
         "judges": [],
+        "weight": 30,
     }
     assert "Nothing was sent" in printed.out
 

@@ -1,0 +1,48 @@
+"""Several jobs at once: there are ten minutes to judge, and within them each job gets its share (L10)."""
+
+import dataclasses
+
+import pytest
+
+from mesh.ground.ids import JobId
+from sim.fair import WINDOW_MS, Fair
+from sim.named import named
+from sim.scenario import Act, Scenario
+from sim.sharing import SHARING
+from sim.world import World
+
+
+def ran(scenario: Scenario, seed: int = 1) -> World:
+    """Run a world until its safety phase ends; by then ten minutes were judged."""
+    world = World(scenario, seed)
+    world.begin()
+    world.at(scenario.safety_ms + 1, lambda: setattr(world, "finished", True))
+    world.go_on()
+    return world
+
+
+def judged(fair: Fair) -> list[tuple[int, ...]]:
+    """Return the weights of the jobs that were rivals for at least ten minutes."""
+    stretches = fair.stretches()
+    return [
+        tuple(weight for _, weight in rivals)
+        for since_ms, until_ms, rivals in stretches
+        if until_ms - since_ms >= WINDOW_MS
+    ]
+
+
+@pytest.mark.parametrize("scenario", SHARING, ids=lambda scenario: scenario.name)
+def test_ten_minutes_are_judged(scenario: Scenario) -> None:
+    (weights,) = judged(ran(scenario).fair)
+    assert weights == tuple(shape.weight for shape in scenario.shapes)
+
+
+def test_a_change_of_weight_is_followed_by_every_host() -> None:
+    scenario = dataclasses.replace(
+        named("fair-weights"), script=(Act(at_ms=60_000, what="weigh", job=0, weight=90),), safety_ms=100_000
+    )
+    world = ran(scenario)
+    job = world.people.plans[0].job
+    assert isinstance(job, bytes)
+    assert [host.core.ledger.jobs[JobId(job)].weight for host in world.hosts] == [90] * len(world.hosts)
+    assert world.people.plans[0].weight == 90
