@@ -216,8 +216,11 @@ class Docket:
         return self.leases.keys().isdisjoint(tasks) and self.granted.keys().isdisjoint(tasks)
 
     def taken(self, task: int) -> bool:
-        """Whether a task has a lease or a grant, or claims that wait for the verdict."""
-        return task in self.leases or task in self.pending or task in self.granted
+        """Whether a task has a lease or a grant, or claims that wait for the verdict, of others than idlers."""
+        if task in self.leases or task in self.granted:
+            return True
+        waiting = self.pending.get(task)
+        return waiting is not None and not all(claim.author in self.idlers for claim in waiting.claims)
 
     def taken_bits(self, frame: int, parts: Parts) -> int:
         """Return the same for all cells of a frame, one bit each."""

@@ -303,12 +303,17 @@ class Leases:
                 # While it waited for its settle time nobody else would be told that the task is open.
                 turn.send(claim.author, Verdict(claim=claim.id, yours=False))
             elif waiting is None:
-                settle_ms = self._settle_ms()
+                settle_ms = self._settle_ms(docket, claim.author)
                 docket.pending[task] = Pending(claims=[claim], until=later(turn.now.instant, settle_ms))
                 turn.wake(SettleEnds(job=ledger.id, task=task), settle_ms)
                 turn.tell(WindowChanged(job=ledger.id))
             else:
                 waiting.claims = [*others, claim]
+                settle_ms = self._settle_ms(docket, claim.author)
+                if later(turn.now.instant, settle_ms) < waiting.until:
+                    waiting.until = later(turn.now.instant, settle_ms)
+                    turn.wake(SettleEnds(job=ledger.id, task=task), settle_ms)
+                    turn.tell(WindowChanged(job=ledger.id))
 
     def _consider_bucket(self, turn: Turn, ledger: JobLedger, docket: Docket, claim: Signed[Claim]) -> None:
         tasks = _tasks(ledger, claim)
@@ -349,7 +354,12 @@ class Leases:
         most = self._directory.slots_of(whose) * _LEASES_PER_SLOT
         return held[whose] < most and self._members.may(whose, Role.RENDER)
 
-    def _settle_ms(self) -> int:
+    def _settle_ms(self, docket: Docket, author: PeerId) -> int:
+        """Return how long a claim waits for a better one; an idler's as long as any, or the nearest peer, if it idles,
+        would have each task again before those farther off could claim it.
+        """
+        if author in docket.idlers:
+            return SETTLE_MOST_MS
         measured = self._directory.usual_round_trip_ms()
         if measured is None:
             return SETTLE_LEAST_MS

@@ -20,6 +20,7 @@ from mesh.ground.limits import (
     SETTLE_SAMPLES,
     STALLED_LEAST_MS,
     STALLED_UNKNOWN_MS,
+    UNANSWERED_MS,
 )
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block, Cut
@@ -67,9 +68,9 @@ class Court:
     def verdicts(self) -> dict[bytes, bool]:
         return {verdict.claim: verdict.yours for _, verdict in sent(self.rig.effects, Verdict)}
 
-    def granted(self, actor: Actor, task: int = 0) -> Signed[Claim]:
+    def granted(self, actor: Actor, task: int = 0, *, settle_ms: int = SETTLE_LEAST_MS) -> Signed[Claim]:
         claim = self.claim(actor, task)
-        self.rig.wait(SETTLE_LEAST_MS)
+        self.rig.wait(settle_ms)
         assert self.verdicts()[claim.id]
         return claim
 
@@ -366,12 +367,32 @@ def test_who_let_a_lease_stall_comes_last_for_any_task(court: Court) -> None:
         assert not court.verdicts()[idlers.id]
 
 
+def test_who_is_far_off_has_time_to_claim_before_who_let_a_lease_stall(court: Court) -> None:
+    """A member that claims at once what it never renders, and lives next to the keeper, had its task again for ever."""
+    stall(court, court.granted(court.bob))
+    idlers = court.claim(court.bob, 0, 2)
+    court.rig.wait(SETTLE_MOST_MS - SETTLE_LEAST_MS - 1)
+    assert idlers.id not in court.verdicts()
+    assert not court.docket.taken(0), "others are told that it is open"
+    others = court.claim(court.ann, 0, 2)
+    assert court.docket.taken(0)
+    court.rig.wait(SETTLE_LEAST_MS)
+    assert court.verdicts()[others.id]
+    assert not court.verdicts()[idlers.id]
+
+
+def test_where_nobody_else_claims_who_let_a_lease_stall_has_it_before_it_begins_unanswered(court: Court) -> None:
+    stall(court, court.granted(court.bob))
+    court.granted(court.bob, 0, settle_ms=SETTLE_MOST_MS)
+    assert SETTLE_MOST_MS < UNANSWERED_MS
+
+
 def test_who_let_a_lease_stall_has_one_task_a_slot_until_a_result_of_its_counts(court: Court) -> None:
     """Who claims all that is open, and renders nothing, had all that others did not claim at that moment for ever."""
     stall(court, *(court.granted(court.bob, task) for task in range(4)))
-    first = court.granted(court.bob, 0)
+    first = court.granted(court.bob, 0, settle_ms=SETTLE_MOST_MS)
     ahead = court.claim(court.bob, 1)
-    court.rig.wait(SETTLE_LEAST_MS)
+    court.rig.wait(SETTLE_MOST_MS)
     assert not court.verdicts()[ahead.id]
     result = court.cast.entry(
         court.bob,
