@@ -224,6 +224,8 @@ class Sync:
                 self._tell_ids(turn, peer, ledger.id, mine)
                 answered += 1
             if answered >= _STREAMS_PER_ANSWER:
+                if share is Share.ALL:
+                    self._next[ledger.id] = later(turn.now.instant, SECOND_MS)  # more differ: go on soon
                 break
         if not message.asked:
             self._send_common(turn, peer, ledger, message.streams)

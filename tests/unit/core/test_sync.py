@@ -8,6 +8,7 @@ from mesh.core import sync
 from mesh.core.effects import Append, Send
 from mesh.core.judge import acts
 from mesh.core.notes import Publish
+from mesh.core.sync import _STREAMS_PER_ANSWER
 from mesh.core.turn import Turn
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import SYNC_PERIOD_MS
@@ -16,7 +17,7 @@ from mesh.wire.kept import KeptEntries
 from mesh.wire.members import ALL_ROLES, Role
 from mesh.wire.messages import Entries, Head, LedgerDigest, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Cancel, Claim, Entry, Failed, FailureKind, Lost, Output, Result, Seal, SealPage
-from tests.support.cast import Actor, Cast, blob
+from tests.support.cast import Actor, Cast, blob, boot
 from tests.support.rig import Rig, kept, sent
 
 
@@ -159,6 +160,23 @@ def test_what_lacks_of_one_part_is_sent_and_of_no_other(archive: Archive) -> Non
     )
     ((_, sent_back),) = sent(archive.rig.hear(archive.bob, part), Entries)
     assert sent_back.entries == (entries[2],)
+
+
+@pytest.mark.parametrize(("lacking", "soon"), [(_STREAMS_PER_ANSWER - 1, False), (_STREAMS_PER_ANSWER, True)])
+def test_whoever_lacks_many_short_streams_goes_on_a_second_later(archive: Archive, lacking: int, soon: bool) -> None:
+    """A keeper that was an author lacks those of a hundred others, each of a few records."""
+    rig = archive.rig
+    while not sent(rig.effects, LedgerDigest):
+        rig.wait(SECOND_MS, archive.ann, archive.bob)
+    rig.clear()
+    streams = tuple(
+        StreamDigest(author=archive.bob.id, boot=boot(str(number)), count=1, digest=bytes(16))
+        for number in range(lacking)
+    )
+    effects = rig.hear(archive.bob, StreamDigests(job=archive.job, streams=streams, asked=False))
+    assert len(sent(effects, StreamIds)) == lacking
+    rig.wait(2 * SECOND_MS, archive.ann, archive.bob)
+    assert bool(sent(rig.effects, LedgerDigest)) is soon
 
 
 def test_after_a_gap_all_is_compared_at_once(archive: Archive) -> None:
