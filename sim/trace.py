@@ -136,18 +136,23 @@ class Trace:
         """Hash text, some of it at a time: that costs a third of doing so at each turn."""
         self._unhashed.append(text)
         if len(self._unhashed) >= _UNHASHED_MOST:
-            self._hash_up()
+            self._search(self._hash_up())
 
-    def _hash_up(self) -> None:
+    def _hash_up(self) -> str:
+        """Hash what is not hashed yet, and return it."""
         text = "".join(self._unhashed)
         self._hash.update(text.encode())
         self._unhashed.clear()
-        if self._searching:
-            self._unsearched.append(text)
-            said, self._unsearched = "\n".join(self._unsearched), []
-            assert self._searched is not None
+        return text
+
+    def _search(self, text: str) -> None:
+        """Have a batch looked through, if it is its turn."""
+        if self._searched is not None and self._searching:
+            said, self._unsearched = "\n".join((text, *self._unsearched)), []
+            self._batches += 1
             self._searched(said)
-        self._batches += 1
+        else:
+            self._batches += 1
 
     @property
     def _searching(self) -> bool:

@@ -32,7 +32,9 @@ from sim.violation import Violation
 if TYPE_CHECKING:
     from sim.shell.host import Host
 
-_KEPT_FIRST: Final = tuple(bytes((0x82, 0x18, kind.NUMBER) if kind.NUMBER > 23 else (0x82, kind.NUMBER)) for kind in (Entries, Holds))
+_KEPT_FIRST: Final = tuple(
+    bytes((0x82, 0x18, kind.NUMBER) if kind.NUMBER > 23 else (0x82, kind.NUMBER)) for kind in (Entries, Holds)
+)
 """How packets begin that may carry statements which their author must have kept before."""
 
 _LOOK_BYTES: Final = 1 << 20
@@ -125,7 +127,12 @@ class Checks:
         for host in hosts:
             for job in host.book.heads:
                 view, views = host.job_view(job), host.core.task_views(job)
-                if view is None or not views or not host.core.ledger.jobs[job].seals or view.state is not JobState.SEALED:
+                if (
+                    view is None
+                    or not views
+                    or not host.core.ledger.jobs[job].seals
+                    or view.state is not JobState.SEALED
+                ):
                     continue
                 name, seen = first.setdefault(job, (host.name, views))
                 if [one.result for one in seen] != [one.result for one in views]:

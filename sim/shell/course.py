@@ -67,12 +67,11 @@ class Course:
     acts: tuple[Act, ...]
     taped: tuple[int, ...]
     """Whose tapes are replayed at the end."""
+    ends_ms: int = ENDS_MS
 
     def told(self) -> str:
         """Tell a person."""
-        kinds = ", ".join(
-            f"{count} {what}" for what in WHATS if (count := sum(act.what == what for act in self.acts))
-        )
+        kinds = ", ".join(f"{count} {what}" for what in WHATS if (count := sum(act.what == what for act in self.acts)))
         jobs = ", ".join(f"{task.frames} x {task.frame_ms} ms{' still' if task.still else ''}" for task in self.tasks)
         return (
             f"{self.peers} peers, {self.renderers} render, {len(self.late)} late; {self.latency_ms} ms and "

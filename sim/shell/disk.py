@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 from mesh.ground.dice import Dice
 from mesh.ground.ids import BlobId, RecordId
 from mesh.ports.folders import FileInTheWay, FolderFull

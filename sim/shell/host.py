@@ -17,7 +17,7 @@ from mesh.ground.dice import Dice
 from mesh.ground.ids import BOOT_SIZE, Boot, JobId, PeerId
 from mesh.node.identity import Identity, door_with, load_kept, newest_renewal
 from mesh.node.joining import NobodyAnswers, Standing, join_mesh, join_papers
-from mesh.node.node import Beginning, Ending, Node, Parts
+from mesh.node.node import Beginning, Ending, Parts
 from mesh.node.tape import Recorder
 from mesh.ports.desk import Desk
 from mesh.ports.renderer import StageLimits
@@ -162,9 +162,7 @@ class Life:
         host = self.host
         while host.standing is None:
             token = invites.read(host.mesh.token, host.mesh.verifier)
-            papers = join_papers(
-                token=token, invited=Ed25519Signer(token.seed), joiner=host.signer, static=host.static
-            )
+            papers = join_papers(token=token, invited=Ed25519Signer(token.seed), joiner=host.signer, static=host.static)
             transport = self._transport(papers, DatedDoor(lambda: self.world.now().wall))
             try:
                 host.standing = await join_mesh(
