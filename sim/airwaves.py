@@ -55,7 +55,9 @@ class Airwaves:
     def pass_on(self, source: Address, target: Address, data: bytes) -> None:
         """Let a datagram arrive at whoever listens there, if anybody does."""
         other = self.listening.get(target)
-        for carried in self.carry(data) if other is not None else ():
+        if other is None:
+            return
+        for carried in self.carry(data):
             other.arrive(source, carried)
 
 

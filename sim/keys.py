@@ -86,17 +86,21 @@ class RealVerifier:
 class Keyring:
     """Makes the world's signers, and holds the one verifier that everybody's shell uses."""
 
-    __slots__ = ("_enrolled", "_real", "_signed", "verifier")
+    __slots__ = ("_enrolled", "_real", "_signed", "secrets", "verifier")
 
     def __init__(self, mode: Signatures) -> None:
         self._enrolled: dict[PublicKey, StandInSigner] = {}
         self._signed: dict[bytes, bytes] = {}
         self._real = mode == "real"
+        self.secrets: list[bytes] = []
+        """All that signers are made from."""
         self.verifier: Verifier = RealVerifier(self._signed) if self._real else StandInVerifier(self._enrolled)
 
     def signer(self, seed: bytes) -> Signer:
         """Return the signer whose real key pair comes from 32 bytes of `seed`."""
         real = Ed25519Signer(seed)
-        stand_in = StandInSigner(blake3(seed, derive_key_context=_CONTEXT).digest(), real.key)
+        secret = blake3(seed, derive_key_context=_CONTEXT).digest()
+        self.secrets += (seed, secret)
+        stand_in = StandInSigner(secret, real.key)
         self._enrolled[real.key] = stand_in
         return RealSigner(real, stand_in, self._signed) if self._real else stand_in

@@ -39,6 +39,7 @@ from sim.host import Core, Host
 from sim.hours import churn
 from sim.named import named
 from sim.scenario import Act, Scenario
+from sim.secretcheats import TellsItsKey
 from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights
 from sim.silencecheats import FinishesTheCancelled, WaitsForAnAnswer
 from sim.stillcheats import (
@@ -108,6 +109,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="S10", mutant=IgnoresItsQuota, scenario=named("small-disks")),
     Caught(rule="S11", mutant=IgnoresCancels, scenario=named("cancel")),
     Caught(rule="S12", mutant=GoesOnAfterStop, scenario=_STOP),
+    Caught(rule="S13", mutant=TellsItsKey, scenario=_CALM),
     Caught(rule="pause", mutant=IgnoresPauses, scenario=named("pause")),
     Caught(rule="slot", mutant=RendersInOneSlot, scenario=_CALM),
     Caught(rule="S2", mutant=DeliversBuckets, scenario=_STILL),

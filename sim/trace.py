@@ -217,20 +217,25 @@ class Trace:
         """Hash what happened, some of it at a time: that costs a third of doing so at each turn."""
         self._unhashed.append(told)
         if len(self._unhashed) >= _UNHASHED_MOST:
-            self._hash_up()
+            self._search(self._hash_up())
 
-    def _hash_up(self) -> None:
+    def _hash_up(self) -> bytes:
+        """Hash what is not hashed yet, and return it."""
         if not self._unhashed:
-            return
+            return b""
         written = _written(self._unhashed)
         self._hash.update(written)
         self._unhashed.clear()
-        if self._searching:
-            self._unsearched.append(written)
-            said, self._unsearched = b"\n".join(self._unsearched), []
-            assert self._searched is not None
+        return written
+
+    def _search(self, written: bytes) -> None:
+        """Have a batch looked through, if it is its turn."""
+        if self._searched is not None and self._searching:
+            said, self._unsearched = b"\n".join((written, *self._unsearched)), []
+            self._batches += 1
             self._searched(said)
-        self._batches += 1
+        else:
+            self._batches += 1
 
     @property
     def _searching(self) -> bool:

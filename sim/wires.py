@@ -182,7 +182,7 @@ class Wires:
             await transport.aclose()
 
     def pass_on(self, channel: MemoryChannel, packet: bytes | None) -> None:
-        """Bring a packet to a channel's other end, or None, its clean end: at once, or never where the wires are cut."""
+        """Bring a packet to a channel's other end, or None, its clean end; never where the wires are cut."""
         if not self.cut:
             channel.other.take(packet)
 

@@ -39,6 +39,7 @@ from sim.people import People
 from sim.reach import Reach
 from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
+from sim.secrets import Secrets
 from sim.stalls import Stalls
 from sim.trace import Trace
 from sim.trust import Trust
@@ -98,7 +99,8 @@ class World:
         self.keyring = Keyring(signatures)
         self.parcels = parcels_for(wire)
         self.checked = Checked(self.keyring.verifier)
-        self.trace = Trace()
+        self.secrets = Secrets()
+        self.trace = Trace(searched=lambda text: self.secrets.look("what hosts heard and asked for", text))
         self.engines = tuple(
             EngineId(name=_ENGINES[kind % 2], version=f"4.2.{23 + kind}", build="sim")
             for kind in range(scenario.engines)
@@ -224,6 +226,7 @@ class World:
 
     def begin(self) -> None:
         """Plan all that is to come of itself."""
+        self.secrets.add("a signing key", *self.keyring.secrets)
         scenario = self.scenario
         for host in self.hosts:
             late_ms = _BRIDGES_MS if host.index in scenario.bridges else 0

@@ -51,8 +51,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "sim.shell": ("sim", "mesh.node", "mesh.core", *BELOW_ADAPTERS),
     # The command line of both tiers.
     "sim.__main__": ("sim", "sim.shell", "mesh.core", *BELOW_ADAPTERS),
-    "tools": ("sim", "sim.shell", "mesh.cli", "mesh.cli.compose", *HOUSE),
-    "tests": ("tools", "sim", "sim.shell", "mesh.cli", "mesh.cli.compose", *HOUSE),
+    "tools": ("sim", "sim.shell", "sim.__main__", "mesh.cli", "mesh.cli.compose", *HOUSE),
+    "tests": ("tools", "sim", "sim.shell", "sim.__main__", "mesh.cli", "mesh.cli.compose", *HOUSE),
 }
 OURS = ("mesh", "sim", "tools", "tests")
 

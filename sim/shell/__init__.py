@@ -1,1 +1,1 @@
-"""Tier B: the real shell of many peers on a virtual clock, in one process, with everything behind the ports simulated."""
+"""Tier B: the real shell of many peers on a virtual clock, all behind its ports simulated."""

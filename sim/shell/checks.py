@@ -62,7 +62,7 @@ class Checks:
     def turned(self, host: "Host", book: Book, effects: Sequence[Effect]) -> None:
         """S11: no task of a job is started whose cancel is in the journal."""
         for effect in effects:
-            if isinstance(effect, StartRender | StartAssembly) and effect.job.id in book.cancels:
+            if isinstance(effect, StartRender | StartAssembly) and JobId(effect.job.id) in book.cancels:
                 self.broken("S11", f"{host.name} started task {effect.task} of a cancelled job", effect.job.id)
 
     def after_stop(self, host: "Host", event: Event, effect: Effect) -> None:
@@ -85,12 +85,8 @@ class Checks:
         except WireError:
             self.broken("wire", f"{host.name} said what nobody can read")
             return
-        statements: tuple[Signed[Entry], ...] | tuple[Signed[object], ...] = ()  # type: ignore[type-var]
-        if isinstance(message, Entries):
-            statements = message.entries
-        elif isinstance(message, Holds):
-            statements = message.holds
-        for signed in statements:
+        said = message.entries if isinstance(message, Entries) else message.holds if isinstance(message, Holds) else ()
+        for signed in said:
             if signed.author == host.peer and signed.id not in host.disk.written:
                 self.broken("barrier", f"{host.name} sent a statement of its own before it was kept", signed.id)
 

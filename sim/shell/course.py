@@ -67,6 +67,7 @@ class Course:
     acts: tuple[Act, ...]
     taped: tuple[int, ...]
     """Whose tapes are replayed at the end."""
+    ends_ms: int = ENDS_MS
 
     def told(self) -> str:
         """Tell a person."""

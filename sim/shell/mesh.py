@@ -24,7 +24,7 @@ from sim.clock import EPOCH_MS
 from sim.replay import replay
 from sim.secrets import Secrets
 from sim.shell.checks import Checks
-from sim.shell.course import ENDS_MS, FAULTS_FROM_MS, FAULTS_MS, Act, Course
+from sim.shell.course import Act, Course
 from sim.shell.host import KEY_BYTES, Host, Life
 from sim.shell.lines import Lines
 from sim.shell.net import ShellAirwaves, ShellLan, ShellWires
@@ -84,7 +84,8 @@ class Mesh:
         self.people = People(self)
         self.token = ""
         """The invite by which all others come."""
-        self.faulty = True
+        self._acts = len(course.acts)
+        """Faults that are not over."""
         self.tapes = 0
         """Replayed."""
 
@@ -123,8 +124,8 @@ class Mesh:
             nursery.start_soon(self._faults)
             nursery.start_soon(self.people.run)
             nursery.start_soon(self._look_at_folds)
-            await self._until(lambda: self.now_ms >= FAULTS_FROM_MS + FAULTS_MS, "the faults to be over")
-            self._heal()
+            await self._until(lambda: not self._acts, "the faults to be over")
+            self.lines.loss_ppm = 0
             await self._until(self._finished, "all jobs to be finished")
             self._judge()
             await self._stop_all()
@@ -152,7 +153,7 @@ class Mesh:
         """Wait for something; raise what was found meanwhile, or that it took too long."""
         while not is_so():
             self._raise_found()
-            if self.now_ms > ENDS_MS:
+            if self.now_ms > self.course.ends_ms:
                 raise Violation("L2", f"waited in vain for {what}: {self._unfinished()}")
             await trio.sleep(LOOK_S)
 
@@ -172,7 +173,11 @@ class Mesh:
     async def _faults(self) -> None:
         for act in self.course.acts:
             await trio.sleep(max(0, act.at_ms - self.now_ms) / 1000)
-            self.nursery.start_soon(self._perform, act)
+            self.nursery.start_soon(self._see_through, act)
+
+    async def _see_through(self, act: Act) -> None:
+        await self._perform(act)
+        self._acts -= 1
 
     async def _perform(self, act: Act) -> None:
         host, lasts_s = self.hosts[act.host], act.lasts_ms / 1000
@@ -235,15 +240,10 @@ class Mesh:
         for source, target in ways:
             self.lines.mend(source, target)
 
-    def _heal(self) -> None:
-        """Go from the part with faults to the one without: what lasts still is over in seconds."""
-        self.faulty = False
-        self.lines.loss_ppm = 0
-
     # The end.
 
     def _finished(self) -> bool:
-        return not self.faulty and self.people.all_said and not self._unfinished()
+        return self.people.all_said and not self._unfinished()
 
     def _unfinished(self) -> str:
         """Say what is not as it must be at the end; nothing where all is."""
@@ -280,7 +280,9 @@ class Mesh:
                 await life.ended.wait()
         for life in running:
             if life.ending is not Ending.STOPPED:
-                raise Violation("L2", f"{life.host.name} was asked to stop, and has not stopped well")
+                state = "is dead" if life.world.dead else "runs on" if not life.ended.is_set() else "ended"
+                text = f"{life.host.name} was asked to stop, and has not stopped well: it {state}"
+                raise Violation("L2", text, life.host.peer)
 
     def closed(self, life: Life) -> None:
         """resources: a process that ends in order leaves nothing open and nothing behind."""

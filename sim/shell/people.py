@@ -5,6 +5,7 @@ nobody waits for. So each attempt has a directory of its own.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -12,7 +13,8 @@ import trio
 
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import JobId
-from mesh.ports.desk import Desk, Progress
+from mesh.ground.share_limits import WEIGHT_DEFAULT
+from mesh.ports.desk import Desk, Progress, SubmitAnswer
 from mesh.ports.renderer import RECIPE_NAME
 from mesh.ports.submission import SubmitRequest
 from sim.shell.course import Task
@@ -97,9 +99,8 @@ class People:
         attempt = 0
         while True:
             attempt += 1
-            answer = await self.at_desk(
-                host, lambda desk: desk.submit(_request(scene, f"/out/{number}-{attempt}", still=task.still), _unheard)
-            )
+            request = _request(scene, f"/out/{number}-{attempt}", still=task.still)
+            answer = await self.at_desk(host, partial(_submit, request))
             if answer is not None and answer["job"] is not None:
                 job = JobId(bytes.fromhex(answer["job"]["id"]))
                 self.accepted[job] = host
@@ -110,9 +111,11 @@ class People:
 
     async def _again(self, host: "Host", ask: Callable[[Desk], Awaitable[T]]) -> T:
         """Ask until there is an answer."""
-        while (answer := await self.at_desk(host, ask)) is None:
+        while True:
+            answer = await self.at_desk(host, ask)
+            if answer is not None:
+                return answer
             await trio.sleep(AGAIN_S)
-        return answer
 
     def look_at_files(self, job: JobId, host: "Host") -> None:
         """S2: every file that was delivered or fetched is the picture of its frame; none is missing."""
@@ -145,7 +148,15 @@ def _request(scene: Path, output: str, *, still: bool) -> SubmitRequest:
         "samples_split": 0,
         "order": "centre",
         "split": False,
+        "memory_mb": 0,
+        "weight": WEIGHT_DEFAULT,
+        "check": "once",
+        "judges": [],
     }
+
+
+async def _submit(request: SubmitRequest, desk: Desk) -> SubmitAnswer:
+    return await desk.submit(request, _unheard)
 
 
 def _unheard(_progress: Progress) -> None:
