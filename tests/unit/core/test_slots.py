@@ -266,5 +266,5 @@ def test_a_bucket_that_nobody_needs_is_not_begun(tiler: Bench, whole: bool) -> N
 def test_an_assembly_takes_no_slot(tiler: Bench) -> None:
     tiler.win(9, assembles=True)
     assert tiler.started() == []
-    assert tiler.rig.peer.slots.wanting_slots() == 0
+    assert tiler.rig.peer.slots.wanting_slots() == []
     assert tiler.rig.peer.slots.idle
