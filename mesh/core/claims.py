@@ -343,7 +343,7 @@ class Claims:
         if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
             everybody *= 2  # the last ones are better split than claimed ahead
         excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
-        unclaimed = told.unclaimed - sum(task in following.window for task in excluded)
+        unclaimed = told.unclaimed - following.taken - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
         run = run_length(told.median_ms)
         if lacking <= 0 or (in_hand > slots and lacking <= run // 2):
@@ -359,6 +359,7 @@ class Claims:
             return Took.NOTHING
         for task in chosen:
             following.window.pop(task.task)
+        following.taken += len(chosen)
         self._hand.send(turn, following.keeper, [self._hand.claim(job, task.task, task.attempt) for task in chosen])
         return Took.SOME
 

@@ -24,6 +24,8 @@ class Following:
     """Frames to be rendered whole."""
     unassembled: dict[int, OpenTask] = field(default_factory=dict)
     told: Window | None = None
+    taken: int = 0
+    """How much of what it says is open this peer has claimed since."""
     keeper: PeerId | None = None
     asked: dict[PeerId, Instant] = field(default_factory=dict)
     """When each keeper was last asked."""
@@ -49,7 +51,7 @@ class Following:
 
     def learn(self, told: Window, ledger: JobLedger) -> None:
         """Take a keeper's word for what is open."""
-        self.told = told
+        self.told, self.taken = told, 0
         parts, frames = ledger.parts, ledger.frames
         if parts.cut is None:  # as in most jobs, whose windows of hundreds come twice a second
             self.window = {task.task: task for task in told.open if task.task < frames and not task.in_buckets}
