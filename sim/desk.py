@@ -46,9 +46,8 @@ from mesh.ports.stores import BoundRow, FreeAnswer, RotRow, StoreAnswer, StoreRo
 from mesh.ports.submission import PictureRow, SubmitRequest
 from mesh.ports.trust import RejectAnswer
 from mesh.wire.tasks import parse_frames
-from mesh.wire.versions import VERSION_HIGHEST
 from sim import bucketrows, storerows
-from sim.memberrows import ME, OTHER, member_row
+from sim.memberrows import ME, OTHER, member_row, peer_row
 
 EXAMPLE_INVITE = "meshnode1-example"
 """The invite that it makes up."""
@@ -117,25 +116,6 @@ def task_row(frame: int, state: str = "open") -> TaskRow:
         failures=[],
         waiting=[],
         voucher_name="",
-    )
-
-
-def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> PeerRow:
-    """Make a connected peer's row."""
-    return PeerRow(
-        id=identity,
-        name=name,
-        me=me,
-        connected=True,
-        addresses=["192.168.1.5:40001"],
-        engines=["blender 4.2.23"],
-        slots=1,
-        busy=0,
-        draining=False,
-        paused=False,
-        revoked=False,
-        round_trip_ms=None if me else 3,
-        wire=VERSION_HIGHEST,
     )
 
 

@@ -1,6 +1,7 @@
 """Who belongs to the made-up desk's mesh."""
 
-from mesh.ports.roster import MemberRow
+from mesh.ports.roster import MemberRow, PeerRow
+from mesh.wire.versions import VERSION_HIGHEST
 
 ME = "a1" * 32
 OTHER = "b2" * 32
@@ -21,4 +22,23 @@ def member_row(identity: str, name: str, *, by: str = "") -> MemberRow:
         invite="e5" * 32 if by else "",
         revoked_by="",
         revoked_by_name="",
+    )
+
+
+def peer_row(identity: str = ME, name: str = "desk", *, me: bool = True) -> PeerRow:
+    """Make a connected peer's row."""
+    return PeerRow(
+        id=identity,
+        name=name,
+        me=me,
+        connected=True,
+        addresses=["192.168.1.5:40001"],
+        engines=["blender 4.2.23"],
+        slots=1,
+        busy=0,
+        draining=False,
+        paused=False,
+        revoked=False,
+        round_trip_ms=None if me else 3,
+        wire=VERSION_HIGHEST,
     )

@@ -23,7 +23,6 @@ from mesh.core.effects import (
 from mesh.core.events import (
     BlobDamaged,
     BlobStarted,
-    Evicted,
     Exported,
     ExportFailed,
     FetchFailed,
@@ -32,11 +31,9 @@ from mesh.core.events import (
     PageRead,
     PageWritten,
     PiecesStored,
-    StockTaken,
-    StoreMeasured,
     TreeRead,
 )
-from mesh.core.stock import Stored
+from mesh.core.stock import Evicted, StockTaken, Stored, StoreMeasured
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import WallTime

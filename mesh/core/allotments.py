@@ -48,3 +48,10 @@ def place(entry: Signed[Entry]) -> tuple[bytes, bytes]:
     """Order what one author said of one thing: seals as they rank, all else by id."""
     what = entry.body.what
     return (what.blob if isinstance(what, Seal) else b"", entry.id)
+
+
+def seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, bytes]:
+    """Order seals of one job: the submitter's stands, else the lowest hash."""
+    what = entry.body.what
+    assert isinstance(what, Seal)
+    return (entry.author != submitter, what.blob, entry.id)

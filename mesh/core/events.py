@@ -6,7 +6,7 @@ Whatever came from another peer was verified by `wire` before it became an event
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from mesh.core.stock import Stored
+from mesh.core.stock import Evicted, FreeAsked, StockTaken, StoreAsked, StoreMeasured
 from mesh.core.timers import Timer
 from mesh.ground.ids import BlobId, Boot, JobId, PeerId, PublicKey
 from mesh.ground.instants import WallTime
@@ -325,49 +325,6 @@ class TreeRead:
     blobs: tuple[BlobId, ...] | None
     sizes: tuple[int, ...] = ()
     """Of each of them in bytes, as far as the tree tells: a blob may be larger than what it says of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreMeasured:
-    """How full this host's store is, told every few seconds; in bytes."""
-
-    stored: int
-    free: int
-    """How much more its quota and its disk allow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StockTaken:
-    """What the store holds, blob by blob, and what those of the trees name that could be read."""
-
-    op: int
-    stored: int
-    free: int
-    blobs: tuple[Stored, ...]
-    trees: tuple[tuple[BlobId, tuple[BlobId, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evicted:
-    """These blobs were deleted; those that were asked for and are not named were used meanwhile, and are still here."""
-
-    op: int
-    gone: tuple[BlobId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreeAsked:
-    """Somebody at this host needs so many bytes of what is only cache."""
-
-    op: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreAsked:
-    """A person wants to know what the store holds, and for whom."""
-
-    op: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 
 from mesh.core.bonds import Bonds
 from mesh.core.effects import Evict, Freed, Reply, TakeStock
-from mesh.core.events import Evicted, FreeAsked, StockTaken, StoreAsked, StoreMeasured
 from mesh.core.host import HostFacts
 from mesh.core.notes import BlobsEvicted, RoomChanged, RoomLacking
 from mesh.core.ops import Ops
 from mesh.core.scenes import Scenes
 from mesh.core.status import BoundView, StoreView
-from mesh.core.stock import Stored
+from mesh.core.stock import Evicted, FreeAsked, StockTaken, StoreAsked, Stored, StoreMeasured
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId

@@ -4,10 +4,9 @@ A job is done when each of its frames counts. Cells are tasks, too, by numbers o
 means, so that nothing counts them once their frame counts, and a frame of which one cell is stopped is stopped.
 
 Invariants: a record that is in stays in; whether it acts depends on other records alone, revocations with a strike
-among them, never on when it came. What
-is asked often (the state of a task) is kept beside the set and computed anew for just the tasks that a record touches;
-a property test holds it against the fold of the whole set. The ledger does not know who is connected, what is claimed
-or what is on disk.
+among them, never on when it came. What is asked often (the state of a task) is kept beside the set and computed anew
+for just the tasks that a record touches; a property test holds it against the fold of the whole set. The ledger does
+not know who is connected, what is claimed or what is on disk.
 """
 
 from bisect import insort
@@ -16,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
-from mesh.core.allotments import place, room
+from mesh.core.allotments import place, room, seal_rank
 from mesh.core.controls import Controls
 from mesh.core.fold import NOTHING, Folded, TaskFold, fold_task
 from mesh.core.growth import Growth
@@ -201,7 +200,7 @@ class JobLedger:
         """The seal that stands: the submitter's before any other, then the lowest page hash, then the lowest id."""
         if not self.seals:
             return None  # asked of every task
-        return min(self.seals.values(), key=lambda seal: _seal_rank(seal[0], self.submitter), default=None)
+        return min(self.seals.values(), key=lambda seal: seal_rank(seal[0], self.submitter), default=None)
 
     def standing(self, task: int) -> Signed[Entry] | None:
         """Return the result of a frame that stands: what the seal names, or before it what the fold chose."""
@@ -499,9 +498,3 @@ class Ledger:
 
 def _loss(lost: Lost) -> _Loss:
     return (lost.result, lost.task, lost.block)
-
-
-def _seal_rank(entry: Signed[Entry], submitter: PeerId) -> tuple[bool, bytes, bytes]:
-    what = entry.body.what
-    assert isinstance(what, Seal)
-    return (entry.author != submitter, what.blob, entry.id)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.core import events as ev
 from mesh.core import notes as nt
+from mesh.core import stock
 from mesh.core import timers as tm
 from mesh.core.turn import Turn
 from mesh.ground.ids import PeerId
 from mesh.wire import messages as ms
+from mesh.wire.carrying import Carried
 from mesh.wire.complaints import Complaints
 from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.dials import DialledBack, DialMe, Parting
@@ -59,11 +61,11 @@ def of_events(peer: "Peer") -> dict[type, Route]:
         ev.FetchFailed: peer.swarm.on_fetch_failed,
         ev.BlobDamaged: peer.outcomes.on_blob_damaged,
         ev.TreeRead: peer.scenes.on_tree_read,
-        ev.StoreMeasured: peer.larder.on_store_measured,
-        ev.StockTaken: peer.larder.on_stock_taken,
-        ev.Evicted: peer.larder.on_evicted,
-        ev.FreeAsked: peer.larder.on_free_asked,
-        ev.StoreAsked: peer.larder.on_store_asked,
+        stock.StoreMeasured: peer.larder.on_store_measured,
+        stock.StockTaken: peer.larder.on_stock_taken,
+        stock.Evicted: peer.larder.on_evicted,
+        stock.FreeAsked: peer.larder.on_free_asked,
+        stock.StoreAsked: peer.larder.on_store_asked,
         ev.PageWritten: peer.seals.on_page_written,
         ev.PageRead: peer.seals.on_page_read,
         ev.RenderProgressed: peer.outcomes.on_progress,
@@ -115,7 +117,7 @@ def of_messages(peer: "Peer") -> dict[type, Hearing]:
         DialMe: peer.backdials.on_dial_me,
         DialledBack: peer.backdials.on_dialled_back,
         Parting: peer.contacting.on_parting,
-        ms.Carried: lambda _turn, _who, _message: None,  # what it holds, the shell tells as a datagram
+        Carried: lambda _turn, _who, _message: None,  # what it holds, the shell tells as a datagram
     }
 
 

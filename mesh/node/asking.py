@@ -11,8 +11,9 @@ from typing import Final, TypeAlias
 import trio
 
 from mesh.core.effects import Accepted, Declined, Done, Freed, PeerFound, ReachFound, Reply, Ruled
-from mesh.core.events import Event, FreeAsked, StoreAsked
+from mesh.core.events import Event
 from mesh.core.status import StoreView
+from mesh.core.stock import FreeAsked, StoreAsked
 
 LOOKING_PART: Final = 0.05
 """Of the loop's time that looking at a job may take: one at 10,000 frames takes 0.14 s, and heartbeats go on."""

@@ -48,9 +48,10 @@ from mesh.ports.transport import Channel, DialRefused, DialTimedOut, HandshakeFa
 from mesh.ports.world import World
 from mesh.wire import lookups, messages
 from mesh.wire.addresses import is_loopback, same_network, told
+from mesh.wire.carrying import Carried
 from mesh.wire.handshake import ChannelKind
 from mesh.wire.members import Credentials
-from mesh.wire.messages import Address, Carried, Entries, Hello, Message
+from mesh.wire.messages import Address, Entries, Hello, Message
 
 USED: Final = b"\x01"
 """The dialler's first packet: it uses this channel. No message begins so, since each is a list of two."""

@@ -24,8 +24,8 @@ from mesh.node.pacing import PACKET_NS, Pacing
 from mesh.ports.datagrams import Datagrams
 from mesh.ports.world import World
 from mesh.wire import lookups
+from mesh.wire.carrying import Carried
 from mesh.wire.lookups import Lookup
-from mesh.wire.messages import Carried
 from mesh.wire.pairs import Heard
 
 

@@ -13,8 +13,8 @@ from typing import Final
 import trio
 
 from mesh.core.effects import Evict, TakeStock
-from mesh.core.events import Event, Evicted, StockTaken, StoreMeasured
-from mesh.core.stock import Stored
+from mesh.core.events import Event
+from mesh.core.stock import Evicted, StockTaken, Stored, StoreMeasured
 from mesh.ground.errors import WireError
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import WallTime

@@ -15,10 +15,11 @@ from mesh.ground.errors import WireError
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import WallTime
 from mesh.wire import addresses, cbor
+from mesh.wire.carrying import MAX_CARRIED_BYTES
 from mesh.wire.codec import AtMost, Between, Size, codec_of, from_value, most_bytes, to_value
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Chain
-from mesh.wire.messages import MAX_CARRIED_BYTES, Count
+from mesh.wire.messages import Count
 from mesh.wire.probes import Alive, Probe, Probed, ProbeFor, ProbeMessage
 
 MAX_LOOKUP_BYTES = MAX_CARRIED_BYTES

@@ -14,6 +14,7 @@ from mesh.ground.ids import BlobId, Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.ground.share_limits import WEIGHT_DEFAULT
 from mesh.wire import addresses, cbor
+from mesh.wire.carrying import Carried
 from mesh.wire.codec import AtMost, Between, Size, from_value, most_bytes, most_items, to_value
 from mesh.wire.complaints import Complaints
 from mesh.wire.copies import HoldAsk, Holds
@@ -35,9 +36,6 @@ Port: TypeAlias = addresses.Port
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_BITS_BYTES = 16 * 1024
-
-MAX_CARRIED_BYTES = 1_100
-"""As much as one datagram holds."""
 
 Count: TypeAlias = Annotated[int, Between(0, 2**31)]
 Digest: TypeAlias = Annotated[bytes, Size(16)]
@@ -420,15 +418,6 @@ class Revocations:
     NUMBER: ClassVar[int] = 28
 
     notices: Annotated[tuple[Notice, ...], AtMost(8)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """What else would go by datagram, on a channel that is open anyway: no other keys are needed there."""
-
-    NUMBER: ClassVar[int] = 37
-
-    payload: Annotated[bytes, AtMost(MAX_CARRIED_BYTES)]
 
 
 Message: TypeAlias = (

@@ -6,8 +6,8 @@ import pytest
 
 from mesh.cli.main import COMMANDS, run
 from mesh.ports.desk import Draining, NotAllowed, RefusalRow, Unwritten
-from sim.desk import EXAMPLE_INVITE, job_row, peer_row
-from sim.memberrows import ME, OTHER, member_row
+from sim.desk import EXAMPLE_INVITE, job_row
+from sim.memberrows import ME, OTHER, member_row, peer_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Typist
 

@@ -16,7 +16,8 @@ from mesh.cli.top.panes import GridPane, LogPane, TablePane
 from mesh.cli.top.screens import JobScreen, LogScreen, MeshScreen
 from mesh.ports.desk import NotFound
 from sim import bucketrows
-from sim.desk import FakeDesk, job_row, peer_row, task_row
+from sim.desk import FakeDesk, job_row, task_row
+from sim.memberrows import peer_row
 from tests.support.desk_server import TOKEN, DeskServer, running_desk
 from tests.support.screens import (
     HARMLESS,

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.core.effects import Evict, TakeStock
-from mesh.core.events import StockTaken, StoreMeasured
-from mesh.core.stock import Stored
+from mesh.core.stock import StockTaken, Stored, StoreMeasured
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import DAY_MS, HOUR_MS, WallTime
 from mesh.ground.store_limits import STORE_SPARE_BYTES, STORE_SPARE_PART, UNTOLD_MS, USED_LATELY_MS

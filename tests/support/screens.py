@@ -11,8 +11,8 @@ from mesh.cli.top.board import Board
 from mesh.cli.top.news import JobTold, StatusTold
 from mesh.ports.desk import FailureRow, JobRow, TaskRow
 from sim import bucketrows
-from sim.desk import FakeDesk, job_row, peer_row, task_row
-from sim.memberrows import OTHER
+from sim.desk import FakeDesk, job_row, task_row
+from sim.memberrows import OTHER, peer_row
 
 THIRD = "c7" * 32
 PATIENCE_S = 20.0

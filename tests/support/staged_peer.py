@@ -17,7 +17,7 @@ from mesh.cli.compose.peer import run
 from mesh.ground.ids import PeerId
 from mesh.node.channels import Channels
 from mesh.ports.desk import StatusAnswer
-from mesh.wire.messages import Carried
+from mesh.wire.carrying import Carried
 from sim.stagehand import Stagehand
 from tests.support.garbling import GarbledAnswers
 

@@ -23,8 +23,7 @@ from mesh.wire.envelope import Signed, sign
 from mesh.wire.messages import Address
 from mesh.wire.revocations import PeerRevoked, Revocation
 from mesh.wire.signing import Ed25519Signer
-from sim.desk import peer_row
-from sim.memberrows import ME, OTHER
+from sim.memberrows import ME, OTHER, peer_row
 
 NOW_MS = 1_790_000_000_000
 OK, WARN, BAD = Verdict.OK, Verdict.WARN, Verdict.BAD

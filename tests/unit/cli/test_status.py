@@ -5,8 +5,7 @@ import pytest
 
 from mesh.cli.commands.status import one
 from mesh.ports.roster import PeerAnswer, PeerRow
-from sim.desk import peer_row
-from sim.memberrows import ME, OTHER
+from sim.memberrows import ME, OTHER, peer_row
 
 
 def told(seen: PeerRow | None) -> str:

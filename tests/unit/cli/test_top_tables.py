@@ -7,7 +7,8 @@ from mesh.cli.top.lines import Line, Tone, clip, cut, fit, rule, scrolled, width
 from mesh.cli.top.news import PeerLost
 from mesh.cli.top.tables import JOBS, PEERS, Sort
 from mesh.ports.owner import PauseRow
-from sim.desk import FakeDesk, job_row, peer_row
+from sim.desk import FakeDesk, job_row
+from sim.memberrows import peer_row
 from tests.support.screens import board_of, busy_desk, failing_desk, idle_desk
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from mesh.core.effects import Evict, FetchManifest, Freed, ReadTree, Reply, TakeStock
-from mesh.core.events import EnginesProbed, Evicted, FreeAsked, StockTaken, StoreAsked, StoreMeasured, TreeRead
+from mesh.core.events import EnginesProbed, TreeRead
 from mesh.core.status import StoreView
-from mesh.core.stock import Stored
+from mesh.core.stock import Evicted, FreeAsked, StockTaken, StoreAsked, Stored, StoreMeasured
 from mesh.ground.ids import BlobId, JobId, PeerId
 from mesh.ground.instants import DAY_MS, WallTime
 from mesh.ground.store_limits import STOCK_MS, UNTOLD_MS, USED_LATELY_MS

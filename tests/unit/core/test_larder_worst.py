@@ -1,7 +1,8 @@
 """The larder at its worst: what only one machine protects, scenes that never fit, disks that refuse, liars."""
 
 from mesh.core.effects import Evict, Export, FetchManifest, Freed, ReadTree, Reply, TakeStock
-from mesh.core.events import BlobStarted, EnginesProbed, FreeAsked, StockTaken, StoreMeasured, TreeRead
+from mesh.core.events import BlobStarted, EnginesProbed, TreeRead
+from mesh.core.stock import FreeAsked, StockTaken, StoreMeasured
 from mesh.ground.ids import JobId
 from mesh.ground.store_limits import STOCK_MS
 from mesh.wire.copies import Holds

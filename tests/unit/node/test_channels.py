@@ -13,6 +13,7 @@ from mesh.node.bootstraps import Bootstraps
 from mesh.node.channels import LENT_AGAIN_S, LENT_MOST, UNPROVEN_MOST, USED
 from mesh.ports.transport import DialRefused, DialTimedOut, DialUnreachable, TransportError
 from mesh.wire import lookups, messages
+from mesh.wire.carrying import Carried
 from mesh.wire.envelope import Signed, sign
 from mesh.wire.handshake import Purpose
 from mesh.wire.lookups import NodePing
@@ -20,7 +21,6 @@ from mesh.wire.messages import (
     Address,
     AdmitAsk,
     Admitted,
-    Carried,
     ClaimSent,
     Hello,
     Message,

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from mesh.core.effects import Evict, TakeStock
-from mesh.core.events import Event, Evicted, StockTaken, StoreMeasured
+from mesh.core.events import Event
+from mesh.core.stock import Evicted, StockTaken, StoreMeasured
 from mesh.ground.ids import BlobId
 from mesh.ground.store_limits import SCRUB_BYTES_PER_SECOND, SCRUB_ROUND_MS, STORE_LOOK_MS
 from mesh.node.scrub import LOOK_AGAIN_S, Scrub

@@ -10,6 +10,7 @@ from mesh.core import events as ev
 from mesh.core.effects import Append, Effect
 from mesh.core.me import Me
 from mesh.core.peer import Peer
+from mesh.core.stock import StoreMeasured
 from mesh.core.tape import HEAD_BYTES, MAGIC, Full, TapeDamaged, digests, read_tape
 from mesh.ground.ids import PublicKey
 from mesh.ground.instants import Now
@@ -60,7 +61,7 @@ def heard(cast: Cast) -> list[tuple[Now, ev.Event]]:
         )
     )
     rig.wait(5_000, *others)
-    rig.tell(ev.StoreMeasured(stored=1, free=10**9))
+    rig.tell(StoreMeasured(stored=1, free=10**9))
     rig.tell(ev.ChannelClosed(peer=others[0].id, clean=False))
     rig.wait(3_000, others[1])
     return rig.noted
@@ -173,7 +174,7 @@ def test_the_first_turn_that_differs_is_named(cast: Cast, heard: list[tuple[Now,
 def test_a_broken_rule_breaks_again(cast: Cast, heard: list[tuple[Now, ev.Event]]) -> None:
     class Breaks(Peer):
         def handle(self, now: Now, event: ev.Event) -> list[Effect]:
-            assert not isinstance(event, ev.StoreMeasured), "a rule"
+            assert not isinstance(event, StoreMeasured), "a rule"
             return super().handle(now, event)
 
     tape = io.BytesIO()
