@@ -26,6 +26,9 @@ LONGEST_TIME = 2**62
 FIRST_WORDS = (beacon.Beacon, handshake.Answer, handshake.Reply, members.Invite)
 """What is said before a version is agreed on."""
 
+MOVED = {"carrying": "messages"}
+"""Modules whose types went by another one's name when a version was frozen."""
+
 
 class Freezer:
     """Writes types down, each under its own name, with all that stands within them."""
@@ -35,7 +38,8 @@ class Freezer:
 
     def type(self, kind: Any) -> str:
         """Write a dataclass down, once, and return its name."""
-        name = f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
+        module = kind.__module__.rpartition(".")[2]
+        name = f"{MOVED.get(module, module)}.{kind.__name__}"
         if name not in self.types:
             self.types[name] = {}
             hints = get_type_hints(kind, include_extras=True)
