@@ -17,9 +17,9 @@ SHARING = (
     # Three people's jobs, of long and of short frames: each gets a third of the time.
     _sharing(
         "fair",
-        Shape(frames=210, frame_ms=20 * S_MS),
-        Shape(frames=360, frame_ms=12 * S_MS),
-        Shape(frames=700, frame_ms=5 * S_MS),
+        Shape(frames=240, frame_ms=20 * S_MS),
+        Shape(frames=410, frame_ms=12 * S_MS),
+        Shape(frames=800, frame_ms=5 * S_MS),
     ),
     # The second one comes when the first has had all of the mesh for two minutes.
     _sharing(

@@ -10,7 +10,7 @@ Invariants: blobs and pages are named by what they are made of, so that knowing 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from blake3 import blake3
 
@@ -88,6 +88,13 @@ class _NoFaults:
         self.rotted = {}
 
 
+class _NoHurry:
+    """How soon a cancel is obeyed is asked of larger worlds."""
+
+    def turned(self, host: SmallHost) -> None:
+        """Judge nothing."""
+
+
 class SmallWorld:
     """All hosts of a small world, and what their acts lead to."""
 
@@ -113,6 +120,7 @@ class SmallWorld:
         self.books: Any = Books(self._seen())
         self.trust: Any = Trust(self._seen())
         self.safety: Any = Safety(self._seen())
+        self.safety.cancels = cast(Any, _NoHurry())
         self.hosts: list[SmallHost] = []
         for index in range(scenario.peers):
             signer = keyring.signer(self._draw(f"peer {index}"))

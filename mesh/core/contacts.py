@@ -9,11 +9,9 @@ frame rendered twice, once, and only after the channel broke.
 
 Peers that were met are dialled for ever, as are the addresses that a person gave, connected or not: behind each may be
 a part of the mesh that no other way leads to. Peers that others only tell of are `hearsay`. Each peer now and then
-tells one other of some that it has channels with, so that who was forgotten, or sits behind a router, is heard of
-again.
+tells one other whom it has channels with, so that who was forgotten, or sits behind a router, is heard of again.
 
-What is only true on one machine or one cable, a loopback or link-local address, is told and believed within one machine
-alone.
+What is only true on one machine or cable, a loopback or link-local address, is told and believed within that alone.
 """
 
 from collections.abc import Callable
@@ -27,7 +25,7 @@ from mesh.core.hearsay import Hearsay
 from mesh.core.notes import Barred, NodeTold, PeerDead, PeerGone, PeerLost, PeerReached, PeersNeeded, PeerUnreachable
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
-from mesh.core.view import OPENING_MS, View, distance, introductions
+from mesh.core.view import OPENING_MS, TOLD_EACH_MS, View, distance, introductions
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import (
@@ -446,12 +444,14 @@ class Contacting:
         connected = self._directory.all_connected()
         if self._tell_at is not None and connected:
             chosen = connected[turn.dice.below(len(connected))]
-            self._tell_contacts(turn, chosen, self._directory.peers[chosen])
-        self._tell_at = later(turn.now.instant, turn.dice.jitter(self._directory.probe_ms()))
+            self._tell_contacts(turn, chosen, self._directory.peers[chosen], all_of_them=not self._view.large)
+        period_ms = self._directory.probe_ms() if self._view.large else TOLD_EACH_MS
+        self._tell_at = later(turn.now.instant, turn.dice.jitter(period_ms))
 
-    def _tell_contacts(self, turn: Turn, peer: PeerId, known: Known) -> None:
+    def _tell_contacts(self, turn: Turn, peer: PeerId, known: Known, *, all_of_them: bool = False) -> None:
         others = [contact for contact in self._directory.contacts(here=known.here) if contact.peer != peer]
-        for portion in portions(Contacts, "contacts", introductions(peer, others, turn.dice)):
+        chosen = others if all_of_them else introductions(peer, others, turn.dice)
+        for portion in portions(Contacts, "contacts", chosen):
             turn.send(peer, Contacts(contacts=portion))
 
     def _dial_later(self, turn: Turn, peer: PeerId, known: Known, after_ms: int) -> None:

@@ -32,6 +32,10 @@ LINKS_NEAREST = 8
 CONTACTS_TOLD = 16
 """Peers that one tells a newcomer of; each of them tells of others again."""
 
+TOLD_EACH_MS = 10_000
+"""Where everybody has a channel with everybody, each peer tells one other of all that often. Of those whom a newcomer
+is told of a few pairs in a hundred never heard of each other; and two who lack each other have a minute (L5)."""
+
 EVERYBODY_LEAST = 4
 """With fewer channels a mesh would fall apart when one peer leaves."""
 

@@ -165,9 +165,9 @@ def test_whoever_is_lost_with_time_between_every_output_has_all_its_copies_in_th
     left = [host for host in world.hosts if host.running]
     copies = world.books.jobs[job].body.copies
     assert len(left) == copies
+    entries = {name: entry for host in left for name, entry in host.core.ledger.jobs[job].entries.items()}
     for host in left:
         kept = {hold.body.blob for hold in world.books.standing(host) if host.disk.intact(hold.body.blob)}
-        entries = host.core.ledger.jobs[job].entries
         results = [entries[task.result] for task in host.core.task_views(job) if task.result is not None]
         assert len(results) == world.scenario.frames
         assert {output.blob for entry in results for output in result_of(entry).outputs} <= kept

@@ -148,7 +148,7 @@ def test_10_what_was_sealed_before_its_author_was_struck_is_not_rendered_again()
     assert again(StrikesTheSealed)
 
 
-@pytest.mark.parametrize("seed", [2, 5, 6])
+@pytest.mark.parametrize("seed", [4, 5, 6])
 def test_17_tasks_that_run_do_not_look_open_to_keepers_that_have_just_started(seed: int) -> None:
     scenario = named("keeper-restart")
     assert ran(scenario, real_core, seed=seed).economy.waste()[0] == 0
@@ -204,4 +204,5 @@ def test_34_a_cancel_waits_for_no_comparison() -> None:
         return max(known.values())
 
     assert slowest_ms(real_core) <= CANCELLED_MS
-    assert slowest_ms(CancelsQuietly) > CANCELLED_MS
+    with pytest.raises(Violation, match="has not heard of a cancel"):
+        slowest_ms(CancelsQuietly)

@@ -22,6 +22,7 @@ from mesh.core.view import (
     OPENINGS_FIRST,
     SIZED_MS,
     SURPLUS_MS,
+    TOLD_EACH_MS,
     View,
     crowd,
     distance,
@@ -32,7 +33,7 @@ from mesh.ground.ids import PeerId
 from mesh.ground.instants import SECOND_MS, Instant
 from mesh.ground.limits import EVERYBODY
 from mesh.wire.dials import Parting
-from mesh.wire.messages import Address, Contact, Contacts
+from mesh.wire.messages import Address, Contact, Contacts, Hello
 from tests.support.cast import Actor, Cast, blob, boot
 from tests.support.rig import Rig, of, sent
 
@@ -292,3 +293,30 @@ def turn_notes(rig: Rig, note: PeersNeeded) -> None:
     for route in rig.peer.note_routes[PeersNeeded]:
         route(turn, note)
     rig.effects += turn.effects
+
+
+def greet(rig: Rig, actor: Actor, number: int) -> None:
+    """Let a member say where it listens."""
+    at = (Address(host=f"10.0.{number // 250}.{1 + number % 250}", port=7_000),)
+    rig.hear(actor, Hello(name=actor.name, program="meshnode", addresses=at, wall=rig.now.wall, chain=actor.chain))
+
+
+@pytest.mark.parametrize(("count", "told"), [(40, True), (EVERYBODY + 20, False)])
+def test_where_everybody_is_wanted_one_peer_hears_of_all_others_every_ten_seconds(
+    cast: Cast, count: int, told: bool
+) -> None:
+    """Of those whom a newcomer is told of a few pairs never heard of each other."""
+    rig = Rig(cast)
+    crowd_of = [cast.actor(f"peer {number}") for number in range(count)]
+    for number, actor in enumerate(crowd_of):
+        rig.meet(actor)
+        greet(rig, actor, number)
+    rig.wait(2 * SECOND_MS, *crowd_of)
+    rig.effects.clear()
+    rig.wait(2 * TOLD_EACH_MS, *crowd_of)
+    heard = {
+        peer: sum(len(said.contacts) for to, said in sent(rig.effects, Contacts) if to == peer)
+        for peer, _ in sent(rig.effects, Contacts)
+    }
+    assert bool(heard) == told
+    assert all(number >= count - 1 for number in heard.values())
