@@ -43,7 +43,7 @@ FORTY = "tests/netns/test_forty.py"
 # Real peers wait for each other and for engines half of the time; what ends first takes from what is left.
 TWO_THAT_WAIT = ("-n", "2", "--dist", "worksteal")
 # How many seeds in all, and how many of them are drawn from the commit and run again under another hash seed.
-SIM_SEEDS, SIM_DRAWN = 80, 20
+SIM_SEEDS, SIM_DRAWN = 60, 20
 SIM_PEERS, SIM_MINUTES = 20, 2
 
 

@@ -12,14 +12,17 @@ from mesh.ground.limits import RECLAIM_MS
 from sim.hours import HOURS
 from sim.named import NAMED, named
 from sim.scenario import Act, Scenario
+from sim.sharing import SHARING
 from sim.studio import STUDIO
 from sim.violation import Violation
 from sim.world import World
 
 SEEDS = (1, 2)
-HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
+HUGE = ("large", "large-split", "calm-many", "crowd", "told-on", "cancel-crowd")
 LONG = tuple(scenario.name for scenario in HOURS)
 """An hour of a hundred peers takes minutes: tests/sim/test_churn.py has smaller ones."""
+SHARED = tuple(scenario.name for scenario in SHARING)
+"""Ten minutes of twenty slots: tests/sim/test_sharing.py runs them, and sees to it that shares are judged."""
 SHOWN = tuple(scenario.name for scenario in STUDIO if scenario.name != "liars")
 """Each of these runs where it is shown what it is about: once is enough."""
 _LOOK_MS = 50
@@ -36,7 +39,7 @@ def ran(name: str, seed: int) -> World:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN, *LONG, "small-disks")])
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN, *LONG, *SHARED, "small-disks")])
 def test_no_rule_is_broken(name: str, seed: int) -> None:
     ran(name, seed)
 
