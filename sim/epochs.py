@@ -14,6 +14,7 @@ from mesh.ground.ids import JobId
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Window
 from mesh.wire.stills import Epoch, Grants, Leading
+from sim.views import peer_behind
 from sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class Epochs:
         self._highest: dict[tuple[int, int, JobId], Signed[Epoch]] = {}
 
     def turned(self, host: "Host", event: Event, effects: Sequence[Effect]) -> None:
-        """Look at what a turn has heard, and at what it asked for."""
+        """Look at what a turn has heard, and at what it asked for; who has stopped hears nothing any more."""
+        if peer_behind(host.core).stopping.over:
+            return
         if type(event) is MessageHeard and type(event.message) in _TELLING:
             epoch = _told(event)
             if epoch is not None:
