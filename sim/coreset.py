@@ -18,7 +18,8 @@ def enlarge(world: "World", core: dict[int, None], for_good: Collection[int]) ->
     have to agree, two who can.
 
     Where the scene or the record had no time to spread, the submitter has to come back; also where more outputs have
-    gone with others than anybody but the submitter may say. Who left `for_good` cannot.
+    gone with others than anybody but the submitter may say, and where disks are so small that nobody else surely has
+    room for as many copies as a seal asks. Who left `for_good` cannot.
     """
     for plan in world.people.plans:
         if not any(_renders(world, index, plan) for index in core):
@@ -30,7 +31,7 @@ def enlarge(world: "World", core: dict[int, None], for_good: Collection[int]) ->
             continue
         hosts = [world.hosts[index] for index in core]
         known = plan.job is not None and any(plan.job in world.books.of(host).heads for host in hosts)
-        if not known or plan.job is None or plan.cancel_asked:
+        if not known or plan.job is None or plan.cancel_asked or world.scenario.quota_mb:
             core[plan.submitter] = None
             continue
         job = world.books.jobs[plan.job].body

@@ -7,6 +7,7 @@ find out that somebody does not answer. It is judged while far more tasks are op
 from typing import TYPE_CHECKING
 
 from mesh.ground.limits import LEASE_MS, UNANSWERED_MS
+from sim.views import peer_behind
 from sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -52,6 +53,6 @@ class Stalls:
     def _could_render(self, host: "Host", since_ms: int) -> bool:
         """Whether nothing else kept a host from work."""
         paused = host.index in self._world.faults.paused
-        disk = host.disk.full or host.disk.stall_ms
+        disk = host.disk.full or host.disk.stall_ms or peer_behind(host.core).host.full
         steady = host.works and host.frozen_at_ms < since_ms - 2 * IDLE_MOST_MS
         return bool(host.slots) and steady and not (paused or disk or host.index in self._world.net.lags)

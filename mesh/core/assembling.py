@@ -147,10 +147,13 @@ class Assembling:
             self._take_put_off(turn, ledger, growing)
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
-        """Give up a frame that has its result."""
+        """Give up a frame that has its result, and one that is stopped, whose cells nobody will render."""
         ledger = self._ledger.get(note.job)
-        if ledger is not None and not ledger.lacks(note.task, None):
-            self._end(turn, lambda growing: _about(growing.claim) == (note.job, note.task))
+        if ledger is None or ledger.needs(note.task, None):
+            return
+        has_it = not ledger.lacks(note.task, None)
+        about = (note.job, note.task)
+        self._end(turn, lambda each: _about(each.claim) == about and (has_it or not each.finishing))
 
     def on_blob_complete(self, turn: Turn, note: BlobComplete) -> None:
         """Paste a bucket that came."""

@@ -454,3 +454,14 @@ def test_answers_that_nobody_waits_for_change_nothing(easel: Easel) -> None:
     easel.rig.tell(BucketPasted(op=99, blob=blob("none"), problem=""))
     assert len(easel.rig.effects) == before
     assert not easel.rig.peer.assembling.idle
+
+
+def test_a_frame_that_is_stopped_is_given_up_so_that_another_can_be_assembled(cast: Cast) -> None:
+    """Of two that wait for ever nobody else's frame would ever come next (seed 1023 of eight peers)."""
+    easel = Easel(cast)
+    for name in ("bob", "cid", "dan"):
+        author = cast.actor(name)
+        easel.rig.let_in(author)
+        easel.rig.take(easel.head, cast.failed(author, easel.head, CUT, block=block(0, 0)), by=author)
+    assert of(easel.rig.effects, EndAssembly) == [EndAssembly(op=easel.op)]
+    assert easel.growing == []
