@@ -53,6 +53,8 @@ class Stalls:
     def _could_render(self, host: "Host", since_ms: int) -> bool:
         """Whether nothing else kept a host from work."""
         paused = host.index in self._world.faults.paused
-        disk = host.disk.full or host.disk.stall_ms or peer_behind(host.core).host.full
+        disk = host.disk.full or host.disk.stall_ms
         steady = host.works and host.frozen_at_ms < since_ms - 2 * IDLE_MOST_MS
-        return bool(host.slots) and steady and not (paused or disk or host.index in self._world.net.lags)
+        if not host.slots or not steady or paused or disk or host.index in self._world.net.lags:
+            return False
+        return not peer_behind(host.core).host.full
