@@ -281,7 +281,9 @@ class Holding:
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
         """Tell a keeper or submitter what this peer holds; and anybody who holds the same what he missed."""
-        self._send(turn, note.peer, self._owed.pop(note.peer, {}).values())
+        owed = [hold for hold in self._owed.pop(note.peer, {}).values() if self.retains(hold.body.job, hold.body.blob)]
+        # Who was replaced since has promised nothing, and may have nothing: whoever came after it lists the same.
+        self._send(turn, note.peer, [self.book.replacing(hold) or hold for hold in owed])
         for job, ledger in self._ledger.jobs.items():
             if ledger.seals or not self.book.in_job(self._directory.me, job):
                 continue

@@ -3,10 +3,13 @@
 import pytest
 
 from mesh.core import repair
+from mesh.core.events import ChannelClosed
 from mesh.core.repair import _ANSWER_MS
 from mesh.ground.instants import DAY_MS, MINUTE_MS, SECOND_MS
 from mesh.ground.limits import JOB_DAYS_MS, LOST_AFTER_SAFE_MS
+from mesh.wire.copies import Holds
 from tests.support.cast import Cast
+from tests.support.rig import sent
 from tests.unit.core.test_repair import Holder, Taker
 
 
@@ -75,3 +78,22 @@ def test_a_host_without_room_takes_no_copy(cast: Cast) -> None:
     taker.rig.peer.host.room_bytes = None
     taker.asked()
     assert taker.picture in taker.rig.peer.swarm.wants
+
+
+def test_who_comes_back_hears_of_who_holds_it_now_and_not_of_who_did_meanwhile(cast: Cast) -> None:
+    """A copy that was replaced is cache, and may be gone: nobody says that he holds it (seed 16192602)."""
+    taker = Taker(cast)
+    taker.rig.tell(ChannelClosed(peer=taker.bob.id, clean=False))
+    taker.asked()
+    taker.brings()
+    taker.checks()
+    (mine,) = taker.given()
+    listed = (mine.id, *mine.body.replaces)
+    eve = cast.actor("eve")
+    taker.rig.let_in(eve)
+    eves = cast.hold(eve, taker.head, taker.picture, b"eve's".ljust(16), replaces=listed)
+    taker.rig.hear(eve, Holds(holds=(eves,)))
+    assert not taker.rig.peer.holding.binds(taker.job, taker.picture)
+    taker.rig.clear()
+    taker.rig.let_in(taker.bob)
+    assert sent(taker.rig.effects, Holds) == [(taker.bob.id, Holds(holds=(eves,)))]
