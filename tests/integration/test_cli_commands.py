@@ -342,7 +342,7 @@ def test_a_peer_that_was_thrown_out_says_so_first(typist: Typist, server: DeskSe
 def test_by_whom_a_member_was_revoked_is_readable_on_eighty_columns(typist: Typist, server: DeskServer) -> None:
     row = member_row(OTHER, "rendernode-07", by=ME)
     row.update(state="revoked", revoked_by=ME, revoked_by_name="workstation")
-    server.desk.member_rows = [member_row(ME, "desk", me=True), row]
+    server.desk.member_rows = [member_row(ME, "desk"), row]
     lines = typist.type("members").out.splitlines()
     assert max(map(len, lines)) <= 80
     assert "  revoked  " in lines[2]

@@ -284,6 +284,7 @@ def request(scene: Path, **changes: object) -> SubmitRequest:
         "memory_mb": 0,
         "check": "once",
         "judges": [],
+        "weight": 10,
     }
     return {**plain, **changes}  # type: ignore[typeddict-item]
 
