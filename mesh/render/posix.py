@@ -6,6 +6,7 @@ Everything of `mesh/render` that another platform would do differently is in thi
 import fcntl
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -42,6 +43,13 @@ def spawn(
     with suppress(OSError):
         os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
     return process
+
+
+def is_readable(output: IO[bytes], within_ms: int | None) -> bool:
+    """Wait until a pipe has something to read, or has ended; None: for ever."""
+    waiting = select.poll()
+    waiting.register(output, select.POLLIN)
+    return bool(waiting.poll(within_ms))
 
 
 def limit_memory(pid: int, memory_bytes: int) -> None:

@@ -5,7 +5,8 @@ when that socket ends, so a killed node leaves none behind; one that does not is
 group, since renderers ignore polite requests while they render.
 
 Invariants: a child's output is read to its end by a thread, whatever else happens, so a full pipe never blocks it; only
-its last part is kept. The child's end is seen by another thread, since others may hold its output for longer. After
+its last part is kept. Whoever has an answer can have all that was printed before it (`catch_up`), though that thread
+is behind. The child's end is seen by another thread, since others may hold its output for longer. After
 `aclose` no process of the group is left, but for one that the system itself cannot end, and nobody waits for that one.
 Must not know what is said over the channel.
 """
@@ -92,7 +93,10 @@ class Child:
         self.log = LogTail()
         self.killed = False
         assert process.stdout is not None
-        threading.Thread(target=self._drain, args=(process.stdout,), name=f"log of {process.pid}", daemon=True).start()
+        self._output: IO[bytes] = process.stdout
+        self._reading = threading.Lock()
+        """Who has it reads the output, and adds to the log in the order in which it was read."""
+        threading.Thread(target=self._drain, name=f"log of {process.pid}", daemon=True).start()
         threading.Thread(target=self._reap, name=f"end of {process.pid}", daemon=True).start()
 
     @property
@@ -152,11 +156,24 @@ class Child:
                     await trio.sleep(_GONE_POLL_S)
             await trio.to_thread.run_sync(shutil.rmtree, self.private, True)
 
-    def _drain(self, output: IO[bytes]) -> None:
+    def catch_up(self) -> None:
+        """Add to the log what the child printed until now: a pipe holds less than is read at a time."""
+        with self._reading:
+            if not self._output.closed and posix.is_readable(self._output, 0):
+                self.log.add(os.read(self._output.fileno(), LOG_TAIL_BYTES))
+
+    def _drain(self) -> None:
         """Read all output; runs in a thread of its own."""
-        with output:
-            while data := os.read(output.fileno(), LOG_TAIL_BYTES):
-                self.log.add(data)
+        ended = False
+        while not ended:
+            posix.is_readable(self._output, None)
+            with self._reading:
+                if posix.is_readable(self._output, 0):  # else somebody who caught up was first
+                    data = os.read(self._output.fileno(), LOG_TAIL_BYTES)
+                    self.log.add(data)
+                    ended = not data
+        with self._reading:
+            self._output.close()
         self._tell(self._drained)
 
     def _reap(self) -> None:

@@ -72,10 +72,13 @@ class Session:
         """
         place = self.child.log.place()
         try:
-            return await self._ask(silence_ms, heard, command)
+            answer = await self._ask(silence_ms, heard, command)
         except RendererError as error:
             error.log = self.log(place)
             raise
+        # What is in the log later belongs to another command: it would be blamed for a disk that was full before.
+        self.child.catch_up()
+        return answer
 
     async def _ask(self, silence_ms: int, heard: Heard | None, command: dict[str, object]) -> Message:
         answered = False
@@ -144,6 +147,7 @@ class Session:
 
     def log(self, place: int) -> str:
         """Give the end of what the process printed since a place in its log."""
+        self.child.catch_up()
         return self.child.log.since(place)[-_LOG_CHARACTERS:]
 
     async def _why_it_ended(self, text: str) -> RendererError:

@@ -39,6 +39,8 @@ node.sendall(b'{"is": "hello", "version": [4, 2, 23]}\\n')
 work = node.recv(1000)
 while time.process_time() < 3 and b"compute" in work:
     pass
+if b"print" in work:
+    print("No space left on device", flush=True)
 if b"sleep" in work:
     time.sleep(60)
 node.sendall(b'{"is": "done"}\\n')
@@ -67,6 +69,33 @@ def test_a_silent_stage_that_computes_has_not_hung() -> None:
 def test_a_silent_stage_that_does_nothing_has_hung() -> None:
     with pytest.raises(RendererHung, match="showed no life for 1 s"):
         trio.run(worked, "sleep")
+
+
+def test_what_a_stage_printed_before_its_answer_is_in_the_log_though_its_reader_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the next frame is blamed for the disk that this one found full."""
+    goes_on, drain = threading.Event(), process.Child._drain
+
+    def drain_later(child: process.Child) -> None:
+        goes_on.wait()
+        drain(child)
+
+    async def main() -> tuple[str, str]:
+        made = session.Session(process.start([sys.executable, "-I", "-c", STAGE]), "the child")
+        try:
+            await made.hello()
+            await made.ask(SILENCE_MS, do="print")
+            before, place = made.child.log.since(), made.child.log.place()
+            goes_on.set()
+            await made.child.aclose()
+            return before, made.child.log.since(place)
+        finally:
+            goes_on.set()
+            await made.child.aclose()
+
+    monkeypatch.setattr(process.Child, "_drain", drain_later)
+    assert trio.run(main) == ("No space left on device\n", "")
 
 
 def test_a_process_that_left_the_group_with_the_childs_output_holds_nobody() -> None:

@@ -46,6 +46,9 @@ class Puppet:
     def kill(self) -> None:
         self.killed = True
 
+    def catch_up(self) -> None:
+        """Have nothing to add: it prints nothing."""
+
     def processor_ms(self) -> int:
         return 0
 
