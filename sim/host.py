@@ -161,6 +161,8 @@ class Host:
         self._core: Core | None = None
         self._queue: deque[Effect] = deque()
         self._syncing = False
+        self.writes = 0
+        """How many fsyncs of its journal this host has seen the end of."""
         self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._perform = self._performing()
 
@@ -370,6 +372,11 @@ class Host:
         takes_ms = scenario.fsync_ms + self._dice.below(scenario.fsync_ms + 1) + self.disk.stall_ms
         self.world.after(takes_ms, self._synced, self.life)
 
+    @property
+    def next_write(self) -> int:
+        """With which fsync, counted as `writes` is, what a turn asks to keep now is on the disk."""
+        return self.writes + (2 if self._syncing else 1)
+
     def _synced(self, life: int) -> None:
         if self.life != life:
             return
@@ -378,6 +385,7 @@ class Host:
             return
         self.disk.sync()
         self._syncing = False
+        self.writes += 1
         self._flush()
 
     def _send(self, effect: Send) -> None:

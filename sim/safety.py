@@ -66,6 +66,8 @@ class Safety:
         self._bans: dict[int, Bans] = {}
         """What each host's revocations came to at the end of its last turn."""
         self._since_ms: dict[int, int] = {}
+        self._written_at: dict[int, int] = {}
+        """With which of its fsyncs a host has that on its disk: what follows from it waits until then."""
         self._turns: dict[type[Effect], Callable[[Host, Any], None]] = {
             Append: self._keeps,
             StartRender: self._starts,
@@ -98,6 +100,8 @@ class Safety:
         if known is not bans:
             self._bans[host.index] = bans
             self._since_ms[host.index] = self._world.now_ms
+            written = any(type(effect) is Append for effect in effects)
+            self._written_at[host.index] = host.next_write if written else 0
         if not known or not isinstance(event, ChannelOpened | MessageHeard):
             return
         index = self._world.index_of(event.peer)
@@ -108,9 +112,11 @@ class Safety:
             raise Violation("S5", f"{host.name} heard {type(event).__name__} of the revoked p{index}", event.peer)
 
     def doors(self) -> None:
-        """S5: two seconds after the news no channel to a revoked peer is open."""
+        """S5: two seconds after the news was on the disk no channel to a revoked peer is open."""
         for host in self._world.hosts:
             bans = self._world.books.of(host).bans
+            if host.writes < self._written_at.get(host.index, 0):
+                self._since_ms[host.index] = self._world.now_ms
             since_ms = self._since_ms.get(host.index, self._world.now_ms)
             if not bans or not host.running or host.frozen or self._world.now_ms - since_ms < CLOSED_WITHIN_MS:
                 continue
