@@ -15,7 +15,7 @@ from blake3 import blake3
 from mesh.ground.ids import PeerId, RecordId
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
-from mesh.wire.records import Check, Control, Entry, Failed, Job, Lost, Reject, Result, Vouch
+from mesh.wire.records import Check, Control, Entry, Failed, FailureKind, Job, Lost, Reject, Result, Vouch
 
 LOST_THAT_ACT = 3
 LOST_OF_EACH_BUCKET = 2
@@ -234,10 +234,16 @@ def _told(job: Job, results: list[Signed[Entry]], failures: list[Signed[Entry]],
     alive = [entry for entry, what in pairs if isinstance(what, Result) and rulings.speak_for(entry, what)]
     if alive:
         return Told(result=min(alive, key=lambda entry: (_attempt(entry), entry.id)).id, stopped=False)
-    authors: dict[PeerId, None] = dict.fromkeys(entry.author for entry in failures)
+    authors: dict[PeerId, None] = dict.fromkeys(entry.author for entry in failures if _is_of_the_task(entry))
     alone = {entry.author for entry, what in pairs if isinstance(what, Result) and rulings.waits(entry, what)}
     stopped = len(authors) >= job.tries or len(failures) + len(alone) >= FAILURES_PER_TRY * job.tries
     return Told(result=None, stopped=stopped)
+
+
+def _is_of_the_task(failure: Signed[Entry]) -> bool:
+    """Tell whether a failure says something of the task, and not of its author's own disk or engine alone."""
+    what = failure.body.what
+    return isinstance(what, Failed) and what.kind not in (FailureKind.DISK_FULL, FailureKind.ENGINE_BROKEN)
 
 
 def _answers_its_own_claim(entry: Signed[Entry], what: Result) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mesh.ground.ids import PeerId, RecordId
 from mesh.ground.limits import FAILURES_PER_TRY
 from mesh.wire.envelope import Signed
-from mesh.wire.records import Entry, Failed, Result
+from mesh.wire.records import UNFIT_KINDS, Entry, Failed, Result
 
 
 class TaskFold(enum.Enum):
@@ -52,6 +52,13 @@ def result_of(entry: Signed[Entry]) -> Result:
     what = entry.body.what
     assert isinstance(what, Result)
     return what
+
+
+def kind_of(entry: Signed[Entry]) -> int:
+    """Return the kind of the failure in `entry`, which must hold one."""
+    what = entry.body.what
+    assert isinstance(what, Failed)
+    return what.kind
 
 
 def fold_task(
@@ -95,7 +102,10 @@ def fold_task(
 
 
 def _stopped(failed: Sequence[Signed[Entry]], waiting: Sequence[Signed[Entry]], tries: int) -> bool:
-    """Whether enough was tried: so many authors of whom no two agree are as good as so many failures."""
-    authors = dict.fromkeys(entry.author for entry in failed)
+    """Whether enough was tried: so many authors of whom no two agree are as good as so many failures.
+
+    An author whose own disk or engine failed has found nothing against the task: it counts among the failures alone.
+    """
+    authors = dict.fromkeys(entry.author for entry in failed if kind_of(entry) not in UNFIT_KINDS)
     differ = dict.fromkeys(entry.author for entry in waiting)
     return len(authors) >= tries or len(failed) + len(differ) >= tries * FAILURES_PER_TRY

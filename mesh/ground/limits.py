@@ -179,7 +179,7 @@ LOST_AFTER_SAFE_MS = 10 * MINUTE_MS
 """The same where the output was safe: its holders' disks mostly come back."""
 
 FAILURES_PER_TRY = 3
-"""A task stops after `tries` authors failed it, or after three times as many failures."""
+"""A task stops after `tries` authors failed it by no fault of their hosts, or after three times as many failures."""
 
 COPIES_DEFAULT = 3
 TRIES_DEFAULT = 3

@@ -1,8 +1,8 @@
 """From an adapter's error to what a record says of it: one table.
 
-Invariants: every `RendererError` and `StorageError` has a row, its own or its parent's; a row that is `unfit` is about
-this host, not about the task: it claims nothing more of the job for a while. The failure counts all the same, so that
-a job which only unfit hosts could render stops and says why."""
+Invariants: every `RendererError` and `StorageError` has a row, its own or its parent's. Some kinds are about this host,
+not about the task: it is unfit, and claims nothing more of the job for a while. Such failures count all the same, each
+for less, so that a job which only unfit hosts could render stops and says why."""
 
 from typing import Final
 
@@ -11,34 +11,35 @@ from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId
 from mesh.ports import renderer, storage
 from mesh.wire.codec import clipped
-from mesh.wire.records import MAX_REASON_BYTES, FailureKind
+from mesh.wire.records import MAX_REASON_BYTES, UNFIT_KINDS, FailureKind
 
-_KINDS: Final[dict[type[MeshError], tuple[FailureKind, bool]]] = {
-    renderer.EngineMissing: (FailureKind.ENGINE_BROKEN, True),
-    renderer.EngineBroken: (FailureKind.ENGINE_BROKEN, True),
-    renderer.EngineTooOld: (FailureKind.SCENE_REFUSED, False),
-    renderer.SceneUnreadable: (FailureKind.SCENE_UNREADABLE, False),
-    renderer.SceneRefused: (FailureKind.SCENE_REFUSED, False),
-    renderer.PathLeavesTree: (FailureKind.PATH_LEAVES_TREE, False),
-    renderer.RendererCrashed: (FailureKind.CRASHED, False),
-    renderer.RendererHung: (FailureKind.HUNG, False),
-    renderer.RendererOutOfMemory: (FailureKind.OUT_OF_MEMORY, False),
-    renderer.FrameFailed: (FailureKind.REPORTED, False),
-    renderer.OutputTruncated: (FailureKind.TRUNCATED, False),
-    renderer.OutputWrong: (FailureKind.WRONG_PICTURE, False),
-    renderer.OutputUnwritable: (FailureKind.DISK_FULL, True),
-    renderer.StageClosed: (FailureKind.CRASHED, False),
-    renderer.RendererError: (FailureKind.REPORTED, False),
+_KINDS: Final[dict[type[MeshError], FailureKind]] = {
+    renderer.EngineMissing: FailureKind.ENGINE_BROKEN,
+    renderer.EngineBroken: FailureKind.ENGINE_BROKEN,
+    renderer.EngineTooOld: FailureKind.SCENE_REFUSED,
+    renderer.SceneUnreadable: FailureKind.SCENE_UNREADABLE,
+    renderer.SceneRefused: FailureKind.SCENE_REFUSED,
+    renderer.PathLeavesTree: FailureKind.PATH_LEAVES_TREE,
+    renderer.RendererCrashed: FailureKind.CRASHED,
+    renderer.RendererHung: FailureKind.HUNG,
+    renderer.RendererOutOfMemory: FailureKind.OUT_OF_MEMORY,
+    renderer.FrameFailed: FailureKind.REPORTED,
+    renderer.OutputTruncated: FailureKind.TRUNCATED,
+    renderer.OutputWrong: FailureKind.WRONG_PICTURE,
+    renderer.OutputUnwritable: FailureKind.DISK_FULL,
+    renderer.StageClosed: FailureKind.CRASHED,
+    renderer.RendererError: FailureKind.REPORTED,
     # A disk that is full or rotten is this host's alone.
-    storage.StorageError: (FailureKind.DISK_FULL, True),
+    storage.StorageError: FailureKind.DISK_FULL,
     # A tree that cannot be read, or a name that cannot be checked out.
-    MeshError: (FailureKind.SCENE_UNREADABLE, False),
+    MeshError: FailureKind.SCENE_UNREADABLE,
 }
 
 
 def kind_of(error: MeshError) -> tuple[FailureKind, bool]:
     """Return the kind of failure that `error` is, and whether it makes this host unfit."""
-    return next(_KINDS[parent] for parent in type(error).__mro__ if parent in _KINDS)
+    kind = next(_KINDS[parent] for parent in type(error).__mro__ if parent in _KINDS)
+    return kind, kind in UNFIT_KINDS
 
 
 def failure_of(op: int, error: MeshError, log: BlobId | None) -> RenderFailed:

@@ -10,7 +10,7 @@ useful.
 
 import dataclasses
 import enum
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 from mesh.ground.errors import WireError
 from mesh.ground.ids import ID_SIZE, BlobId, Boot, JobId, PeerId, RecordId
@@ -253,6 +253,10 @@ class FailureKind(enum.IntEnum):
     PATH_LEAVES_TREE = 9
     DISK_FULL = 10
     ENGINE_BROKEN = 11
+
+
+UNFIT_KINDS: Final = frozenset({FailureKind.DISK_FULL, FailureKind.ENGINE_BROKEN})
+"""What a host says of its own disk or engine, and not of the task."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

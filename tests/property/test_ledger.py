@@ -11,7 +11,7 @@ from mesh.ground.ids import RecordId
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import Head
-from mesh.wire.records import Cancel, Check, Entry, Lost, Seal, SealedTask, SealPage
+from mesh.wire.records import Cancel, Check, Entry, FailureKind, Lost, Seal, SealedTask, SealPage
 from sim import model
 from tests.support.cast import Actor, Cast, blob, cut_into
 
@@ -45,7 +45,8 @@ class Story:
                 results.append(self.cast.result(author, self.head, task, attempt, picture=picture, block=block))
                 self.entries.append(results[-1])
             elif kind == "f":
-                self.entries.append(self.cast.failed(author, self.head, task, attempt, block=block))
+                why = draw(st.sampled_from([FailureKind.CRASHED, FailureKind.DISK_FULL, FailureKind.ENGINE_BROKEN]))
+                self.entries.append(self.cast.failed(author, self.head, task, attempt, block=block, kind=why))
             elif kind == "l" and results:
                 self.entries.append(self.cast.lost(author, self.head, draw(st.sampled_from(results))))
             elif kind == "e":  # somebody says that a result is lost before anybody hears of it

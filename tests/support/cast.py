@@ -268,10 +268,17 @@ class Cast:
         return self.entry(author, head, Reject(task=what.task, result=RecordId(of.id), reason=reason, block=what.block))
 
     def failed(
-        self, author: Actor, head: Head, task: int, attempt: int = 1, *, block: Block | None = None
+        self,
+        author: Actor,
+        head: Head,
+        task: int,
+        attempt: int = 1,
+        *,
+        block: Block | None = None,
+        kind: FailureKind = FailureKind.CRASHED,
     ) -> Signed[Entry]:
         """Return a record that a task, or a block of a frame's cells, could not be rendered."""
-        what = Failed(task=task, attempt=attempt, kind=FailureKind.CRASHED, reason="signal 11", log=None, block=block)
+        what = Failed(task=task, attempt=attempt, kind=kind, reason="signal 11", log=None, block=block)
         return self.entry(author, head, what)
 
     def lost(self, author: Actor, head: Head, of: Signed[Entry]) -> Signed[Entry]:

@@ -7,7 +7,7 @@ from mesh.core.ledger import JobLedger
 from mesh.ground.ids import RecordId
 from mesh.ground.limits import FAILURES_PER_TRY, LOST_PER_AUTHOR
 from mesh.wire.envelope import Signed, sign
-from mesh.wire.records import Cancel, Entry, Seal, SealedTask, SealPage
+from mesh.wire.records import UNFIT_KINDS, Cancel, Entry, FailureKind, Seal, SealedTask, SealPage
 from tests.support.cast import Cast, blob
 
 
@@ -68,6 +68,25 @@ def test_a_task_stops_after_three_authors_or_three_times_as_many_failures(
     people = [cast.actor(f"p{number}") for number in range(authors)]
     head = cast.head(people[0])
     assert fold(*(cast.failed(author, head, 0, turn + 1) for author in people for turn in range(each)))[0] is state
+
+
+@pytest.mark.parametrize("kind", sorted(UNFIT_KINDS))
+@pytest.mark.parametrize(("authors", "state"), [(3, TaskFold.OPEN), (8, TaskFold.OPEN), (9, TaskFold.STOPPED)])
+def test_hosts_whose_own_disk_or_engine_fails_stop_no_task_that_others_can_render(
+    cast: Cast, kind: FailureKind, authors: int, state: TaskFold
+) -> None:
+    people = [cast.actor(f"p{number}") for number in range(authors)]
+    head = cast.head(people[0])
+    assert fold(*(cast.failed(author, head, 0, kind=kind) for author in people))[0] is state
+
+
+def test_who_is_unfit_adds_nothing_to_those_who_found_the_task_at_fault(cast: Cast) -> None:
+    people = [cast.actor(f"p{number}") for number in range(5)]
+    head = cast.head(people[0])
+    unfit = [cast.failed(author, head, 0, kind=FailureKind.DISK_FULL) for author in people[:3]]
+    crashed = [cast.failed(author, head, 0) for author in people[2:]]
+    assert fold(*unfit, *crashed[:2])[0] is TaskFold.OPEN
+    assert fold(*unfit, *crashed)[0] is TaskFold.STOPPED
 
 
 def test_the_highest_attempt_of_any_record_is_remembered(cast: Cast) -> None:
