@@ -273,6 +273,24 @@ _SCENARIOS = (
             for place, peer in enumerate((7, 0, 1, 2, 3))
         ),
     ),
+    # Keepers seal while the submitter is away. When it comes back, all holders of many pictures are away in their turn:
+    # what others have comes meanwhile, and the rest once they are back.
+    small(
+        "unfetched",
+        peers=12,
+        renderers=8,
+        submitters=(11,),
+        frames=240,
+        frame_ms=1 * S_MS,
+        safety_ms=180 * S_MS,
+        least_ms=190 * S_MS,
+        script=(
+            Act(at_ms=14 * S_MS, what="power", peers=(11,)),
+            Act(at_ms=100 * S_MS, what="power", peers=(0, 1, 2, 3, 4, 5, 6)),
+            Act(at_ms=101 * S_MS, what="start", peers=(11,)),
+            Act(at_ms=170 * S_MS, what="start", peers=(0, 1, 2, 3, 4, 5, 6)),
+        ),
+    ),
     # All who hold most of it leave in order, at the same time: nothing they held goes with them.
     small(
         "leavers",

@@ -8,7 +8,7 @@ from mesh.core.ledger import JobLedger
 from mesh.core.peer import Peer
 from mesh.core.status import TaskState
 from mesh.core.timers import GrantLate
-from mesh.ground.ids import PeerId
+from mesh.ground.ids import BlobId, PeerId
 from mesh.ground.instants import Now, later
 from mesh.wire.messages import Entries, LeasesHeard, News
 from mesh.wire.records import Seal
@@ -43,6 +43,18 @@ class DeliversTheSafe(Cheat):
             names.names.name(names.frames.frame(view.task)) == effect.name and view.state is not TaskState.SAFE
             for view in views
         )
+
+
+class WaitsInTurn(Cheat):
+    """Trap 3: lets what nobody has keep its place in a job's files."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+        self.inner.delivery.in_vain = self._in_vain  # type: ignore[method-assign]
+
+    def _in_vain(self, blob: BlobId, now: Now) -> bool:  # noqa: ARG002
+        return False
 
 
 class NeverTriesAgain(Cheat):

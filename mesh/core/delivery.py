@@ -20,7 +20,8 @@ from mesh.core.ops import Ops
 from mesh.core.swarm import Swarm
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
-from mesh.ground.instants import Instant, later
+from mesh.ground.instants import Instant, Now, later
+from mesh.ground.limits import LOST_AFTER_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptDelivery, KeptDone, KeptOrder
 from mesh.wire.records import Entry, Reject
@@ -28,6 +29,9 @@ from mesh.wire.records import Entry, Reject
 _EXPORTS = 4
 _COMING = 32
 """Files of one order fetched at a time."""
+
+_SOUGHT = 64
+"""Pictures of one order that nobody has, and that are asked for all the same, of whoever comes back at once."""
 
 _AGAIN_MS = 5_000
 
@@ -115,6 +119,25 @@ class Delivery:
         """Return how many files of the job's own order are written."""
         own = self.own(job)
         return len(own.delivered) if own else 0
+
+    def missing(self, order: Order, now: Now) -> Iterator[tuple[int, tuple[PeerId, ...]]]:
+        """Yield the tasks whose picture nobody who is here has had for a while, and who else may have it."""
+        ledger = self._ledger.jobs[order.job]
+        for task in order.todo:
+            wanted = self._wanted(ledger, order, task)
+            if wanted is not None and self.in_vain(result_of(wanted).outputs[0].blob, now):
+                yield task, self.sources(order.job, task, wanted)
+
+    def sources(self, job: JobId, task: int, made: Signed[Entry]) -> tuple[PeerId, ...]:
+        """Return who may have a picture: its author, its holders, and whoever held it as the seal says."""
+        sealed = self._ledger.jobs[job].sealed
+        named = sealed[1].tasks[task].holds if sealed is not None else ()
+        known = self._holding.holders(job, result_of(made).outputs[0].blob)
+        return tuple(dict.fromkeys((made.author, *known, *(hold.author for hold in named))))
+
+    def in_vain(self, blob: BlobId, now: Now) -> bool:
+        """Whether nobody who is here has had a picture for a while."""
+        return self._swarm.in_vain(blob, LOST_AFTER_MS, now)
 
     def in_use(self) -> Iterator[BlobId]:
         """Yield the files that are being written, or soon will be."""
@@ -254,8 +277,8 @@ class Delivery:
         ledger = self._ledger.jobs[order.job]
         if order.closed or ledger.cancel is not None:
             return
-        coming = 0
-        for task in order.todo:
+        coming, sought = 0, 0
+        for task in list(order.todo):
             if len(order.writing) >= _EXPORTS:
                 return
             if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
@@ -266,12 +289,19 @@ class Delivery:
             blob = result_of(counting).outputs[0].blob
             if self._swarm.complete(blob):
                 self._export(turn, ledger, order, task, counting)
+            elif self.in_vain(blob, turn.now):  # nor does what nobody has, from coming
+                sought += 1
+                if sought > _SOUGHT:
+                    self._put_off(order, task, blob)
             elif coming < _COMING:  # whatever is slow to come keeps nothing that is here from its place
                 coming += 1
                 self._awaited.setdefault(blob, {})[(order.job, order.directory)] = None
-                self._swarm.want(
-                    turn, blob, b"file" + order.job, counting.author, *self._holding.holders(order.job, blob)
-                )
+                self._swarm.want(turn, blob, _reason(order), *self.sources(order.job, task, counting))
+
+    def _put_off(self, order: Order, task: int, blob: BlobId) -> None:
+        """Let a picture that nobody has be for now: others of the order have their turn."""
+        self._swarm.drop(blob, _reason(order))
+        order.todo[task] = order.todo.pop(task)
 
     def _export(self, turn: Turn, ledger: JobLedger, order: Order, task: int, counting: Signed[Entry]) -> None:
         op = self._ops.next()
@@ -281,6 +311,10 @@ class Delivery:
         blob = result_of(counting).outputs[0].blob
         overwrite = order.overwrite or task in order.void
         turn.do(Export(op=op, job=order.job, blob=blob, directory=order.directory, name=name, overwrite=overwrite))
+
+
+def _reason(order: Order) -> bytes:
+    return b"file" + order.job
 
 
 def _is_void(ledger: JobLedger, task: int, result: RecordId) -> bool:

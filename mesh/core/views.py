@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from mesh.core import stillviews
 from mesh.core.claims import Claims
@@ -179,7 +180,7 @@ class Views:
             keeping=self._keepers.marked(job, now),
             weight=ledger.weight if told is None else told.weight,
             median_ms=ledger.median_ms or (heard.median_ms if heard else 0),
-            problems=self._problems(ledger, waits=waits),
+            problems=self._problems(now, ledger, waits=waits),
             unwritten=self._unwritten(own) if own is not None else (),
             blocked=len(own.in_the_way) if own is not None else 0,
             complaints=tuple(self._complaint(ledger, each.author, each.body) for each in self._rulings.of(job)),
@@ -316,12 +317,13 @@ class Views:
         names = ", ".join(self._name_of(helper.peer) for helper in able[:_PROBLEMS])
         return f"nobody renders: each peer that could is paused by its owner ({names}); `meshnode resume` there ends it"
 
-    def _problems(self, ledger: JobLedger, *, waits: bool) -> tuple[str, ...]:
+    def _problems(self, now: Now, ledger: JobLedger, *, waits: bool) -> tuple[str, ...]:
         found: list[str] = []
         if waits and (paused := self._all_paused(ledger.job)):
             found.append(paused)
         for order in self._delivery.of(ledger.id):
             found += self._unwritten(order)
+            found += self._missing(order, now)
             found += self._replaced(ledger, order)
         for entry in ledger.failures():
             failed = entry.body.what
@@ -340,6 +342,14 @@ class Views:
             f"frame {frames.frame(task)} was not written to {order.directory}: {reason}"
             for task, reason in sorted(order.problems.items())[:_PROBLEMS]
         )
+
+    def _missing(self, order: Order, now: Now) -> Iterator[str]:
+        """Say which pictures cannot be fetched, and who would have to come back for it."""
+        frames = self._ledger.jobs[order.job].job.frames
+        for task, sources in islice(self._delivery.missing(order, now), _PROBLEMS):
+            away = [self._name_of(peer) for peer in sources[:_PROBLEMS] if not self._directory.connected(peer)]
+            hope = f"it comes once {' or '.join(away)} is back" if away else "those who had it have it no more"
+            yield f"nobody who is connected has the picture of frame {frames.frame(task)}: {hope}"
 
     def _replaced(self, ledger: JobLedger, order: Order) -> Iterator[str]:
         """Say which files are there no more, or are made of another picture than the one first written."""

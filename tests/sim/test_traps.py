@@ -25,6 +25,7 @@ from sim.trapcheats import (
     StrikesTheSealed,
     WaitsForGrants,
     WaitsForNoGrant,
+    WaitsInTurn,
 )
 from sim.trustcheats import AgreesWithAll, KeepsTheRejected, YieldsToSeals
 from sim.violation import Violation
@@ -125,6 +126,37 @@ def test_3_what_the_submitter_rejected_is_stopped_where_keepers_sealed_it_withou
 
     assert states(real_core) == {TaskState.STOPPED}
     assert TaskState.STOPPED not in states(YieldsToSeals)
+
+
+def test_3_pictures_of_a_keepers_seal_that_nobody_has_keep_no_others_from_the_submitter() -> None:
+    scenario = named("unfetched")
+    *_, back = scenario.script
+
+    def meanwhile(core: Callable[[Host, bytes], Core]) -> tuple[int, int, tuple[str, ...]]:
+        """Return how many pictures somebody has, how many files are there, and what the submitter is told."""
+        seen: list[tuple[int, int, tuple[str, ...]]] = []
+
+        def look(world: World) -> None:
+            (plan,) = world.people.plans
+            host = world.hosts[plan.submitter]
+            assert plan.job is not None
+            view = host.core.job_view(host.now(), plan.job)
+            assert view is not None
+            assert view.state is JobState.SEALED
+            disks = [one.disk for one in world.hosts if one.running]
+            able = {blob for disk in disks for blob in disk.whole() if world.blobs[blob].picture}
+            seen.append((len(able), len(host.disk.files), view.problems))
+
+        world = ran(scenario, core, (back.at_ms - 1, look))
+        assert len(world.hosts[scenario.submitters[0]].disk.files) == scenario.frames
+        return seen[0]
+
+    able, files, told = meanwhile(real_core)
+    assert able == files < scenario.frames - 32
+    assert told[0].startswith("nobody who is connected has the picture of frame ")
+    assert told[0].endswith(" is back")
+    able, files, _ = meanwhile(WaitsInTurn)
+    assert files < able
 
 
 def test_10_what_was_sealed_before_its_author_was_struck_is_not_rendered_again() -> None:

@@ -2,14 +2,17 @@
 
 import pytest
 
-from mesh.core.effects import Accepted, Export, Reply
-from mesh.core.events import Exported, ExportFailed, FetchAsked
+from mesh.core.effects import Accepted, Export, ReadPage, Reply
+from mesh.core.events import Exported, ExportFailed, FetchAsked, PageRead
 from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import SECOND_MS
+from mesh.ground.limits import LOST_AFTER_MS
+from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptDelivery, KeptDone, KeptOrder
-from mesh.wire.records import Cancel, Entry, Result
-from tests.support.cast import Cast
+from mesh.wire.messages import Entries
+from mesh.wire.records import Cancel, Entry, Result, Seal, SealedTask, SealPage
+from tests.support.cast import Cast, blob
 from tests.support.rig import Rig, kept, of
 
 OUT = "/home/me/out"
@@ -184,3 +187,52 @@ def test_after_a_restart_only_what_lacks_is_written(shop: Shop) -> None:
     )
     again.wait(2 * SECOND_MS)
     assert [export.name for export in of(again.effects, Export)] == ["shot_0002.png"]
+
+
+def unfetchable(shop: Shop, frames: int) -> list[BlobId]:
+    """Order a job that is sealed, and whose pictures but the last only somebody has who is not here; wait for long."""
+    cast, rig, cid = shop.cast, shop.rig, shop.cast.actor("cid")
+    results = [cast.result(cid, shop.head, task) for task in range(frames - 1)]
+    results.append(cast.result(shop.bob, shop.head, frames - 1))
+    page, sealed = blob("page"), tuple(SealedTask(result=result, holds=()) for result in results)
+    rig.peer.swarm._complete[page] = None
+    rig.hear(shop.ann, Entries(job=shop.job, entries=(), chains=(cid.chain,)))
+    rig.take(shop.head, cast.entry(shop.ann, shop.head, Seal(blob=page)), by=shop.ann)
+    read = of(rig.effects, ReadPage)[-1]
+    rig.tell(PageRead(op=read.op, blob=page, page=SealPage(job=shop.job, tasks=sealed, chains=())))
+    assert rig.peer.ledger.jobs[shop.job].ended
+    shop.order()
+    rig.wait(LOST_AFTER_MS + 5 * SECOND_MS, shop.ann, shop.bob)
+    return [shop.picture(result) for result in results]
+
+
+def test_pictures_that_nobody_has_keep_none_from_coming_that_somebody_has(cast: Cast) -> None:
+    shop = Shop(cast, frames=41)
+    *_, last = unfetchable(shop, 41)
+    assert last in shop.rig.peer.swarm.wants
+
+
+def test_of_pictures_that_nobody_has_so_many_are_sought_at_a_time_and_each_has_its_turn(cast: Cast) -> None:
+    shop = Shop(cast, frames=200)
+    pictures, swarm = unfetchable(shop, 200), shop.rig.peer.swarm
+    sought: dict[BlobId, None] = {}
+    for _ in range(12):
+        assert len(swarm.wants) <= 64 + 32
+        sought.update(dict.fromkeys(swarm.wants))
+        shop.rig.wait(LOST_AFTER_MS // 2, shop.ann, shop.bob)
+    assert sought == dict.fromkeys(pictures)
+
+
+def test_a_person_hears_which_pictures_nobody_has_and_who_would_have_to_come_back(cast: Cast) -> None:
+    shop = Shop(cast, frames=3)
+    pictures = unfetchable(shop, 3)
+    dan, away = cast.actor("dan"), cast.actor("cid").id.hex()[:8]
+    shop.rig.hear(shop.bob, Entries(job=shop.job, entries=(), chains=(dan.chain,)))
+    shop.rig.hear(shop.bob, Holds(holds=(cast.hold(dan, shop.head, pictures[1]),)))
+    view = shop.rig.peer.job_view(shop.rig.now, shop.job)
+    assert view is not None
+    assert view.problems == (
+        f"nobody who is connected has the picture of frame 1: it comes once {away} is back",
+        f"nobody who is connected has the picture of frame 2: it comes once {away} or {dan.id.hex()[:8]} is back",
+        "nobody who is connected has the picture of frame 3: those who had it have it no more",
+    )
