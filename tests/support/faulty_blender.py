@@ -39,13 +39,20 @@ def truncated() -> None:
     os.truncate(path, os.path.getsize(path) // 2)
 
 
+def wrong() -> None:
+    """Paint the same scene twice as bright."""
+    import bpy
+
+    bpy.context.scene.view_settings.exposure = 1.0
+
+
 def unreadable(path: str) -> None:
     """Spoil the checked-out scene that is about to be read."""
     os.chmod(path, 0o600)
     os.truncate(path, 1000)
 
 
-BEFORE = {"crash": crash, "hang": hang, "memory": memory}
+BEFORE = {"crash": crash, "hang": hang, "memory": memory, "wrong": wrong}
 AFTER = {"truncated": truncated}
 
 
