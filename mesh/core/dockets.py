@@ -141,7 +141,9 @@ class Docket:
     stalled: dict[RecordId, None] = field(default_factory=dict)
     """Claims whose leases ended for want of progress: their heartbeats count no more."""
     idlers: dict[PeerId, None] = field(default_factory=dict)
-    """Whose they were, until a result of theirs counts: they come last, and have one task for each slot."""
+    """Whose they were, or whose picture was rejected, until a result of theirs counts: they come last, and have one task
+    for each slot.
+    """
     grants: dict[RecordId, Granted] = field(default_factory=dict)
     granted: dict[int, RecordId] = field(default_factory=dict)
     """By each task that a grant keeps others from."""

@@ -18,7 +18,16 @@ from mesh.core.fold import TaskFold
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import CellsChanged, JobEnded, MarkHeard, OpinionWanted, PeerDead, TaskChanged, WindowChanged
+from mesh.core.notes import (
+    CellsChanged,
+    EntryAdded,
+    JobEnded,
+    MarkHeard,
+    OpinionWanted,
+    PeerDead,
+    TaskChanged,
+    WindowChanged,
+)
 from mesh.core.placement import rank
 from mesh.core.timers import SettleEnds
 from mesh.core.turn import Turn
@@ -37,7 +46,7 @@ from mesh.ground.limits import (
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Role
 from mesh.wire.messages import ClaimSent, Heartbeat, LeaseHeard, LeasesHeard, Running, Verdict, Withdraw
-from mesh.wire.records import Claim, Entry, Failed, Result
+from mesh.wire.records import Claim, Entry, Failed, Reject, Result
 
 _LEASES_PER_MESSAGE = 512
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
@@ -232,6 +241,15 @@ class Leases:
                 docket.end(lease)
             if orphaned:
                 turn.tell(WindowChanged(job=job))
+
+    def on_entry_added(self, _turn: Turn, note: EntryAdded) -> None:
+        """Have the author of a rejected picture come last: it might render the same again."""
+        what, docket = note.entry.body.what, self.dockets.get(note.entry.body.job)
+        ledger = self._ledger.get(note.entry.body.job)
+        if isinstance(what, Reject) and docket is not None and ledger is not None:
+            rejected = ledger.entries.get(what.result)
+            if rejected is not None and ledger.is_out(rejected):
+                docket.idlers[rejected.author] = None
 
     def on_task_changed(self, turn: Turn, note: TaskChanged) -> None:
         """A task that has its result, or is stopped, needs no lease."""

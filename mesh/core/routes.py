@@ -189,6 +189,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
             peer.stills.on_entry_added,
             peer.holding.on_entry_added,
             peer.delivery.on_entry_added,
+            peer.leases.on_entry_added,
             peer.rulings.on_entry_added,
             peer.windows.on_entry_added,
             peer.seals.on_entry_added,

@@ -381,6 +381,16 @@ def test_who_is_far_off_has_time_to_claim_before_who_let_a_lease_stall(court: Co
     assert not court.verdicts()[idlers.id]
 
 
+def test_whose_picture_was_rejected_comes_last_until_a_result_of_its_counts(court: Court) -> None:
+    wrong, right = court.cast.result(court.bob, court.head, 0), court.cast.result(court.bob, court.head, 1)
+    court.rig.take(court.head, wrong, court.cast.reject(court.bob, court.head, wrong), by=court.bob)
+    assert court.docket.idlers == {}, "he may reject nothing"
+    court.rig.take(court.head, court.cast.reject(court.ann, court.head, wrong), by=court.ann)
+    assert list(court.docket.idlers) == [court.bob.id]
+    court.rig.take(court.head, right, by=court.bob)
+    assert court.docket.idlers == {}
+
+
 def test_where_nobody_else_claims_who_let_a_lease_stall_has_it_before_it_begins_unanswered(court: Court) -> None:
     stall(court, court.granted(court.bob))
     court.granted(court.bob, 0, settle_ms=SETTLE_MOST_MS)
