@@ -141,9 +141,11 @@ class Docket:
     stalled: dict[RecordId, None] = field(default_factory=dict)
     """Claims whose leases ended for want of progress: their heartbeats count no more."""
     idlers: dict[PeerId, None] = field(default_factory=dict)
-    """Whose they were, or whose picture was rejected, until a result of theirs counts: they come last, and have one task
-    for each slot.
-    """
+    """Whose they were, or whose picture was rejected, until a result counts: they come last, with one task a slot."""
+    proven: Counter[PeerId] = field(default_factory=Counter)
+    """How many tasks each peer has rendered so that its result counted."""
+    credited: dict[int, PeerId] = field(default_factory=dict)
+    """Whose result of each task was counted there."""
     grants: dict[RecordId, Granted] = field(default_factory=dict)
     granted: dict[int, RecordId] = field(default_factory=dict)
     """By each task that a grant keeps others from."""
@@ -171,6 +173,13 @@ class Docket:
         for other in self.by_claim.values() if left else ():
             for task in other.tasks if other.task == lease.task else ():
                 self.leases.setdefault(task, other)
+
+    def counts(self, task: int, author: PeerId) -> None:
+        """Note that a peer's result of a task counts: what it claims it renders."""
+        self.idlers.pop(author, None)
+        if self.credited.get(task) != author:
+            self.credited[task] = author
+            self.proven[author] += 1
 
     def stall(self, lease: Lease) -> None:
         """End a lease without progress, for good."""

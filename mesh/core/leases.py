@@ -52,6 +52,9 @@ _LEASES_PER_MESSAGE = 512
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
 """What a slot has in hand and claims ahead, and as much again whose results are on their way."""
 
+_LEASES_AT_FIRST = 2
+"""The same before any result of a peer counts."""
+
 _STRANGERS_SLOTS = 4
 """Slots of peers that this keeper never met, all together, that other keepers may hear of."""
 
@@ -126,7 +129,7 @@ class Leases:
         open_now = ledger.is_open(timer.task)
         best: Signed[Claim] | None = None
         if lease is None and open_now:
-            able = [claim for claim in claims if self._may_hold_more(docket, claim.author)]
+            able = [claim for claim in claims if self._may_hold_more(docket, claim)]
             able = [claim for claim in able if not _clashes(ledger, docket, claim.body)]
             able = [claim for claim in able if not ledger.task(timer.task).waits_for_others(claim.author)]
             best = min(able, key=lambda claim: (claim.author in docket.idlers, _suits(ledger, claim)), default=None)
@@ -185,7 +188,7 @@ class Leases:
             elif (
                 docket.leases.keys().isdisjoint(tasks)
                 and not _clashes(ledger, docket, claim.body)
-                and self._may_hold_more(docket, peer)
+                and self._may_hold_more(docket, claim)
             ):
                 docket.begin(lease_of(claim, tasks, turn.now.instant))
                 turn.tell(WindowChanged(job=ledger.id))
@@ -278,7 +281,7 @@ class Leases:
             counting = ledger.task(task).counting
             if counting is not None:
                 docket.attempts.pop(task, None)
-                docket.idlers.pop(counting.author, None)
+                docket.counts(task, counting.author)
         for lease in [lease for lease in docket.by_claim.values() if lease.task == frame]:
             needless = all(ledger.task(each).state is TaskFold.COUNTS for each in lease.tasks)
             unneeded = lease.block is not None and not ledger.is_open(frame)
@@ -317,7 +320,7 @@ class Leases:
             waiting = docket.pending.get(task)
             others = [other for other in waiting.claims if other.author != claim.author] if waiting else []
             again = waiting is not None and len(others) < len(waiting.claims)
-            if not again and not self._may_hold_more(docket, claim.author):
+            if not again and not self._may_hold_more(docket, claim):
                 # While it waited for its settle time nobody else would be told that the task is open.
                 turn.send(claim.author, Verdict(claim=claim.id, yours=False))
             elif waiting is None:
@@ -340,25 +343,34 @@ class Leases:
             yours = any(map(ledger.is_open, tasks))
         else:
             yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
-        yours = yours and not _clashes(ledger, docket, claim.body) and self._may_hold_more(docket, claim.author)
+        yours = yours and not _clashes(ledger, docket, claim.body) and self._may_hold_more(docket, claim)
         if yours:
             self._begin(turn, ledger, docket, claim)
         turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
         if yours or granted is not None:
             turn.tell(WindowChanged(job=ledger.id))
 
-    def _may_hold_more(self, docket: Docket, peer: PeerId) -> bool:
+    def _may_hold_more(self, docket: Docket, claim: Signed[Claim]) -> bool:
         """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain.
 
-        To whom a lease stalled no work is given ahead: whoever claims all that it hears of, and renders nothing, would
-        have it all again each time that its leases end.
+        A slot begins with what it renders and one ahead, and has two more for each result of its peer that counts, as a
+        run of short frames needs: who claims all that it hears of, and renders nothing, has few. To whom one stalled
+        none is given ahead: it would have them all again each time. An assembly takes no slot while it waits.
         """
+        peer = claim.author
         if peer == self._directory.me:
             return True
-        held = sum(lease.holder == peer for lease in docket.by_claim.values())
-        held += sum(claim.author == peer for pending in docket.pending.values() for claim in pending.claims)
-        each = 1 if peer in docket.idlers else _LEASES_PER_SLOT
-        return self._directory.connected(peer) and held < max(1, self._directory.slots_of(peer)) * each
+        if not self._directory.connected(peer):
+            return False
+        assembling = [lease.assembles for lease in docket.by_claim.values() if lease.holder == peer]
+        claims = (claim for pending in docket.pending.values() for claim in pending.claims)
+        assembling += [waiting.body.assembles for waiting in claims if waiting.author == peer]
+        slots = max(1, self._directory.slots_of(peer))
+        if peer in docket.idlers:
+            return len(assembling) < slots
+        if len(assembling) >= slots * _LEASES_PER_SLOT:
+            return False
+        return claim.body.assembles or assembling.count(False) < slots * (_LEASES_AT_FIRST + 2 * docket.proven[peer])
 
     def _whose(self, holder: PeerId) -> PeerId | None:
         """Return whose slots explain a lease that others tell of; None: the share of all strangers."""
@@ -409,8 +421,17 @@ class Leases:
         if docket is None:
             wait_ms = 0 if job in self._keepers.fresh else RESTARTED_KEEPER_MS
             docket = self.dockets[job] = Docket(ready_at=later(turn.now.instant, wait_ms))
+            self._prove(job, docket)
             turn.tell(WindowChanged(job=job))
         return docket
+
+    def _prove(self, job: JobId, docket: Docket) -> None:
+        """Credit those whose results count already."""
+        ledger = self._ledger.jobs[job]
+        for task in range(ledger.frames):
+            counting = ledger.task(task).counting
+            if counting is not None:
+                docket.counts(task, counting.author)
 
 
 def _clashes(ledger: JobLedger, docket: Docket, claim: Claim | LeaseHeard) -> bool:

@@ -9,7 +9,7 @@ from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.leases import _LEASES_PER_SLOT
 from mesh.ground.ids import JobId, RecordId
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import LEASE_MS, RESTARTED_KEEPER_MS, SETTLE_LEAST_MS
+from mesh.ground.limits import LEASE_MS, RESTARTED_KEEPER_MS, RUN_MOST, SETTLE_LEAST_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.members import Role
@@ -202,7 +202,7 @@ def test_a_withdrawn_bucket_is_open_and_nobody_withdraws_anothers(court: Court) 
 
 
 def test_a_dead_peers_buckets_are_open_at_once(court: Court) -> None:
-    for found in (LEFT, block(4, 0), block(6, 0, 2, 2)):
+    for found in (LEFT, block(4, 0)):
         court.granted(court.bob, found)
     court.assembly(court.bob)
     court.granted(court.ann, block(4, 2, 2, 2))
@@ -304,9 +304,22 @@ def test_nobody_has_many_more_buckets_and_assemblies_than_its_slots_explain(
     court = Court(cast, rows=8)
     if assembles:
         court.assembly(court.bob)
-    claims = [court.claim(court.bob, block(column, row)) for row in range(8) for column in range(8)]
+    places = [(column, row) for row in range(8) for column in range(8)]
+    claims = [court.claim(court.bob, block(*places.pop(0)))]
+    court.docket.proven[court.bob.id] = RUN_MOST
+    claims += [court.claim(court.bob, block(*place)) for place in places]
     assert sum(court.verdicts()[claim.id] for claim in claims) == buckets
     court.granted(court.ann, block(7, 7))
+
+
+@pytest.mark.parametrize("assembles", [False, True])
+def test_a_peer_of_which_nothing_counts_yet_has_two_buckets_a_slot_beside_an_assembly(
+    court: Court, assembles: bool
+) -> None:
+    if assembles:
+        court.assembly(court.bob)
+    claims = [court.claim(court.bob, block(column, 0)) for column in range(6)]
+    assert sum(court.verdicts()[claim.id] for claim in claims) == 2
 
 
 def test_who_may_not_render_gets_no_bucket(court: Court) -> None:

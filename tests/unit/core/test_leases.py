@@ -2,12 +2,11 @@
 
 import pytest
 
-from mesh.core.dockets import Docket
 from mesh.core.events import ChannelClosed, DialFailed
 from mesh.core.keepers import distance
 from mesh.core.leases import _LEASES_PER_SLOT, _STRANGERS_SLOTS
 from mesh.core.placement import rank
-from mesh.ground.ids import JobId, PeerId, RecordId
+from mesh.ground.ids import PeerId, RecordId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
 from mesh.ground.limits import (
     KEEPERS,
@@ -20,62 +19,23 @@ from mesh.ground.limits import (
     SETTLE_SAMPLES,
     STALLED_LEAST_MS,
     STALLED_UNKNOWN_MS,
-    UNANSWERED_MS,
 )
-from mesh.wire.envelope import Signed
-from mesh.wire.grids import Block, Cut
+from mesh.wire.grids import Block
 from mesh.wire.members import Role
 from mesh.wire.messages import (
     Available,
-    Beat,
     ClaimSent,
     Follow,
-    Head,
-    Heartbeat,
     LeaseHeard,
     LeasesHeard,
     Running,
-    Verdict,
     Window,
     Withdraw,
 )
-from mesh.wire.records import Cancel, Claim, Output, Result
-from tests.support.cast import ENGINE, Actor, Cast, blob, cut_into
-from tests.support.rig import Rig, news, sent
-
-
-class Court:
-    """A keeper with two claimants, and another keeper."""
-
-    def __init__(self, cast: Cast, *, frames: int = 8, fresh: bool = True, cut: Cut | None = None) -> None:
-        self.cast = cast
-        self.rig = Rig(cast, slots=0)
-        self.ann, self.bob, self.other = cast.actor("ann"), cast.actor("bob"), cast.actor("other keeper")
-        self.stranger = cast.actor("no keeper")
-        self.rig.meet(self.ann, self.bob, self.other, self.stranger)
-        self.head: Head = cast.head(self.ann, frames=frames, cut=cut)
-        self.job: JobId = self.rig.keep(self.head, self.other, by=self.ann, fresh=fresh)
-
-    @property
-    def docket(self) -> Docket:
-        return self.rig.peer.leases.dockets[self.job]
-
-    def claim(self, actor: Actor, task: int = 0, attempt: int = 1) -> Signed[Claim]:
-        claim = self.cast.claim(actor, self.head, task, attempt)
-        self.rig.hear(actor, ClaimSent(claims=(claim,)))
-        return claim
-
-    def verdicts(self) -> dict[bytes, bool]:
-        return {verdict.claim: verdict.yours for _, verdict in sent(self.rig.effects, Verdict)}
-
-    def granted(self, actor: Actor, task: int = 0, *, settle_ms: int = SETTLE_LEAST_MS) -> Signed[Claim]:
-        claim = self.claim(actor, task)
-        self.rig.wait(settle_ms)
-        assert self.verdicts()[claim.id]
-        return claim
-
-    def beat(self, actor: Actor, claim: Signed[Claim], progress: int = 0) -> None:
-        self.rig.hear(actor, Heartbeat(job=self.job, beats=(Beat(claim=claim.id, progress=progress),)))
+from mesh.wire.records import Cancel
+from tests.support.cast import ENGINE, Cast, cut_into
+from tests.support.court import Court
+from tests.support.rig import news, sent
 
 
 @pytest.fixture
@@ -134,6 +94,7 @@ def test_a_task_that_was_given_up_is_settled_anew(court: Court) -> None:
 
 def test_nobody_holds_many_more_tasks_than_it_has_slots_for(cast: Cast) -> None:
     court = Court(cast, frames=200)
+    court.proves(court.ann, RUN_MOST)
     claims = tuple(cast.claim(court.ann, court.head, task) for task in range(200))
     court.rig.hear(court.ann, ClaimSent(claims=claims[:100]))
     court.rig.wait(SETTLE_LEAST_MS)
@@ -149,6 +110,7 @@ def test_nobody_holds_many_more_tasks_than_it_has_slots_for(cast: Cast) -> None:
 def test_whoever_claims_everything_again_and_again_leaves_the_rest_open_to_others(cast: Cast) -> None:
     """While a claim waits for its settle time its task is open to nobody."""
     court = Court(cast, frames=200)
+    court.proves(court.ann, RUN_MOST)
     for _ in range(5):
         for at in range(0, 200, 50):
             claims = tuple(cast.claim(court.ann, court.head, task) for task in range(at, at + 50))
@@ -347,73 +309,6 @@ def test_a_render_without_progress_loses_its_lease_and_the_task_is_another_attem
     assert court.rig.peer.leases.attempt(court.job, 0) == 1
 
 
-def stall(court: Court, *claims: Signed[Claim]) -> None:
-    """Let claims of Bob's end for want of progress, before there is any result."""
-    for _ in range(STALLED_UNKNOWN_MS // (5 * SECOND_MS) + 1):
-        for claim in claims:
-            court.beat(court.bob, claim)
-        court.rig.wait(5 * SECOND_MS, court.bob, court.ann, court.other)
-    assert court.docket.leases == {}
-
-
-def test_who_let_a_lease_stall_comes_last_for_any_task(court: Court) -> None:
-    stall(court, court.granted(court.bob))
-    mine = [task for task in range(8) if rank(court.job, task, court.bob.id) < rank(court.job, task, court.ann.id)]
-    assert mine, "it would have some before Ann, by rank"
-    for task in mine[:2]:
-        idlers, others = court.claim(court.bob, task, 2), court.claim(court.ann, task, 2)
-        court.rig.wait(SETTLE_LEAST_MS)
-        assert court.verdicts()[others.id]
-        assert not court.verdicts()[idlers.id]
-
-
-def test_who_is_far_off_has_time_to_claim_before_who_let_a_lease_stall(court: Court) -> None:
-    """A member that claims at once what it never renders, and lives next to the keeper, had its task again for ever."""
-    stall(court, court.granted(court.bob))
-    idlers = court.claim(court.bob, 0, 2)
-    court.rig.wait(SETTLE_MOST_MS - SETTLE_LEAST_MS - 1)
-    assert idlers.id not in court.verdicts()
-    assert not court.docket.taken(0), "others are told that it is open"
-    others = court.claim(court.ann, 0, 2)
-    assert court.docket.taken(0)
-    court.rig.wait(SETTLE_LEAST_MS)
-    assert court.verdicts()[others.id]
-    assert not court.verdicts()[idlers.id]
-
-
-def test_whose_picture_was_rejected_comes_last_until_a_result_of_its_counts(court: Court) -> None:
-    wrong, right = court.cast.result(court.bob, court.head, 0), court.cast.result(court.bob, court.head, 1)
-    court.rig.take(court.head, wrong, court.cast.reject(court.bob, court.head, wrong), by=court.bob)
-    assert court.docket.idlers == {}, "he may reject nothing"
-    court.rig.take(court.head, court.cast.reject(court.ann, court.head, wrong), by=court.ann)
-    assert list(court.docket.idlers) == [court.bob.id]
-    court.rig.take(court.head, right, by=court.bob)
-    assert court.docket.idlers == {}
-
-
-def test_where_nobody_else_claims_who_let_a_lease_stall_has_it_before_it_begins_unanswered(court: Court) -> None:
-    stall(court, court.granted(court.bob))
-    court.granted(court.bob, 0, settle_ms=SETTLE_MOST_MS)
-    assert SETTLE_MOST_MS < UNANSWERED_MS
-
-
-def test_who_let_a_lease_stall_has_one_task_a_slot_until_a_result_of_its_counts(court: Court) -> None:
-    """Who claims all that is open, and renders nothing, had all that others did not claim at that moment for ever."""
-    stall(court, *(court.granted(court.bob, task) for task in range(4)))
-    first = court.granted(court.bob, 0, settle_ms=SETTLE_MOST_MS)
-    ahead = court.claim(court.bob, 1)
-    court.rig.wait(SETTLE_MOST_MS)
-    assert not court.verdicts()[ahead.id]
-    result = court.cast.entry(
-        court.bob,
-        court.head,
-        Result(claim=first, outputs=(Output(blob=blob("a picture"), size=1),), render_ms=1, log=None),
-    )
-    court.rig.take(court.head, result, by=court.bob)
-    court.granted(court.bob, 1)
-    court.granted(court.bob, 2)
-
-
 def test_a_render_that_gets_on_keeps_its_lease_for_hours(court: Court) -> None:
     claim = court.granted(court.bob)
     for turn in range(60):
@@ -456,6 +351,7 @@ def test_the_leases_of_a_peer_with_thousands_of_tasks_end_in_one_turn(cast: Cast
     court.rig.hear(
         court.bob, Available(engines=(ENGINE,), slots=1_024, busy=0, cores=4, memory_mb=8_000, draining=False)
     )
+    court.proves(court.bob, RUN_MOST)
     claims = [court.cast.claim(court.bob, court.head, task) for task in range(NOTES_PER_TURN + 50)]
     for at in range(0, len(claims), 32):
         court.rig.hear(court.bob, Running(claims=tuple(claims[at : at + 32])))
