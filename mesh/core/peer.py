@@ -381,7 +381,8 @@ class Peer:
         self.meshset.restore(by_kind.get(kp.KeptHead, []), by_kind.get(kp.KeptMark, []), turn.now.wall)
         self.sync.restore(entry for kept in by_kind.get(kp.KeptEntries, []) for entry in kept.entries)
         self.holding.restore(entry.hold for entry in by_kind.get(kp.KeptHold, []))
-        orders = (kp.KeptOrder, kp.KeptDelivery, kp.KeptDone)
+        self.rulings.restore(entry.complaint for entry in by_kind.get(kp.KeptComplaint, []))
+        orders = kp.KeptOrder | kp.KeptDelivery | kp.KeptDone
         self.delivery.restore(entry for entry in event.kept if isinstance(entry, orders))
         self.views.addresses = event.addresses
         self.contacting.hello = ms.Hello(
@@ -484,17 +485,7 @@ class Peer:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
         peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
         jobs = (self.keepers, self.sync, self.leases, self.election, self.windows, self.stills, self.claims)
-        for machine in (
-            *peers,
-            *jobs,
-            self.swarm,
-            self.scenes,
-            self.assembling,
-            self.vouching,
-            self.holding,
-            self.repair,
-            self.delivery,
-            self.seals,
-        ):
+        blobs = (self.swarm, self.scenes, self.assembling, self.vouching, self.holding, self.repair)
+        for machine in (*peers, *jobs, *blobs, self.delivery, self.seals):
             machine.on_tick(turn)
         self.availability.tell(turn)

@@ -7,7 +7,7 @@ rule when they meet them. It is forgotten once its result was rejected, with the
 Invariants: of a frame that was made of buckets these are rejected, too: nobody sees which of them is wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mesh.core.delivery import Delivery
 from mesh.core.directory import Directory
@@ -26,6 +26,7 @@ from mesh.ground.limits import COMPLAINTS_PER_AUTHOR, COMPLAINTS_PER_JOB
 from mesh.wire.codec import clipped
 from mesh.wire.complaints import Complaint, Complaints
 from mesh.wire.envelope import Signed, Signer, sign
+from mesh.wire.kept import KeptComplaint
 from mesh.wire.messages import portions
 from mesh.wire.records import MAX_REASON_BYTES, Entry, Reject
 
@@ -55,6 +56,11 @@ class Rulings:
         self._sync = sync
         self._signer = signer
         self._complaints: dict[JobId, dict[RecordId, Signed[Complaint]]] = {}
+
+    def restore(self, kept: Iterable[Signed[Complaint]]) -> None:
+        """Take the journal's complaints about jobs that go on."""
+        for complaint in kept:
+            self._take(complaint)
 
     def of(self, job: JobId) -> list[Signed[Complaint]]:
         """Return the complaints about a job that nobody has ruled on by a reject, in the order of their frames."""
@@ -92,7 +98,7 @@ class Rulings:
 
     def on_complaints(self, turn: Turn, peer: PeerId, message: Complaints) -> None:
         """Keep what is new, and pass it on to those who may rule."""
-        fresh = [complaint for complaint in message.complaints if self._keep(complaint)]
+        fresh = [complaint for complaint in message.complaints if self._keep(turn, complaint)]
         for job in dict.fromkeys(complaint.body.job for complaint in fresh):
             ledger = self._ledger.jobs[job]
             if self._keepers.marked(job, turn.now):
@@ -152,13 +158,19 @@ class Rulings:
                 continue
             body = Complaint(job=ledger.id, task=result.task, result=RecordId(entry.id), reason=reason)
             complaint = sign(body, self._signer)
-            if self._keep(complaint):
+            if self._keep(turn, complaint):
                 said.append(complaint)
         heard = dict.fromkeys((*self._judges(ledger), *self._keepers.parties(ledger, turn.now)))
         _send(turn, list(heard), said)
 
-    def _keep(self, complaint: Signed[Complaint]) -> bool:
-        """Keep a complaint; tell whether it is new, and one that may be made."""
+    def _keep(self, turn: Turn, complaint: Signed[Complaint]) -> bool:
+        """Keep a complaint, over a restart too; tell whether it is new, and one that may be made."""
+        new = self._take(complaint)
+        if new:
+            turn.keep(KeptComplaint(complaint=complaint))
+        return new
+
+    def _take(self, complaint: Signed[Complaint]) -> bool:
         body = complaint.body
         ledger = self._ledger.get(body.job)
         if ledger is None or ledger.ended or body.task >= ledger.frames:

@@ -152,6 +152,8 @@ def _replaced_by(entry: Kept) -> object:
             return kp.KeptRenewal
         case kp.KeptPause():
             return kp.KeptPause
+        case kp.KeptComplaint(complaint=complaint):
+            return kp.KeptComplaint, complaint.id
         case _:
             # Orders and deliveries tell a story: none of it is outdated by a later line of it.
             return object()

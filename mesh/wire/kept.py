@@ -11,6 +11,7 @@ from mesh.ground.ids import JobId, RecordId
 from mesh.ground.instants import WallTime
 from mesh.wire import cbor
 from mesh.wire.codec import AtMost, from_value, most_bytes, to_value
+from mesh.wire.complaints import Complaint
 from mesh.wire.envelope import Signed
 from mesh.wire.members import Admission, Chain, Renewed
 from mesh.wire.messages import Contact, Head
@@ -151,6 +152,15 @@ class KeptPause:
     over: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptComplaint:
+    """What somebody here, or elsewhere, thinks of a picture: those who may reject it may all be away."""
+
+    NUMBER: ClassVar[int] = 14
+
+    complaint: Signed[Complaint]
+
+
 Kept: TypeAlias = (
     KeptHead
     | KeptEntries
@@ -165,6 +175,7 @@ Kept: TypeAlias = (
     | KeptRevocation
     | KeptRenewal
     | KeptPause
+    | KeptComplaint
 )
 
 KEPT: tuple[type[Kept], ...] = get_args(Kept)

@@ -183,6 +183,26 @@ def test_complaints_are_shown_until_somebody_rejects_and_no_author_fills_the_lis
     assert view.complaints == ()
 
 
+def test_a_complaint_outlives_its_peers_and_its_keepers_restart(cast: Cast) -> None:
+    for role in ("guest", "keeper"):
+        office = Office(cast, "guest")
+        result = office.rendered(0)
+        if role == "guest":
+            assert office.ask(1) == Ruled(job=office.job, frames=1, complained=True)
+        else:
+            office.rig.hear(office.bob, Complaints(complaints=(complaint(office, office.bob, result),)))
+        again = Rig(cast, kept=journal(office.rig.effects), complete=(picture(result),), actor=office.rig.me, slots=0)
+        again.meet(office.ann)
+        (told,) = [message for peer, message in sent(again.effects, Complaints) if peer == office.ann.id]
+        assert [said.body.result for said in told.complaints] == [result.id]
+        again.take(office.head, cast.reject(office.ann, office.head, result), by=office.ann)
+        once_more = Rig(
+            cast, kept=(*journal(office.rig.effects), *journal(again.effects)), actor=office.rig.me, slots=0
+        )
+        once_more.meet(office.ann)
+        assert not sent(once_more.effects, Complaints), "it was ruled on"
+
+
 def test_a_stranger_does_not_complain(cast: Cast) -> None:
     office = Office(cast)
     stranger = Cast().actor("stranger")

@@ -72,6 +72,7 @@ KEPT_NUMBERS = {
     "KeptRevocation": 11,
     "KeptRenewal": 12,
     "KeptPause": 13,
+    "KeptComplaint": 14,
 }
 
 
