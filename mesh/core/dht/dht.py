@@ -26,7 +26,7 @@ from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
 from mesh.core.notes import NodeTold, PartFound, PeerDead, PeerGone, PeerReached, PointerKept, PointersRead
-from mesh.core.timers import AnswerLate, BucketDue, RefreshDue
+from mesh.core.timers import AnswersLate, BucketDue, RefreshDue
 from mesh.core.turn import Turn
 from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
@@ -197,12 +197,16 @@ class Dht:
         turn.do(SendDatagram(peer=event.peer, addresses=(event.address,), message=answer))
         self._meet(turn, event.peer, endpoint)
 
-    def on_answer_late(self, turn: Turn, timer: AnswerLate) -> None:
-        """Ask once more, or give a node up."""
-        asked = self.questions.late(turn, timer.number)
+    def on_answers_late(self, turn: Turn, _timer: AnswersLate) -> None:
+        """Ask once more, or give nodes up."""
+        for number in self.questions.late(turn):
+            self._press(turn, number)
+
+    def _press(self, turn: Turn, number: int) -> None:
+        asked = self.questions.press(turn, number)
         if asked is None:
             return
-        given_up = timer.number not in self.questions.open
+        given_up = number not in self.questions.open
         if given_up:
             self._fail(turn, asked)
             if asked.lookup is None:
