@@ -14,12 +14,14 @@ Each answer and each late question looks at the nearest, so that these are kept 
 The module must not know how questions travel, nor any clock.
 """
 
+import enum
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kademlia.node import Node
 
+from mesh.core.dht.endpoints import range_of
 from mesh.core.dht.kin import Kin, spread
 from mesh.core.dht.storage import newer
 from mesh.ground.dht_limits import (
@@ -57,6 +59,7 @@ class Candidate(Node):
         super().__init__(dht_id(peer))
         self.peer = peer
         self.endpoints = endpoints
+        self.range = range_of(endpoints[0])
         self.teller = teller
         """By whose word it is here; None: this peer's own table."""
 
@@ -99,7 +102,7 @@ class Lookup:
         if self._under_way() >= DHT_PARALLEL:
             return found
         for candidate in self._wanted():
-            if candidate.id in self._contacted or self._doubts(candidate.teller):
+            if candidate.id in self._contacted or self._is_doubtful(candidate.teller):
                 continue
             if self._under_way() >= DHT_PARALLEL or self.asked >= DHT_QUESTIONS:
                 break
@@ -153,6 +156,11 @@ class Lookup:
             if placed[1] is not failed and (liar is None or placed[1].teller != liar or placed[1].id in self._contacted)
         ]
 
+    def doubts(self, peer: PeerId) -> bool:
+        """Whether a node is here by a doubtful word, so that it is not worth a second question."""
+        met = self._met.get(dht_id(peer))
+        return met is not None and self._is_doubtful(met.teller)
+
     @property
     def agreed(self) -> bool:
         """Whether enough nodes had what is read."""
@@ -193,6 +201,26 @@ class Lookup:
         word = self._words.get(teller) if teller is not None else None
         return word is not None and word.silent >= DHT_LIES and not word.good
 
-    def _doubts(self, teller: PeerId | None) -> bool:
+    def _is_doubtful(self, teller: PeerId | None) -> bool:
         word = self._words.get(teller) if teller is not None else None
         return word is not None and word.doubtful
+
+
+class Purpose(enum.Enum):
+    """What a look-up is for."""
+
+    JOIN = "join"
+    """To know the nodes nearest to this one, and be known by them; the buckets follow."""
+    MEET = "meet"
+    """The same, where somebody told of nearer nodes than were known; the buckets stay as they are."""
+    REFRESH = "refresh"
+    READ = "read"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A look-up under way."""
+
+    lookup: Lookup
+    purpose: Purpose

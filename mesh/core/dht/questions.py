@@ -122,12 +122,15 @@ class Questions:
         self._watch(turn)
         return late
 
-    def press(self, turn: Turn, number: int) -> Asked | None:
-        """Ask a late question once more, or give it up; return it, None where it waits no more."""
+    def press(self, turn: Turn, number: int, *, again: bool = True) -> Asked | None:
+        """Ask a late question once more, or give it up where that was done or is not to be; return it.
+
+        None: it waits no more.
+        """
         asked = self.open.get(number)
         if asked is None:
             return None
-        if asked.again:
+        if asked.again or not again:
             del self.open[number]
             return asked
         asked.again = True

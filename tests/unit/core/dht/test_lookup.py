@@ -213,3 +213,17 @@ def test_the_others_of_a_word_wait_while_some_of_it_are_late() -> None:
     assert not lookup.over, "a late one may answer after all"
     lookup.answered(peer(2), (), ())
     assert asked(lookup) == [4, 5, 6], "the word was good"
+
+
+def test_of_a_doubtful_word_a_late_node_is_not_worth_a_second_question() -> None:
+    lookup = Lookup(TARGET, ME, reads=False, kin=alone)
+    lookup.learn(known(1000))
+    asked(lookup)
+    lookup.answered(peer(1000), known(1, 2, 3, teller=peer(1000)), ())
+    asked(lookup)
+    for late in (1, 2):
+        lookup.late(peer(late))
+        assert not lookup.doubts(peer(late))
+    lookup.late(peer(3))
+    assert lookup.doubts(peer(3))
+    assert not lookup.doubts(peer(1000)), "it is in this peer's own table"
