@@ -5,6 +5,7 @@ signatures are good, and it is the core that must see through it. Forged signatu
 own check ends their channel.
 """
 
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 _FIRST_MS = 5_000
 _REMEMBERED = 400
 _REMEMBER_ONE_IN = 16
+_ANSWERS = frozenset((NodePong, NodesFound, PointersFound, PointerStored))
+_NOWHERE = struct.Struct(f">{ID_SIZE}s3sH")
+"""What is drawn for a node that is not there: its id, and where it is said to be."""
 
 
 class Identity:
@@ -197,24 +201,17 @@ class Adversary:
 
     def poisoned(self, said: Lookup) -> Lookup | None:
         """Return what is heard instead of an answer where the DHT is poisoned; None: nothing that could be read."""
-        told = (NodePong, NodesFound, PointersFound, PointerStored)
-        if not self._world.scenario.poisoned_dht or not isinstance(said, told):
+        if not self._world.scenario.poisoned_dht or type(said) not in _ANSWERS:
             return said
         if self._dice.below(4) == 0:
             return None
-        nowhere = tuple(
-            Node(
-                peer=PeerId(self._dice.draw(ID_SIZE)),
-                endpoints=(Endpoint(ip=b"\x0a" + self._dice.draw(3), port=1 + self._dice.below(65_535)),),
-            )
-            for _ in range(MAX_NODES)
-        )
         match said:
             case NodePong():
                 return NodePong(number=said.number, chain=self.stranger.chain)
             case NodesFound():
-                return NodesFound(number=said.number, nodes=nowhere)
+                return NodesFound(number=said.number, nodes=self._nowhere())
             case PointersFound():
+                nowhere = self._nowhere()
                 lie = Pointer(
                     key=self._dice.draw(DHT_ID_BYTES),
                     sequence=2**62,
@@ -229,8 +226,18 @@ class Adversary:
                     engines=(),
                 )
                 return PointersFound(number=said.number, pointers=(sign(lie, self.liar.signer),), nodes=nowhere)
-            case _:
+            case PointerStored():
                 return PointerStored(number=said.number, sequence=2**62)
+            case _:
+                return said
+
+    def _nowhere(self) -> tuple[Node, ...]:
+        """Return as many nodes as may be told, none of which is there."""
+        drawn = self._dice.draw(MAX_NODES * _NOWHERE.size)
+        return tuple(
+            Node(peer=PeerId(peer), endpoints=(Endpoint(ip=b"\x0a" + ip, port=port or 1),))
+            for peer, ip, port in _NOWHERE.iter_unpack(drawn)
+        )
 
     # Replays.
 

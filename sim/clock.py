@@ -34,11 +34,13 @@ class HostClock:
 
     def when(self, instant: Instant) -> int:
         """Return the first millisecond of the world at which the monotonic clock reads `instant` or more."""
-        passed_ms = instant - self._base_ms
-        world_ms = passed_ms * _MILLION // (_MILLION + self._drift_ppm)
-        while self.instant(world_ms) >= instant:
+        passed_ms, drift_ppm = instant - self._base_ms, self._drift_ppm
+        if not drift_ppm:
+            return passed_ms
+        world_ms = passed_ms * _MILLION // (_MILLION + drift_ppm)
+        while world_ms + world_ms * drift_ppm // _MILLION >= passed_ms:
             world_ms -= 1
-        while self.instant(world_ms) < instant:
+        while world_ms + world_ms * drift_ppm // _MILLION < passed_ms:
             world_ms += 1
         return world_ms
 

@@ -18,7 +18,7 @@ from mesh.core.directory import Directory, Known
 from mesh.core.effects import PeerFound, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, PeerAsked, Started
 from mesh.core.membership import Members
-from mesh.core.timers import AnswerLate, BucketDue, RefreshDue, Timer
+from mesh.core.timers import AnswersLate, BucketDue, RefreshDue, Timer
 from mesh.core.turn import Turn
 from mesh.core.whereabouts import Whereabouts
 from mesh.ground.dice import Dice
@@ -112,8 +112,8 @@ class Node:
 
     def fire(self, timer: Timer) -> None:
         """Let a timer act."""
-        if self.up and isinstance(timer, AnswerLate):
-            self.turn(lambda turn: self.dht.on_answer_late(turn, timer))
+        if self.up and isinstance(timer, AnswersLate):
+            self.turn(lambda turn: self.dht.on_answers_late(turn, timer))
         elif self.up and isinstance(timer, BucketDue):
             self.turn(lambda turn: self.dht.on_bucket_due(turn, timer))
         elif self.up and isinstance(timer, RefreshDue):

@@ -8,7 +8,7 @@ go on rendering during a split, once it had time to find out that it is alone.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.core.effects import Export, Send, StartAssembly, StartRender
+from mesh.core.effects import Export, StartAssembly, StartRender
 from mesh.core.status import JobState
 from mesh.ground.ids import JobId
 from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS, TAIL_COPIES_MOST
@@ -112,11 +112,9 @@ class Economy:
         """Book the start of a frame or bucket."""
         self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task, effect.block))
 
-    def sends(self, effect: Send) -> None:
+    def grants(self, message: Grants) -> None:
         """Note the buckets that somebody else is granted, too, while they render: of tail copies one is for nothing."""
-        if not isinstance(effect.message, Grants):
-            return
-        for grant in effect.message.grants:
+        for grant in message.grants:
             body = grant.body
             about = (body.job, body.task, body.block)
             if any(

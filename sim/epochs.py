@@ -35,22 +35,21 @@ class Epochs:
 
     def turned(self, host: "Host", event: Event, effects: Sequence[Effect]) -> None:
         """Look at what a turn has heard, and at what it asked for; who has stopped hears nothing any more."""
-        if peer_behind(host.core).stopping.over:
+        # Hardly any turn has to do with epochs: that is found out first, and cheaply.
+        heard = _told(event) if type(event) is MessageHeard and type(event.message) in _TELLING else None
+        said = [effect.message for effect in effects if type(effect) is Send and type(effect.message) in _SAYING]
+        if (heard is None and not said) or peer_behind(host.core).stopping.over:
             return
-        if type(event) is MessageHeard and type(event.message) in _TELLING:
-            epoch = _told(event)
-            if epoch is not None:
-                self._hear(host, epoch)
-                self._compare(host, epoch.body.job)
-        for effect in effects:
-            if type(effect) is not Send or type(effect.message) not in _SAYING:
-                continue
-            match effect.message:
+        if heard is not None:
+            self._hear(host, heard)
+            self._compare(host, heard.body.job)
+        for message in said:
+            match message:
                 case Leading(epoch=epoch) if epoch.author == host.peer_id:
                     self._hear(host, epoch)
                     self._compare(host, epoch.body.job)
                 case Grants():
-                    self._grants(host, effect.message)
+                    self._grants(host, message)
                 case _:
                     pass
 

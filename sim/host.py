@@ -52,7 +52,17 @@ from mesh.core.effects import (
     WritePage,
 )
 from mesh.core.election import Election
-from mesh.core.events import DialsTried, EnginesProbed, Event, PauseAsked, ResumeAsked, Started, StopAsked, TimerFired
+from mesh.core.events import (
+    DialsTried,
+    EnginesProbed,
+    Event,
+    PauseAsked,
+    ResumeAsked,
+    Started,
+    StopAsked,
+    TimerFired,
+    UnknownHeard,
+)
 from mesh.core.holds import Holding
 from mesh.core.ledger import Ledger
 from mesh.core.membership import Members
@@ -343,12 +353,14 @@ class Host:
         world.trace.turn(world.now_ms, self.index, event, effects)
         world.books.turned(self, event, effects)
         world.safety.turned(self, event, effects)
-        world.versions.turned(self, event, effects)
+        if type(event) is UnknownHeard:
+            world.versions.turned(self, event, effects)
         if effects:
             self._queue.extend(effects)
             self._flush()
 
     def _flush(self) -> None:
+        perform = self._perform
         while self._queue and not self._syncing and self.running:
             if self.fuse:
                 self.fuse -= 1
@@ -359,7 +371,7 @@ class Host:
             if type(effect) is Append:
                 self._write(effect)
             else:
-                self._perform[type(effect)](effect)
+                perform[type(effect)](effect)
 
     def _write(self, first: Append) -> None:
         """Write the entries of every queued `Append` and fsync them together."""
@@ -389,11 +401,13 @@ class Host:
         self._flush()
 
     def _send(self, effect: Send) -> None:
-        if self.mute and isinstance(effect.message, Grants):
-            return
-        self.world.safety.sends(self, effect)
-        self.world.economy.sends(effect)
-        self.world.net.send(self, effect.peer, effect.message)
+        world = self.world
+        if type(effect.message) is Grants:
+            if self.mute:
+                return
+            world.economy.grants(effect.message)
+        world.safety.sends(self, effect)
+        world.net.send(self, effect.peer, effect.message)
 
     def _reply(self, effect: Reply) -> None:
         if effect.op != OWNERS_OP:

@@ -268,9 +268,11 @@ class Net:
         channel = self._between(host.index, target) if target is not None else None
         if target is None or channel is None or not channel.open[host.index]:
             return
-        versions = self._world.versions
-        versions.says(host, peer, message, channel.version)
-        parcel = versions.packet(host, peer, self._world.parcels.pack(message), channel.version)
+        parcel = self._world.parcels.pack(message)
+        if channel.version < VERSION_HIGHEST:
+            versions = self._world.versions
+            versions.says(host, peer, message, channel.version)
+            parcel = versions.packet(host, peer, parcel, channel.version)
         if not channel.open[target]:
             self._world.after(2 * self.latency_ms(host.index, target), self._reset, channel, host)
             return

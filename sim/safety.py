@@ -80,11 +80,13 @@ class Safety:
 
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Look at what a turn asked for."""
-        if self._world.books.any_bans:
+        books = self._world.books
+        if books.any_bans:
             self._not_from_the_revoked(host, event, effects)
         self.epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
-        self.cancels.turned(host)
+        if books.of(host).cancels:
+            self.cancels.turned(host)
         if self._world.scenario.quota_mb:
             self._within_quota(host)
         for place, effect in enumerate(effects):
@@ -243,21 +245,23 @@ class Safety:
 
     def sends(self, host: "Host", effect: Send) -> None:
         """S7 and S1: what is offered or held is on the disk when the word leaves."""
-        match effect.message:
-            case Have(blob=blob, pieces=pieces, bits=bits) if blob not in self._world.faults.rotted:
-                stored = host.disk.blobs.get(blob)
-                offered = int.from_bytes(bits, "little")
-                whole = stored is not None and stored.complete
-                if not whole and (not pieces or stored is None or offered & ~stored.bits):
-                    raise Violation("S7", f"{host.name} offers pieces that it has not stored", blob)
-            case Holds(holds=holds):
-                self._world.books.told(holds)
-                for hold in holds:
-                    self._check_hold(host, hold)
-                    if hold.author == host.peer_id and hold.id not in self._world.books.of(host).holds:
-                        raise Violation("S1", f"{host.name} sent a hold that is not in its journal", hold.id)
-            case _:
-                pass
+        message = effect.message
+        if type(message) is Have:
+            self._offers(host, message)
+        elif type(message) is Holds:
+            self._world.books.told(message.holds)
+            for hold in message.holds:
+                self._check_hold(host, hold)
+                if hold.author == host.peer_id and hold.id not in self._world.books.of(host).holds:
+                    raise Violation("S1", f"{host.name} sent a hold that is not in its journal", hold.id)
+
+    def _offers(self, host: "Host", have: Have) -> None:
+        if have.blob in self._world.faults.rotted:
+            return
+        stored = host.disk.blobs.get(have.blob)
+        whole = stored is not None and stored.complete
+        if not whole and (not have.pieces or stored is None or int.from_bytes(have.bits, "little") & ~stored.bits):
+            raise Violation("S7", f"{host.name} offers pieces that it has not stored", have.blob)
 
     def render_starts(self, host: "Host", effect: StartRender) -> None:
         """A slot renders one frame at a time, and only where the whole scene is."""

@@ -44,7 +44,7 @@ LATE_FOR_EVER = (
     tm.ProbeDue,
     tm.ProbeLate,
     tm.TidingsDue,
-    tm.AnswerLate,
+    tm.AnswersLate,
     tm.RefreshDue,
     tm.BucketDue,
     tm.KnockAgain,

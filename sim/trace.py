@@ -29,7 +29,9 @@ STORY_LINES = 40
 _KEPT_TURNS = 60_000
 _TOLD_LATELY = 4_096
 _HAPPENINGS = 100
-_UNHASHED_MOST = 512
+_UNHASHED_MOST = 4_096
+"""Things told are hashed so many at a time: that costs a third of doing so at each turn."""
+
 SEARCHED_EACH = 16
 """Searching all of it would cost a fifth of a run; what shows once shows again."""
 
@@ -168,9 +170,9 @@ def _is_plain(annotation: Any) -> bool:
 
 
 @cache
-def _is_brief(kind: type[Any]) -> bool:
-    """Tell whether messages of a type are flat: to hash one by itself would cost more than it saves."""
-    return not _paths(kind)[1]
+def _brief(kind: type[Any]) -> Shape | None:
+    """Return what makes messages of a flat type plain: to hash one by itself would cost more than it saves."""
+    return None if _paths(kind)[1] else _shape(kind)
 
 
 class Trace:
@@ -184,6 +186,7 @@ class Trace:
         """What messages say of this batch, where it is searched: of them only digests are hashed with the turns."""
         self._hash = blake3()
         self._unhashed: list[object] = []
+        """What happened since, one turn after the other: each begins with two numbers, which nothing else here is."""
         self._turns: deque[Turn] = deque(maxlen=_KEPT_TURNS)
         self._told: dict[int, tuple[Message, bytes]] = {}
         """Messages told lately, by identity: one goes to many peers, and is heard soon after it was sent."""
@@ -195,29 +198,24 @@ class Trace:
         """Add one turn of a host; nobody may change `effects` after it."""
         self.turns += 1
         self._turns.append((time_ms, host, event, effects))
-        told: list[object] = [time_ms, host]
+        told = self._unhashed
         if type(event) is MessageHeard:
-            told += "heard", event.peer, self._message(event.message)
+            told += time_ms, host, "heard", event.peer, self._message(event.message)
         else:
-            told.append(plain(event))
+            told += time_ms, host, plain(event)
         for effect in effects:
             if type(effect) is Send:
                 told += "send", effect.peer, self._message(effect.message)
             else:
                 told.append(plain(effect))
-        self._add(tuple(told))
+        if len(told) >= _UNHASHED_MOST:
+            self._search(self._hash_up())
 
     def happened(self, time_ms: int, host: int, text: str) -> None:
         """Add something that the world did to a host."""
         self._turns.append((time_ms, host, text, []))
         self.happenings.append((time_ms, host, text))
-        self._add((time_ms, host, text))
-
-    def _add(self, told: tuple[object, ...]) -> None:
-        """Hash what happened, some of it at a time: that costs a third of doing so at each turn."""
-        self._unhashed.append(told)
-        if len(self._unhashed) >= _UNHASHED_MOST:
-            self._search(self._hash_up())
+        self._unhashed.append((time_ms, host, text))
 
     def _hash_up(self) -> bytes:
         """Hash what is not hashed yet, and return it."""
@@ -243,8 +241,9 @@ class Trace:
 
     def _message(self, message: Message) -> object:
         kind: Any = type(message)
-        if _is_brief(kind):
-            return plain(message)
+        brief = _brief(kind)
+        if brief is not None:
+            return brief(message)
         told = self._told.get(id(message))
         if told is not None and told[0] is message:
             return told[1]

@@ -11,7 +11,7 @@ the tests of `versions` hold to be the same.
 from typing import TYPE_CHECKING, Final
 
 from mesh.core.effects import CloseChannel, Effect
-from mesh.core.events import Event, UnknownHeard
+from mesh.core.events import UnknownHeard
 from mesh.ground.errors import WireError
 from mesh.ground.ids import JobId, PeerId
 from mesh.ground.share_limits import WEIGHT_DEFAULT
@@ -79,10 +79,8 @@ class Versions:
         """Do the same with a datagram."""
         return previous().lookup(parcel) if version < VERSION_HIGHEST and isinstance(parcel, bytes) else parcel
 
-    def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
+    def turned(self, host: "Host", event: UnknownHeard, effects: list[Effect]) -> None:
         """Wire: nobody ends a channel because the other is ahead."""
-        if not isinstance(event, UnknownHeard):
-            return
         for effect in effects:
             if isinstance(effect, CloseChannel) and effect.peer == event.peer:
                 raise Violation("wire", f"{host.name} ends a channel for a kind that it does not know", event.peer)

@@ -7,8 +7,8 @@ The run has two phases. In the safety phase every fault of the scenario comes. T
 is started again and nothing breaks any more: in the liveness phase all must be finished within its time.
 """
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 from mesh.core.events import Event
@@ -200,7 +200,7 @@ class World:
     def at(self, time_ms: int, action: Callable[..., None], *arguments: Any) -> None:
         """Plan an action."""
         self._planned += 1
-        heapq.heappush(self._heap, (time_ms, self._planned, action, arguments))
+        heappush(self._heap, (time_ms, self._planned, action, arguments))
 
     def after(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
         """Plan an action in `delay_ms` from now."""
@@ -254,7 +254,7 @@ class World:
         """Let time pass until all is finished."""
         heap = self._heap
         while heap and not self.finished:
-            self.now_ms, _, action, arguments = heapq.heappop(heap)
+            self.now_ms, _, action, arguments = heappop(heap)
             self.events += 1
             action(*arguments)
 

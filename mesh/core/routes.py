@@ -279,7 +279,7 @@ def of_timers(peer: "Peer") -> dict[type, Route]:
         tm.FetchLate: peer.swarm.on_fetch_late,
         tm.HearingEnds: peer.on_hearing_ends,
         tm.ReachEnds: peer.backdials.on_reach_ends,
-        tm.AnswerLate: peer.dht.on_answer_late,
+        tm.AnswersLate: peer.dht.on_answers_late,
         tm.RefreshDue: peer.dht.on_refresh_due,
         tm.BucketDue: peer.dht.on_bucket_due,
         tm.ProbeDue: peer.probing.on_probe_due,

@@ -425,15 +425,18 @@ class Swarm:
 
     def _finish(self, turn: Turn, blob: BlobId) -> None:
         self._complete[blob] = None
+        self._tell_seekers(turn, blob)
         self.wants.pop(blob, None)
         self._pieces.pop(blob, None)
-        self._tell_seekers(turn, blob)
         turn.tell(BlobComplete(blob=blob))
 
     def _tell_seekers(self, turn: Turn, blob: BlobId) -> None:
-        have = self._have(blob)
+        """Tell what is here to the seekers that have not said that they have all of it by now."""
+        want, have = self.wants.get(blob), self._have(blob)
+        offers = want.sources if want is not None else {}
         for peer in self._seekers.get(blob, {}):
-            turn.send(peer, have)
+            if offers.get(peer, 0) is not None:
+                turn.send(peer, have)
 
     def _have(self, blob: BlobId) -> Have:
         if blob in self._complete:

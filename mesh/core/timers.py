@@ -94,10 +94,8 @@ class ReachEnds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerLate:
-    """A question of the DHT has waited its time."""
-
-    number: int
+class AnswersLate:
+    """A question of the DHT has waited its time, or would have, were it not answered by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +138,7 @@ Timer: TypeAlias = (
     | FetchLate
     | HearingEnds
     | ReachEnds
-    | AnswerLate
+    | AnswersLate
     | RefreshDue
     | BucketDue
     | ProbeDue

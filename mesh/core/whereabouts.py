@@ -1,8 +1,9 @@
 """Where peers are and what they can do, beyond those that this one has a channel with: told and read by the DHT.
 
 Theory: each peer signs a pointer to itself and publishes it: when it changed, at most every `POINTER_CHANGED_MS`, else
-every `POINTER_AGAIN_MS`, always before it ends. A peer that no known address leads to is looked up, and dialled where
-its pointer says, so that one which restarted elsewhere is found by all that knew it.
+every `POINTER_AGAIN_MS`, always before it ends; where hardly anybody keeps it, at doubling intervals between the two. A
+peer that no known address leads to is looked up, and dialled where its pointer says, so that one which restarted
+elsewhere is found by all that knew it.
 
 Invariants: sequences only rise, across restarts too: they follow the calendar, and whatever a keeper of the pointer
 says that it has already. A lost peer is looked up at ever longer intervals, `SEEKS` of them at once.
@@ -78,6 +79,8 @@ class Whereabouts:
         self._published_at = Instant(0)
         self._again_at = Instant(0)
         self._sequence = 0
+        self._lost_again_ms = POINTER_CHANGED_MS
+        """How long after it was published a pointer is published anew that hardly anybody keeps."""
         self._part_told_until = Instant(0)
         self._seek_from = Instant(0)
         """Before that no further lost peer is looked up that nobody waits for."""
@@ -98,9 +101,15 @@ class Whereabouts:
         since_ms = turn.now.instant - self._published_at
         if self._told is not None and since_ms < POINTER_CHANGED_MS:
             return
-        due = turn.now.instant >= self._again_at or self._joins != self.dht.joins or not self._kept or self.dht.thin
-        if due or self._outdone or available != self._told:
-            self._publish(turn, available, afresh=due)
+        due = turn.now.instant >= self._again_at or self._joins != self.dht.joins
+        lost = self._told is not None and (not self._kept or self.dht.thin)
+        afresh = due or self._told is None or (lost and since_ms >= self._lost_again_ms)
+        if due or not lost:
+            self._lost_again_ms = POINTER_CHANGED_MS
+        elif afresh:
+            self._lost_again_ms = min(2 * self._lost_again_ms, POINTER_AGAIN_MS)
+        if afresh or self._outdone or available != self._told:
+            self._publish(turn, available, afresh=afresh)
 
     def on_pointer_kept(self, turn: Turn, note: PointerKept) -> None:
         """Know that the pointer is out there; one from before a restart, or of a faster calendar, must be outdone."""

@@ -12,7 +12,7 @@ from mesh.core.directory import Directory, Known
 from mesh.core.effects import Effect, Reply, SendDatagram, SetTimer
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
-from mesh.core.timers import AnswerLate, BucketDue, RefreshDue, Timer
+from mesh.core.timers import AnswersLate, BucketDue, RefreshDue, Timer
 from mesh.core.turn import Turn
 from mesh.core.whereabouts import Whereabouts
 from mesh.ground.dht_limits import POINTER_MS
@@ -156,8 +156,8 @@ class DhtRig:
         return [effect for effect in self.effects if isinstance(effect, Reply)]
 
     def _fire(self, turn: Turn, timer: Timer) -> None:
-        if isinstance(timer, AnswerLate):
-            self.dht.on_answer_late(turn, timer)
+        if isinstance(timer, AnswersLate):
+            self.dht.on_answers_late(turn, timer)
         elif isinstance(timer, BucketDue):
             self.dht.on_bucket_due(turn, timer)
         else:

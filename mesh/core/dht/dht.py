@@ -11,13 +11,11 @@ wait are bounded. Everything here may be wrong or missing at any moment: nothing
 found.
 """
 
-import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mesh.core.dht.endpoints import addresses_of, believed, endpoint_of, is_loopback
 from mesh.core.dht.kin import Kin
-from mesh.core.dht.lookup import Candidate, Lookup
+from mesh.core.dht.lookup import Candidate, Lookup, Purpose, Running
 from mesh.core.dht.questions import Asked, Questions
 from mesh.core.dht.storage import Shelf, newer, pointer_problem
 from mesh.core.dht.table import Neighbour, Table
@@ -26,7 +24,7 @@ from mesh.core.effects import SendDatagram
 from mesh.core.events import DatagramHeard, Started
 from mesh.core.membership import Members
 from mesh.core.notes import NodeTold, PartFound, PeerDead, PeerGone, PeerReached, PointerKept, PointersRead
-from mesh.core.timers import AnswerLate, BucketDue, RefreshDue
+from mesh.core.timers import AnswersLate, BucketDue, RefreshDue
 from mesh.core.turn import Turn
 from mesh.ground.dht_limits import (
     DHT_ANSWERS_PER_SECOND,
@@ -67,26 +65,6 @@ from mesh.wire.members import let_in_by
 from mesh.wire.probes import PROBE_MESSAGES
 
 _ANSWERS = (NodePong, NodesFound, PointersFound, PointerStored)
-
-
-class Purpose(enum.Enum):
-    """What a look-up is for."""
-
-    JOIN = "join"
-    """To know the nodes nearest to this one, and be known by them; the buckets follow."""
-    MEET = "meet"
-    """The same, where somebody told of nearer nodes than were known; the buckets stay as they are."""
-    REFRESH = "refresh"
-    READ = "read"
-    PUBLISH = "publish"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A look-up under way."""
-
-    lookup: Lookup
-    purpose: Purpose
 
 
 class Dht:
@@ -197,20 +175,31 @@ class Dht:
         turn.do(SendDatagram(peer=event.peer, addresses=(event.address,), message=answer))
         self._meet(turn, event.peer, endpoint)
 
-    def on_answer_late(self, turn: Turn, timer: AnswerLate) -> None:
-        """Ask once more, or give a node up."""
-        asked = self.questions.late(turn, timer.number)
+    def on_answers_late(self, turn: Turn, _timer: AnswersLate) -> None:
+        """Ask once more, or give nodes up."""
+        for number in self.questions.late(turn):
+            self._press(turn, number)
+
+    def _press(self, turn: Turn, number: int) -> None:
+        asked = self.questions.open.get(number)
         if asked is None:
             return
-        given_up = timer.number not in self.questions.open
+        running = self._running.get(asked.lookup) if asked.lookup is not None else None
+        if running is not None:
+            running.lookup.late(asked.peer)
+        self.questions.press(turn, number, again=running is None or not running.lookup.doubts(asked.peer))
+        given_up = number not in self.questions.open
         if given_up:
             self._fail(turn, asked)
             if asked.lookup is None:
                 self._go_on(turn)
-        running = self._running.get(asked.lookup) if asked.lookup is not None else None
-        if running is not None and asked.lookup is not None:
-            (running.lookup.failed if given_up else running.lookup.late)(asked.peer)
+        if running is None or asked.lookup is None:
+            return
+        if given_up:
+            running.lookup.failed(asked.peer)
             self._advance(turn, asked.lookup, running)
+        else:  # that it is late ends no look-up
+            self._ask_next(turn, asked.lookup, running.lookup)
 
     def on_refresh_due(self, turn: Turn, _timer: RefreshDue) -> None:
         """Look for oneself, then into each bucket."""
@@ -381,17 +370,20 @@ class Dht:
         """Ask whom it helps to ask now; end the look-up when there is nobody."""
         lookup = running.lookup
         if not lookup.over or self._introducing(running):
-            for candidate in lookup.next():
-                name = self.questions.number()
-                question: FindNodes | FindPointers = (
-                    FindPointers(number=name, key=lookup.target)
-                    if lookup.reads
-                    else FindNodes(number=name, target=lookup.target)
-                )
-                self.questions.ask(turn, candidate.peer, candidate.endpoints, question, lookup=number)
+            self._ask_next(turn, number, lookup)
             return
         self._running.pop(number, None)
         self._end(turn, running)
+
+    def _ask_next(self, turn: Turn, number: int, lookup: Lookup) -> None:
+        for candidate in lookup.next():
+            name = self.questions.number()
+            question: FindNodes | FindPointers = (
+                FindPointers(number=name, key=lookup.target)
+                if lookup.reads
+                else FindNodes(number=name, target=lookup.target)
+            )
+            self.questions.ask(turn, candidate.peer, candidate.endpoints, question, lookup=number)
 
     def _introducing(self, running: Running) -> bool:
         """Whether it is still being asked who some of the nearest are: they may all be one person's."""
@@ -407,7 +399,7 @@ class Dht:
 
     def _kin(self, candidate: Candidate) -> Kin:
         chain = self._members.chain(candidate.peer)
-        return self.table.kin_by(let_in_by(chain) if chain else None, candidate.endpoints)
+        return self.table.kin_by(let_in_by(chain) if chain else None, candidate.range)
 
     def _take(self, turn: Turn, asked: Asked, answer: Answer, *, loopback: bool) -> None:
         if asked.lookup is None:

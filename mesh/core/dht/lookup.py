@@ -7,16 +7,21 @@ kin, some that are nearest beyond them; one that reads also when `DHT_AGREEING` 
 the union of the authors, and of each the highest sequence.
 
 Invariants: a node is asked once. At most `DHT_QUESTIONS` are asked and `DHT_CANDIDATES` considered, whatever is told.
-Nodes by the word of one that told of `DHT_LIES` silent ones and of none that answers are not asked at all.
+Nodes by the word of one that told of `DHT_LIES` silent ones and of none that answers are not asked at all; while that
+many of them are silent or late, the others of its word wait.
 
-The heap of nodes by distance is `kademlia`'s. The module must not know how questions travel, nor any clock.
+Each answer and each late question looks at the nearest, so that these are kept in order. The distance is `kademlia`'s.
+The module must not know how questions travel, nor any clock.
 """
 
+import enum
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from kademlia.node import Node, NodeHeap
+from kademlia.node import Node
 
+from mesh.core.dht.endpoints import range_of
 from mesh.core.dht.kin import Kin, spread
 from mesh.core.dht.storage import newer
 from mesh.ground.dht_limits import (
@@ -37,7 +42,14 @@ class Word:
     """What one node's word was worth."""
 
     silent: int = 0
+    late: int = 0
+    """Asked, late, and not given up yet."""
     good: int = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may be a lie, of which it is one where no late one answers after all."""
+        return not self.good and self.silent + self.late >= DHT_LIES
 
 
 class Candidate(Node):
@@ -47,6 +59,7 @@ class Candidate(Node):
         super().__init__(dht_id(peer))
         self.peer = peer
         self.endpoints = endpoints
+        self.range = range_of(endpoints[0])
         self.teller = teller
         """By whose word it is here; None: this peer's own table."""
 
@@ -60,7 +73,10 @@ class Lookup:
         self._kin = kin
         self.asked = 0
         self.pointers: dict[PeerId, Signed[Pointer]] = {}
-        self._heap = NodeHeap(Node(target), DHT_COPIES)
+        self._node = Node(target)
+        self._order: list[tuple[int, Candidate]] = []
+        """All that may count, nearest first, by distance."""
+        self._contacted: dict[bytes, None] = {}
         self._met: dict[bytes, Candidate] = {}
         self._me = dht_id(me)
         self._waiting: dict[PeerId, bool] = {}
@@ -78,7 +94,7 @@ class Lookup:
             if candidate.teller is not None and self._lied(candidate.teller):
                 continue
             self._met[candidate.id] = candidate
-            self._heap.push(candidate)
+            insort(self._order, (self._node.distance_to(candidate), candidate))
 
     def next(self) -> list[Candidate]:
         """Return whom to ask now; they count as asked from here on."""
@@ -86,11 +102,11 @@ class Lookup:
         if self._under_way() >= DHT_PARALLEL:
             return found
         for candidate in self._wanted():
-            if candidate.id in self._heap.contacted:
+            if candidate.id in self._contacted or self._is_doubtful(candidate.teller):
                 continue
             if self._under_way() >= DHT_PARALLEL or self.asked >= DHT_QUESTIONS:
                 break
-            self._heap.mark_contacted(candidate)
+            self._contacted[candidate.id] = None
             self._waiting[candidate.peer] = False
             self.asked += 1
             found.append(candidate)
@@ -98,12 +114,15 @@ class Lookup:
 
     def answered(self, peer: PeerId, told: Iterable[Candidate], pointers: Iterable[Signed[Pointer]]) -> None:
         """Take an answer: further nodes, and pointers that were checked."""
-        if self._waiting.pop(peer, None) is None:
+        late = self._waiting.pop(peer, None)
+        if late is None:
             return
         candidate = self._met[dht_id(peer)]
         self._answered[peer] = candidate
-        if candidate.teller is not None:
-            self._words.setdefault(candidate.teller, Word()).good += 1
+        word = self._word_behind(candidate)
+        if word is not None:
+            word.good += 1
+            word.late -= late
         had = False
         for pointer in pointers:
             had = True
@@ -113,24 +132,34 @@ class Lookup:
 
     def late(self, peer: PeerId) -> None:
         """Count a question as late: it is asked once more, and another one may leave."""
-        if peer in self._waiting:
-            self._waiting[peer] = True
+        if self._waiting.get(peer) is not False:
+            return
+        self._waiting[peer] = True
+        word = self._word_behind(self._met[dht_id(peer)])
+        if word is not None:
+            word.late += 1
 
     def failed(self, peer: PeerId) -> None:
         """Give a node up, and with it whatever else its teller told, where that is a liar."""
-        if self._waiting.pop(peer, None) is None:
+        late = self._waiting.pop(peer, None)
+        if late is None:
             return
-        candidate = self._met[dht_id(peer)]
-        gone = [candidate.id]
-        if candidate.teller is not None:
-            self._words.setdefault(candidate.teller, Word()).silent += 1
-            if self._lied(candidate.teller):
-                gone += [
-                    one.id
-                    for one in self._met.values()
-                    if one.teller == candidate.teller and one.id not in self._heap.contacted
-                ]
-        self._heap.remove(gone)
+        failed = self._met[dht_id(peer)]
+        word = self._word_behind(failed)
+        if word is not None:
+            word.silent += 1
+            word.late -= late
+        liar = failed.teller if word is not None and self._lied(failed.teller) else None
+        self._order = [
+            placed
+            for placed in self._order
+            if placed[1] is not failed and (liar is None or placed[1].teller != liar or placed[1].id in self._contacted)
+        ]
+
+    def doubts(self, peer: PeerId) -> bool:
+        """Whether a node is here by a doubtful word, so that it is not worth a second question."""
+        met = self._met.get(dht_id(peer))
+        return met is not None and self._is_doubtful(met.teller)
 
     @property
     def agreed(self) -> bool:
@@ -155,15 +184,43 @@ class Lookup:
 
         Mostly one of the first is all that is asked for, and whose kin they are need not be known.
         """
-        nearest: list[Candidate] = list(self._heap)
+        nearest = [node for _, node in self._order[:DHT_COPIES]]
         yield from nearest
         if len(spread(nearest, self._kin, DHT_COPIES)) < len(nearest):
-            unlike = spread((node for _, node in sorted(self._heap.heap)), self._kin, DHT_COPIES)
+            unlike = spread((node for _, node in self._order), self._kin, DHT_COPIES)
             yield from (node for node in unlike if node not in nearest)
 
     def _under_way(self) -> int:
         return sum(not late for late in self._waiting.values())
 
-    def _lied(self, teller: PeerId) -> bool:
-        word = self._words.get(teller)
+    def _word_behind(self, candidate: Candidate) -> Word | None:
+        """Return what its teller's word was worth so far; None: it is of this peer's own table."""
+        return None if candidate.teller is None else self._words.setdefault(candidate.teller, Word())
+
+    def _lied(self, teller: PeerId | None) -> bool:
+        word = self._words.get(teller) if teller is not None else None
         return word is not None and word.silent >= DHT_LIES and not word.good
+
+    def _is_doubtful(self, teller: PeerId | None) -> bool:
+        word = self._words.get(teller) if teller is not None else None
+        return word is not None and word.doubtful
+
+
+class Purpose(enum.Enum):
+    """What a look-up is for."""
+
+    JOIN = "join"
+    """To know the nodes nearest to this one, and be known by them; the buckets follow."""
+    MEET = "meet"
+    """The same, where somebody told of nearer nodes than were known; the buckets stay as they are."""
+    REFRESH = "refresh"
+    READ = "read"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A look-up under way."""
+
+    lookup: Lookup
+    purpose: Purpose

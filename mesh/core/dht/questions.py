@@ -5,18 +5,22 @@ a question waits for the mean and four deviations, between bounds. The second tr
 when it comes from the peer that was asked, repeats the question's number and is of the kind that was asked for;
 anything else is nobody's answer.
 
-Invariants: at most one question waits under one number. What is forgotten here can no longer be answered.
+One timer watches over all that wait, at the earliest time at which one of them is late: most are answered by then.
+
+Invariants: at most one question waits under one number. What is forgotten here can no longer be answered. While a
+question waits a timer is to fire, at the latest when it is late.
 """
 
+import heapq
 from dataclasses import dataclass
 
 from mesh.core.dht.endpoints import addresses_of
 from mesh.core.effects import SendDatagram
-from mesh.core.timers import AnswerLate
+from mesh.core.timers import AnswersLate
 from mesh.core.turn import Turn
 from mesh.ground.dht_limits import DHT_PATIENCE_LEAST_MS, DHT_PATIENCE_MOST_MS, DHT_PATIENCE_MS
 from mesh.ground.ids import PeerId
-from mesh.ground.instants import Instant
+from mesh.ground.instants import Instant, later
 from mesh.wire.lookups import ANSWERS, Answer, Endpoint, NodePing, Question
 
 _NUMBERS = 2**31
@@ -61,6 +65,10 @@ class Questions:
 
     def __init__(self) -> None:
         self.open: dict[int, Asked] = {}
+        self._due: list[tuple[Instant, int]] = []
+        """When the question of a number is late, earliest first; some are answered by now."""
+        self._wakes_at: Instant | None = None
+        """When the timer is to fire; None: there is none."""
         self._number = 0
         self._of_peer: dict[PeerId, RoundTrips] = {}
         self._of_all: RoundTrips | None = None
@@ -101,12 +109,28 @@ class Questions:
         self._measure(peer, turn.now.instant - asked.asked_at, again=asked.again)
         return asked
 
-    def late(self, turn: Turn, number: int) -> Asked | None:
-        """Ask a question that waited its time once more, or give it up; return it, None where it was answered."""
+    def late(self, turn: Turn) -> list[int]:
+        """Return the numbers of the questions that have waited their time, when the timer fires."""
+        if self._wakes_at is None or turn.now.instant < self._wakes_at:
+            return []  # one that an earlier one went before
+        self._wakes_at = None
+        late: list[int] = []
+        while self._due and (self._due[0][0] <= turn.now.instant or self._due[0][1] not in self.open):
+            number = heapq.heappop(self._due)[1]
+            if number in self.open:
+                late.append(number)
+        self._watch(turn)
+        return late
+
+    def press(self, turn: Turn, number: int, *, again: bool = True) -> Asked | None:
+        """Ask a late question once more, or give it up where that was done or is not to be; return it.
+
+        None: it waits no more.
+        """
         asked = self.open.get(number)
         if asked is None:
             return None
-        if asked.again:
+        if asked.again or not again:
             del self.open[number]
             return asked
         asked.again = True
@@ -124,7 +148,17 @@ class Questions:
 
     def _send(self, turn: Turn, asked: Asked) -> None:
         turn.do(SendDatagram(peer=asked.peer, addresses=addresses_of(asked.endpoints), message=asked.question))
-        turn.wake(AnswerLate(number=asked.question.number), asked.patience_ms)
+        heapq.heappush(self._due, (later(turn.now.instant, asked.patience_ms), asked.question.number))
+        self._watch(turn)
+
+    def _watch(self, turn: Turn) -> None:
+        """Have the timer fire when the next question is late, unless it does by then."""
+        if not self._due:
+            return
+        due = self._due[0][0]
+        if self._wakes_at is None or due < self._wakes_at:
+            self._wakes_at = due
+            turn.wake(AnswersLate(), due - turn.now.instant)
 
     def _measure(self, peer: PeerId, sample_ms: int, *, again: bool) -> None:
         measured = self._of_peer.get(peer)

@@ -226,14 +226,13 @@ class Table:
 
     def kin(self, neighbour: Neighbour) -> Kin:
         """Return whose kin a peer is here."""
-        return self.kin_by(neighbour.invite, neighbour.endpoints)
+        return self.kin_by(neighbour.invite, neighbour.range)
 
-    def kin_by(self, invite: bytes | None, endpoints: tuple[Endpoint, ...]) -> Kin:
+    def kin_by(self, invite: bytes | None, range_: bytes) -> Kin:
         """Return what counts as kinship here: what most of the table shares says nothing about anybody."""
         if self._common is None:
             there = self.neighbours()
             self._common = Kin(invite=_common(one.invite for one in there), range=_common(one.range for one in there))
-        range_ = range_of(endpoints[0])
         common = self._common
         return Kin(invite=None if invite == common.invite else invite, range=None if range_ == common.range else range_)
 

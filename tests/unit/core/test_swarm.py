@@ -208,6 +208,16 @@ def test_when_the_last_piece_is_here_seekers_hear_that_all_is(fetcher: Fetcher) 
     assert fetcher.rig.peer.swarm.wants == {}
 
 
+def test_a_seeker_that_says_that_it_has_all_of_it_now_is_told_no_more(fetcher: Fetcher) -> None:
+    fetcher.started()
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    asked = fetcher.asked()
+    fetcher.rig.clear()
+    fetcher.stored(asked[0])
+    assert sent(fetcher.rig.effects, Have) == []
+
+
 def test_seekers_that_stopped_asking_are_forgotten(fetcher: Fetcher) -> None:
     fetcher.started()
     fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))

@@ -99,6 +99,14 @@ def test_it_is_published_again_in_time_and_with_a_rising_sequence(rig: DhtRig, c
     assert max(gaps) < POINTER_MS - MINUTE_MS
 
 
+def test_one_that_nobody_keeps_is_published_again_at_doubling_intervals(rig: DhtRig, cast: Cast) -> None:
+    times = [one.expires for one in live(rig, crowd(rig, cast, 4), 10 * MINUTE_MS, kept=0)]
+    gaps = [later - sooner for sooner, later in pairwise(times)]
+    doubled = [POINTER_CHANGED_MS * 2**turn for turn in range(4)]
+    assert gaps[0] == POINTER_CHANGED_MS, "once the nodes nearest to it are known"
+    assert all(abs(gap - expected) <= SECOND_MS for gap, expected in zip(gaps[1:], doubled, strict=False))
+
+
 def test_a_change_is_told_but_not_every_one(rig: DhtRig, cast: Cast) -> None:
     others = crowd(rig, cast, 4)
     live(rig, others, 5 * SECOND_MS)

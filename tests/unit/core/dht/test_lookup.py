@@ -197,3 +197,33 @@ def test_it_never_asks_oneself() -> None:
     lookup = Lookup(dht_id(ME), ME, reads=False, kin=alone)
     lookup.learn([Candidate(ME, WHERE, None), *known(1)])
     assert [one.peer for one in lookup.next()] == [peer(1)]
+
+
+def test_the_others_of_a_word_wait_while_some_of_it_are_late() -> None:
+    lookup = Lookup(TARGET, ME, reads=False, kin=alone)
+    lookup.learn(known(1000, 1001))
+    assert asked(lookup) == [1000, 1001]
+    lookup.answered(peer(1000), known(*range(1, 9), teller=peer(1000)), ())
+    assert asked(lookup) == [1, 2]
+    lookup.answered(peer(1001), (), ())
+    assert asked(lookup) == [3]
+    for late in range(1, 1 + DHT_LIES):
+        lookup.late(peer(late))
+    assert asked(lookup) == []
+    assert not lookup.over, "a late one may answer after all"
+    lookup.answered(peer(2), (), ())
+    assert asked(lookup) == [4, 5, 6], "the word was good"
+
+
+def test_of_a_doubtful_word_a_late_node_is_not_worth_a_second_question() -> None:
+    lookup = Lookup(TARGET, ME, reads=False, kin=alone)
+    lookup.learn(known(1000))
+    asked(lookup)
+    lookup.answered(peer(1000), known(1, 2, 3, teller=peer(1000)), ())
+    asked(lookup)
+    for late in (1, 2):
+        lookup.late(peer(late))
+        assert not lookup.doubts(peer(late))
+    lookup.late(peer(3))
+    assert lookup.doubts(peer(3))
+    assert not lookup.doubts(peer(1000)), "it is in this peer's own table"
