@@ -91,6 +91,8 @@ class FetchManifest:
     op: int
     peer: PeerId
     blob: BlobId
+    page_bytes: int = 0
+    """Where it is wanted as the page of a seal, the most that such a page may have: there is room kept for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ class FetchPieces:
     peer: PeerId
     blob: BlobId
     numbers: tuple[int, ...]
+    page_bytes: int = 0
+    """As in `FetchManifest`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
