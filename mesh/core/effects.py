@@ -301,6 +301,13 @@ class PeerFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A job was looked at; `whole`: all records are here that somebody had who has all, as of a moment ago."""
+
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Freed:
     """So much cache was deleted, in bytes: perhaps less than was asked, where the rest is bound."""
 
@@ -313,7 +320,7 @@ class Reply:
     """Answer a person's command or question."""
 
     op: int
-    reply: Accepted | Ruled | Done | Declined | PeerFound | Freed | StoreView
+    reply: Accepted | Ruled | Done | Declined | PeerFound | Looked | Freed | StoreView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,14 @@ class ReachEnds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookDue:
+    """A person looks at a job: it is seen whether what was asked for has come."""
+
+    job: JobId
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerLate:
     """A question of the DHT has waited its time."""
 
@@ -140,6 +148,7 @@ Timer: TypeAlias = (
     | FetchLate
     | HearingEnds
     | ReachEnds
+    | LookDue
     | AnswerLate
     | RefreshDue
     | BucketDue
