@@ -41,7 +41,7 @@ from mesh.core.status import (
 from mesh.ground.errors import UsageError
 from mesh.ground.ids import JobId
 from mesh.ground.instants import Now, WallTime, wall_later
-from mesh.ground.limits import INVITE_MOST_MS, LOOK_FRESH_MS
+from mesh.ground.limits import INVITE_MOST_MS
 from mesh.node import naming, roster, rows
 from mesh.node.asking import Asking, Changes
 from mesh.node.bootstraps import Bootstraps
@@ -88,6 +88,8 @@ from mesh.wire.tasks import parse_frames
 _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
 """Beyond it JSON's numbers are no longer exact; some 285,000 years."""
+_LOOK_EACH_S: Final = 2.0
+"""Who watches a job here has it compared so often with what others have of it."""
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
 
 
@@ -432,7 +434,7 @@ class NodeDesk:
             if found.state in _OVER and not _still_delivers(found):
                 return
             before, last = now, row
-            if trio.current_time() - looked_s > LOOK_FRESH_MS / 1000:
+            if trio.current_time() - looked_s > _LOOK_EACH_S:
                 looked_s = trio.current_time()
                 await self._asking.mention(lambda op: LookAsked(op=op, job=watched))
             await self._changes.worth_looking(seen, took_s)
