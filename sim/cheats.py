@@ -221,6 +221,20 @@ class IgnoresItsQuota(Cheat):
         host.disk.quota_bytes = 0
 
 
+class LooksAtItsOwn(Cheat):
+    """S14: tells whoever asks about single frames that all of them are here."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+        self.inner.looks.fresh = _always  # type: ignore[method-assign]
+
+
+def _always(job: JobId, now: Now) -> bool:
+    del job, now
+    return True
+
+
 class KeepsTwice(Cheat):
     """S9: keeps what it has already."""
 

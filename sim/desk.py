@@ -141,6 +141,8 @@ class FakeDesk:
         self.paused: PauseRow | None = None
         self.reached = ReachAnswer(peer="", peer_name="", connected=False, tried=[], reports=[], silent=[])
         """What `reach` found, but for the peer that was named."""
+        self.whole = True
+        """Whether all that is known of jobs is here."""
         self.on_watch: Callable[[], None] | None = None
         """Called whenever somebody who watches a job has been told what there is."""
         self.thrown_out = ""
@@ -266,6 +268,7 @@ class FakeDesk:
             picture=PICTURE,
             scene="d4" * 32,
             helpers=[{"id": one["id"], "name": one["name"], "lacks": one["lacks"]} for one in helpers],
+            whole=self.whole,
             shares=[share for told in self.stills.get(row["id"], {}).values() for share in bucketrows.shares(told)],
             frames=self.tasks[row["id"]],
         )

@@ -3,7 +3,7 @@
 What was written and not yet fsynced survives the death of the process and not a loss of power; after a loss of power
 some first part of it may be there, since a disk writes when it likes. Blobs have no bytes here: the world knows of
 each how many pieces it has, and a disk which of them it holds. A rotten piece is found when it is read, and is
-missing from then on. What a quota leaves no room for is not stored.
+missing from then on. What a quota leaves no room for is not stored; some of it is for pages of seals alone.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mesh.ground.dice import Dice
 from mesh.ground.ids import BlobId
+from mesh.ground.store_limits import pages_room
 from mesh.wire.kept import Kept
 from sim.parcels import Shelf
 
@@ -130,9 +131,10 @@ class Disk:
         """Note that a blob was read or written."""
         stored.used_ms = max(self._wall_ms(), stored.used_ms + 1)
 
-    def room(self) -> int:
-        """Return how many bytes more may be stored."""
-        return max(0, self.quota_bytes - self.taken) if self.quota_bytes else _LARGE_BYTES
+    def room(self, *, page: bool = False) -> int:
+        """Return how many bytes more may be stored, of pages of seals or of all else."""
+        kept = 0 if page else pages_room(max(self.quota_bytes, self.taken))
+        return max(0, self.quota_bytes - self.taken - kept) if self.quota_bytes else _LARGE_BYTES
 
     def delete(self, blob: BlobId, used_ms: int) -> bool:
         """Delete a blob that was not used since then; tell whether it is gone."""
@@ -149,23 +151,23 @@ class Disk:
         stored.bits = bits
         self.taken += stored.stored
 
-    def store(self, facts: BlobFacts, numbers: tuple[int, ...]) -> bool:
+    def store(self, facts: BlobFacts, numbers: tuple[int, ...], *, page: bool = False) -> bool:
         """Store pieces and say whether the blob is whole; a whole one is on the disk. Raises `NoRoom`."""
         stored = self.start(facts)
         bits = stored.bits
         for number in numbers:
             bits |= 1 << number
             stored.rotten &= ~(1 << number)
-        if facts.size * (bits & ~stored.bits).bit_count() // facts.pieces > self.room():
+        if facts.size * (bits & ~stored.bits).bit_count() // facts.pieces > self.room(page=page):
             raise NoRoom
         self._set(stored, bits)
         if stored.complete:
             stored.synced = stored.bits
         return stored.complete
 
-    def ingest(self, facts: BlobFacts) -> None:
+    def ingest(self, facts: BlobFacts, *, page: bool = False) -> None:
         """Store a whole blob, safe when this returns. Raises `NoRoom`."""
-        self.store(facts, tuple(range(facts.pieces)))
+        self.store(facts, tuple(range(facts.pieces)), page=page)
         stored = self.blobs[facts.blob]
         stored.synced = stored.bits
 

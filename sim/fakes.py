@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.ground.ids import BlobId
+from mesh.ground.store_limits import STORE_PAGES_BYTES, pages_room
 from mesh.ports.storage import (
     BlobInfo,
     BlobMissing,
@@ -41,6 +42,7 @@ class Shelves:
 
     capacity_bytes: int = 1 << 40
     quota_bytes: int = 0
+    pages_bytes: int = STORE_PAGES_BYTES
     blobs: dict[BlobId, _Blob] = field(default_factory=dict)
     pins: dict[BlobId, dict[str, None]] = field(default_factory=dict)
     uses: int = 0
@@ -63,26 +65,26 @@ class MemoryBlobStore:
         self._lock = threading.RLock()
         self._rotten: Callable[[BlobId], None] = lambda _blob: None
 
-    def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
+    def start(self, blob: BlobId, manifest: Manifest, *, page: bool = False) -> PieceSet:
         """Make room for a blob's pieces; see the port."""
         if blob_id(manifest) != blob:
             raise PieceRefused(f"{blob.hex()}: the manifest is of another blob")
         with self._lock:
             kept = self._shelves.blobs.get(blob)
             if kept is None:
-                self._need(manifest.size)
+                self._need(manifest.size, page=page)
                 kept = self._shelves.blobs[blob] = _Blob(manifest)
             self._touch(kept)
             return _pieces(kept)
 
-    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+    def write_piece(self, blob: BlobId, number: int, piece: bytes, *, page: bool = False) -> bool:
         """Verify and store one piece; see the port."""
         with self._lock:
             kept = self._kept(blob)
             if not kept.manifest.fits(number, piece):
                 raise PieceRefused(f"{blob.hex()}: these are not the bytes of piece {number}")
             if number not in kept.pieces:
-                self._need(len(piece))
+                self._need(len(piece), page=page)
                 kept.pieces[number] = bytes(piece)
                 self._touch(kept)
             return _pieces(kept).complete
@@ -155,7 +157,7 @@ class MemoryBlobStore:
             skip = offset - numbers.start * manifest.piece_size
             return data[skip : skip + size]
 
-    def ingest(self, source: bytes | Path) -> BlobId:
+    def ingest(self, source: bytes | Path, *, page: bool = False) -> BlobId:
         """Store bytes or a file's; see the port."""
         if isinstance(source, Path):
             if not source.is_file():
@@ -165,11 +167,11 @@ class MemoryBlobStore:
         blob = blob_id(manifest)
         with self._lock:
             before = self._shelves.blobs.get(blob)
-            self._need(manifest.size - (_stored(before) if before is not None else 0))
-            self.start(blob, manifest)
+            self._need(manifest.size - (_stored(before) if before is not None else 0), page=page)
+            self.start(blob, manifest, page=page)
             for number in range(len(manifest.pieces)):
                 offset, size = manifest.extent(number)
-                self.write_piece(blob, number, source[offset : offset + size])
+                self.write_piece(blob, number, source[offset : offset + size], page=page)
         return blob
 
     def pin(self, blob: BlobId, reason: str) -> None:
@@ -229,14 +231,15 @@ class MemoryBlobStore:
             raise BlobMissing(f"{blob.hex()} is not in this store")
         return kept
 
-    def _need(self, size: int) -> None:
-        if size > self._room():
+    def _need(self, size: int, *, page: bool) -> None:
+        if size > self._room(page=page):
             raise DiskFull(f"no room for {size} bytes more")
 
-    def _room(self) -> int:
+    def _room(self, *, page: bool = False) -> int:
         shelves = self._shelves
         most = min(shelves.capacity_bytes, shelves.quota_bytes or shelves.capacity_bytes)
-        return most - sum(map(_stored, shelves.blobs.values()))
+        taken = sum(map(_stored, shelves.blobs.values()))
+        return most - taken - (0 if page else pages_room(max(most, taken), shelves.pages_bytes))
 
     def _touch(self, kept: _Blob) -> None:
         self._shelves.uses += 1

@@ -65,6 +65,7 @@ class Faults:
             (scenario.slow_disks, self._stall),
             (scenario.moves, self._move),
             (scenario.rejects, self._world.people.reject_something),
+            (scenario.looks, self._world.onlookers.look_somewhere),
         )
         planned = [(-(-per_minute * scenario.safety_ms // MINUTE_MS), fault) for per_minute, fault in kinds]
         deaths = -(-scenario.peers * scenario.churn_percent * scenario.safety_ms // (100 * HOUR_MS))

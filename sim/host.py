@@ -32,6 +32,7 @@ from mesh.core.effects import (
     FinishAssembly,
     KillRender,
     Knock,
+    Looked,
     OpenStage,
     PasteBucket,
     ReachFound,
@@ -78,6 +79,7 @@ from mesh.wire.versions import VERSION_HIGHEST
 from sim.assemblies import Assemblies
 from sim.clock import HostClock
 from sim.disk import Disk
+from sim.looks import FIRST_OP
 from sim.net import address_of
 from sim.render import Farm
 from sim.scenario import Scenario
@@ -410,7 +412,10 @@ class Host:
         world.net.send(self, effect.peer, effect.message)
 
     def _reply(self, effect: Reply) -> None:
-        if effect.op != OWNERS_OP:
+        if effect.op >= FIRST_OP:
+            assert isinstance(effect.reply, Looked | Declined)
+            self.world.onlookers.hear(self, effect.op, effect.reply)
+        elif effect.op != OWNERS_OP:
             assert isinstance(effect.reply, Accepted | Ruled | Declined)
             self.world.people.hear(self, effect.op, effect.reply)
 

@@ -12,7 +12,6 @@ from mesh.ground.ids import BlobId, JobId
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Hold, Result
 from sim.people import Plan
-from sim.views import peer_behind
 from sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -84,12 +83,8 @@ class Liveness:
         return not may_seal and view.counting == view.tasks
 
     def _takes_part(self, plan: Plan, host: "Host", view: JobView) -> bool:
-        """Tell whether a host has to know how a job ended; who neither keeps nor wants it may learn so later.
-
-        So may a keeper whose store is full: a seal is taken with its page, for which there has to be room.
-        """
-        keeps = view.keeping and not peer_behind(host.core).host.full
-        return keeps or host.index == plan.submitter or host.index in plan.fetchers
+        """Tell whether a host has to know how a job ended; who neither keeps nor wants it may learn so later."""
+        return view.keeping or host.index == plan.submitter or host.index in plan.fetchers
 
     def _missing_files(self, plan: Plan, job: JobId, hosts: "list[Host]") -> tuple[str, tuple[bytes, ...]] | None:
         body = self._world.books.jobs[job].body

@@ -34,7 +34,7 @@ _FAULTS: Final = (
     *("kills", "powers", "fuses", "freezes", "sleeps", "stops", "moves", "pauses"),
     *("splits", "isolations", "clogs", "one_ways", "lags"),
     *("steps", "rots", "full_disks", "slow_disks", "churn_percent"),
-    *("crash_permille", "hang_permille", "poisoned", "cancels", "weighings", "fetches"),
+    *("crash_permille", "hang_permille", "poisoned", "cancels", "weighings", "fetches", "looks"),
     *("strangers", "liars", "equivocations", "replays"),
     *("loss_ppm", "duplicate_ppm", "reorder_ppm"),
 )

@@ -315,6 +315,8 @@ _SCENARIOS = (
     ),
     # Somebody says again and again that a picture is wrong: its submitter, a judge, or one who may only complain.
     small("rejects", wrong=(1,), judges=(2,), rejects=20, fetches=1, jobs=2, frames=20),
+    # People ask about single frames at everybody all the time, most of whom have only rendered some.
+    small("onlookers", peers=14, renderers=13, submitters=(13,), frames=200, frame_ms=1_500, looks=120),
     # The submitter is cut off when half is delivered, until the others have sealed.
     small(
         "rejects-apart",

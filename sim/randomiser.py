@@ -89,7 +89,7 @@ def draw(seed: int, peers: int | None, minutes: int) -> Scenario:
     options["least_ms"] = minutes * MINUTE_MS
     for group in (_mesh, _jobs, _lines, _failures, _partitions, _renderers, _liars, _script, _versions, _weights):
         options |= group(it, options)
-    for label, later in ((b"losses", _losses), (b"split", _long_split)):
+    for label, later in ((b"losses", _losses), (b"split", _long_split), (b"looks", _looks)):
         options |= later(it.apart(label), options)
     return Scenario(name="random", **_possible(options))
 
@@ -385,6 +385,11 @@ def _long_split(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
         "safety_ms": first_ms + alone_ms + 5_000,
     }
     return quiet | cuts | drawn
+
+
+def _looks(it: _Draw, _options: dict[str, Any]) -> dict[str, Any]:
+    """Draw how often people ask about jobs, wherever they sit."""
+    return {"looks": it.maybe(30)}
 
 
 def _thrown_out(options: dict[str, Any]) -> set[int]:

@@ -213,6 +213,8 @@ class Scenario(Shape):
     """So many peers fetch a job's files, too."""
     rejects: int = 0
     """So often somebody says that a frame of some job is wrong, whether he may reject it or only complain."""
+    looks: int = 0
+    """So often somebody asks about the frames of some job, at any peer."""
     strangers: int = 0
     liars: int = 0
     equivocations: int = 0

@@ -137,7 +137,7 @@ class Shelf:
             self._host.receive(FetchFailed(op=effect.op, blob=effect.blob, full=full))
             return
         try:
-            complete = self._host.disk.store(facts, numbers)
+            complete = self._host.disk.store(facts, numbers, page=facts.size <= effect.page_bytes)
         except NoRoom:
             self._host.receive(FetchFailed(op=effect.op, blob=effect.blob, full=True))
             return
@@ -241,7 +241,7 @@ class Shelf:
         if self._host.life != life:
             return
         try:
-            self._host.disk.ingest(facts)
+            self._host.disk.ingest(facts, page=True)
         except NoRoom:
             self._world.after(_WRITE_AGAIN_MS, self._ingest_page, life, effect, facts)
             return

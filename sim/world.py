@@ -33,6 +33,7 @@ from sim.hoarder import Hoarder
 from sim.host import Core, Host
 from sim.keys import Keyring, Signatures
 from sim.liveness import Liveness
+from sim.looks import Onlookers
 from sim.net import Net, NetFaults, address_of
 from sim.parcels import Checked, Wire, parcels_for
 from sim.people import People
@@ -123,6 +124,7 @@ class World:
         self.safety = Safety(self)
         self.reach = Reach(self)
         self.people = People(self)
+        self.onlookers = Onlookers(self)
         self.versions = Versions(self)
         self.hosts: list[Host] = []
         self._index: dict[PeerId, int] = {}

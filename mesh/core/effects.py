@@ -91,6 +91,8 @@ class FetchManifest:
     op: int
     peer: PeerId
     blob: BlobId
+    page_bytes: int = 0
+    """Where it is wanted as the page of a seal, the most that such a page may have: there is room kept for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ class FetchPieces:
     peer: PeerId
     blob: BlobId
     numbers: tuple[int, ...]
+    page_bytes: int = 0
+    """As in `FetchManifest`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +301,13 @@ class PeerFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A job was looked at; `whole`: all records are here that somebody had who has all, as of a moment ago."""
+
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Freed:
     """So much cache was deleted, in bytes: perhaps less than was asked, where the rest is bound."""
 
@@ -309,7 +320,7 @@ class Reply:
     """Answer a person's command or question."""
 
     op: int
-    reply: Accepted | Ruled | Done | Declined | PeerFound | Freed | StoreView
+    reply: Accepted | Ruled | Done | Declined | PeerFound | Looked | Freed | StoreView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,6 +264,14 @@ class FetchAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookAsked:
+    """A person asks about single frames of a job: have all its records here, as soon as may be."""
+
+    op: int
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAsked:
     """A person asks where a peer is and what it can do, whether there is a channel to it or not."""
 
@@ -455,6 +463,7 @@ Event: TypeAlias = (
     | WeightAsked
     | RevokeAsked
     | FetchAsked
+    | LookAsked
     | PeerAsked
     | BlobAsked
     | BlobStarted

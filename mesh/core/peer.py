@@ -38,6 +38,7 @@ from mesh.core.keepers import Keepers
 from mesh.core.larder import Larder
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.looks import Looks
 from mesh.core.me import Me
 from mesh.core.membership import Chain, Door, Members
 from mesh.core.meshset import MeshSet
@@ -156,16 +157,12 @@ class Peer:
         self.door = Door(self.members, signer, catalogue, self.directory.contacts, self.directory.connected)
         self.meshset = MeshSet(self.ledger, self.members, self.door, self.directory, catalogue, in_use=self._in_use)
         self.keepers = Keepers(
-            self.ledger,
-            self.meshset,
-            self.directory,
-            signer,
-            self.dht.table.answering,
-            full=lambda: self.host.full,
+            self.ledger, self.meshset, self.directory, signer, self.dht.table.answering, full=lambda: self.host.full
         )
         self.sync = Sync(
             self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot, assembles=self._assembles
         )
+        self.looks = Looks(self.ledger, self.keepers, self.directory, self.sync)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
         self.election = Election(
             self.ledger,
@@ -228,13 +225,7 @@ class Peer:
         followings: dict[JobId, Following] = {}
         fairness = Fairness(self.ledger, self.id, hand, followings=followings, running=self.slots.in_hand)
         self.stills = Stills(
-            self.ledger,
-            self.election,
-            self.leases,
-            self.windows,
-            self.directory,
-            costs=costs,
-            signer=self._me.signer,
+            self.ledger, self.election, self.leases, self.windows, self.directory, costs=costs, signer=self._me.signer
         )
         self.bucketing = Bucketing(
             self.ledger,
@@ -304,6 +295,7 @@ class Peer:
             jobs=self.jobs,
             scenes=self.scenes,
             sync=self.sync,
+            looks=self.looks,
             probing=self.probing,
             repair=self.repair,
             rulings=self.rulings,
@@ -458,6 +450,14 @@ class Peer:
     def on_window(self, turn: Turn, peer: PeerId, window: ms.Window) -> None:
         self.election.on_window(turn, peer, window)
         self.claims.on_window(turn, peer, window)
+
+    def on_stream_digests(self, turn: Turn, peer: PeerId, message: ms.StreamDigests) -> None:
+        self.sync.on_stream_digests(turn, peer, message)
+        self.looks.on_stream_digests(turn, peer, message)
+
+    def on_entries(self, turn: Turn, _peer: PeerId, message: ms.Entries) -> None:
+        self.sync.on_entries(turn, message)
+        self.looks.on_entries(turn, message)
 
     def on_tasks_safe(self, turn: Turn, note: nt.TasksSafe) -> None:
         if not self.ledger.jobs[note.job].ended:

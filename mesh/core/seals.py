@@ -24,7 +24,7 @@ from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant
 from mesh.wire.envelope import Signed
-from mesh.wire.records import MAX_PAGE_AUTHORS, Cancel, Entry, Hold, Seal, SealedTask, SealPage
+from mesh.wire.records import MAX_PAGE_AUTHORS, Cancel, Entry, Hold, Seal, SealedTask, SealPage, page_bytes
 
 _KEEPER_WAIT_MS = 5_000
 _SUBMITTER_WAIT_MS = 15_000
@@ -133,7 +133,8 @@ class Seals:
         if self._swarm.complete(seal.blob):
             self._read(turn, seal.blob)
         else:
-            self._swarm.want(turn, seal.blob, b"seal" + entry.body.job, entry.author)
+            most = page_bytes(ledger.frames)
+            self._swarm.want(turn, seal.blob, b"seal" + entry.body.job, entry.author, page_bytes=most)
 
     def _drop_needless(self, ledger: JobLedger) -> None:
         """Fetch no page that changes nothing: nobody may have it, and an author may name ever other ones."""

@@ -106,10 +106,11 @@ class Swarm:
         else:
             self._complete[blob] = None
 
-    def want(self, turn: Turn, blob: BlobId, reason: bytes, *hints: PeerId) -> None:
+    def want(self, turn: Turn, blob: BlobId, reason: bytes, *hints: PeerId, page_bytes: int = 0) -> None:
         """Fetch a blob for `reason`, such as a job's id; wanting it again only adds hints.
 
         `hints` are asked first, and all others too if it does not come soon; without one that can be asked, at once.
+        The page of a seal has at most `page_bytes`.
         """
         if blob in self._complete:
             return
@@ -126,6 +127,7 @@ class Swarm:
                 self._seek(turn, [blob])
         want.hints.update(dict.fromkeys(new))
         want.reasons[reason] = None
+        want.page_bytes = max(want.page_bytes, page_bytes)
 
     def drop(self, blob: BlobId, reason: bytes) -> None:
         """Want a blob for `reason` no more; what came is kept."""
@@ -323,7 +325,7 @@ class Swarm:
         if able:
             peer = min(able, key=lambda source: (breadth[source], self._busy.get(source, 0)))
             want.manifest_op = self._request(turn, blob, peer)
-            turn.do(FetchManifest(op=want.manifest_op, peer=peer, blob=blob))
+            turn.do(FetchManifest(op=want.manifest_op, peer=peer, blob=blob, page_bytes=want.page_bytes))
 
     def _ask_pieces(self, turn: Turn, blob: BlobId, want: Want, pieces: Pieces, breadth: Mapping[PeerId, int]) -> bool:
         """Send at most one more request to each source; tell whether one was sent."""
@@ -399,7 +401,7 @@ class Swarm:
     def _request_pieces(self, turn: Turn, blob: BlobId, want: Want, peer: PeerId, numbers: list[int]) -> None:
         op = self._request(turn, blob, peer)
         want.asked[op] = tuple(numbers)
-        turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(numbers)))
+        turn.do(FetchPieces(op=op, peer=peer, blob=blob, numbers=tuple(numbers), page_bytes=want.page_bytes))
 
     def _able(self, turn: Turn, peer: PeerId) -> bool:
         return self._willing(turn, peer) and self._busy.get(peer, 0) < FETCHES_PER_PEER

@@ -16,7 +16,16 @@ from mesh.core.judge import acts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
-from mesh.core.notes import ClaimWon, EntryAdded, MarkHeard, OpinionWanted, PeerReached, PeersNeeded, Publish
+from mesh.core.notes import (
+    ClaimWon,
+    EntryAdded,
+    JobForgotten,
+    MarkHeard,
+    OpinionWanted,
+    PeerReached,
+    PeersNeeded,
+    Publish,
+)
 from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
@@ -31,7 +40,7 @@ _SHORT_ID = 16
 _ENTRIES_PER_MESSAGE = 16
 _CHAINS_PER_MESSAGE = 16
 _STREAMS_PER_MESSAGE = 512
-_STREAMS_PER_ANSWER = 32
+STREAMS_PER_ANSWER = 32
 """Streams compared further in answer to one message, so that a false one draws little; the next goes on from there."""
 _ENDED_FACTOR = 18
 """Jobs that have ended are compared that much more seldom: only their seals can still differ."""
@@ -74,6 +83,9 @@ class Sync:
         self._number: dict[JobId, int] = {}
         self._next: dict[JobId, Instant] = {}
         self._watched: dict[JobId, None] = {}
+        self._looking: dict[JobId, None] = {}
+        self._looked: dict[JobId, None] = {}
+        """Jobs of which this peer took others' results only because a person asked about them."""
 
     def restore(self, entries: Iterable[Signed[Entry]]) -> None:
         """Take the journal's records; their chains were learned before."""
@@ -89,6 +101,22 @@ class Sync:
         for peer in self._keepers.parties(ledger, turn.now):
             self._compare(turn, ledger, peer)
 
+    def begin_look(self, ledger: JobLedger, now: Now) -> None:
+        """Want all records of a job until `end_look`, and what is wanted now again afterwards."""
+        if self.share(ledger, now) is Share.ALL:
+            self._looked.pop(ledger.id, None)
+        else:
+            self._looked[ledger.id] = None
+        self._looking[ledger.id] = None
+
+    def end_look(self, job: JobId) -> None:
+        """Want of a job's records what was wanted before: whoever once looked would else be one more keeper."""
+        self._looking.pop(job, None)
+
+    def ask_streams(self, turn: Turn, ledger: JobLedger, peer: PeerId) -> None:
+        """Tell a peer all streams and ask for its own, which it tells even where nothing differs."""
+        _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=True)
+
     def share(self, ledger: JobLedger, now: Now) -> Share:
         """Return what this peer wants of a job's records.
 
@@ -98,15 +126,22 @@ class Sync:
         job, me = ledger.id, self._me
         if ledger.submitter == me or job in self._watched or ledger.in_buckets or self._assembles(job):
             return Share.ALL
-        if any(stream.author != me and len(stream.ids) > len(stream.common) for stream in ledger.streams.values()):
+        if job in self._looking or self._keepers.marked(job, now) or self._keepers.acting(job, now):
             return Share.ALL
-        if self._keepers.marked(job, now) or self._keepers.acting(job, now):
+        # Who took others' results for a person's question alone goes on as before.
+        others = (stream for stream in ledger.streams.values() if stream.author != me and job not in self._looked)
+        if any(len(stream.ids) > len(stream.common) for stream in others):
             return Share.ALL
         return Share.OWN if ledger.entries else Share.NOTHING
 
     def has_all(self, ledger: JobLedger, now: Now) -> bool:
-        """Whether this peer compares until it has all records of a job."""
-        return self.share(ledger, now) is Share.ALL
+        """Whether this peer compares until it has all records of a job, and not for a moment alone."""
+        looks = ledger.id in self._looking and ledger.id in self._looked
+        return not looks and self.share(ledger, now) is Share.ALL
+
+    def central(self, ledger: JobLedger, now: Now) -> bool:
+        """Whether this peer is one that all others send a job's records to."""
+        return ledger.submitter == self._me or self._keepers.marked(ledger.id, now)
 
     def on_publish(self, turn: Turn, note: Publish) -> None:
         """Write a record in this peer's stream, to the disk first, then to the keepers and the submitter."""
@@ -146,7 +181,9 @@ class Sync:
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Compare with a keeper that is new to us."""
         ledger = self._ledger.get(note.mark.body.job)
-        if ledger is not None and note.mark.author != self._me:
+        if note.mark.author == self._me:
+            self._looked.pop(note.mark.body.job, None)  # who kept it once wants all for good
+        elif ledger is not None:
             self._compare(turn, ledger, note.mark.author)
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
@@ -156,6 +193,11 @@ class Sync:
             own = share is Share.OWN and not ledger.ended
             if not own or note.peer in self._keepers.parties(ledger, turn.now):
                 self._tell(turn, ledger, note.peer, share)
+
+    def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
+        """Forget that a person looked at a job."""
+        self._looking.pop(note.job, None)
+        self._looked.pop(note.job, None)
 
     def on_claim_won(self, turn: Turn, note: ClaimWon) -> None:
         """Learn of the buckets of a frame that this peer is to assemble."""
@@ -184,8 +226,7 @@ class Sync:
         What others lack is mostly what they were not told, and each of the keepers would send all of it.
         """
         parties = self._keepers.parties(ledger, turn.now)
-        central = ledger.submitter == self._me or self._keepers.marked(ledger.id, turn.now)
-        if central or self._keepers.acting(ledger.id, turn.now) or not parties:
+        if self.central(ledger, turn.now) or self._keepers.acting(ledger.id, turn.now) or not parties:
             return parties
         return [parties[turn.dice.below(len(parties))]]
 
@@ -223,7 +264,7 @@ class Sync:
             if wanted and not mine.is_told(theirs):
                 self._tell_ids(turn, peer, ledger.id, mine)
                 answered += 1
-            if answered >= _STREAMS_PER_ANSWER:
+            if answered >= STREAMS_PER_ANSWER:
                 if share is Share.ALL:
                     self._next[ledger.id] = later(turn.now.instant, SECOND_MS)  # more differ: go on soon
                 break
@@ -231,7 +272,7 @@ class Sync:
             self._send_common(turn, peer, ledger, message.streams)
         elif share is Share.OWN:
             self._tell_own(turn, peer, ledger)
-        elif ledger.streams:
+        else:
             _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=False)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:

@@ -94,6 +94,14 @@ class ReachEnds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookDue:
+    """A person looks at a job: it is seen whether what was asked for has come."""
+
+    job: JobId
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersLate:
     """A question of the DHT has waited its time, or would have, were it not answered by now."""
 
@@ -138,6 +146,7 @@ Timer: TypeAlias = (
     | FetchLate
     | HearingEnds
     | ReachEnds
+    | LookDue
     | AnswersLate
     | RefreshDue
     | BucketDue

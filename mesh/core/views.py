@@ -16,6 +16,7 @@ from mesh.core.jobs import Jobs
 from mesh.core.keepers import Keepers
 from mesh.core.leases import Leases
 from mesh.core.ledger import JobLedger, Ledger
+from mesh.core.looks import Looks
 from mesh.core.membership import Members
 from mesh.core.probing import Probing
 from mesh.core.repair import Repair
@@ -73,6 +74,7 @@ class Views:
         jobs: Jobs,
         scenes: Scenes,
         sync: Sync,
+        looks: Looks,
         probing: Probing,
         repair: Repair,
         rulings: Rulings,
@@ -92,6 +94,7 @@ class Views:
         self._jobs = jobs
         self._scenes = scenes
         self._sync = sync
+        self._looks = looks
         self._probing = probing
         self._repair = repair
         self._rulings = rulings
@@ -218,7 +221,7 @@ class Views:
             state=self._task(ledger, task, delivered=False).state,
             region=ledger.parts.grid.region,
             assembler=stillviews.assembler_of(ledger, docket, task),
-            known=self._sync.has_all(ledger, now),
+            known=self._sync.has_all(ledger, now) or self._looks.fresh(job, now),
             buckets=stillviews.buckets(ledger, task, held),
         )
 

@@ -55,6 +55,8 @@ class Want:
     hints: dict[PeerId, None] = field(default_factory=dict)
     reasons: dict[bytes, None] = field(default_factory=dict)
     """For whom it comes: it is wanted until each has dropped it."""
+    page_bytes: int = 0
+    """Where it is wanted as the page of a seal, the most that such a page may have."""
     answered_at: Instant | None = None
     """When a source last said that it has something that is lacking here."""
     since: Instant = Instant(0)

@@ -144,6 +144,12 @@ FOLLOWED_MS = 3 * FOLLOW_PERIOD_MS
 SYNC_PERIOD_MS = 10 * SECOND_MS
 """Peers that keep a job compare digests that often, and on connecting."""
 
+LOOK_WAIT_MS = 1_500
+"""A person who asks about a job's frames waits so long for what others know of them, and is then told what is here."""
+
+LOOK_FRESH_MS = SECOND_MS
+"""What was compared so lately is not compared again for a person's question: a program may ask all the time."""
+
 LOST_PER_AUTHOR = 3
 """Statements of loss that act, per job and author other than the submitter, lowest ids first: a liar reopens three."""
 

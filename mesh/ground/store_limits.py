@@ -20,6 +20,11 @@ STORE_FULL_PART = 20
 STORE_FULL_BYTES = 512 * _MIB
 """With less room than that, and nothing that could make way, a peer takes nothing on: what it has in hand needs it."""
 
+STORE_PAGES_PART = 50
+STORE_PAGES_BYTES = 256 * _MIB
+"""One part in so many of what may be stored is kept for the pages of seals, at most so much: who keeps a job must learn
+how it ended, however full the store is by then. A page has about a kilobyte for each frame."""
+
 STOCK_MS = 30 * SECOND_MS
 """A stock that found nothing to evict is not taken again so soon: it lists every blob."""
 
@@ -42,5 +47,12 @@ SCRUB_ROUND_MS = 7 * DAY_MS
 
 assert STORE_FULL_PART > STORE_SPARE_PART
 assert STORE_FULL_BYTES < STORE_SPARE_BYTES
+assert STORE_PAGES_PART > STORE_FULL_PART
+assert STORE_PAGES_BYTES < STORE_FULL_BYTES
 assert STORE_LOOK_MS < STOCK_MS
 assert USED_LATELY_MS < UNTOLD_MS
+
+
+def pages_room(limit: int, most: int = STORE_PAGES_BYTES) -> int:
+    """Return how many of `limit` bytes that may be stored in all are kept for the pages of seals, at most `most`."""
+    return min(limit // STORE_PAGES_PART, most)

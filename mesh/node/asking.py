@@ -10,10 +10,11 @@ from typing import Final, TypeAlias
 
 import trio
 
-from mesh.core.effects import Accepted, Declined, Done, Freed, PeerFound, ReachFound, Reply, Ruled
-from mesh.core.events import Event
+from mesh.core.effects import Accepted, Declined, Done, Freed, Looked, PeerFound, ReachFound, Reply, Ruled
+from mesh.core.events import Event, LookAsked
 from mesh.core.status import StoreView
 from mesh.core.stock import FreeAsked, StoreAsked
+from mesh.ground.ids import JobId
 
 LOOKING_PART: Final = 0.05
 """Of the loop's time that looking at a job may take: one at 10,000 frames takes 0.14 s, and heartbeats go on."""
@@ -21,7 +22,7 @@ LOOKING_PART: Final = 0.05
 WATCH_S: Final = 0.5
 """Who watches hears at most twice a second, and of a file that was written at once."""
 
-_Answer: TypeAlias = Accepted | Ruled | Done | Declined | PeerFound | ReachFound | Freed | StoreView
+_Answer: TypeAlias = Accepted | Ruled | Done | Declined | PeerFound | Looked | ReachFound | Freed | StoreView
 
 
 def pause_s(took_s: float, least_s: float) -> float:
@@ -66,6 +67,11 @@ class Asking:
         reply = await self._answer(event)
         assert isinstance(reply, PeerFound)
         return reply
+
+    async def look(self, job: JobId) -> bool:
+        """Have what others know of a job's frames brought here; tell whether all of it is, after a moment at most."""
+        reply = await self._answer(lambda op: LookAsked(op=op, job=job))
+        return isinstance(reply, Looked) and reply.whole
 
     async def free(self, size: int) -> Freed:
         """Have so many bytes of cache deleted, and return how many were."""

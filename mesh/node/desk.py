@@ -18,6 +18,7 @@ from mesh.core.effects import Declined, Done
 from mesh.core.events import (
     CancelAsked,
     Event,
+    LookAsked,
     PauseAsked,
     PeerAsked,
     ReachAsked,
@@ -87,6 +88,8 @@ from mesh.wire.tasks import parse_frames
 _SEED_BYTES: Final = 32
 _TIME_MOST_MS: Final = 2**53
 """Beyond it JSON's numbers are no longer exact; some 285,000 years."""
+_LOOK_EACH_S: Final = 2.0
+"""Who watches a job here has it compared so often with what others have of it."""
 _OVER: Final = frozenset({JobState.SEALED, JobState.CANCELLED})
 
 
@@ -212,6 +215,7 @@ class NodeDesk:
 
     async def job(self, job: str) -> desk.JobAnswer:
         """Tell everything of one job."""
+        whole = await self._asking.look(self._find(self._view(), job).job)
         view = self._view()
         found, names = self._find(view, job), _names(view)
         tasks = self._views.task_views(found.job)
@@ -222,10 +226,12 @@ class NodeDesk:
             "helpers": rows.helper_rows(self._views.helpers(found.record.engine, found.record.memory_mb)),
             "shares": rows.share_rows(self._views.share_views(found.job), names),
             "frames": [rows.task_row(task, found, names) for task in tasks],
+            "whole": whole,
         }
 
     async def buckets(self, job: str, frame: int | None) -> BucketsAnswer:
         """Tell who renders which part of a frame."""
+        await self._asking.look(self._find(self._view(), job).job)
         view = self._view()
         found = self._find(view, job)
         if (still := self._views.still_view(self._world.now(), found.job, frame)) is None:
@@ -289,6 +295,7 @@ class NodeDesk:
 
     async def log(self, job: str, frame: int | None) -> LogAnswer:
         """Give what the engine printed."""
+        await self._asking.look(self._find(self._view(), job).job)
         view = self._view()
         found = self._find(view, job)
         tasks = self._views.task_views(found.job)
@@ -408,7 +415,9 @@ class NodeDesk:
 
     async def watch_job(self, job: str) -> AsyncIterator[desk.JobChange]:
         """Yield a job now, and whenever it changed; ends when the job can change no more."""
-        key = self._find(self._view(), job).job.hex()
+        watched = self._find(self._view(), job).job
+        key, looked_s = watched.hex(), trio.current_time()
+        await self._asking.look(watched)
         before: dict[int, desk.TaskRow] = {}
         last: desk.JobRow | None = None
         while True:
@@ -425,6 +434,9 @@ class NodeDesk:
             if found.state in _OVER and not _still_delivers(found):
                 return
             before, last = now, row
+            if trio.current_time() - looked_s > _LOOK_EACH_S:
+                looked_s = trio.current_time()
+                await self._asking.mention(lambda op: LookAsked(op=op, job=watched))
             await self._changes.worth_looking(seen, took_s)
 
     async def _asked_to_revoke(self, what: Ousted) -> None:

@@ -81,7 +81,7 @@ class Pages:
     async def _write_page(self, effect: WritePage) -> None:
         while True:
             try:
-                blob = await self._world.in_thread(lambda: self._store.ingest(encode_page(effect.page)))
+                blob = await self._world.in_thread(lambda: self._store.ingest(encode_page(effect.page), page=True))
             except StorageError:
                 await trio.sleep(WRITE_AGAIN_S)
                 continue

@@ -110,12 +110,14 @@ class Transfers:
         return await self._started(effect, manifest) if manifest is not None else None
 
     async def _started(self, effect: FetchManifest, manifest: Manifest) -> BlobStarted:
-        have = await self._world.in_thread(lambda: self._store.start(effect.blob, manifest))
+        have = await self._world.in_thread(
+            lambda: self._store.start(effect.blob, manifest, page=_is_page(effect, manifest))
+        )
         return BlobStarted(op=effect.op, blob=effect.blob, pieces=have.count, have=tuple(have))
 
     async def _fetch(self, effect: FetchPieces, provider: Provider) -> PiecesStored | None:
         manifest = await self._world.in_thread(lambda: self._store.manifest(effect.blob))
-        sink = _Sink(self._store, effect.blob)
+        sink = _Sink(self._store, effect.blob, page=_is_page(effect, manifest))
         try:
             await self._pieces.fetch_pieces(provider, effect.blob, manifest, effect.numbers, sink)
         except MeshError:
@@ -130,11 +132,17 @@ class Transfers:
 class _Sink:
     """Stores the pieces of one request; called in a thread."""
 
-    def __init__(self, store: BlobStore, blob: BlobId) -> None:
+    def __init__(self, store: BlobStore, blob: BlobId, *, page: bool) -> None:
         self._store = store
         self._blob = blob
+        self._page = page
         self.stored: list[int] = []
 
     def __call__(self, number: int, piece: bytes) -> None:
-        self._store.write_piece(self._blob, number, piece)
+        self._store.write_piece(self._blob, number, piece, page=self._page)
         self.stored.append(number)
+
+
+def _is_page(effect: FetchManifest | FetchPieces, manifest: Manifest) -> bool:
+    """Whether a blob may take the room that is kept for pages: it is wanted as one, and no longer than one can be."""
+    return manifest.size <= effect.page_bytes

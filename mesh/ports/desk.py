@@ -216,7 +216,11 @@ class HelperRow(TypedDict):
 
 
 class JobAnswer(TypedDict):
-    """One job in full; `frames` are in the job's own order, `shares` tell of buckets alone."""
+    """One job in full; `frames` are in the job's own order, `shares` tell of buckets alone.
+
+    `whole`: what is told of frames is all that somebody knew a moment ago who has the job's records. Else nobody who
+    has them answered in time, and of what others rendered some may be missing.
+    """
 
     job: JobRow
     picture: PictureRow
@@ -224,6 +228,7 @@ class JobAnswer(TypedDict):
     helpers: list[HelperRow]
     shares: list[ShareRow]
     frames: list[TaskRow]
+    whole: bool
 
 
 class JobsAnswer(TypedDict):

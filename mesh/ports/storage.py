@@ -118,7 +118,7 @@ class Usage:
     pinned: int
     """Those of them that belong to pinned blobs."""
     free: int
-    """How much more may be stored: what quota and disk allow, whichever is less."""
+    """How much more may be stored, of all but pages of seals: what quota and disk allow, whichever is less."""
     quota: int
     """How much the owner allows in all; 0: whatever the disk has."""
 
@@ -141,14 +141,15 @@ class Rot:
 class BlobStore(Protocol):
     """Immutable bytes by name, whole or in part.
 
-    Any method may raise `StorageError`; those that write may raise `DiskFull`, and then leave the store as it was.
+    Any method may raise `StorageError`; those that write may raise `DiskFull`, and then leave the store as it was. What
+    is written as a `page` of a seal may take the room that is kept for pages, and nothing else may.
     """
 
-    def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
+    def start(self, blob: BlobId, manifest: Manifest, *, page: bool = False) -> PieceSet:
         """Make room for the pieces of `blob` and return those already here; raise `PieceRefused` if it is another's."""
         ...
 
-    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+    def write_piece(self, blob: BlobId, number: int, piece: bytes, *, page: bool = False) -> bool:
         """Verify and store one piece; return whether the blob is now complete, and then on disk.
 
         A piece that is here already changes nothing. Raises `PieceRefused`, and `BlobMissing` before `start`.
@@ -178,7 +179,7 @@ class BlobStore(Protocol):
         """Return `size` bytes from `offset` on, within the blob and across pieces; else as `read_piece`."""
         ...
 
-    def ingest(self, source: bytes | Path) -> BlobId:
+    def ingest(self, source: bytes | Path, *, page: bool = False) -> BlobId:
         """Store the bytes, or a copy of the file's, on disk and return their id. Raises `SourceUnreadable`."""
         ...
 

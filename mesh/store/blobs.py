@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mesh.ground.ids import BlobId
+from mesh.ground.store_limits import STORE_PAGES_BYTES
 from mesh.ports.storage import (
     BlobInfo,
     BlobMissing,
@@ -60,15 +61,22 @@ class FileBlobStore:
     """A `BlobStore` in one directory, for one process at a time; the home's lock sees to that."""
 
     def __init__(
-        self, root: Path, *, wall_ms: Callable[[], int], reserve_bytes: int = RESERVE_BYTES, quota_bytes: int = 0
+        self,
+        root: Path,
+        *,
+        wall_ms: Callable[[], int],
+        reserve_bytes: int = RESERVE_BYTES,
+        quota_bytes: int = 0,
+        pages_bytes: int = STORE_PAGES_BYTES,
     ) -> None:
         """Open or make the store; settle what a crash left half done. `wall_ms` tells the time of last use.
 
-        It holds at most `quota_bytes`, 0 being no limit, and leaves `reserve_bytes` of the disk alone.
+        It holds at most `quota_bytes`, 0 being no limit, and leaves `reserve_bytes` of the disk alone. At most
+        `pages_bytes` of it are kept for pages of seals.
         """
         self._wall_ms = wall_ms
         self._places = Places(root)
-        self._allowance = Allowance(root, quota_bytes=quota_bytes, reserve_bytes=reserve_bytes)
+        self._allowance = Allowance(root, quota_bytes=quota_bytes, reserve_bytes=reserve_bytes, pages_bytes=pages_bytes)
         self._index = open_index(self._places)
         self._map_lock = threading.Lock()
         self._pins_lock = threading.Lock()
@@ -129,14 +137,14 @@ class FileBlobStore:
             quota=self._allowance.quota_bytes,
         )
 
-    def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
+    def start(self, blob: BlobId, manifest: Manifest, *, page: bool = False) -> PieceSet:
         """Remember the manifest of a blob to be fetched; return the pieces that are here."""
         encoded = manifests.encode(manifest)
         if manifests.encoded_blob_id(encoded) != blob:
             raise PieceRefused(f"the manifest is not of blob {blob.hex()}")
         with self._entering(blob, manifest) as entry:
             if not entry.known:
-                self._allowance.need(manifest.size)
+                self._allowance.need(manifest.size, page=page)
                 self._index.put(self._row(entry, encoded))
                 entry.known = True
             self._touch(entry)
@@ -145,7 +153,7 @@ class FileBlobStore:
                     self._settle(entry)
             return entry.have
 
-    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+    def write_piece(self, blob: BlobId, number: int, piece: bytes, *, page: bool = False) -> bool:
         """Verify and write one piece; the last one makes the blob whole."""
         entry = self._known(blob)
         if not entry.manifest.fits(number, piece):
@@ -154,7 +162,7 @@ class FileBlobStore:
         with entry.lock, posix.named_errors(path):
             self._refuse_if_gone(entry)
             if number not in entry.have:
-                with self._allowance.taking() as taking:
+                with self._allowance.taking(page=page) as taking:
                     taking.take(len(piece))
                     _write_extent(entry, number, piece, path)
                     entry.have = entry.have.plus(number)
@@ -209,9 +217,9 @@ class FileBlobStore:
             parts.append(memoryview(piece)[max(0, offset - begin) : min(length, offset + size - begin)])
         return b"".join(parts)
 
-    def ingest(self, source: bytes | Path) -> BlobId:
+    def ingest(self, source: bytes | Path, *, page: bool = False) -> BlobId:
         """Copy bytes or a file into the store, durably, and name them."""
-        with posix.named_errors(self._places.parts_directory), self._allowance.taking() as taking:
+        with posix.named_errors(self._places.parts_directory), self._allowance.taking(page=page) as taking:
             descriptor, name = tempfile.mkstemp(prefix=INGEST_PREFIX, dir=self._places.parts_directory)
             try:
                 if isinstance(source, bytes):

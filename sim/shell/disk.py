@@ -58,20 +58,20 @@ class ShellStore(MemoryBlobStore):
         self._disk = disk
         self._alive = alive
 
-    def start(self, blob: BlobId, manifest: Manifest) -> PieceSet:
+    def start(self, blob: BlobId, manifest: Manifest, *, page: bool = False) -> PieceSet:
         """Make room for a blob; see the port."""
         self._alive()
-        return super().start(blob, manifest)
+        return super().start(blob, manifest, page=page)
 
-    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+    def write_piece(self, blob: BlobId, number: int, piece: bytes, *, page: bool = False) -> bool:
         """Store one piece; see the port."""
         self._may_grow()
-        return super().write_piece(blob, number, piece)
+        return super().write_piece(blob, number, piece, page=page)
 
-    def ingest(self, source: bytes | Path) -> BlobId:
+    def ingest(self, source: bytes | Path, *, page: bool = False) -> BlobId:
         """Store bytes or a file's; see the port."""
         self._may_grow()
-        return super().ingest(source)
+        return super().ingest(source, page=page)
 
     def delete(self, blob: BlobId, last_used_ms: int | None = None) -> bool:
         """Forget a blob; see the port."""

@@ -124,3 +124,39 @@ def test_a_check_finds_rot_and_says_what(maker: BlobMaker) -> None:
     assert [(rot.blob, rot.piece) for rot in store.rotten()] == [(blob, 1)]
     assert store.usage().stored == MIB
     assert store.write_piece(blob, 1, content_of(2, 1)[MIB:])
+
+
+def test_pages_find_room_where_nothing_else_does(maker: BlobMaker, tmp_path: Path) -> None:
+    store = maker.open(quota_bytes=50_000, pages_bytes=MIB)
+    full = store.ingest(bytes(49_000))
+    usage = store.usage()
+    assert (usage.stored, usage.free) == (49_000, 0)
+    (tmp_path / "source").write_bytes(b"x")
+    small = manifest_of(b"y")
+    for bring in (
+        lambda: store.ingest(b"x"),
+        lambda: store.ingest(tmp_path / "source"),
+        lambda: store.start(blob_id(small), small),
+    ):
+        with pytest.raises(DiskFull):
+            bring()
+    store.ingest(bytes(500), page=True)
+    page = manifest_of(b"p" * 400)
+    store.start(blob_id(page), page, page=True)
+    with pytest.raises(DiskFull):
+        store.write_piece(blob_id(page), 0, b"p" * 400)
+    assert store.write_piece(blob_id(page), 0, b"p" * 400, page=True)
+    with pytest.raises(DiskFull):
+        store.ingest(bytes(101), page=True)
+    assert (store.usage().stored, store.usage().free) == (49_900, 0)
+    assert store.delete(full)
+    assert store.usage().free == 50_000 - 1_000 - 900
+
+
+def test_no_more_is_kept_for_pages_than_was_said(maker: BlobMaker) -> None:
+    store = maker.open(quota_bytes=50_000, pages_bytes=10)
+    assert store.usage().free == 49_990
+    store.ingest(bytes(49_990))
+    store.ingest(bytes(9), page=True)
+    with pytest.raises(DiskFull):
+        store.ingest(b"xx", page=True)

@@ -6,6 +6,7 @@ import pytest
 
 from mesh.cli.consent import NotConfirmed
 from mesh.ports.desk import NotAllowed
+from sim.desk import job_row
 from tests.support.desk_server import DeskServer
 from tests.support.typed import Keyboard, Typist
 
@@ -100,3 +101,11 @@ def _is_dry(call: tuple[object, ...]) -> bool:
     """Say whether a call only asked what would be done."""
     last = call[-1]
     return last["dry_run"] is True if isinstance(last, dict) else last is True
+
+
+def test_a_job_says_where_frames_may_be_missing(typist: Typist, server: DeskServer) -> None:
+    server.let(server.desk.add, job_row())
+    assert "may not be shown" not in typist.type("show", "shot", "--frames").out.replace("\n", " ")
+    server.desk.whole = False
+    assert "may not be shown" in typist.type("show", "shot", "--frames").out.replace("\n", " ")
+    assert typist.type("show", "shot", "--json").json["whole"] is False

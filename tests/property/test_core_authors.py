@@ -1,8 +1,13 @@
-"""Whatever a keeper and an author lack of each other's, the keeper has all in the end, and the author its share."""
+"""Whatever a keeper and an author lack of each other's, the keeper has all in the end, and the author its share; and
+the author has all as soon as a person asks there.
+"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.core.effects import Looked, Reply
+from mesh.core.events import LookAsked
+from mesh.ground.ids import JobId
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signed
 from mesh.wire.records import Entry, Lost
@@ -77,3 +82,22 @@ def test_a_keeper_has_all_and_an_author_its_own_and_what_concerns_all(
         if part & 2 or (has_some and entry.author != me and isinstance(entry.body.what, Lost))
     }
     assert set(own) == expected
+
+
+@given(said)
+@settings(max_examples=60)
+def test_who_is_asked_at_an_author_is_shown_all_that_the_keeper_has(records: list[tuple[int, int, bool, int]]) -> None:
+    pair = Unlike()
+    lost_by = dict.fromkeys((AUTHOR, OTHER), 0)
+    for who, task, lost, part in records:
+        lost_by[who] += lost
+        if not lost or lost_by[who] <= 3:
+            pair.say(who, task, lost=lost, part=part)
+    pair.meet()
+    before = set(pair.ledgers()[0])
+    effects = pair.rigs[1].tell(LookAsked(op=1, job=JobId(pair.head.job.id)))
+    effects = [*effects, *pair.talk()]
+    assert Reply(op=1, reply=Looked(whole=True)) in effects
+    kept, own = pair.ledgers()
+    assert set(own) >= before
+    assert {entry for entry in kept if entry not in own} == set()

@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.core.effects import Send
+from mesh.core.effects import Effect, Send
 from mesh.ground.instants import SECOND_MS
 from mesh.wire import messages as ms
 from mesh.wire.envelope import Signed
@@ -46,8 +46,9 @@ class Pair:
             rig.meet(other.me)
         self.talk()
 
-    def talk(self) -> None:
-        """Carry what they say of records, until both are silent."""
+    def talk(self) -> list[Effect]:
+        """Carry what they say of records, until both are silent; return what they ask for meanwhile."""
+        asked: list[Effect] = []
         queue: deque[tuple[int, ms.Message]] = deque()
         for number, rig in enumerate(self.rigs):
             queue.extend((1 - number, message) for message in spoken(rig))
@@ -59,8 +60,9 @@ class Pair:
             rig.clear()
             packet = ms.encode(message)
             self.sizes.append(len(packet))
-            rig.hear(self.rigs[1 - number].me, ms.decode(packet))
+            asked += rig.hear(self.rigs[1 - number].me, ms.decode(packet))
             queue.extend((1 - number, answer) for answer in spoken(rig))
+        return asked
 
     def ledgers(self) -> list[dict[bytes, Signed[Entry]]]:
         return [dict(rig.peer.ledger.jobs[self.head.job.id].entries) for rig in self.rigs]  # type: ignore[index]

@@ -13,7 +13,7 @@ from mesh.wire.envelope import sign
 from mesh.wire.kept import KeptDelivery
 from mesh.wire.members import StaticKey
 from sim.clock import HostClock
-from sim.disk import BlobFacts, Disk
+from sim.disk import BlobFacts, Disk, NoRoom
 from sim.keys import Keyring, Signatures
 from sim.model import fold
 from sim.named import NAMED, named
@@ -106,6 +106,19 @@ def test_pieces_outlive_a_loss_of_power_once_the_blob_is_whole() -> None:
     disk.lose_power(Dice(b"x"))
     assert disk.pick(part.blob, (0, 1, 2)) == ()
     assert disk.pick(whole.blob, (0, 1, 2)) == (0, 1, 2)
+
+
+def test_pages_find_room_on_a_disk_where_nothing_else_does() -> None:
+    disk = Disk(ByReference(), quota_bytes=50_000)
+    disk.ingest(BlobFacts(blob=BlobId(bytes(32)), pieces=1, size=49_000))
+    page, large = (BlobFacts(blob=BlobId(bytes([n]) * 32), pieces=1, size=900) for n in (1, 2))
+    assert disk.room() == 0
+    with pytest.raises(NoRoom):
+        disk.store(page, (0,))
+    assert disk.store(page, (0,), page=True)
+    with pytest.raises(NoRoom):
+        disk.ingest(large, page=True)
+    assert (disk.room(), disk.room(page=True)) == (0, 100)
 
 
 def test_a_rotten_piece_is_missing_once_it_was_read() -> None:

@@ -55,15 +55,15 @@ class TestStore(FileBlobStore):
 
     full = False
 
-    def ingest(self, source: bytes | Path) -> BlobId:
+    def ingest(self, source: bytes | Path, *, page: bool = False) -> BlobId:
         """Store the bytes, unless the disk is full."""
         self._refuse()
-        return super().ingest(source)
+        return super().ingest(source, page=page)
 
-    def write_piece(self, blob: BlobId, number: int, piece: bytes) -> bool:
+    def write_piece(self, blob: BlobId, number: int, piece: bytes, *, page: bool = False) -> bool:
         """Store one piece, unless the disk is full."""
         self._refuse()
-        return super().write_piece(blob, number, piece)
+        return super().write_piece(blob, number, piece, page=page)
 
     def _refuse(self) -> None:
         if self.full:

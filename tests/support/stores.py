@@ -15,7 +15,7 @@ class BlobMaker(Protocol):
 
     def __init__(self, directory: Path) -> None: ...
 
-    def open(self, *, reserve_bytes: int = 0, quota_bytes: int = 0) -> BlobStore:
+    def open(self, *, reserve_bytes: int = 0, quota_bytes: int = 0, pages_bytes: int = 0) -> BlobStore:
         """Open the store of the directory."""
         ...
 
@@ -31,8 +31,14 @@ class FileBlobs:
         self.root = directory / "blobs"
         self.wall_ms = 1_000_000
 
-    def open(self, *, reserve_bytes: int = 0, quota_bytes: int = 0) -> FileBlobStore:
-        return FileBlobStore(self.root, wall_ms=self.tick, reserve_bytes=reserve_bytes, quota_bytes=quota_bytes)
+    def open(self, *, reserve_bytes: int = 0, quota_bytes: int = 0, pages_bytes: int = 0) -> FileBlobStore:
+        return FileBlobStore(
+            self.root,
+            wall_ms=self.tick,
+            reserve_bytes=reserve_bytes,
+            quota_bytes=quota_bytes,
+            pages_bytes=pages_bytes,
+        )
 
     def tick(self) -> int:
         self.wall_ms += 1
@@ -54,10 +60,11 @@ class MemoryBlobs:
         del directory
         self.shelves = Shelves()
 
-    def open(self, *, reserve_bytes: int = 0, quota_bytes: int = 0) -> MemoryBlobStore:
+    def open(self, *, reserve_bytes: int = 0, quota_bytes: int = 0, pages_bytes: int = 0) -> MemoryBlobStore:
         if reserve_bytes:
             self.shelves.capacity_bytes = 0
         self.shelves.quota_bytes = quota_bytes
+        self.shelves.pages_bytes = pages_bytes
         return MemoryBlobStore(self.shelves)
 
     def rot(self, blob: BlobId, offset: int) -> None:

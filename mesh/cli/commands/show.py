@@ -50,7 +50,7 @@ def command(caller: Caller, job: str, each: bool, drawn: str | None, frame: int 
         *_peers(answer),
         *_failures(answer),
     ]
-    for line in [*parts, *(_frames(answer) if each else ())]:
+    for line in [*parts, *(_frames(answer) if each else ()), *_missing(answer)]:
         output.say(line)
 
 
@@ -227,6 +227,14 @@ def _failures(answer: JobAnswer) -> list[str]:
         for failure in task["failures"]
     ]
     return ["", *output.table(columns, rows)] if rows else []
+
+
+def _missing(answer: JobAnswer) -> list[str]:
+    """Say that there may be more than is shown."""
+    if answer["whole"]:
+        return []
+    text = "nobody who has this job's records has answered: of the frames that others rendered some may not be shown"
+    return ["", *output.paragraph(text, "")]
 
 
 def _frames(answer: JobAnswer) -> list[str]:

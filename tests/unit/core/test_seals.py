@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.core.effects import Export, ReadPage, WritePage
-from mesh.core.events import Exported, FetchAsked, PageRead, PageWritten, RejectAsked
+from mesh.core.effects import Export, FetchManifest, FetchPieces, ReadPage, WritePage
+from mesh.core.events import BlobStarted, Exported, FetchAsked, PageRead, PageWritten, RejectAsked
 from mesh.core.judge import acts, valid_page
 from mesh.core.status import JobState
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
@@ -14,8 +14,8 @@ from mesh.wire.copies import Holds
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Cut
 from mesh.wire.kept import KeptEntries
-from mesh.wire.messages import Head
-from mesh.wire.records import Cancel, Entry, Result, Seal, SealedTask, SealPage
+from mesh.wire.messages import Have, Head
+from mesh.wire.records import Cancel, Entry, Result, Seal, SealedTask, SealPage, page_bytes
 from tests.support.cast import Actor, Cast, blob, block, cut_into
 from tests.support.rig import Rig, kept, of
 
@@ -193,6 +193,23 @@ def test_no_page_of_a_cancelled_job_is_wanted(notary: Notary) -> None:
     notary.rig.take(notary.head, seal, by=notary.cid)
     notary.rig.take(notary.head, notary.cast.entry(notary.ann, notary.head, Cancel()), by=notary.ann)
     assert notary.rig.peer.swarm.wants == {}
+
+
+def test_a_page_is_fetched_as_one_so_that_a_full_store_takes_it(notary: Notary) -> None:
+    seal = notary.cast.entry(notary.cid, notary.head, Seal(blob=PAGE))
+    notary.rig.take(notary.head, seal, by=notary.cid)
+    notary.rig.hear(notary.cid, Have(blob=PAGE, pieces=0, bits=b""))
+    (manifest,) = [effect for effect in of(notary.rig.effects, FetchManifest) if effect.blob == PAGE]
+    notary.rig.tell(BlobStarted(op=manifest.op, blob=PAGE, pieces=1, have=()))
+    (pieces,) = [effect for effect in of(notary.rig.effects, FetchPieces) if effect.blob == PAGE]
+    assert manifest.page_bytes == pieces.page_bytes == page_bytes(2)
+
+
+def test_what_is_no_page_is_fetched_as_none(notary: Notary) -> None:
+    scene = notary.head.job.body.scene
+    notary.rig.hear(notary.ann, Have(blob=scene, pieces=0, bits=b""))
+    (manifest,) = of(notary.rig.effects, FetchManifest)
+    assert (manifest.blob, manifest.page_bytes) == (scene, 0)
 
 
 def test_an_invalid_seal_ends_nothing(notary: Notary) -> None:

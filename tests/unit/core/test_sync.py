@@ -8,7 +8,7 @@ from mesh.core import sync
 from mesh.core.effects import Append, Send
 from mesh.core.judge import acts
 from mesh.core.notes import Publish
-from mesh.core.sync import _STREAMS_PER_ANSWER
+from mesh.core.sync import STREAMS_PER_ANSWER
 from mesh.core.turn import Turn
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import SYNC_PERIOD_MS
@@ -162,7 +162,7 @@ def test_what_lacks_of_one_part_is_sent_and_of_no_other(archive: Archive) -> Non
     assert sent_back.entries == (entries[2],)
 
 
-@pytest.mark.parametrize(("lacking", "soon"), [(_STREAMS_PER_ANSWER - 1, False), (_STREAMS_PER_ANSWER, True)])
+@pytest.mark.parametrize(("lacking", "soon"), [(STREAMS_PER_ANSWER - 1, False), (STREAMS_PER_ANSWER, True)])
 def test_whoever_lacks_many_short_streams_goes_on_a_second_later(archive: Archive, lacking: int, soon: bool) -> None:
     """A keeper that was an author lacks those of a hundred others, each of a few records."""
     rig = archive.rig

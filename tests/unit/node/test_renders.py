@@ -37,10 +37,10 @@ class FillingStore(MemoryBlobStore):
 
     full = False
 
-    def ingest(self, source: bytes | Path) -> BlobId:
+    def ingest(self, source: bytes | Path, *, page: bool = False) -> BlobId:
         if self.full:
             raise DiskFull("no room")
-        return super().ingest(source)
+        return super().ingest(source, page=page)
 
 
 @dataclass(kw_only=True)

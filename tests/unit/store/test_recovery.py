@@ -246,7 +246,7 @@ def test_a_blob_of_holes_costs_no_reading(reopen: Open) -> None:
     hashes = [bytes(32)] * (manifests.piece_count(size) - 1) + [manifests.piece_hash(last)]
     manifest = Manifest(size=size, pieces=tuple(hashes))
     store = reopen()
-    store._allowance.need = lambda size: None  # type: ignore[method-assign]
+    store._allowance.need = lambda size, page=False: None  # type: ignore[method-assign]
     store.start(blob_id(manifest), manifest)
     store.write_piece(blob_id(manifest), len(hashes) - 1, last)
     store = reopen()
