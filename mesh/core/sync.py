@@ -2,7 +2,8 @@
 
 Every peer that keeps a job or submitted it compares digests with the job's keepers every ten seconds and on
 connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams that differ,
-then by the missing records: traffic grows with the difference. Stream numbers only address; what is compared are ids.
+then by the missing records, which one is asked for of those that have them: traffic grows with the difference. Stream
+numbers only address; what is compared are ids.
 
 Whoever only wrote some of a job's records has those, and what concerns all who wrote any: seals, losses, rejects. It
 offers its own streams in the same rhythm and is sent the rest of that share. All results would be as much traffic for
@@ -17,6 +18,7 @@ from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.notes import ClaimWon, EntryAdded, MarkHeard, OpinionWanted, PeerReached, PeersNeeded, Publish
+from mesh.core.sought import ANSWER_MS, Sought
 from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
@@ -74,6 +76,7 @@ class Sync:
         self._number: dict[JobId, int] = {}
         self._next: dict[JobId, Instant] = {}
         self._watched: dict[JobId, None] = {}
+        self._sought = Sought()
 
     def restore(self, entries: Iterable[Signed[Entry]]) -> None:
         """Take the journal's records; their chains were learned before."""
@@ -221,6 +224,9 @@ class Sync:
             # Who asks has all records. Others tell all of their own streams, but of any else what concerns everybody.
             wanted = share is Share.ALL or theirs.author == self._me or not (message.asked or theirs.author == peer)
             if wanted and not mine.is_told(theirs):
+                if not self._sought.ask(ledger.id, theirs, len(mine.ids), peer, turn.now.instant):
+                    self._compare_soon(turn, ledger)  # another is sending it: this one may have to after all
+                    continue
                 self._tell_ids(turn, peer, ledger.id, mine)
                 answered += 1
             if answered >= _STREAMS_PER_ANSWER:
@@ -233,6 +239,10 @@ class Sync:
             self._tell_own(turn, peer, ledger)
         elif ledger.streams:
             _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=False)
+
+    def _compare_soon(self, turn: Turn, ledger: JobLedger) -> None:
+        soon = later(turn.now.instant, ANSWER_MS)
+        self._next[ledger.id] = min(self._next.get(ledger.id, soon), soon)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
         """Send what the other lacks of one stream."""
