@@ -9,6 +9,9 @@ Invariants: a digest that was not heard lately is asked for at once. What is rem
 others invent. The module must not know how questions travel, nor what records say.
 """
 
+from collections.abc import Mapping
+
+from mesh.core.streams import Stream
 from mesh.ground.ids import Boot, JobId, PeerId
 from mesh.ground.instants import SECOND_MS, Instant
 from mesh.ground.limits import SYNC_PERIOD_MS
@@ -28,6 +31,8 @@ class Sought:
     """What was asked of whom, when, and how much of it was here then."""
 
     def __init__(self) -> None:
+        self._put_off: dict[JobId, tuple[Instant, dict[tuple[PeerId, Boot], StreamDigest]]] = {}
+        """Since when, and of which streams, somebody who has them was not asked."""
         self._asked: dict[tuple[JobId, PeerId, Boot], tuple[StreamDigest, dict[PeerId, tuple[Instant, int]]]] = {}
 
     def ask(self, job: JobId, theirs: StreamDigest, here: int, peer: PeerId, now: Instant) -> bool:
@@ -43,6 +48,15 @@ class Sought:
         if before is None or here <= before[1]:
             waits = any(now - at < ANSWER_MS for at, _ in asked.values())
             if waits or (before is not None and now - before[0] < _TURN_MS):
+                self._put_off.setdefault(job, (now, {}))[1][theirs.author, theirs.boot] = theirs
                 return False
         asked[peer] = (now, here)
         return True
+
+    def in_vain(self, job: JobId, streams: Mapping[tuple[PeerId, Boot], Stream], now: Instant) -> bool:
+        """Tell once, when answers have had their time, whether streams lack that somebody was not asked for."""
+        since, told = self._put_off.get(job, (now, {}))
+        if now - since < ANSWER_MS:
+            return False
+        del self._put_off[job]
+        return any(key not in streams or len(streams[key].ids) < theirs.count for key, theirs in told.items())

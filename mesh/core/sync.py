@@ -18,7 +18,7 @@ from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.membership import Members
 from mesh.core.notes import ClaimWon, EntryAdded, MarkHeard, OpinionWanted, PeerReached, PeersNeeded, Publish
-from mesh.core.sought import ANSWER_MS, Sought
+from mesh.core.sought import Sought
 from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
@@ -173,7 +173,7 @@ class Sync:
             due = self._next.get(job)
             if due is None:
                 self._next[job] = later(turn.now.instant, turn.dice.below(SYNC_PERIOD_MS))
-            elif due <= turn.now.instant:
+            elif due <= turn.now.instant or self._sought.in_vain(job, ledger.streams, turn.now.instant):
                 period_ms = SYNC_PERIOD_MS * (_ENDED_FACTOR if ledger.ended else 1)
                 self._next[job] = later(turn.now.instant, turn.dice.jitter(period_ms))
                 if self.share(ledger, turn.now) is not Share.NOTHING:
@@ -225,7 +225,6 @@ class Sync:
             wanted = share is Share.ALL or theirs.author == self._me or not (message.asked or theirs.author == peer)
             if wanted and not mine.is_told(theirs):
                 if not self._sought.ask(ledger.id, theirs, len(mine.ids), peer, turn.now.instant):
-                    self._compare_soon(turn, ledger)  # another is sending it: this one may have to after all
                     continue
                 self._tell_ids(turn, peer, ledger.id, mine)
                 answered += 1
@@ -239,10 +238,6 @@ class Sync:
             self._tell_own(turn, peer, ledger)
         elif ledger.streams:
             _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=False)
-
-    def _compare_soon(self, turn: Turn, ledger: JobLedger) -> None:
-        soon = later(turn.now.instant, ANSWER_MS)
-        self._next[ledger.id] = min(self._next.get(ledger.id, soon), soon)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
         """Send what the other lacks of one stream."""

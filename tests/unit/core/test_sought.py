@@ -5,7 +5,8 @@ from __future__ import annotations
 from blake3 import blake3
 
 from mesh.core.sought import ANSWER_MS, Sought
-from mesh.ground.ids import Boot, JobId, PeerId
+from mesh.core.streams import Stream
+from mesh.ground.ids import Boot, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant
 from mesh.ground.limits import SYNC_PERIOD_MS
 from mesh.wire.messages import StreamDigest
@@ -50,3 +51,16 @@ def test_who_sent_a_part_is_asked_for_the_rest_and_nobody_else_is() -> None:
     assert not ask(sought, BOB, 100, here=2)
     assert ask(sought, ANN, 200, here=2)
     assert not ask(sought, BOB, ANSWER_MS + 100, here=2)
+
+
+def test_it_is_said_once_whether_what_was_asked_of_one_alone_came() -> None:
+    for came in (3, 4):
+        sought, stream = Sought(), Stream(EVE, Boot(bytes(16)))
+        streams = {(EVE, stream.boot): stream}
+        assert ask(sought, ANN, 0)
+        assert not sought.in_vain(JOB, streams, Instant(ANSWER_MS)), "nobody was left out"
+        assert not ask(sought, BOB, 10)
+        stream.ids.update(dict.fromkeys(RecordId(blake3(bytes([number])).digest()) for number in range(came)))
+        assert not sought.in_vain(JOB, streams, Instant(ANSWER_MS))
+        assert sought.in_vain(JOB, streams, Instant(ANSWER_MS + 10)) == (came < told().count)
+        assert not sought.in_vain(JOB, streams, Instant(3 * ANSWER_MS))
