@@ -108,7 +108,7 @@ class Peer:
             self._settle(turn)
         if self.stopping.asked:
             self.stopping.settle(turn)
-        return spoken(turn.effects, self.directory)
+        return spoken(turn.effects, self.directory) if self.directory.mixed else turn.effects
 
     @property
     def chain(self) -> Chain:

@@ -11,8 +11,6 @@ from mesh.wire.versions import VERSION_HIGHEST, fitted
 
 def spoken(effects: list[Effect], directory: Directory) -> list[Effect]:
     """Return the effects, each message as its receiver's version has it, without those that it has not."""
-    if not directory.mixed:
-        return effects
     said: list[Effect] = []
     for effect in effects:
         if isinstance(effect, Send) and (version := directory.version(effect.peer)) < VERSION_HIGHEST:

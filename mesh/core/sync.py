@@ -2,7 +2,8 @@
 
 Every peer that keeps a job or submitted it compares digests with the job's keepers every ten seconds and on
 connecting. Digests that differ are followed by digests of each stream, then by short ids of the streams that differ,
-then by the missing records: traffic grows with the difference. Stream numbers only address; what is compared are ids.
+then by the missing records, which one is asked for of those that have them: traffic grows with the difference. Stream
+numbers only address; what is compared are ids.
 
 Whoever only wrote some of a job's records has those, and what concerns all who wrote any: seals, losses, rejects. It
 offers its own streams in the same rhythm and is sent the rest of that share. All results would be as much traffic for
@@ -26,6 +27,7 @@ from mesh.core.notes import (
     PeersNeeded,
     Publish,
 )
+from mesh.core.sought import Sought
 from mesh.core.streams import Stream
 from mesh.core.turn import Turn
 from mesh.ground.ids import Boot, JobId, PeerId
@@ -86,6 +88,7 @@ class Sync:
         self._looking: dict[JobId, None] = {}
         self._looked: dict[JobId, None] = {}
         """Jobs of which this peer took others' results only because a person asked about them."""
+        self._sought = Sought()
 
     def restore(self, entries: Iterable[Signed[Entry]]) -> None:
         """Take the journal's records; their chains were learned before."""
@@ -212,7 +215,7 @@ class Sync:
             due = self._next.get(job)
             if due is None:
                 self._next[job] = later(turn.now.instant, turn.dice.below(SYNC_PERIOD_MS))
-            elif due <= turn.now.instant:
+            elif due <= turn.now.instant or self._sought.in_vain(job, ledger.streams, turn.now.instant):
                 period_ms = SYNC_PERIOD_MS * (_ENDED_FACTOR if ledger.ended else 1)
                 self._next[job] = later(turn.now.instant, turn.dice.jitter(period_ms))
                 if self.share(ledger, turn.now) is not Share.NOTHING:
@@ -262,6 +265,8 @@ class Sync:
             # Who asks has all records. Others tell all of their own streams, but of any else what concerns everybody.
             wanted = share is Share.ALL or theirs.author == self._me or not (message.asked or theirs.author == peer)
             if wanted and not mine.is_told(theirs):
+                if not self._sought.ask(ledger.id, theirs, len(mine.ids), peer, turn.now.instant):
+                    continue
                 self._tell_ids(turn, peer, ledger.id, mine)
                 answered += 1
             if answered >= STREAMS_PER_ANSWER:

@@ -14,6 +14,8 @@ from mesh.wire.messages import Address
 _IPV4_RANGE_BYTES = 3
 _IPV6_RANGE_BYTES = 8
 _IPV4_BYTES = 4
+_IPV4_LOOPBACK = 127
+_IPV6_LOOPBACK = bytes(15) + b"\x01"
 
 
 @lru_cache(maxsize=8_192)  # every datagram and every dial asks
@@ -41,10 +43,9 @@ def addresses_of(endpoints: Iterable[Endpoint]) -> tuple[Address, ...]:
     return tuple(map(address_of, endpoints))
 
 
-@lru_cache(maxsize=8_192)
 def is_loopback(endpoint: Endpoint) -> bool:
     """Whether it leads to whoever asks."""
-    return ipaddress.ip_address(endpoint.ip).is_loopback
+    return endpoint.ip[0] == _IPV4_LOOPBACK if len(endpoint.ip) == _IPV4_BYTES else endpoint.ip == _IPV6_LOOPBACK
 
 
 @lru_cache(maxsize=8_192)

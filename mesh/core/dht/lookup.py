@@ -15,7 +15,7 @@ The module must not know how questions travel, nor any clock.
 """
 
 import enum
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -99,12 +99,13 @@ class Lookup:
     def next(self) -> list[Candidate]:
         """Return whom to ask now; they count as asked from here on."""
         found: list[Candidate] = []
-        if self._under_way() >= DHT_PARALLEL:
+        most = min(DHT_PARALLEL - self._under_way(), DHT_QUESTIONS - self.asked)
+        if most <= 0:
             return found
         for candidate in self._wanted():
             if candidate.id in self._contacted or self._is_doubtful(candidate.teller):
                 continue
-            if self._under_way() >= DHT_PARALLEL or self.asked >= DHT_QUESTIONS:
+            if len(found) >= most:
                 break
             self._contacted[candidate.id] = None
             self._waiting[candidate.peer] = False
@@ -149,12 +150,11 @@ class Lookup:
         if word is not None:
             word.silent += 1
             word.late -= late
-        liar = failed.teller if word is not None and self._lied(failed.teller) else None
-        self._order = [
-            placed
-            for placed in self._order
-            if placed[1] is not failed and (liar is None or placed[1].teller != liar or placed[1].id in self._contacted)
-        ]
+        del self._order[bisect_left(self._order, (self._node.distance_to(failed),))]
+        if word is not None and self._lied(failed.teller):
+            self._order = [
+                placed for placed in self._order if placed[1].teller != failed.teller or placed[1].id in self._contacted
+            ]
 
     def doubts(self, peer: PeerId) -> bool:
         """Whether a node is here by a doubtful word, so that it is not worth a second question."""
@@ -191,7 +191,7 @@ class Lookup:
             yield from (node for node in unlike if node not in nearest)
 
     def _under_way(self) -> int:
-        return sum(not late for late in self._waiting.values())
+        return list(self._waiting.values()).count(False)
 
     def _word_behind(self, candidate: Candidate) -> Word | None:
         """Return what its teller's word was worth so far; None: it is of this peer's own table."""
