@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.core.effects import Effect, Send
 from mesh.core.election import rank
 from mesh.core.events import Event, MessageHeard
-from mesh.ground.ids import JobId
+from mesh.ground.ids import JobId, PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Window
 from mesh.wire.stills import Epoch, Grants, Leading
@@ -37,7 +37,7 @@ class Epochs:
         """Look at what a turn has heard, and at what it asked for; who has stopped hears nothing any more."""
         if peer_behind(host.core).stopping.over:
             return
-        if type(event) is MessageHeard and type(event.message) in _TELLING:
+        if type(event) is MessageHeard and type(event.message) in _TELLING and not self._is_shut_out(host, event.peer):
             epoch = _told(event)
             if epoch is not None:
                 self._hear(host, epoch)
@@ -53,6 +53,11 @@ class Epochs:
                     self._grants(host, effect.message)
                 case _:
                     pass
+
+    def _is_shut_out(self, host: "Host", peer: PeerId) -> bool:
+        """Whether a host has to be deaf to a peer (S5): what it said before its channel closed may come afterwards."""
+        index, bans = self._world.index_of(peer), self._world.books.of(host).bans
+        return bool(bans) and index is not None and bans.chain(self._world.hosts[index].chain) is not None
 
     def look(self) -> None:
         """Look at all that were ever heard of by those who run."""
