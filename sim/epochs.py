@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.core.effects import Effect, Send
 from mesh.core.election import rank
 from mesh.core.events import Event, MessageHeard
-from mesh.ground.ids import JobId
+from mesh.ground.ids import JobId, PeerId
 from mesh.wire.envelope import Signed
 from mesh.wire.messages import Window
 from mesh.wire.stills import Epoch, Grants, Leading
@@ -40,7 +40,7 @@ class Epochs:
         said = [effect.message for effect in effects if type(effect) is Send and type(effect.message) in _SAYING]
         if (heard is None and not said) or peer_behind(host.core).stopping.over:
             return
-        if heard is not None:
+        if heard is not None and isinstance(event, MessageHeard) and not self._is_shut_out(host, event.peer):
             self._hear(host, heard)
             self._compare(host, heard.body.job)
         for message in said:
@@ -52,6 +52,11 @@ class Epochs:
                     self._grants(host, message)
                 case _:
                     pass
+
+    def _is_shut_out(self, host: "Host", peer: PeerId) -> bool:
+        """Whether a host has to be deaf to a peer (S5): what it said before its channel closed may come afterwards."""
+        index, bans = self._world.index_of(peer), self._world.books.of(host).bans
+        return bool(bans) and index is not None and bans.chain(self._world.hosts[index].chain) is not None
 
     def look(self) -> None:
         """Look at all that were ever heard of by those who run."""

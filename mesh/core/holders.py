@@ -97,6 +97,16 @@ class Holders:
         self._jobs.setdefault(blob, {})[job] = None
         return True
 
+    def forget(self, job: JobId) -> None:
+        """Forget all holds in a job."""
+        for blob in self._of.pop(job, {}):
+            jobs = self._jobs.get(blob, {})
+            jobs.pop(job, None)
+            if not jobs:
+                self._jobs.pop(blob, None)
+        for by in self._by.values():
+            by.pop(job, None)
+
     def of(self, job: JobId, blob: BlobId) -> dict[PeerId, Signed[Hold]]:
         """Return whose holds of a blob count; whoever asks changes nothing."""
         found = self._of.get(job, {}).get(blob)

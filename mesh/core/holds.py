@@ -31,6 +31,7 @@ from mesh.core.notes import (
     EntryAdded,
     HoldHeard,
     JobEnded,
+    JobForgotten,
     JobStruck,
     MarkHeard,
     PeerReached,
@@ -41,13 +42,13 @@ from mesh.core.notes import (
 from mesh.core.ops import Ops
 from mesh.core.placement import rank
 from mesh.core.swarm import Swarm
+from mesh.core.telling import Telling
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, PeerId, RecordId
 from mesh.ground.instants import Instant, WallTime
 from mesh.wire.copies import HoldAsk, Holds
 from mesh.wire.envelope import Signed, Signer, sign
 from mesh.wire.kept import KeptHold
-from mesh.wire.messages import portions
 from mesh.wire.records import Entry, Hold, Result, Statement
 
 _NONCE_SIZE = 16
@@ -99,8 +100,7 @@ class Holding:
         """Tasks that count and lack holds."""
         self._lacking_since: dict[JobId, dict[BlobId, Instant]] = {}
         """Since when this peer knows of outputs that copies are missing."""
-        self._owed: dict[PeerId, dict[RecordId, Signed[Hold]]] = {}
-        """Own holds that peers who hold the same, or did, could not be told when they were given."""
+        self._telling = Telling(directory, swarm, self.book, self.retains)
         self._missing: dict[tuple[JobId, BlobId], None] = {}
         """What this peer holds and has not."""
         self._safe_seen_at: dict[JobId, Instant] = {}
@@ -129,7 +129,7 @@ class Holding:
         for job, blob in list(self.book.by(me)):
             mine = self.holders(job, blob).get(me)
             if mine is not None and mine.body.replaces:
-                self._owe(mine)
+                self._telling.owe(mine)
             if mine is not None and not self._swarm.complete(blob):
                 self._missing[job, blob] = None
         self._fetch_missing(turn)
@@ -226,7 +226,7 @@ class Holding:
                 replacing = self.book.replacing(hold) if hold.author == peer else None
                 if replacing is not None and replacing.author != peer:
                     news[replacing.id] = replacing
-        self._send(turn, peer, news.values())
+        self._telling.answer(turn, peer, news.values())
 
     def on_hold_ask(self, turn: Turn, peer: PeerId, ask: HoldAsk) -> None:
         """Take a copy in the place of a holder that goes, unless this peer has promised to keep it already."""
@@ -243,7 +243,7 @@ class Holding:
         me, holders = self._directory.me, self.holders(ask.job, ask.blob)
         answer = holders.get(me) or (self.book.replacing(ask.replaced) if ask.replaced is not None else None)
         if answer is not None:
-            self._send(turn, peer, [answer])
+            self._telling.answer(turn, peer, [answer])
         elif not self._host.full and self.copies.may_take(ask.blob, peer, turn.now):
             wanted = Wanted(job=ask.job, because_of=peer, replaced=ask.replaced)
             self.copies.take(turn, ask.blob, wanted, peer, *holders)
@@ -277,18 +277,17 @@ class Holding:
     def on_mark_heard(self, turn: Turn, note: MarkHeard) -> None:
         """Tell a new keeper what this peer holds."""
         if note.mark.author != self._directory.me:
-            self._tell(turn, note.mark.author, note.mark.body.job)
+            self._telling.tell(turn, note.mark.author, note.mark.body.job)
 
     def on_peer_reached(self, turn: Turn, note: PeerReached) -> None:
         """Tell a keeper or submitter what this peer holds; and anybody who holds the same what he missed."""
-        owed = [hold for hold in self._owed.pop(note.peer, {}).values() if self.retains(hold.body.job, hold.body.blob)]
-        # Who was replaced since has promised nothing, and may have nothing: whoever came after it lists the same.
-        self._send(turn, note.peer, [self.book.replacing(hold) or hold for hold in owed])
+        jobs: list[JobId] = []
         for job, ledger in self._ledger.jobs.items():
             if ledger.seals or not self.book.in_job(self._directory.me, job):
                 continue
             if note.peer == ledger.submitter or note.peer in self._keepers.of(job, turn.now):
-                self._tell(turn, note.peer, job)
+                jobs.append(job)
+        self._telling.tell_anew(turn, note.peer, jobs)
 
     def on_job_struck(self, turn: Turn, note: JobStruck) -> None:
         """Look at every task anew: other results may count now, at once, whoever hears of each of them later."""
@@ -306,9 +305,17 @@ class Holding:
             if note.cancelled or not promised:
                 self.copies.let_be(blob, wanted.job)
 
+    def on_job_forgotten(self, _turn: Turn, note: JobForgotten) -> None:
+        """Forget what was known of a job's outputs: this peer holds none."""
+        for known in (self._safe, self._unsafe, self._lacking_since, self._safe_seen_at):
+            known.pop(note.job, None)
+        self.book.forget(note.job)
+        self._telling.forget(note.job)
+
     def on_tick(self, turn: Turn) -> None:
         """Take over where a holder has gone; say what is lost; fetch what is missing here."""
         self._wall = turn.now.wall
+        self._telling.on_tick(turn)
         self._fetch_missing(turn)
         each = max(_UNSAFE_LEAST, _UNSAFE_PER_TICK // max(1, sum(map(bool, self._unsafe.values()))))
         for job, ledger in self._ledger.jobs.items():
@@ -413,19 +420,10 @@ class Holding:
         whom = dict.fromkeys(self._keepers.parties(ledger, turn.now))
         made = [ledger.task(task).counting for task in ledger.by_output.get(blob, {})]
         whom |= dict.fromkeys(entry.author for entry in made if entry is not None)
-        whom |= dict.fromkeys(self._owe(hold))
+        whom |= dict.fromkeys(self._telling.owe(hold))
         for peer in whom:
             if peer != me and self._directory.connected(peer):
                 turn.send(peer, Holds(holds=(hold,)))
-
-    def _owe(self, hold: Signed[Hold]) -> list[PeerId]:
-        """Return who ever held the same; note who of them is to be told when it is reached."""
-        known = [other.author for other in self.book.known(hold.body.job, hold.body.blob)]
-        others = [peer for peer in known if peer != self._directory.me]
-        for peer in others:
-            if not self._directory.connected(peer):
-                self._owed.setdefault(peer, {})[hold.id] = hold
-        return others
 
     def _hear(self, turn: Turn, ledger: JobLedger, peer: PeerId, hold: Signed[Hold]) -> None:
         """Believe a hold: the author's own word, or that of a member whom this peer knows."""
@@ -435,16 +433,6 @@ class Holding:
             if self.book.gave(self._directory.me, ledger.id, hold.body.blob):
                 turn.keep(KeptHold(hold=hold))
             turn.tell(HoldHeard(hold=hold))
-
-    def _tell(self, turn: Turn, peer: PeerId, job: JobId) -> None:
-        me = self._directory.me
-        binding = (blob for blob in self.book.in_job(me, job) if self.retains(job, blob))
-        mine = ((blob, self.holders(job, blob).get(me)) for blob in binding)
-        self._send(turn, peer, [hold for blob, hold in mine if hold is not None and self._swarm.complete(blob)])
-
-    def _send(self, turn: Turn, peer: PeerId, holds: Iterable[Signed[Hold]]) -> None:
-        for portion in portions(Holds, "holds", list(holds)):
-            turn.send(peer, Holds(holds=portion))
 
     def _judge(self, turn: Turn, ledger: JobLedger, tasks: Iterable[int]) -> None:
         before = self.safe_count(ledger.id)

@@ -128,7 +128,7 @@ class Jobs:
         ledger = self._mine_to_change(turn, event, "change")
         if ledger is None:
             return
-        if self._sync.share(ledger, turn.now) is Share.NOTHING:
+        if self._sync.share(ledger, turn.now) is Share.NOTHING or self._sync.looks_only(event.job):
             # What others changed is not here: a change that had not seen theirs might not stand.
             self._sync.watch(turn, event.job)
             text = "this peer had no part in the job, and asks its keepers now how it stands: say it again in a moment"

@@ -176,8 +176,9 @@ class Looks:
             for key, (theirs, before) in list(lacking.items()):
                 stream = ledger.streams.get(key)
                 # He may have got more of it since he told it, and then sent that too.
-                grown = stream is not None and len(stream.ids) >= max(theirs.count, before + 1)
-                if stream is not None and (grown or stream.told() == theirs):
+                count = len(stream.ids) if stream is not None else 0
+                same = stream is not None and count == theirs.count and stream.told() == theirs
+                if same or count >= max(theirs.count, before + 1):
                     lacking.pop(key)
             if not lacking:
                 self._end(turn, ledger.id, whole=True)

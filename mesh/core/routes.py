@@ -226,6 +226,7 @@ def _of_notes_about_jobs(peer: "Peer") -> dict[type, tuple[Route, ...]]:
         nt.JobForgotten: (
             peer.keepers.on_job_forgotten,
             peer.meshset.on_job_forgotten,
+            peer.holding.on_job_forgotten,
             peer.looks.on_job_forgotten,
             peer.sync.on_job_forgotten,
         ),

@@ -100,6 +100,7 @@ class Sync:
     def watch(self, turn: Turn, job: JobId) -> None:
         """Have a job's records compared although this peer has no part in it: a person here wants its files."""
         self._watched[job] = None
+        self._looked.pop(job, None)  # all is wanted for good now
         ledger = self._ledger.jobs[job]
         for peer in self._keepers.parties(ledger, turn.now):
             self._compare(turn, ledger, peer)
@@ -139,8 +140,11 @@ class Sync:
 
     def has_all(self, ledger: JobLedger, now: Now) -> bool:
         """Whether this peer compares until it has all records of a job, and not for a moment alone."""
-        looks = ledger.id in self._looking and ledger.id in self._looked
-        return not looks and self.share(ledger, now) is Share.ALL
+        return not self.looks_only(ledger.id) and self.share(ledger, now) is Share.ALL
+
+    def looks_only(self, job: JobId) -> bool:
+        """Whether all records of a job are wanted for a person's question alone, and may not be here yet."""
+        return job in self._looking and job in self._looked
 
     def central(self, ledger: JobLedger, now: Now) -> bool:
         """Whether this peer is one that all others send a job's records to."""

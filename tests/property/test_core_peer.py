@@ -244,6 +244,7 @@ class Life:
         job = data.draw(near(JobId))
         commands = [
             ev.CancelAsked(op=1, job=job),
+            ev.LookAsked(op=1, job=job),
             ev.FetchAsked(op=1, job=job, directory="/out", overwrite=False),
             ev.BlobAsked(op=1, blob=data.draw(near(BlobId)), peer=data.draw(near(PeerId))),
             ev.BlobDamaged(blob=data.draw(near(BlobId))),

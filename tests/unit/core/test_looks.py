@@ -2,14 +2,15 @@
 
 import pytest
 
-from mesh.core.effects import Declined, Looked, Reply
-from mesh.core.events import ChannelClosed, LookAsked
+from mesh.core.effects import Accepted, Declined, Looked, Reply
+from mesh.core.events import ChannelClosed, LookAsked, WeightAsked
 from mesh.core.looks import LOOK_MS, LOOKS
 from mesh.core.sync import STREAMS_PER_ANSWER
 from mesh.ground.ids import JobId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import LOOK_FRESH_MS, LOOK_WAIT_MS, SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed
+from mesh.wire.members import ALL_ROLES
 from mesh.wire.messages import Entries, KeepAsk, LedgerDigest, StreamDigest, StreamDigests, StreamIds
 from mesh.wire.records import Entry, Seal, SealPage
 from tests.support.cast import Actor, Cast, blob
@@ -240,3 +241,20 @@ def test_who_is_asked_and_has_no_record_says_so(cast: Cast) -> None:
     effects = rig.hear(bob, StreamDigests(job=job, streams=(), asked=True))
     assert sent(effects, StreamDigests) == [(bob.id, StreamDigests(job=job, streams=(), asked=False))]
     assert sent(rig.hear(bob, StreamDigests(job=job, streams=(), asked=False)), Entries) == []
+
+
+def test_an_admin_changes_nothing_before_all_is_here(cast: Cast) -> None:
+    """Its change would come before others' and not stand."""
+    rig, ann = Rig(cast, roles=ALL_ROLES, slots=0), cast.actor("ann")
+    rig.meet(ann)
+    job = rig.learn(cast.head(ann), ann, by=ann)
+    rig.tell(LookAsked(op=1, job=job))
+    rig.clear()
+    rig.tell(WeightAsked(op=2, job=job, weight=40))
+    (reply,) = of(rig.effects, Reply)
+    assert isinstance(reply.reply, Declined)
+    assert reply.reply.code == "not-heard"
+    rig.clear()
+    rig.tell(WeightAsked(op=3, job=job, weight=40))
+    (reply,) = of(rig.effects, Reply)
+    assert isinstance(reply.reply, Accepted)
