@@ -24,8 +24,8 @@ SHARING = (
     # The second one comes when the first has had all of the mesh for two minutes.
     _sharing(
         "fair-late",
-        Shape(frames=440, frame_ms=20 * S_MS),
-        Shape(frames=1_000, frame_ms=5 * S_MS),
+        Shape(frames=490, frame_ms=20 * S_MS),
+        Shape(frames=1_100, frame_ms=5 * S_MS),
         submit_every_ms=120 * S_MS,
         safety_ms=750 * S_MS,
         least_ms=750 * S_MS,

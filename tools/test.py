@@ -42,9 +42,22 @@ ENGINE_CONTRACT = "tests/contract/test_renderer.py"
 FORTY = "tests/netns/test_forty.py"
 # Real peers wait for each other and for engines half of the time; what ends first takes from what is left.
 TWO_THAT_WAIT = ("-n", "2", "--dist", "worksteal")
-# How many seeds in all, and how many of them are drawn from the commit and run again under another hash seed.
-SIM_SEEDS, SIM_DRAWN = 60, 20
-SIM_PEERS, SIM_MINUTES = 20, 2
+
+
+class Slice(NamedTuple):
+    """A slice of seeds of the simulator, the size of their worlds, and how many run again under another hash seed."""
+
+    seeds: int
+    peers: int
+    minutes: int
+    again: int = 0
+
+
+# The fixed ones are the first that there are. The others are drawn from the commit: small worlds cost a sixth of large
+# ones and go wrong in as many ways.
+SIM_FIXED = Slice(60, 20, 2)
+SIM_LARGE = Slice(20, 20, 2, again=6)
+SIM_SMALL = Slice(280, 6, 1, again=40)
 
 
 class Counts(NamedTuple):
@@ -183,37 +196,45 @@ def properties(run: Run) -> Outcome:
 
 def sim(run: Run) -> Outcome:
     """Run the simulator over many seeds, some again under another hash seed, and its regressions."""
-    fixed, drawn = f"0:{SIM_SEEDS - SIM_DRAWN}", drawn_seeds()
-    outcome = run.pytest(["tests/sim"], "-n", "2")
-    first, second = run.scratch / "first", run.scratch / "second"
-    # The drawn seeds first: they are few, and what differs from commit to commit should speak early.
+    first = drawn_seed()
+    outcome = run.pytest(["tests/sim"], "-n", "2", "--dist", "worksteal")
+    # The drawn seeds first: what differs from commit to commit should speak early.
+    notes = [drawn(run, SIM_SMALL, first + SIM_LARGE.seeds), drawn(run, SIM_LARGE, first)]
+    if simulate(run, SIM_FIXED, range(SIM_FIXED.seeds), hash_seed="random"):
+        notes.append("a seed failed")
+    found = "; ".join(note for note in notes if note)
+    return outcome._replace(good=False, note=found) if found else outcome
+
+
+def drawn(run: Run, part: Slice, first: int) -> str:
+    """Run drawn seeds, and some of them under another hash seed; return what went wrong, nothing where all is well."""
+    once, again = run.scratch / f"once-{part.peers}", run.scratch / f"again-{part.peers}"
     codes = (
-        simulate(run, drawn, "--hashes", str(first), hash_seed="1"),
-        simulate(run, drawn, "--hashes", str(second), hash_seed="2"),
-        simulate(run, fixed, hash_seed="random"),
+        simulate(run, part, range(first, first + part.seeds), "--hashes", str(once), hash_seed="1"),
+        simulate(run, part, range(first, first + part.again), "--hashes", str(again), hash_seed="2"),
     )
     if any(codes):
-        return outcome._replace(good=False, note="a seed failed")
-    differing = sorted(set(read_lines(first)) ^ set(read_lines(second)))
-    if differing or len(read_lines(first)) != SIM_DRAWN:
-        return outcome._replace(good=False, note=f"hash seeds 1 and 2 give different traces: {differing[:4]}")
-    return outcome
+        return "a seed failed"
+    ones, others = read_lines(once), read_lines(again)
+    if (len(ones), len(others)) != (part.seeds, part.again):
+        return "a seed left no trace"
+    differing = sorted(set(others) - set(ones))
+    return f"hash seeds 1 and 2 give different traces: {differing[:4]}" if differing else ""
 
 
-def simulate(run: Run, seeds: str, *options: str, hash_seed: str) -> int:
+def simulate(run: Run, part: Slice, which: range, *options: str, hash_seed: str) -> int:
     """Run the simulator over some seeds on both cores under one hash seed; return its exit code."""
-    size = ("--peers", str(SIM_PEERS), "--minutes", str(SIM_MINUTES), "--jobs", "2")
-    command = (sys.executable, "-m", "sim", "many", "--seeds", seeds, *size, *options)
+    size = ("--peers", str(part.peers), "--minutes", str(part.minutes), "--jobs", "2")
+    command = (sys.executable, "-m", "sim", "many", "--seeds", f"{which.start}:{which.stop}", *size, *options)
     return run.wait(run.start(*command, environment={"PYTHONHASHSEED": hash_seed}))
 
 
-def drawn_seeds() -> str:
-    """Draw the seeds that this commit tries beside the fixed ones: a red run can be repeated from its commit.
+def drawn_seed() -> int:
+    """Draw the first of the seeds that this commit tries beside the fixed ones: a red run can be repeated from it.
 
     Raises SetupError where there is no commit: seeds that are not drawn from it would only look so.
     """
-    first = SIM_SEEDS + int(setup.ask_git("rev-parse", "HEAD")[:6], 16)
-    return f"{first}:{first + SIM_DRAWN}"
+    return SIM_FIXED.seeds + int(setup.ask_git("rev-parse", "HEAD")[:6], 16)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -354,12 +354,9 @@ class Assembling:
 
     def _fail(self, turn: Turn, growing: Growing, problem: str) -> None:
         """Say that a frame cannot be assembled: its bucket is bad whoever renders it."""
-        self._by_op.pop(growing.op)
-        self._fetch_no_more(growing)
         turn.do(EndAssembly(op=growing.op))
         kind = FailureKind.WRONG_PICTURE
-        event = RenderFailed(op=growing.op, kind=kind, reason=problem, unfit=False, log=None)
-        publish(turn, self._ledger, growing.claim, failed(growing.claim, event))
+        self.on_answer(turn, RenderFailed(op=growing.op, kind=kind, reason=problem, unfit=False, log=None))
 
     def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
         for growing in [growing for growing in self._by_op.values() if which(growing)]:

@@ -179,7 +179,7 @@ class Peer:
         )
         self.slots = Slots(self.ledger, self.host, self.ops)
         self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
-        self.vouching = Vouching(self.ledger, self.swarm, self.ops, me)
+        self.vouching = Vouching(self.ledger, self.swarm, self.ops, me, self.host)
         self._build_for_the_owner()
         self._build_for_copies()
         self.delivery = Delivery(self.ledger, self.holding, self.swarm, self.ops, me)

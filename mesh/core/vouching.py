@@ -6,7 +6,8 @@ result, and its own picture is no longer needed; if they differ, it publishes it
 same is done with pictures that two peers published without knowing of each other, as on both sides of a cut.
 
 Invariants: nobody vouches but for what is like a picture that this host rendered itself and still has. What "like"
-means is the world's business: it looks at both files. Of each author one result is looked at, the lowest.
+means is the world's business: it looks at both files. Of each author one result is looked at, the lowest. After a gap
+of the clock nothing is said before the news was heard.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from mesh.core.effects import CompareOutputs
 from mesh.core.events import OutputsCompared
 from mesh.core.fold import result_of
+from mesh.core.host import HostFacts
 from mesh.core.ledger import JobLedger, Ledger
 from mesh.core.notes import BlobComplete, ClaimEnded, JobEnded, OpinionDue, Publish, TaskChanged
 from mesh.core.ops import Ops
@@ -55,11 +57,13 @@ class Picture:
 class Vouching:
     """Compare what this peer rendered with what others did, then vouch or publish."""
 
-    def __init__(self, ledger: Ledger, swarm: Swarm, ops: Ops, me: PeerId) -> None:
+    def __init__(self, ledger: Ledger, swarm: Swarm, ops: Ops, me: PeerId, host: HostFacts) -> None:
         self._ledger = ledger
         self._swarm = swarm
         self._ops = ops
         self._me = me
+        self._host = host
+        self._stopping = False
         self._pictures: dict[tuple[JobId, int], Picture] = {}
         self._looks: dict[int, tuple[JobId, int, RecordId]] = {}
 
@@ -123,8 +127,9 @@ class Vouching:
 
     def on_stop_asked(self, turn: Turn) -> None:
         """Publish what waits: somebody else may compare it."""
-        for (job, _), picture in list(self._pictures.items()):
-            self._publish(turn, job, picture)
+        self._stopping = True
+        for job, task in list(self._pictures):
+            self._consider(turn, self._ledger.jobs[job], task)
 
     def on_tick(self, turn: Turn) -> None:
         """Wait no longer for pictures that nobody has."""
@@ -155,10 +160,12 @@ class Vouching:
             return
         for entry in others.values():
             self._look(turn, ledger, picture, entry)
+        if self._host.hears(turn.now.instant):
+            return  # others may have agreed on a picture while this host slept: the next tick knows better
         agreed = next((result for result in others if picture.alike.get(result)), None)
         if agreed is not None:
             self._vouch(turn, ledger, picture, agreed)
-        elif picture.unpublished is not None and all(result in picture.alike for result in others):
+        elif picture.unpublished is not None and (self._stopping or all(result in picture.alike for result in others)):
             self._publish(turn, ledger.id, picture)
 
     def _others(self, ledger: JobLedger, task: int) -> dict[RecordId, Signed[Entry]]:

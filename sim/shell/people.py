@@ -1,4 +1,5 @@
-"""The people of tier B: they submit, cancel and fetch at the desks of their peers, and ask again where nobody answered.
+"""The people of tier B: they submit, cancel and fetch at the desks of their peers, and ask again where nobody answered,
+or where what they fetched was not all rendered yet.
 
 An answer that is lost with its process says nothing: the job may be there, and then it is a job like any other that
 nobody waits for. So each attempt has a directory of its own.
@@ -14,7 +15,7 @@ import trio
 from mesh.ground.errors import MeshError
 from mesh.ground.ids import JobId
 from mesh.ground.share_limits import WEIGHT_DEFAULT
-from mesh.ports.desk import Desk, Progress, SubmitAnswer
+from mesh.ports.desk import Desk, FetchAnswer, Progress, SubmitAnswer
 from mesh.ports.renderer import RECIPE_NAME
 from mesh.ports.submission import SubmitRequest
 from sim.shell.course import Task
@@ -85,7 +86,10 @@ class People:
             self.cancelled[job] = None
         elif task.fetched_by is not None:
             other, directory = self._mesh.hosts[task.fetched_by], f"/fetched/{number}"
-            await self._again(other, lambda desk: desk.fetch(job.hex(), directory, False, _unheard))
+            ask = partial(_fetch, job, directory)
+            while (left := (await self._again(other, ask))["unfinished"]) > 0:
+                self._mesh.happened(other, f"has fetched all but {left} frames of job{number}, which are not rendered")
+                await trio.sleep(AGAIN_S)
             self._fetched.append((job, other, directory))
         self._busy -= 1
 
@@ -157,6 +161,10 @@ def _request(scene: Path, output: str, *, still: bool) -> SubmitRequest:
 
 async def _submit(request: SubmitRequest, desk: Desk) -> SubmitAnswer:
     return await desk.submit(request, _unheard)
+
+
+async def _fetch(job: JobId, directory: str, desk: Desk) -> FetchAnswer:
+    return await desk.fetch(job.hex(), directory, False, _unheard)
 
 
 def _unheard(_progress: Progress) -> None:

@@ -134,19 +134,30 @@ def lay_out(pytester: pytest.Pytester, folder: str) -> None:
     (tests / folder / "test_some.py").write_text(textwrap.dedent(SKIPPING))
 
 
-@pytest.mark.parametrize(("second", "good"), [("7 ab\n8 cd\n", True), ("7 ab\n8 ce\n", False), ("7 ab\n", False)])
+@pytest.mark.parametrize(
+    ("second", "good"),
+    [("7 ab\n8 cd\n", True), ("7 ab\n", False), ("7 ab\n8 ce\n", False), ("7 ab\n9 ab\n", False)],
+)
 def test_a_trace_that_hangs_on_the_hash_seed_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: str, good: bool
 ) -> None:
-    def simulate(run: runner.Run, seeds: str, *options: str, hash_seed: str) -> int:
+    asked: list[tuple[int, range]] = []
+
+    def simulate(run: runner.Run, part: runner.Slice, which: range, *options: str, hash_seed: str) -> int:
+        asked.append((part.peers, which))
         if options:
-            Path(options[1]).write_text("7 ab\n8 cd\n" if hash_seed == "1" else second)
+            Path(options[1]).write_text("7 ab\n8 cd\n9 ef\n" if hash_seed == "1" else second)
         return 0
 
-    monkeypatch.setattr(runner, "SIM_DRAWN", 2)
+    drawn = {name: runner.Slice(3, peers, 1, again=2) for name, peers in (("SIM_SMALL", 4), ("SIM_LARGE", 5))}
+    for name, seeds in drawn.items():
+        monkeypatch.setattr(runner, name, seeds)
     monkeypatch.setattr(runner, "simulate", simulate)
     monkeypatch.setattr(runner.Run, "pytest", lambda *_: runner.Outcome(True))
     assert runner.sim(runner.Run(60, [], tmp_path)).good is good
+    once = [seed for _, which in asked for seed in which]
+    assert len(asked) == 5
+    assert len(set(once)) == 3 + 3 + runner.SIM_FIXED.seeds
     monkeypatch.setattr(runner, "simulate", lambda *_, **__: 1)
     assert not runner.sim(runner.Run(60, [], tmp_path)).good
 
@@ -168,11 +179,17 @@ def test_a_stage_that_needs_a_commit_fails_by_name_without_one(
 
 def test_a_checkout_of_another_owner_has_a_commit_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    assert int(runner.drawn_seeds().partition(":")[0]) >= runner.SIM_SEEDS
+    assert runner.drawn_seed() >= runner.SIM_FIXED.seeds
 
 
 def test_the_seeds_of_a_commit_are_drawn_from_it_and_never_the_fixed_ones() -> None:
-    first, _, last = runner.drawn_seeds().partition(":")
-    assert runner.drawn_seeds() == f"{first}:{last}"
-    assert int(first) >= runner.SIM_SEEDS
-    assert int(last) - int(first) == runner.SIM_DRAWN
+    assert runner.drawn_seed() == runner.drawn_seed() >= runner.SIM_FIXED.seeds
+
+
+def test_every_commit_draws_three_hundred_seeds_and_some_of_them_are_large() -> None:
+    large, small, fixed = runner.SIM_LARGE, runner.SIM_SMALL, runner.SIM_FIXED
+    assert large.seeds + small.seeds >= 300
+    assert (large.peers, large.minutes) == (fixed.peers, fixed.minutes) == (20, 2)
+    assert large.seeds >= 20
+    assert large.seeds + fixed.seeds >= 80
+    assert min(large.again, small.again) > 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
@@ -16,70 +17,54 @@ from sim.sharing import SHARING
 from sim.studio import STUDIO
 from sim.violation import Violation
 from sim.world import World
+from tests.sim.test_coordinators import STRUCK
+from tests.sim.test_versions import TWO_VERSIONS
+from tests.support.ended import SEEDS, ended
 
-SEEDS = (1, 2)
-HUGE = ("large", "large-split", "calm-many", "crowd", "told-on", "cancel-crowd")
-LONG = tuple(scenario.name for scenario in HOURS)
-"""An hour of a hundred peers takes minutes: tests/sim/test_churn.py has smaller ones."""
-SHARED = tuple(scenario.name for scenario in SHARING)
-"""Ten minutes of twenty slots: tests/sim/test_sharing.py runs them, and sees to it that shares are judged."""
-SHOWN = tuple(scenario.name for scenario in STUDIO if scenario.name != "liars")
-"""Each of these runs where it is shown what it is about: once is enough."""
 _LOOK_MS = 50
 KILLED_MS = 1_000
 """A dead peer's frames are claimed again within so long."""
 GONE_MS = 10_000
 
 
-def ran(name: str, seed: int) -> World:
-    """Run a scenario to its end; any broken rule is raised."""
-    world = World(named(name), seed)
-    world.run()
-    return world
+_LOOKED: dict[tuple[str, int], None] = {}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", [name for name in NAMED if name not in (*HUGE, *SHOWN, *LONG, *SHARED, "small-disks")])
-def test_no_rule_is_broken(name: str, seed: int) -> None:
-    ran(name, seed)
+def looked(*names: str, seeds: Iterable[int] = SEEDS) -> pytest.MarkDecorator:
+    """Give a test scenarios and seeds that it runs itself, to look on meanwhile: no rule may be broken there."""
+    runs = [(name, seed) for name in names for seed in seeds]
+    _LOOKED.update(dict.fromkeys(runs))
+    return pytest.mark.parametrize(("name", "seed"), runs)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_small_disks_lose_much_and_all_is_finished(seed: int) -> None:
-    hosts = ran("small-disks", seed).hosts
+@ended("small-disks")
+def test_small_disks_lose_much_and_all_is_finished(world: World) -> None:
+    hosts = world.hosts
     assert sum(host.shelf.evicted for host in hosts) > 50
     assert all(host.disk.taken <= host.disk.quota_bytes for host in hosts if host.disk.quota_bytes)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", HUGE)
-def test_no_rule_is_broken_in_a_large_mesh(name: str) -> None:
-    """It takes seconds: many peers choose from one window, and nearly none may choose the same task."""
-    ran(name, SEEDS[0])
+TAKEN_OVER_MS = {
+    "reclaim-killed": KILLED_MS,
+    "reclaim-revoked": KILLED_MS,
+    "reclaim-powerless": RECLAIM_MS,
+    "reclaim-frozen": RECLAIM_MS,
+    "pause-now": KILLED_MS,
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "within_ms"),
-    [
-        ("reclaim-killed", KILLED_MS),
-        ("reclaim-revoked", KILLED_MS),
-        ("reclaim-powerless", RECLAIM_MS),
-        ("reclaim-frozen", RECLAIM_MS),
-        ("pause-now", KILLED_MS),
-    ],
-)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_what_a_lost_peer_had_in_hand_is_taken_over_in_time(name: str, within_ms: int, seed: int) -> None:
-    left = ran(name, seed).economy.left()
+@ended(*TAKEN_OVER_MS)
+def test_what_a_lost_peer_had_in_hand_is_taken_over_in_time(world: World) -> None:
+    left = world.economy.left()
     assert left
     for frame in left:
         assert frame.taken_after_ms is not None
-        assert frame.taken_after_ms <= within_ms
+        assert frame.taken_after_ms <= TAKEN_OVER_MS[world.scenario.name]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_peers_that_come_back_at_new_addresses_find_each_other_again(seed: int) -> None:
-    world = World(named("moved"), seed)
+@looked("moved")
+def test_peers_that_come_back_at_new_addresses_find_each_other_again(name: str, seed: int) -> None:
+    world = World(named(name), seed)
     joined: dict[int, bool] = {}
 
     def look() -> None:
@@ -94,9 +79,9 @@ def test_peers_that_come_back_at_new_addresses_find_each_other_again(seed: int) 
     assert joined == dict.fromkeys(range(world.scenario.peers), True)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_powerless_peer_is_known_to_be_gone_by_all_in_ten_seconds_and_nobody_else_ever(seed: int) -> None:
-    scenario = named("powerless")
+@looked("powerless")
+def test_a_powerless_peer_is_known_to_be_gone_by_all_in_ten_seconds_and_nobody_else_ever(name: str, seed: int) -> None:
+    scenario = named(name)
     world = World(scenario, seed)
     (power,) = scenario.script
     (lost,) = power.peers
@@ -114,15 +99,13 @@ def test_a_powerless_peer_is_known_to_be_gone_by_all_in_ten_seconds_and_nobody_e
     assert [host.core.mesh_view(host.now()).given_up for host in others] == [1] * len(others)
 
 
-@pytest.mark.parametrize("name", ["calm", "bad-lines", "one-keeper-deaf", "moved"])
-def test_nobody_is_given_up_who_can_be_heard_by_somebody(name: str) -> None:
-    world = ran(name, SEEDS[0])
+@ended("calm", "bad-lines", "one-keeper-deaf", "moved", seeds=SEEDS[:1])
+def test_nobody_is_given_up_who_can_be_heard_by_somebody(world: World) -> None:
     assert {host.core.mesh_view(host.now()).given_up for host in world.hosts} == {0}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_with_every_answer_of_the_dht_a_lie_the_lies_reach_nobodys_table(seed: int) -> None:
-    world = ran("poisoned-dht", seed)
+@ended("poisoned-dht")
+def test_with_every_answer_of_the_dht_a_lie_the_lies_reach_nobodys_table(world: World) -> None:
     members = {host.peer_id for host in world.hosts}
     for host in world.hosts:
         core = host.core
@@ -132,15 +115,14 @@ def test_with_every_answer_of_the_dht_a_lie_the_lies_reach_nobodys_table(seed: i
         assert all(pointer.author in members for _, kept in core.whereabouts.dht.shelf for pointer in kept)
 
 
-@pytest.mark.parametrize("name", ["calm", "two-peers", "alone"])
-def test_nothing_is_rendered_twice_where_nothing_disturbs(name: str) -> None:
-    twice_ms, all_ms = ran(name, SEEDS[0]).economy.waste()
+@ended("calm", "two-peers", "alone", seeds=SEEDS[:1])
+def test_nothing_is_rendered_twice_where_nothing_disturbs(world: World) -> None:
+    twice_ms, all_ms = world.economy.waste()
     assert twice_ms == 0
     assert all_ms > 0
 
 
-@pytest.mark.parametrize("name", ["all-restart", "blackout"])
-@pytest.mark.parametrize("seed", SEEDS)
+@looked("all-restart", "blackout")
 def test_no_safe_frame_is_rendered_again_after_everybody_died(name: str, seed: int) -> None:
     safe: dict[tuple[JobId, int], None] = {}
     scenario = named(name)
@@ -160,10 +142,8 @@ def test_no_safe_frame_is_rendered_again_after_everybody_died(name: str, seed: i
     assert not again
 
 
-@pytest.mark.parametrize("name", ["wiped", "leavers"])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_whoever_is_lost_with_time_between_every_output_has_all_its_copies_in_the_end(name: str, seed: int) -> None:
-    world = ran(name, seed)
+@ended("wiped", "leavers")
+def test_whoever_is_lost_with_time_between_every_output_has_all_its_copies_in_the_end(world: World) -> None:
     (job,) = world.books.jobs
     left = [host for host in world.hosts if host.running]
     copies = world.books.jobs[job].body.copies
@@ -189,10 +169,10 @@ def test_what_was_sealed_is_kept_although_its_job_is_cancelled_afterwards() -> N
         assert all(host.core.holding.bound(blob) == (blob != scene) for blob in promised)
 
 
-@pytest.mark.parametrize("name", ["frozen", "laptop", "cut-submitter", "split"])
-def test_no_delivered_file_changes_when_somebody_returns(name: str) -> None:
+@looked("frozen", "laptop", "cut-submitter", "split", seeds=SEEDS[:1])
+def test_no_delivered_file_changes_when_somebody_returns(name: str, seed: int) -> None:
     """The checker of S3 looks at each file; here it is proven that files were delivered before the return."""
-    world = World(named(name), SEEDS[0])
+    world = World(named(name), seed)
     submitter = world.hosts[5]
     before: dict[tuple[str, str], bytes] = {}
     returned_ms = named(name).script[-1].at_ms
@@ -202,10 +182,11 @@ def test_no_delivered_file_changes_when_somebody_returns(name: str) -> None:
     assert before.items() <= submitter.disk.files.items()
 
 
-def test_while_all_are_paused_a_job_waits_and_says_so_and_then_goes_on() -> None:
+@looked("all-paused", seeds=SEEDS[:1])
+def test_while_all_are_paused_a_job_waits_and_says_so_and_then_goes_on(name: str, seed: int) -> None:
     """Also past the restart of two of them, whose pause is in their journals."""
-    scenario = named("all-paused")
-    world = World(scenario, SEEDS[0])
+    scenario = named(name)
+    world = World(scenario, seed)
     seen: list[tuple[str, tuple[str, ...]]] = []
 
     def look() -> None:
@@ -228,8 +209,8 @@ def test_while_all_are_paused_a_job_waits_and_says_so_and_then_goes_on() -> None
     assert not [at_ms for at_ms in ends if quiet_ms < at_ms < resumed.at_ms]
 
 
-def test_a_paused_peer_ends_its_frame_and_one_that_is_resumed_renders_again() -> None:
-    world = ran("pause", SEEDS[0])
+@ended("pause", seeds=SEEDS[:1])
+def test_a_paused_peer_ends_its_frame_and_one_that_is_resumed_renders_again(world: World) -> None:
     pause, resume = named("pause").script
     late = {frame.host for frame in world.economy.finished if frame.at_ms > pause.at_ms + 2 * named("pause").frame_ms}
     assert 2 not in late
@@ -237,15 +218,15 @@ def test_a_paused_peer_ends_its_frame_and_one_that_is_resumed_renders_again() ->
     assert world.economy.waste()[0] == 0
 
 
-def test_everybody_who_hears_of_a_cancel_keeps_it() -> None:
-    world = ran("cancel", SEEDS[0])
+@ended("cancel", seeds=SEEDS[:1])
+def test_everybody_who_hears_of_a_cancel_keeps_it(world: World) -> None:
     (job,) = world.books.jobs
     for host in world.hosts:
         assert job in world.books.of(host).cancels
 
 
-def test_a_split_renders_on_both_sides_and_settles_on_one_picture() -> None:
-    world = ran("split", SEEDS[0])
+@ended("split", seeds=SEEDS[1:])
+def test_a_split_renders_on_both_sides_and_settles_on_one_picture(world: World) -> None:
     cut, mend = named("split").script
     during = {frame.host for frame in world.economy.finished if cut.at_ms + 40_000 < frame.at_ms < mend.at_ms}
     assert during & {0, 1}
@@ -259,8 +240,8 @@ def test_without_a_beacon_or_a_third_two_islands_never_meet() -> None:
         World(scenario, SEEDS[0]).run()
 
 
-def test_people_may_ask_for_files_anywhere() -> None:
-    world = ran("fetch", SEEDS[0])
+@ended("fetch", seeds=SEEDS[:1])
+def test_people_may_ask_for_files_anywhere(world: World) -> None:
     (plan,) = world.people.plans
     assert plan.fetchers
     for fetcher, directory in plan.fetchers.items():
@@ -268,8 +249,7 @@ def test_people_may_ask_for_files_anywhere() -> None:
         assert len(written) == plan.scenario.frames
 
 
-@pytest.mark.parametrize("name", ["submitter-gone", "two-peers-one-goes"])
-@pytest.mark.parametrize("seed", SEEDS)
+@looked("submitter-gone", "two-peers-one-goes")
 def test_a_submitter_that_was_told_it_may_go_is_not_missed(name: str, seed: int) -> None:
     scenario = named(name)
     world = World(scenario, seed)
@@ -291,9 +271,9 @@ def test_a_submitter_that_was_told_it_may_go_is_not_missed(name: str, seed: int)
     assert files <= {"counts", "safe"}
 
 
-def hears_of_the_job(scenario: Scenario, until_ms: int) -> list[int]:
+def hears_of_the_job(scenario: Scenario, seed: int, until_ms: int) -> list[int]:
     """Return how long after the first host each one has the scenario's job in its journal."""
-    world = World(scenario, SEEDS[0])
+    world = World(scenario, seed)
     heard_ms: dict[int, int] = {}
 
     def look() -> None:
@@ -310,16 +290,17 @@ def hears_of_the_job(scenario: Scenario, until_ms: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_job_is_known_to_sixty_peers_within_a_second() -> None:
+@looked("told-on", seeds=SEEDS[:1])
+def test_a_job_is_known_to_sixty_peers_within_a_second(name: str, seed: int) -> None:
     """Sixty peers with channels to each other take twenty seconds of processor time."""
-    scenario = named("told-on")
-    assert hears_of_the_job(scenario, scenario.safety_ms)[-1] <= 1_000
+    scenario = named(name)
+    assert hears_of_the_job(scenario, seed, scenario.safety_ms)[-1] <= 1_000
 
 
 def test_who_missed_the_offers_finds_the_job_by_comparing() -> None:
     """Half of all messages are lost, so that an epidemic dies out: most hear at once, and the others soon."""
     scenario = dataclasses.replace(named("told-on"), peers=20, submitters=(19,), loss_ppm=500_000)
-    after_ms = hears_of_the_job(scenario, scenario.least_ms)
+    after_ms = hears_of_the_job(scenario, SEEDS[0], scenario.least_ms)
     assert after_ms[-1] > 1_000, "somebody missed the offers"
     assert after_ms[-1] <= 20_000
 
@@ -332,17 +313,18 @@ def channels(world: World) -> list[int]:
 
 
 @pytest.mark.slow
-def test_in_a_large_mesh_a_job_is_rendered_though_most_peers_never_meet() -> None:
+@ended("large", seeds=SEEDS[:1])
+def test_in_a_large_mesh_a_job_is_rendered_though_most_peers_never_meet(world: World) -> None:
     """Forty peers for half a minute take seconds."""
-    world = ran("large", SEEDS[0])
     assert sum(channels(world)) < 0.8 * len(world.hosts) * (len(world.hosts) - 1)
     assert len({frame.host for frame in world.economy.finished}) > world.scenario.renderers // 2
 
 
 @pytest.mark.slow
-def test_two_parts_of_a_large_mesh_find_each_other_and_all_learn_of_all_jobs() -> None:
+@looked("large-split", seeds=SEEDS[:1])
+def test_two_parts_of_a_large_mesh_find_each_other_and_all_learn_of_all_jobs(name: str, seed: int) -> None:
     """The same; which jobs each knows is looked at a minute after the cut is mended, as for views of a hundred."""
-    world = World(named("large-split"), SEEDS[0])
+    world = World(named(name), seed)
     known: list[int] = []
     healed_ms = max(act.at_ms for act in world.scenario.script)
     world.at(
@@ -352,26 +334,24 @@ def test_two_parts_of_a_large_mesh_find_each_other_and_all_learn_of_all_jobs() -
     assert known == [world.scenario.jobs] * len(world.hosts)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_who_is_thrown_out_in_the_middle_of_a_frame_renders_no_more(seed: int) -> None:
-    world = ran("revoke", seed)
+@ended("revoke")
+def test_who_is_thrown_out_in_the_middle_of_a_frame_renders_no_more(world: World) -> None:
     (revoke,) = named("revoke").script
     late = [frame for frame in world.economy.finished if frame.host == 1 and frame.at_ms > revoke.at_ms + KILLED_MS]
     assert not late, "it was told, before its channels closed"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_everybody_knows_who_was_revoked_also_who_was_away(seed: int) -> None:
-    world = ran("revoke-away", seed)
+@ended("revoke-away")
+def test_everybody_knows_who_was_revoked_also_who_was_away(world: World) -> None:
     revoked = world.hosts[1]
     for host in world.hosts:
         knows = world.books.of(host).bans.chain(revoked.chain) is not None
         assert knows == (host is not revoked), "nobody opens a channel to tell it"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_what_a_struck_peer_rendered_is_rendered_again_and_its_files_are_replaced(seed: int) -> None:
-    scenario = named("strike")
+@looked("strike")
+def test_what_a_struck_peer_rendered_is_rendered_again_and_its_files_are_replaced(name: str, seed: int) -> None:
+    scenario = named(name)
     world = World(scenario, seed)
     (strike,) = scenario.script
     submitter, struck = world.hosts[5], world.hosts[1]
@@ -394,10 +374,9 @@ def of_each_frame(world: World) -> list[int]:
     return list(Counter(frame.task for frame in world.economy.assembled).values())
 
 
-@pytest.mark.parametrize("name", ["still", "stills"])
-def test_of_a_still_each_cell_is_rendered_once_where_nothing_disturbs(name: str) -> None:
+@ended("still", "stills", seeds=SEEDS[:1])
+def test_of_a_still_each_cell_is_rendered_once_where_nothing_disturbs(world: World) -> None:
     """Once, or twice where it is of a tail copy."""
-    world = ran(name, SEEDS[0])
     economy = world.economy
     rendered = Counter((frame.task, cell) for frame in economy.finished for cell in frame.cells)
     (job,) = world.books.jobs.values()
@@ -424,19 +403,41 @@ def test_no_slot_is_long_idle_while_a_still_has_open_cells(seed: int) -> None:
     assert worked_ms > 0.85 * makespan_ms * world.scenario.renderers
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_frame_is_assembled_although_whoever_does_it_is_killed(seed: int) -> None:
-    world = ran("still-churn", seed)
+@ended("still-churn")
+def test_a_frame_is_assembled_although_whoever_does_it_is_killed(world: World) -> None:
     assert len({host for _, host, _, _ in world.economy.assemblies}) > 1
     assert of_each_frame(world)
 
 
-@pytest.mark.parametrize(("name", "frames"), [("still-lost", 1), ("still-lost-small", 1)])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_buckets_that_died_with_their_authors_are_rendered_again(name: str, frames: int, seed: int) -> None:
-    world = ran(name, seed)
-    lost_ms = named(name).script[0].at_ms
+@ended("still-lost", "still-lost-small")
+def test_buckets_that_died_with_their_authors_are_rendered_again(world: World) -> None:
+    lost_ms = world.scenario.script[0].at_ms
     before = {(frame.task, cell) for frame in world.economy.finished if frame.at_ms <= lost_ms for cell in frame.cells}
     after = {(frame.task, cell) for frame in world.economy.finished if frame.at_ms > lost_ms for cell in frame.cells}
     assert before & after
-    assert len(of_each_frame(world)) == frames
+    assert len(of_each_frame(world)) == 1
+
+
+# All the others, for the rules alone.
+
+
+HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
+"""They take seconds, and one seed: many peers choose from one window, and nearly none may choose the same task."""
+LONG = tuple(scenario.name for scenario in HOURS)
+"""An hour of a hundred peers takes minutes: tests/sim/test_churn.py has smaller ones."""
+SHARED = tuple(scenario.name for scenario in SHARING)
+"""Ten minutes of twenty slots: tests/sim/test_sharing.py runs them, and sees to it that shares are judged."""
+SHOWN = (*(scenario.name for scenario in STUDIO if scenario.name != "liars"), *TWO_VERSIONS, *STRUCK)
+"""Each of these runs where it is shown what it is about: once is enough."""
+OTHERS = [
+    (name, seed)
+    for name in NAMED
+    if name not in (*SHOWN, *LONG, *SHARED)
+    for seed in (SEEDS[:1] if name in HUGE else SEEDS)
+    if (name, seed) not in _LOOKED
+]
+
+
+@pytest.mark.parametrize("world", OTHERS, indirect=True, ids=lambda run: f"{run[0]}-{run[1]}")
+def test_no_rule_is_broken(world: World) -> None:
+    assert world.finished

@@ -31,9 +31,10 @@ def judged(fair: Fair) -> list[tuple[int, ...]]:
     ]
 
 
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("scenario", SHARING, ids=lambda scenario: scenario.name)
-def test_ten_minutes_are_judged(scenario: Scenario) -> None:
-    fair = ran(scenario).fair
+def test_ten_minutes_are_judged(scenario: Scenario, seed: int) -> None:
+    fair = ran(scenario, seed).fair
     (weights,) = judged(fair)
     fair.judge()
     assert weights == tuple(shape.weight for shape in scenario.shapes)

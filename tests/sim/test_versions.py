@@ -26,6 +26,8 @@ from tests.sim.test_studio import Diary, lived
 from tests.support.cast import Cast
 
 SEEDS = (1, 2)
+TWO_VERSIONS = ("rolling-upgrade", "mixed-versions")
+"""What is shown below, with each of the seeds."""
 FORGOTTEN = 4
 """The host that is never updated in `rolling-upgrade`."""
 
@@ -52,7 +54,7 @@ def starts(world: World, diary: Diary, number: int) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_one_machine_after_the_other_is_updated_while_both_versions_work_on_one_job(seed: int) -> None:
-    scenario, watch = named("rolling-upgrade"), Watch()
+    scenario, watch = named(TWO_VERSIONS[0]), Watch()
     looks = [(at_ms, watch.look) for at_ms in range(1_000, scenario.safety_ms, 1_000)]
     world, diary = lived(scenario, seed, *looks)
     counts = [row.count(VERSION_HIGHEST) for row in watch.versions]
@@ -82,7 +84,7 @@ def test_one_machine_after_the_other_is_updated_while_both_versions_work_on_one_
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_mesh_that_is_never_updated_whole_finishes_all_jobs(seed: int) -> None:
-    world, diary = lived(named("mixed-versions"), seed)
+    world, diary = lived(named(TWO_VERSIONS[1]), seed)
     old = {host.index for host in world.hosts if host.version == OLD}
     assert old == set(world.scenario.old)
     assert not old & {index for _, index in starts(world, diary, 0)}
@@ -91,7 +93,7 @@ def test_a_mesh_that_is_never_updated_whole_finishes_all_jobs(seed: int) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rolling-upgrade", "mixed-versions"])
+@pytest.mark.parametrize("name", TWO_VERSIONS)
 def test_real_bytes_of_both_versions_make_the_same_run(name: str) -> None:
     by_reference, as_bytes = (run(named(name), 2, wire=wire) for wire in ("reference", "bytes"))
     assert by_reference.good

@@ -7,7 +7,7 @@ from mesh.core.events import BlobStarted, BucketPasted, RenderFailed
 from mesh.core.swarm import Swarm
 from mesh.ground.ids import BlobId, JobId
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import LOST_BUCKET_MS, LOST_PER_BUCKET
+from mesh.ground.limits import LOST_BUCKET_MS, LOST_PER_BUCKET, NEWS_AFTER_GAP_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.grids import Block
 from mesh.wire.kept import KeptEntries
@@ -143,6 +143,19 @@ def test_a_bucket_that_is_bad_is_said_to_be_lost_and_one_that_is_always_bad_ends
     assert isinstance(failed, Failed)
     assert (failed.task, failed.block, failed.reason) == (0, None, "it is half a file")
     assert of(still.rig.effects, EndAssembly) == [EndAssembly(op=start.op)]
+
+
+def test_after_a_gap_a_frame_that_cannot_be_assembled_fails_once_the_news_was_heard(still: Assembler) -> None:
+    still.win()
+    for attempt in range(1, LOST_PER_BUCKET + 2):
+        (bad,) = still.rendered(still.blocks[0], here=True, attempt=attempt)
+        (paste,) = (paste for paste in of(still.rig.effects, PasteBucket) if paste.blob == blob_of(bad))
+        if attempt > LOST_PER_BUCKET:
+            still.rig.jump(10 * SECOND_MS)
+        still.pasted(paste, problem="it is half a file")
+    assert not [what for what in still.said() if isinstance(what, Failed)]
+    still.rig.wait(NEWS_AFTER_GAP_MS, still.ann, still.bob)
+    assert len([what for what in still.said() if isinstance(what, Failed)]) == 1
 
 
 def test_buckets_that_nobody_has_are_lost_and_are_fetched_from_whoever_renders_them_again(still: Assembler) -> None:

@@ -8,7 +8,7 @@ from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId, RecordId
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import LOST_BUCKET_MS, OPINION_MS, SETTLE_LEAST_MS, WINDOW_FACTOR
+from mesh.ground.limits import LOST_BUCKET_MS, NEWS_AFTER_GAP_MS, OPINION_MS, SETTLE_LEAST_MS, WINDOW_FACTOR
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries
 from mesh.wire.messages import ClaimSent, Entries, Follow, Verdict, Window
@@ -128,6 +128,29 @@ def test_who_is_about_to_stop_publishes_what_waits(bench: Bench) -> None:
     bench.hear(bench.theirs)
     bench.render()
     bench.rig.tell(StopAsked(now=False))
+    assert [type(what) for what in bench.said()] == [Result]
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_after_a_gap_a_picture_waits_for_the_news_and_leaves_only_if_still_wanted(bench: Bench, agreed: bool) -> None:
+    bench.hear(bench.theirs)
+    bench.render()
+    bench.rig.jump(2 * OPINION_MS)
+    bench.rig.wait(NEWS_AFTER_GAP_MS - 1, bench.ann, bench.bob)
+    assert bench.said() == [], "it is late, but others may have agreed meanwhile"
+    if agreed:
+        bench.hear(bench.cast.vouch(bench.ann, bench.head, bench.theirs), by=bench.ann)
+    bench.rig.wait(SECOND_MS + 1, bench.ann, bench.bob)
+    assert [type(what) for what in bench.said()] == ([] if agreed else [Result])
+
+
+def test_who_is_about_to_stop_after_a_gap_hears_the_news_first_too(bench: Bench) -> None:
+    bench.hear(bench.theirs)
+    bench.render()
+    bench.rig.jump(10 * SECOND_MS)
+    bench.rig.tell(StopAsked(now=False))
+    assert bench.said() == []
+    bench.rig.wait(NEWS_AFTER_GAP_MS + SECOND_MS, bench.ann, bench.bob)
     assert [type(what) for what in bench.said()] == [Result]
 
 
