@@ -43,6 +43,7 @@ class Onlookers:
         self._asked: dict[tuple[int, int, int], _Question] = {}
         self._whole: dict[tuple[int, int, JobId], int] = {}
         """When a host last said of a job that all is there."""
+        self._last: dict[tuple[int, int, JobId], _Question] = {}
         self.answers: list[tuple[int, bool]] = []
         """After how many milliseconds each was answered, and whether all was there."""
 
@@ -55,15 +56,21 @@ class Onlookers:
         """Ask about a job at a host, if both are there."""
         if job is None or not host.works or job not in peer_behind(host.core).ledger.jobs:
             return
-        had = {
+        had = self._had_before(host, job) or {
             other.index: _results(other, job)
             for other in self._world.hosts
             if other.works and other is not host and _central(other, job)
         }
         self._op += 1
-        self._asked[host.index, host.life, self._op] = _Question(at_ms=self._world.now_ms, job=job, had=had)
+        question = _Question(at_ms=self._world.now_ms, job=job, had=had)
+        self._asked[host.index, host.life, self._op] = self._last[host.index, host.life, job] = question
         self._world.trace.happened(self._world.now_ms, host.index, f"is asked about {job.hex()[:8]}")
         host.receive(LookAsked(op=self._op, job=job))
+
+    def _had_before(self, host: "Host", job: JobId) -> dict[int, tuple[RecordId, ...]] | None:
+        """Return what was there when a look began that goes on, which this question joins."""
+        last = self._last.get((host.index, host.life, job))
+        return last.had if last is not None and job in peer_behind(host.core).looks.under_way() else None
 
     def hear(self, host: "Host", op: int, reply: Looked | Declined) -> None:
         """Hear the answer to a question. Raises `Violation`."""

@@ -58,6 +58,7 @@ class _Look:
     """Who was asked and has not told its streams yet."""
     lacking: dict[PeerId, dict[_Key, tuple[StreamDigest, int]]] = field(default_factory=dict)
     """Of who told its streams those that differ here, and how many records of each were here then."""
+    told_at: dict[PeerId, Instant] = field(default_factory=dict)
     coming: dict[PeerId, tuple[_Key, ...]] = field(default_factory=dict)
     """Those of them that it was asked for."""
     entries: int = 0
@@ -83,6 +84,10 @@ class Looks:
         whole_at = self._whole_at.get(job)
         return whole_at is not None and now.instant - whole_at < LOOK_FRESH_MS
 
+    def under_way(self) -> tuple[JobId, ...]:
+        """Return the jobs that are looked at now."""
+        return tuple(self._looks)
+
     def on_look_asked(self, turn: Turn, event: LookAsked) -> None:
         """Answer at once who asks what is known here anyway, or was compared a moment ago; else begin a look."""
         ledger = self._ledger.get(event.job)
@@ -91,7 +96,11 @@ class Looks:
         elif self.fresh(event.job, turn.now) or self._needs_nobody(ledger, turn.now):
             turn.do(Reply(op=event.op, reply=Looked(whole=True)))
         else:
-            look = self._looks.get(event.job) or self._begin(turn, ledger)
+            look = self._looks.get(event.job)
+            if look is None:
+                look = self._begin(turn, ledger)
+            elif _drop_stale(look, turn.now) and not look.lacking and look.peer is not None:
+                self._ask(turn, ledger, look, look.peer)  # what was told before is no answer to this question
             look.waiting[event.op] = later(turn.now.instant, LOOK_WAIT_MS)
 
     def on_stream_digests(self, turn: Turn, peer: PeerId, message: StreamDigests) -> None:
@@ -101,6 +110,7 @@ class Looks:
             return
         look.asked.pop(peer)
         lacking = look.lacking[peer] = {}
+        look.told_at[peer] = turn.now.instant
         for theirs in message.streams:
             stream = ledger.streams.get((theirs.author, theirs.boot))
             if theirs.count and (stream is None or stream.told() != theirs):
@@ -158,6 +168,7 @@ class Looks:
         return [peer for peer in company if self._directory.connected(peer) and peer != self._directory.me]
 
     def _ask_next(self, turn: Turn, ledger: JobLedger, look: _Look) -> None:
+        _drop_stale(look, turn.now)
         turn.tell(PeersNeeded(peers=self._keepers.company(ledger, turn.now)))
         able = self._able(ledger, turn.now)
         if able:
@@ -194,3 +205,12 @@ class Looks:
             self._whole_at = {other: self._whole_at[other] for other in kept} | {job: turn.now.instant}
         for op in look.waiting:
             turn.do(Reply(op=op, reply=Looked(whole=whole)))
+
+
+def _drop_stale(look: _Look, now: Now) -> bool:
+    """Believe no more what somebody told more than a moment ago; tell whether there was any such."""
+    stale = [peer for peer, at in look.told_at.items() if now.instant - at >= LOOK_FRESH_MS]
+    for peer in stale:
+        for known in (look.lacking, look.coming, look.told_at):
+            known.pop(peer, None)
+    return bool(stale)

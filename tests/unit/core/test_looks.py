@@ -258,3 +258,14 @@ def test_an_admin_changes_nothing_before_all_is_here(cast: Cast) -> None:
     rig.tell(WeightAsked(op=3, job=job, weight=40))
     (reply,) = of(rig.effects, Reply)
     assert isinstance(reply.reply, Accepted)
+
+
+def test_what_was_told_long_before_is_no_answer_to_a_later_question(looker: Looker) -> None:
+    (asked,) = looker.look()
+    looker.told(asked, *looker.results)
+    looker.rig.wait(LOOK_FRESH_MS, looker.bob, looker.carl)
+    looker.look()
+    looker.rig.take(looker.head, *looker.results, by=looker.dora)
+    assert looker.answers() == {}
+    looker.told(asked, *looker.results)
+    assert looker.answers() == {1: True, 2: True}
