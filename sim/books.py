@@ -137,6 +137,11 @@ class Books:
         own = (hold for hold in self.of(host).holds.values() if hold.author == host.peer_id)
         return [hold for hold in own if hold.id not in self.replaced]
 
+    def date(self, host: "Host") -> None:
+        """Forget the marks whose last day has passed by a host's own calendar, which may be set back afterwards."""
+        book, wall = self.of(host), host.now().wall
+        book.keepers = {key: expires for key, expires in book.keepers.items() if expires >= wall}
+
     def wiped(self, host: "Host") -> None:
         """Forget what a host wrote down: its disk is lost."""
         self._books.pop(host.index, None)
@@ -147,6 +152,7 @@ class Books:
         for entry in kept:
             book.add(entry)
             self.any_bans |= isinstance(entry, KeptRevocation)
+        self.date(host)
 
     def turned(self, host: "Host", event: Event, effects: list[Effect]) -> None:
         """Read what a turn asked to keep."""

@@ -210,7 +210,9 @@ class Faults:
     def _step(self) -> None:
         host = self._victim()
         if host is not None:
+            self._world.books.date(host)
             host.clock.step(self._dice.below(2 * HOUR_MS) - HOUR_MS)
+            self._world.books.date(host)
 
     def _rot(self) -> None:
         """Let a piece of a picture or bucket rot on one disk."""
@@ -436,6 +438,7 @@ class Faults:
         for host in world.hosts:
             host.mute = False
             host.fuse = 0
+            world.books.date(host)
             host.clock.correct()
             host.disk.full = False
             host.disk.stall_ms = 0

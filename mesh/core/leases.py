@@ -222,14 +222,14 @@ class Leases:
             ledger = self._ledger.get(job)
             if ledger is None:
                 continue
-            changed, patience_ms = docket.expire(turn.now.instant), _patience_ms(ledger)
+            changed = docket.expire(turn.now.instant)
             for lease in list(docket.by_claim.values()):
                 if lease.assembles and ledger.open_bits(lease.task):
                     lease.progressed_at = turn.now.instant  # it waits for others
                 if turn.now.instant - lease.heard_at > LEASE_MS:
                     docket.end(lease)
                     changed = True
-                elif turn.now.instant - lease.progressed_at > patience_ms:
+                elif turn.now.instant - lease.progressed_at > _patience_ms(ledger, docket, lease):
                     docket.stall(lease)
                     changed = True
             if changed:
@@ -457,8 +457,10 @@ def _tasks(ledger: JobLedger, claim: Signed[Claim]) -> tuple[int, ...]:
     return ledger.parts.of(claim.body.task, claim.body.block)
 
 
-def _patience_ms(ledger: JobLedger) -> int:
-    return max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms) if ledger.median_ms else STALLED_UNKNOWN_MS
+def _patience_ms(ledger: JobLedger, docket: Docket, lease: Lease) -> int:
+    """Return how long a lease may make no progress; who let one stall before any result has no such time again."""
+    unknown = not ledger.median_ms and lease.holder not in docket.idlers
+    return STALLED_UNKNOWN_MS if unknown else max(STALLED_LEAST_MS, STALLED_MEDIANS * ledger.median_ms)
 
 
 def _holder_spoke(ledger: JobLedger, lease: Lease, changed: Container[int]) -> bool:

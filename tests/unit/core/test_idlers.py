@@ -8,6 +8,7 @@ from mesh.ground.limits import (
     RUN_MOST,
     SETTLE_LEAST_MS,
     SETTLE_MOST_MS,
+    STALLED_LEAST_MS,
     STALLED_UNKNOWN_MS,
     UNANSWERED_MS,
 )
@@ -56,6 +57,16 @@ def test_who_let_a_lease_stall_comes_last_for_any_task(court: Court) -> None:
         court.rig.wait(SETTLE_LEAST_MS)
         assert court.verdicts()[others.id]
         assert not court.verdicts()[idlers.id]
+
+
+def test_who_let_a_lease_stall_before_any_result_has_no_quarter_of_an_hour_again(court: Court) -> None:
+    stall(court, court.granted(court.bob))
+    again = court.granted(court.bob, settle_ms=SETTLE_MOST_MS)
+    for _ in range(STALLED_LEAST_MS // (5 * SECOND_MS) + 1):
+        assert 0 in court.docket.leases
+        court.beat(court.bob, again)
+        court.rig.wait(5 * SECOND_MS, court.bob, court.ann, court.other)
+    assert court.docket.leases == {}
 
 
 def test_who_is_far_off_has_time_to_claim_before_who_let_a_lease_stall(court: Court) -> None:
