@@ -184,6 +184,10 @@ class Slots:
     def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
         """Give up everything of the job and end its stages."""
         self._give_up(turn, lambda claim: claim.body.job == note.job)
+        # What is written and not stored yet ends with its stage, and without an answer.
+        for task in [task for task in self._by_op.values() if task.claim.body.job == note.job]:
+            self._by_op.pop(task.op)
+            turn.tell(ClaimEnded(claim=task.claim, gave_up=True))
         turn.do(CloseStage(job=note.job))
 
     def on_pause_changed(self, turn: Turn, note: PauseChanged) -> None:

@@ -121,6 +121,18 @@ def test_a_cancel_ends_all_of_the_job_and_its_stages(bench: Bench) -> None:
     assert bench.rig.peer.slots.idle
 
 
+def test_a_cancel_ends_what_is_written_and_not_stored_too(bench: Bench) -> None:
+    """Its stage ends with all that it was asked for: nobody answers, and who waited for that could never stop."""
+    bench.win(0)
+    (started,) = bench.started()
+    bench.written(started)
+    bench.rig.take(bench.head, bench.cast.entry(bench.ann, bench.head, Cancel()), by=bench.ann)
+    assert bench.rig.peer.slots.idle
+    bench.rig.tell(StopAsked(now=False))
+    bench.rig.wait(12 * SECOND_MS, bench.ann)
+    assert of(bench.rig.effects, Stopped)
+
+
 def test_progress_never_falls(bench: Bench) -> None:
     claim = bench.win(0)
     (effect,) = bench.started()
