@@ -11,6 +11,7 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
+from mesh.core.placement import run_length
 from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS
 from sim.violation import Violation
@@ -23,8 +24,8 @@ WINDOW_MS = 10 * MINUTE_MS
 OFF_PERCENT = 10
 """Of its fair share, which a job may get more or less."""
 
-_AHEAD = 2
-"""A slot renders one task and has one ahead: with fewer that nobody has begun, some slots may find none."""
+_QUICKEST = 2
+"""Frames of a job may take half of what its shape says."""
 
 _Rivals: TypeAlias = tuple[tuple[JobId, int], ...]
 """Jobs that could all be rendered everywhere, and the weight of each."""
@@ -64,7 +65,9 @@ class Fair:
                 continue
             body, scene = record.body, (record.body.scene, *self._world.trees[record.body.scene])
             there = all(body.engine in host.engines and all(map(host.disk.has, scene)) for host in hosts)
-            if there and len(body.frames) - begun[plan.job] >= _AHEAD * slots:
+            # A slot renders one task and has a run ahead: with fewer that nobody has begun, some slots may find none.
+            ahead = 1 + run_length(plan.scenario.frame_ms // _QUICKEST)
+            if there and len(body.frames) - begun[plan.job] >= ahead * slots:
                 found.append((plan.job, plan.weight))
         return tuple(found)
 
