@@ -33,7 +33,7 @@ SHARING = (
     # One gets three times as much as the other.
     _sharing(
         "fair-weights",
-        Shape(frames=450, frame_ms=20 * S_MS, weight=30),
-        Shape(frames=620, frame_ms=5 * S_MS),
+        Shape(frames=520, frame_ms=20 * S_MS, weight=30),
+        Shape(frames=720, frame_ms=5 * S_MS),
     ),
 )
