@@ -5,8 +5,10 @@ in time; whoever has it must have ended the job's renders and assemblies soon af
 fails in these seconds is not asked, nor one that loses messages.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mesh.core.effects import Append, Effect
 from mesh.ground.ids import JobId
 from sim.violation import Violation
 
@@ -30,13 +32,14 @@ class Cancels:
         self._said: dict[JobId, None] = {}
         self._heard: dict[tuple[int, JobId], None] = {}
 
-    def turned(self, host: "Host") -> None:
-        """See whether a host has just heard of a cancel."""
+    def turned(self, host: "Host", effects: Sequence[Effect]) -> None:
+        """See whether a host has just heard of a cancel: what follows from it waits until that is on its disk."""
         for job in self._world.books.of(host).cancels:
             if (host.index, job) in self._heard:
                 continue
             self._heard[host.index, job] = None
-            self._world.after(STOPS_MS, self._stopped, host, host.life, job)
+            written = host.next_write if any(type(effect) is Append for effect in effects) else 0
+            self._world.after(STOPS_MS, self._stopped, host, host.life, job, written)
             if job not in self._said:
                 self._said[job] = None
                 self._expect(host, job)
@@ -74,9 +77,11 @@ class Cancels:
             if host.life == lives[host.index] and (host.index, job) not in self._heard:
                 raise Violation("L11", f"{host.name} has not heard of a cancel, though connected", job, host.peer_id)
 
-    def _stopped(self, host: "Host", life: int, job: JobId) -> None:
-        away = not host.works or host.life != life or self._world.now_ms - host.frozen_at_ms <= STOPS_MS
-        if away or host.disk.stall_ms:
+    def _stopped(self, host: "Host", life: int, job: JobId, written: int) -> None:
+        if not host.works or host.life != life or self._world.now_ms - host.frozen_at_ms <= STOPS_MS:
+            return
+        if host.writes < written:
+            self._world.after(STOPS_MS, self._stopped, host, life, job, written)
             return
         renders = [render for render in host.farm.renders.values() if render.job == job and render.writing]
         assemblies = [growing for growing in host.assemblies.growing.values() if growing.job == job]

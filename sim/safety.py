@@ -86,7 +86,7 @@ class Safety:
         self.epochs.turned(host, event, effects)
         self.returns.turned(host, event, effects)
         if books.of(host).cancels:
-            self.cancels.turned(host)
+            self.cancels.turned(host, effects)
         if self._world.scenario.quota_mb:
             self._within_quota(host)
         for place, effect in enumerate(effects):

@@ -51,8 +51,8 @@ class Stalls:
                 raise Violation("L9", text, open_to_all[0], host.peer_id)
 
     def _could_render(self, host: "Host", since_ms: int) -> bool:
-        """Whether nothing else kept a host from work."""
-        paused = host.index in self._world.faults.paused
+        """Whether nothing else kept a host from work: a hoarder keeps itself from it."""
+        paused = host.index in self._world.faults.paused or host.index in self._world.scenario.hoarders
         disk = host.disk.full or host.disk.stall_ms
         steady = host.works and host.frozen_at_ms < since_ms - 2 * IDLE_MOST_MS
         if not host.slots or not steady or paused or disk or host.index in self._world.net.lags:

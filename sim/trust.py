@@ -84,12 +84,17 @@ class Trust:
         return (self._world.hosts[0].peer_id,)
 
     def may_replace(self, host: "Host", made_of: Signed[Entry]) -> bool:
-        """S3: whether a file may be made anew: somebody who may has rejected it, and its submitter has not sealed."""
+        """S3: whether a file may be made anew: somebody who may has rejected it, and its submitter has sealed nothing.
+
+        Or it has sealed another picture of that frame, which comes late to whoever heard of the reject in time.
+        """
         job, entries = made_of.body.job, self._world.books.of(host).entries.get(made_of.body.job, {})
         head = self._world.books.jobs[job]
         judges = (head.author, *head.body.judges, *self.admins())
         said = [(entry.author, entry.body.what) for entry in entries.values()]
-        if any(isinstance(what, Seal) and author == head.author for author, what in said):
+        seals = [what.blob for author, what in said if isinstance(what, Seal) and author == head.author]
+        pages = [self._world.pages[blob] for blob in seals]
+        if any(page.tasks[_task(made_of)].result in (None, made_of) for page in pages):
             return False
         return any(isinstance(what, Reject) and what.task == _task(made_of) and by in judges for by, what in said)
 
