@@ -16,7 +16,7 @@ from typing import Any
 
 from mesh.ground.dice import Dice
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.ground.limits import EVERYBODY, STALLED_UNKNOWN_MS
+from mesh.ground.limits import EVERYBODY, FAILURES_PER_TRY, STALLED_UNKNOWN_MS, TRIES_DEFAULT
 from mesh.ground.share_limits import WEIGHT_MOST
 from sim.scenario import Act, Scenario, Shape
 
@@ -437,6 +437,9 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
     rejected = -(-options["rejects"] * options["safety_ms"] // MINUTE_MS)
     again_ms = (2 * shape.frame_ms + shape.still_ms * bool(shape.still_frames) for shape in options["shapes"])
     works_ms += rejected * max(again_ms)
+    # Whoever alone can render fails a frame that nobody can so many times before it stops.
+    most = FAILURES_PER_TRY * TRIES_DEFAULT
+    works_ms += sum(most * shape.frame_ms * min(options["poisoned"], shape.frames) for shape in options["shapes"])
     hoarded_ms = STALLED_UNKNOWN_MS * len(options["hoarders"])
     options["extra_ms"] = 20 * MINUTE_MS + hoarded_ms + 2 * works_ms * 100 // options["slowest_percent"]
     return options
