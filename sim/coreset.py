@@ -43,16 +43,19 @@ def enlarge(world: "World", core: dict[int, None], for_good: Collection[int]) ->
 
 
 def _enlarge_for_two(world: "World", core: dict[int, None], for_good: Collection[int], plan: "Plan") -> None:
-    """See to it that two can agree on a job's pictures."""
+    """See to it that two can agree on a job's pictures: whose disks have room for all of them, where others' are small.
+
+    A store that is full of copies that nobody may let go renders no more.
+    """
+    scenario = world.scenario
     able = [
         host.index
         for host in world.hosts
         if _renders(world, host.index, plan) and host.index not in for_good
-        if host.index not in world.scenario.wrong
+        if host.index not in scenario.wrong
     ]
-    away = [index for index in able if index not in core]
-    lacking = 2 - (len(able) - len(away))
-    core |= dict.fromkeys(away[: max(0, lacking)])
+    able.sort(key=lambda index: (bool(scenario.quota_mb) and index not in scenario.roomy, index not in core))
+    core |= dict.fromkeys(able[:2])
 
 
 def _out_of_reach(world: "World", job: JobId, hosts: "list[Host]") -> int:

@@ -404,14 +404,21 @@ def _weights(it: _Draw, options: dict[str, Any]) -> dict[str, Any]:
     return {"shapes": shapes, "weighings": it.maybe(6)}
 
 
+def _room_for_two(roomy: tuple[int, ...], honest: list[int]) -> tuple[int, ...]:
+    """Return who has room, two honest ones among them: once all others' stores are full, only these render."""
+    small = [peer for peer in honest if peer not in roomy]
+    lacking = 2 - (len(honest) - len(small))
+    return tuple(sorted((*roomy, *small[: max(0, lacking)])))
+
+
 def _possible(options: dict[str, Any]) -> dict[str, Any]:
     """Change what could not be finished, whoever tried.
 
-    Where two have to agree there are three honest peers that could. Islanders are found by their beacons, or by who
-    knows both sides. Who was thrown out comes to nothing: he neither submits nor is of the core. Of a core that not all
-    belong to, or who came late to, one must be whose address all were given; of one of two islands also whoever brings
-    them together. And the slowest slot may be all that is left for the whole work. Each hoarder may keep the only frame
-    of a job until its lease stalls.
+    Where two have to agree there are three honest peers that could, two of them with room for all. Islanders are found
+    by their beacons, or by who knows both sides. Who was thrown out comes to nothing: he neither submits nor is of the
+    core. Of a core that not all belong to, or who came late to, one must be whose address all were given; of one of two
+    islands also whoever brings them together. And the slowest slot may be all that is left for the whole work. Each
+    hoarder may keep the only frame of a job until its lease stalls.
     """
     peers = options["peers"]
     out = _thrown_out(options)
@@ -429,6 +436,8 @@ def _possible(options: dict[str, Any]) -> dict[str, Any]:
     honest = [peer for peer in range(options["renderers"]) if peer not in unable]
     if options["engines"] > 1 or len(honest) < 3:
         options["shapes"] = tuple(replace(shape, twice=False) for shape in options["shapes"])
+    if options.get("quota_mb") and any(shape.twice for shape in options["shapes"]):
+        options["roomy"] = _room_for_two(options["roomy"], honest)
     works_ms = sum(
         shape.frame_ms * (shape.frames - shape.still_frames) * (3 if shape.twice else 1)
         + shape.still_ms * shape.still_frames

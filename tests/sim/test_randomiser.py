@@ -143,6 +143,23 @@ def test_what_comes_back_no_more_leaves_enough_to_finish_with() -> None:
     assert {"wipe", "leave", "lose-assembler"} <= seen
 
 
+def test_two_who_can_agree_have_room_where_disks_are_small() -> None:
+    drawn = [scenario for scenario in (draw(seed, 6, 1) for seed in range(450)) if scenario.quota_mb]
+    checked = [scenario for scenario in drawn if any(shape.twice for shape in scenario.shapes)]
+    assert any({0, *scenario.submitters} & {*scenario.wrong} for scenario in checked)
+    for scenario in checked:
+        whats = ("wipe", "leave", "revoke", "strike")
+        gone = {peer for act in scenario.script if act.what in whats for peer in act.peers}
+        unable = {*scenario.wrong, *scenario.hoarders, *scenario.old, *gone}
+        roomy = [peer for peer in scenario.roomy if peer < scenario.renderers and peer not in unable]
+        assert len(roomy) >= 2, scenario
+
+
+def test_of_who_can_agree_those_come_back_whose_disks_have_room() -> None:
+    world = ran(twice=True, submitters=(2,), wrong=(0,), quota_mb=20, roomy=(0, 2, 4), core=(0, 1, 3))
+    assert {2, 4} <= world.faults.core.keys()
+
+
 def test_who_left_or_lost_its_disk_never_comes_back() -> None:
     acts = (Act(at_ms=12_000, what="wipe", peers=(1,)), Act(at_ms=14_000, what="start", peers=(1,)))
     world = ran(script=acts, core=(0, 3, 4, 5), remnants=2)
