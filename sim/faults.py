@@ -40,8 +40,8 @@ class Faults:
         """How often a process or machine ended, was asked to, froze or fell asleep."""
         self.paused: dict[int, None] = {}
         """Hosts that their owners ever paused: when all heals, they let them render again."""
-        self.rotted: dict[BlobId, None] = {}
-        """Blobs of which a copy rotted: nobody promised that they survive."""
+        self.rotted: dict[BlobId, dict[int, None]] = {}
+        """Blobs of which a copy rotted, and on whose disks: nobody promised that they survive there."""
 
     def plan_all(self) -> None:
         """Plan the drawn faults and the script's acts."""
@@ -224,7 +224,7 @@ class Faults:
         if pictures:
             blob = pictures[self._dice.below(len(pictures))]
             host.disk.blobs[blob].rotten = 1
-            self.rotted[blob] = None
+            self.rotted.setdefault(blob, {})[host.index] = None
             self._happened(host, f"has a rotten piece of {blob.hex()[:8]}")
 
     def _fill(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.core.status import JobState, JobView, TaskState, TaskView
 from mesh.ground.ids import BlobId, JobId
 from mesh.wire.envelope import Signed
-from mesh.wire.records import Hold, Result
+from mesh.wire.records import Hold, Result, Seal
 from sim.people import Plan
 from sim.violation import Violation
 
@@ -96,31 +96,49 @@ class Liveness:
             names = [body.names.name(frame) for frame in body.frames]
             missing = [name for name in names if (directory, name) not in host.disk.files]
             if missing:
-                gone = self._gone(plan, host, job)
+                gone = self._gone(host, job)
                 missing = [name for name in missing if names.index(name) not in gone]
             if len(missing) > stopped:
                 return (f"{host.name} lacks {len(missing)} files of {plan.name}, {missing[0]} first", (job,))
         return None
 
-    def _gone(self, plan: Plan, host: "Host", job: JobId) -> list[int]:
+    def _gone(self, host: "Host", job: JobId) -> list[int]:
         """Return the tasks of which nobody can have the file any more, though the job is sealed.
 
-        Rot may take the few copies of a job whose files its submitter has. What keepers sealed while the submitter was
-        away is promised as long as one holder's disk survives: all of them may have been left out of the core.
+        Rot may take all copies that were promised, a job's only one above all, and a keeper, who goes by holds, seals
+        all the same; but whoever sealed it himself as its submitter had every file. What keepers sealed while the
+        submitter was away is promised as long as one holder's disk survives: all of them may have been left out of the
+        core.
         """
         view = host.core.job_view(host.now(), job)
         if view is None or view.state is not JobState.SEALED:
             return []
-        rotted = self._world.faults.rotted if host.index != plan.submitter else {}
-        held = {hold.body.blob: None for core in self._world.faults.core for hold in self._holds_of(core)}
+        held: dict[BlobId, dict[int, None]] = {}
+        for core in self._world.faults.core:
+            for hold in self._holds_of(core):
+                held.setdefault(hold.body.blob, {})[core] = None
+        sealed = self._sealed(host, job)
         gone: list[int] = []
         for task in host.core.task_views(job):
             outputs = self._outputs(host, job, task)
-            if task.state is TaskState.STOPPED:  # rejected by its submitter, who did not stop a keeper's seal in time
-                gone.append(task.task)
-            if rotted.keys() & outputs or (outputs and not held.keys() & outputs):
+            unheld = bool(outputs) and not held.keys() & outputs
+            rotted = not sealed and any(self._has_rotted(blob, held.get(blob, {})) for blob in outputs)
+            # who rejected one may not have stopped a keeper's seal in time
+            if task.state is TaskState.STOPPED or unheld or rotted:
                 gone.append(task.task)
         return gone
+
+    def _sealed(self, host: "Host", job: JobId) -> bool:
+        """Tell whether a host sealed a job as its submitter, and so had every file."""
+        entries = self._world.books.of(host).entries.get(job, {}).values()
+        mine = host.peer_id == self._world.books.jobs[job].author
+        return mine and any(entry.author == host.peer_id and isinstance(entry.body.what, Seal) for entry in entries)
+
+    def _has_rotted(self, blob: BlobId, holders: Iterable[int]) -> bool:
+        """Tell whether a blob rotted on the disk of everyone who holds it, and nobody of the core has it whole."""
+        rotted, hosts = self._world.faults.rotted.get(blob, {}), self._world.hosts
+        whole = any(hosts[core].disk.intact(blob) for core in self._world.faults.core)
+        return bool(rotted) and not whole and all(holder in rotted for holder in holders)
 
     def _holds_of(self, index: int) -> Iterable[Signed[Hold]]:
         return self._world.books.standing(self._world.hosts[index])
