@@ -27,6 +27,7 @@ from mesh.core.wants import Pieces, Request, Want
 from mesh.ground.ids import BlobId, PeerId
 from mesh.ground.instants import Instant, Now, later
 from mesh.ground.limits import FETCH_MS, FETCH_PIECES, FETCHES, FETCHES_PER_PEER, SEEK_PERIOD_MS
+from mesh.ground.store_limits import STOCK_MS, STORE_LOOK_MS
 from mesh.wire.messages import MAX_BITS_BYTES, Have, Seek
 
 _SOURCES_ASKED = 24
@@ -191,6 +192,7 @@ class Swarm:
         pieces.have |= bits_of(event.numbers)
         if want is not None:
             want.asked.pop(event.op, None)
+            want.refused = 0
         if event.complete:
             self._finish(turn, event.blob)
         else:
@@ -198,14 +200,17 @@ class Swarm:
         self._ask(turn)
 
     def on_fetch_failed(self, turn: Turn, event: FetchFailed) -> None:
-        """Leave the source alone for a while; try others."""
+        """Leave the source alone for a while, and try others; where there is no room here, that blob instead."""
         peer = self._done(event.op)
         want = self.wants.get(event.blob)
         if want is not None:
             want.asked.pop(event.op, None)
             if want.manifest_op == event.op:
                 want.manifest_op = None
-            if peer is not None:
+            if event.full:  # its bytes would come from anywhere in vain, and keep what may find room from its turn
+                want.again_at = later(turn.now.instant, min(STORE_LOOK_MS << min(want.refused, 8), STOCK_MS))
+                want.refused += 1
+            elif peer is not None:
                 want.sources.pop(peer, None)
         if peer is not None and not event.full:
             self._sulking[peer] = later(turn.now.instant, _SULK_MS)
@@ -234,7 +239,7 @@ class Swarm:
         for seekers in self._seekers.values():
             seekers.pop(note.peer, None)
         for op, request in [(op, request) for op, request in self._requests.items() if request.peer == note.peer]:
-            self.on_fetch_failed(turn, FetchFailed(op=op, blob=request.blob, full=True))
+            self.on_fetch_failed(turn, FetchFailed(op=op, blob=request.blob, full=False))
 
     def on_tick(self, turn: Turn) -> None:
         """Repeat what is sought; forget seekers that have stopped."""
@@ -284,7 +289,8 @@ class Swarm:
     def _ask(self, turn: Turn) -> None:
         if not self.wants or len(self._requests) >= FETCHES:
             return
-        able = [blob for blob, want in self.wants.items() if any(self._able(turn, peer) for peer in want.sources)]
+        due = ((blob, want) for blob, want in self.wants.items() if want.again_at <= turn.now.instant)
+        able = [blob for blob, want in due if any(self._able(turn, peer) for peer in want.sources)]
         if not able:
             return
         breadth = Counter[PeerId]()
@@ -300,11 +306,13 @@ class Swarm:
                 while self._ask_pieces(turn, blob, want, pieces, breadth):
                     pass
 
-    def _rarity(self, turn: Turn, blob: BlobId) -> tuple[int, bool, bytes]:
-        """Order blobs: the rarest first, of equally rare ones those that fall to this peer."""
+    def _rarity(self, turn: Turn, blob: BlobId) -> tuple[int, int, bool, bytes]:
+        """Order blobs: those that found no room here last, then the rarest first, of equally rare ones those that fall
+        to this peer.
+        """
         want = self.wants[blob]
         others = any(_rank(blob, 0, rival) < want.rank for rival in self._rivals(turn, blob, want))  # mostly the first
-        return (len(want.sources), others, want.rank)
+        return (want.refused, len(want.sources), others, want.rank)
 
     def _rivals(self, turn: Turn, blob: BlobId, want: Want) -> Iterator[PeerId]:
         """Yield who else seeks a blob, or surely may."""

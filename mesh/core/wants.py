@@ -57,6 +57,10 @@ class Want:
     """For whom it comes: it is wanted until each has dropped it."""
     page_bytes: int = 0
     """Where it is wanted as the page of a seal, the most that such a page may have."""
+    refused: int = 0
+    """How often in a row there was no room for it here."""
+    again_at: Instant = Instant(0)
+    """Not asked for before that: there was no room."""
     answered_at: Instant | None = None
     """When a source last said that it has something that is lacking here."""
     since: Instant = Instant(0)

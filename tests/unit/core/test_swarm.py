@@ -15,8 +15,10 @@ from mesh.core.events import (
 )
 from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
+from mesh.ground.ids import BlobId
 from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import FETCH_MS, FETCH_PIECES, FETCHES, FETCHES_PER_PEER, NOTES_PER_TURN, SEEK_PERIOD_MS
+from mesh.ground.store_limits import STORE_LOOK_MS
 from mesh.wire.messages import MAX_BITS_BYTES, Have, Seek
 from mesh.wire.records import Output
 from mesh.wire.tasks import FrameRange, Frames
@@ -140,6 +142,41 @@ def test_what_a_failed_request_asked_for_is_asked_of_another(fetcher: Fetcher) -
     fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
     assert set(first.numbers) <= {number for effect in fetcher.asked() for number in effect.numbers}
     assert all(effect.peer == fetcher.bob.id for effect in fetcher.asked())
+
+
+def test_what_finds_no_room_here_is_not_asked_for_again_at_once(fetcher: Fetcher) -> None:
+    fetcher.started(pieces=1)
+    (failed,) = fetcher.asked()
+    fetcher.rig.clear()
+    fetcher.rig.tell(FetchFailed(op=failed.op, blob=WANTED, full=True))
+    fetcher.rig.hear(fetcher.bob, ALL_OF_IT)
+    fetcher.rig.wait(STORE_LOOK_MS - SECOND_MS, fetcher.ann, fetcher.bob)
+    assert fetcher.asked() == [], "its bytes would come in vain"
+    fetcher.rig.wait(2 * SECOND_MS, fetcher.ann, fetcher.bob)
+    assert [effect.numbers for effect in fetcher.asked()] == [(0,)]
+
+
+def test_what_finds_no_room_here_keeps_nothing_from_its_turn(cast: Cast) -> None:
+    rig, ann = Rig(cast), cast.actor("ann")
+    rig.meet(ann)
+    wanted = [blob(f"wanted {number}") for number in range(60)]
+    for op, each in enumerate(wanted):
+        rig.tell(BlobAsked(op=op, blob=each, peer=ann.id))
+    tried: set[BlobId] = set()
+    for second in range(90):
+        if second % (SEEK_PERIOD_MS // SECOND_MS) == 0:
+            for each in wanted:
+                rig.hear(ann, Have(blob=each, pieces=0, bits=b""))
+        asked = [effect for effect in rig.effects if isinstance(effect, FetchManifest | FetchPieces)]
+        rig.clear()
+        for effect in asked:  # two a second
+            if isinstance(effect, FetchManifest):
+                rig.tell(BlobStarted(op=effect.op, blob=effect.blob, pieces=1, have=()))
+            else:
+                tried.add(effect.blob)
+                rig.tell(FetchFailed(op=effect.op, blob=effect.blob, full=True))
+        rig.wait(SECOND_MS, ann)
+    assert tried == set(wanted)
 
 
 def test_a_request_that_nobody_answers_is_given_up(fetcher: Fetcher) -> None:

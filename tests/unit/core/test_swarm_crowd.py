@@ -124,7 +124,7 @@ class Crowd:
             for other in self.hosts[1:]:
                 other.directory.disconnect(source.id)
         if not source.alive:
-            failed = FetchFailed(op=effect.op, blob=effect.blob, full=True)
+            failed = FetchFailed(op=effect.op, blob=effect.blob, full=False)
             self._do(host, lambda turn: host.swarm.on_fetch_failed(turn, failed))
             return
         assert set(effect.numbers) <= source.pieces[effect.blob], "nobody is asked for what it has not"
