@@ -54,9 +54,10 @@ class Epochs:
                     pass
 
     def _is_shut_out(self, host: "Host", peer: PeerId) -> bool:
-        """Whether a host has to be deaf to a peer (S5): what it said before its channel closed may come afterwards."""
+        """Whether a host has to be deaf to a peer (S5), or is out itself: what was said before may come afterwards."""
         index, bans = self._world.index_of(peer), self._world.books.of(host).bans
-        return bool(bans) and index is not None and bans.chain(self._world.hosts[index].chain) is not None
+        chains = [host.chain] if index is None else [host.chain, self._world.hosts[index].chain]
+        return bool(bans) and any(bans.chain(chain) is not None for chain in chains)
 
     def look(self) -> None:
         """Look at all that were ever heard of by those who run."""
