@@ -91,7 +91,7 @@ class _NoFaults:
 class _NoHurry:
     """How soon a cancel is obeyed is asked of larger worlds."""
 
-    def turned(self, host: SmallHost) -> None:
+    def turned(self, host: SmallHost, effects: list[ef.Effect]) -> None:
         """Judge nothing."""
 
 
