@@ -2,14 +2,16 @@
 
 What a keeper or the submitter had when the question was asked, and still has, must be at whoever says so afterwards: at
 least all that one of them had, since a peer asks one and not everybody. An answer at once is believed of those to whom
-all is sent, of a sealed job, and of who was told the same a moment before.
+all is sent, of a sealed job, and of who was told the same a moment before; else it is held against what was there
+when the question before it was asked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.core.effects import Declined, Looked
 from mesh.core.events import LookAsked
+from mesh.core.looks import LOOK_MS
 from mesh.ground.ids import JobId, RecordId
 from mesh.ground.limits import LOOK_FRESH_MS
 from mesh.wire.records import Result
@@ -31,6 +33,8 @@ class _Question:
     at_ms: int
     job: JobId
     had: dict[int, tuple[RecordId, ...]]
+    former: "_Question | None" = None
+    """The one before it there: the look that it began may have ended just now, with nobody left to be told."""
 
 
 class Onlookers:
@@ -62,7 +66,9 @@ class Onlookers:
             if other.works and other is not host and _central(other, job)
         }
         self._op += 1
-        question = _Question(at_ms=self._world.now_ms, job=job, had=had)
+        last = self._last.get((host.index, host.life, job))
+        former = replace(last, former=None) if last is not None else None
+        question = _Question(at_ms=self._world.now_ms, job=job, had=had, former=former)
         self._asked[host.index, host.life, self._op] = self._last[host.index, host.life, job] = question
         self._world.trace.happened(self._world.now_ms, host.index, f"is asked about {job.hex()[:8]}")
         host.receive(LookAsked(op=self._op, job=job))
@@ -86,6 +92,9 @@ class Onlookers:
         # Somebody else's question may have been answered as this one was on its way: what that host had was compared.
         fresh = said_ms is not None and question.at_ms - said_ms <= LOOK_FRESH_MS + 1
         self._whole[key] = said_ms if fresh and took_ms == 0 and said_ms is not None else self._world.now_ms
+        former = question.former if took_ms == 0 else None
+        if former is not None and question.at_ms - former.at_ms <= LOOK_MS + LOOK_FRESH_MS:
+            question = former
         if not (fresh or _central(host, question.job) or _is_sealed(host, question.job)):
             self._compare(host, question)
 
