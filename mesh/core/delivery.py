@@ -9,6 +9,7 @@ delivered.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mesh.core.effects import Export
 from mesh.core.events import Exported, ExportFailed
@@ -277,8 +278,8 @@ class Delivery:
         ledger = self._ledger.jobs[order.job]
         if order.closed or ledger.cancel is not None:
             return
-        coming, sought = 0, 0
-        for task in list(order.todo):
+        coming, vain = 0, dict[int, BlobId]()
+        for task in order.todo:
             if len(order.writing) >= _EXPORTS:
                 return
             if task in order.writing or order.again_at.get(task, turn.now.instant) > turn.now.instant:
@@ -290,18 +291,14 @@ class Delivery:
             if self._swarm.complete(blob):
                 self._export(turn, ledger, order, task, counting)
             elif self.in_vain(blob, turn.now):  # nor does what nobody has, from coming
-                sought += 1
-                if sought > _SOUGHT:
-                    self._put_off(order, task, blob)
+                vain[task] = blob
             elif coming < _COMING:  # whatever is slow to come keeps nothing that is here from its place
                 coming += 1
                 self._awaited.setdefault(blob, {})[(order.job, order.directory)] = None
                 self._swarm.want(turn, blob, _reason(order), *self.sources(order.job, task, counting))
-
-    def _put_off(self, order: Order, task: int, blob: BlobId) -> None:
-        """Let a picture that nobody has be for now: others of the order have their turn."""
-        self._swarm.drop(blob, _reason(order))
-        order.todo[task] = order.todo.pop(task)
+        for task, blob in islice(vain.items(), _SOUGHT, None):  # for now: others of the order have their turn
+            self._swarm.drop(blob, _reason(order))
+            order.todo[task] = order.todo.pop(task)
 
     def _export(self, turn: Turn, ledger: JobLedger, order: Order, task: int, counting: Signed[Entry]) -> None:
         op = self._ops.next()
