@@ -143,9 +143,9 @@ class Docket:
     idlers: dict[PeerId, None] = field(default_factory=dict)
     """Whose they were, or whose picture was rejected, until a result counts: they come last, with one task a slot."""
     proven: Counter[PeerId] = field(default_factory=Counter)
-    """How many tasks each peer has rendered so that its result counted."""
+    """For how many tasks a result of each peer was the last that counted."""
     credited: dict[int, PeerId] = field(default_factory=dict)
-    """Whose result of each task was counted there."""
+    """Whose that was, by task."""
     grants: dict[RecordId, Granted] = field(default_factory=dict)
     granted: dict[int, RecordId] = field(default_factory=dict)
     """By each task that a grant keeps others from."""
@@ -177,9 +177,13 @@ class Docket:
     def counts(self, task: int, author: PeerId) -> None:
         """Note that a peer's result of a task counts: what it claims it renders."""
         self.idlers.pop(author, None)
-        if self.credited.get(task) != author:
-            self.credited[task] = author
-            self.proven[author] += 1
+        before = self.credited.get(task)
+        if before == author:
+            return
+        if before is not None:
+            self.proven[before] -= 1  # two whose results take each other's place have rendered no more for that
+        self.credited[task] = author
+        self.proven[author] += 1
 
     def stall(self, lease: Lease) -> None:
         """End a lease without progress, for good."""

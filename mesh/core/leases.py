@@ -428,10 +428,11 @@ class Leases:
     def _prove(self, job: JobId, docket: Docket) -> None:
         """Credit those whose results count already."""
         ledger = self._ledger.jobs[job]
-        for task in range(ledger.frames):
-            counting = ledger.task(task).counting
-            if counting is not None:
-                docket.counts(task, counting.author)
+        for frame in range(ledger.frames):
+            for task in (frame, *ledger.parts.cells_of(frame)):
+                counting = ledger.task(task).counting
+                if counting is not None:
+                    docket.counts(task, counting.author)
 
 
 def _clashes(ledger: JobLedger, docket: Docket, claim: Claim | LeaseHeard) -> bool:

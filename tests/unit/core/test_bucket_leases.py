@@ -322,6 +322,14 @@ def test_a_peer_of_which_nothing_counts_yet_has_two_buckets_a_slot_beside_an_ass
     assert sum(court.verdicts()[claim.id] for claim in claims) == 2
 
 
+def test_a_keeper_that_begins_credits_whose_buckets_count_already(court: Court) -> None:
+    bucket = court.cast.result(court.bob, court.head, CUT, block=LEFT)
+    court.rig.take(court.head, bucket, by=court.bob)
+    court.rig.peer.leases.dockets.clear()
+    court.claim(court.ann, block(7, 3))
+    assert court.docket.proven[court.bob.id] == len(court.tasks(LEFT))
+
+
 def test_who_may_not_render_gets_no_bucket(court: Court) -> None:
     guest = court.cast.actor("guest", Role.SUBMIT)
     court.rig.meet(guest)

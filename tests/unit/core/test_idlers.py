@@ -39,6 +39,14 @@ def test_who_claims_all_that_there_is_has_two_tasks_a_slot_until_its_results_cou
         assert held() == 2 * min(1 + done, 1 + RUN_MOST)
 
 
+def test_two_whose_results_take_each_others_place_gain_nothing_by_it(court: Court) -> None:
+    court.claim(court.stranger, 1)
+    court.rig.take(court.head, court.cast.result(court.ann, court.head, 0, 2), by=court.ann)
+    assert (court.docket.proven[court.ann.id], court.docket.proven[court.bob.id]) == (1, 0)
+    court.rig.take(court.head, court.cast.result(court.bob, court.head, 0, 1), by=court.bob)
+    assert (court.docket.proven[court.ann.id], court.docket.proven[court.bob.id]) == (0, 1)
+
+
 def stall(court: Court, *claims: Signed[Claim]) -> None:
     """Let claims of Bob's end for want of progress, before there is any result."""
     for _ in range(STALLED_UNKNOWN_MS // (5 * SECOND_MS) + 1):
