@@ -106,7 +106,7 @@ class Assemblies:
 
     def _tell_full(self, op: int) -> None:
         reason = "simulated full disk"
-        self._host.receive(RenderFailed(op=op, kind=FailureKind.DISK_FULL, reason=reason, unfit=True, log=None))
+        self._host.receive(RenderFailed(op=op, kind=FailureKind.DISK_FULL, reason=reason, log=None))
 
     def _rendered(self, op: int, _: None) -> None:
         growing = self.growing.pop(op)

@@ -209,7 +209,4 @@ class Farm:
 
     def _fail(self, op: int, kind: FailureKind) -> None:
         self._free(self.renders.pop(op))
-        unfit = kind is FailureKind.DISK_FULL
-        self._host.receive(
-            RenderFailed(op=op, kind=kind, reason=f"simulated {kind.name.lower()}", unfit=unfit, log=None)
-        )
+        self._host.receive(RenderFailed(op=op, kind=kind, reason=f"simulated {kind.name.lower()}", log=None))

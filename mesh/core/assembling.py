@@ -356,7 +356,7 @@ class Assembling:
         """Say that a frame cannot be assembled: its bucket is bad whoever renders it."""
         turn.do(EndAssembly(op=growing.op))
         kind = FailureKind.WRONG_PICTURE
-        self.on_answer(turn, RenderFailed(op=growing.op, kind=kind, reason=problem, unfit=False, log=None))
+        self.on_answer(turn, RenderFailed(op=growing.op, kind=kind, reason=problem, log=None))
 
     def _end(self, turn: Turn, which: Callable[[Growing], bool]) -> None:
         for growing in [growing for growing in self._by_op.values() if which(growing)]:

@@ -65,7 +65,7 @@ from mesh.wire.messages import (
     Withdraw,
     portions,
 )
-from mesh.wire.records import Claim
+from mesh.wire.records import UNFIT_KINDS, Claim
 
 _TOLD_AGAIN_TICKS = 4
 
@@ -249,7 +249,7 @@ class Claims:
             return
         parts = following.buckets.parts
         following.failed.update(dict.fromkeys(parts.of(claim.body.task, claim.body.block), turn.now.instant))
-        if event.unfit:
+        if event.kind in UNFIT_KINDS:
             following.unfit_until = later(turn.now.instant, UNFIT_MS)
 
     def on_job_ended(self, _turn: Turn, note: JobEnded) -> None:

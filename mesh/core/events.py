@@ -383,12 +383,11 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderFailed:
-    """No picture; `unfit`: it is this host's disk or engine, not the task."""
+    """No picture. Kinds in `UNFIT_KINDS` are of this host's disk or engine, not of the task."""
 
     op: int
     kind: FailureKind
     reason: str
-    unfit: bool
     log: BlobId | None
 
 

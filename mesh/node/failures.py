@@ -1,8 +1,8 @@
 """From an adapter's error to what a record says of it: one table.
 
 Invariants: every `RendererError` and `StorageError` has a row, its own or its parent's. Some kinds are about this host,
-not about the task: it is unfit, and claims nothing more of the job for a while. Such failures count all the same, each
-for less, so that a job which only unfit hosts could render stops and says why."""
+not about the task (`UNFIT_KINDS`): it is unfit, and claims nothing more of the job for a while. Such failures count all
+the same, each for less, so that a job which only unfit hosts could render stops and says why."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from mesh.ground.errors import MeshError
 from mesh.ground.ids import BlobId
 from mesh.ports import renderer, storage
 from mesh.wire.codec import clipped
-from mesh.wire.records import MAX_REASON_BYTES, UNFIT_KINDS, FailureKind
+from mesh.wire.records import MAX_REASON_BYTES, FailureKind
 
 _KINDS: Final[dict[type[MeshError], FailureKind]] = {
     renderer.EngineMissing: FailureKind.ENGINE_BROKEN,
@@ -36,14 +36,12 @@ _KINDS: Final[dict[type[MeshError], FailureKind]] = {
 }
 
 
-def kind_of(error: MeshError) -> tuple[FailureKind, bool]:
-    """Return the kind of failure that `error` is, and whether it makes this host unfit."""
-    kind = next(_KINDS[parent] for parent in type(error).__mro__ if parent in _KINDS)
-    return kind, kind in UNFIT_KINDS
+def kind_of(error: MeshError) -> FailureKind:
+    """Return the kind of failure that `error` is."""
+    return next(_KINDS[parent] for parent in type(error).__mro__ if parent in _KINDS)
 
 
 def failure_of(op: int, error: MeshError, log: BlobId | None) -> RenderFailed:
     """Return the event that answers the render `op` which ended in `error`."""
-    kind, unfit = kind_of(error)
     reason = clipped(f"{type(error).__name__}: {error}", MAX_REASON_BYTES)
-    return RenderFailed(op=op, kind=kind, reason=reason, unfit=unfit, log=log)
+    return RenderFailed(op=op, kind=kind_of(error), reason=reason, log=log)

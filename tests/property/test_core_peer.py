@@ -196,8 +196,8 @@ class Life:
                 output = rc.Output(blob=data.draw(near(BlobId)), size=5)
                 return ev.Rendered(op=effect.op, outputs=(output,), log=None)
             case ef.StartRender() | ef.StartAssembly() | ef.FinishAssembly():
-                unfit = data.draw(st.booleans())
-                return ev.RenderFailed(op=effect.op, kind=rc.FailureKind.HUNG, reason="x", unfit=unfit, log=None)
+                kind = data.draw(st.sampled_from(rc.FailureKind))
+                return ev.RenderFailed(op=effect.op, kind=kind, reason="x", log=None)
             case ef.FetchManifest() if good:
                 return ev.BlobStarted(op=effect.op, blob=effect.blob, pieces=data.draw(st.integers(1, 9)), have=())
             case ef.FetchPieces() if good:

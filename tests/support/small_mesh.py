@@ -383,7 +383,7 @@ class SmallMesh:
         effect = host.rendering.pop(op, None)
         if effect is not None:
             kind = host.failing[effect.task]
-            self.tell(host, ev.RenderFailed(op=op, kind=kind, reason="it crashed", unfit=False, log=None))
+            self.tell(host, ev.RenderFailed(op=op, kind=kind, reason="it crashed", log=None))
 
     def _store(self, host: Host, effect: Any) -> None:
         match effect:

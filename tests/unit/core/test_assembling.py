@@ -111,7 +111,7 @@ class Easel:
         self.rig.tell(Rendered(op=self.op, outputs=(Output(blob=blob("frame"), size=1),), log=None))
 
     def fails(self) -> None:
-        self.rig.tell(RenderFailed(op=self.op, kind=FailureKind.WRONG_PICTURE, reason="torn", unfit=False, log=None))
+        self.rig.tell(RenderFailed(op=self.op, kind=FailureKind.WRONG_PICTURE, reason="torn", log=None))
 
     def pastes(self) -> list[Block]:
         return [effect.block for effect in of(self.rig.effects, PasteBucket)]

@@ -176,7 +176,7 @@ def test_nothing_is_fetched_for_an_assembly_that_failed(still: Assembler) -> Non
     start = still.win()
     assert still.fetched()
     kind = FailureKind.OUT_OF_MEMORY
-    still.rig.tell(RenderFailed(op=start.op, kind=kind, reason="killed", unfit=False, log=None))
+    still.rig.tell(RenderFailed(op=start.op, kind=kind, reason="killed", log=None))
     assert not still.fetched()
 
 

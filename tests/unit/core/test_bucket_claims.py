@@ -283,7 +283,7 @@ def test_cells_that_failed_here_are_left_to_others_for_a_while(tiler: Tiler) -> 
     tiler.hears({FIRST: range(1)})
     tiler.answered()
     (effect,) = of(tiler.rig.effects, StartRender)
-    tiler.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    tiler.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="", log=None))
     tiler.rig.clear()
     tiler.hears({FIRST: range(2)}, attempt=1)
     assert tiler.blocks() == [(FIRST, block(1, 0))]
@@ -366,7 +366,7 @@ def test_a_frame_that_failed_to_be_assembled_here_is_left_to_others_for_a_while(
     tiler.hears(open_frames=(FIRST,))
     tiler.answered()
     (started,) = of(tiler.rig.effects, StartAssembly)
-    tiler.rig.tell(RenderFailed(op=started.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    tiler.rig.tell(RenderFailed(op=started.op, kind=FailureKind.CRASHED, reason="", log=None))
     tiler.rig.clear()
     tiler.hears(open_frames=(FIRST,))
     assert tiler.claims() == []

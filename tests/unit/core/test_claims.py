@@ -311,7 +311,7 @@ def test_a_task_that_failed_here_is_left_to_others_for_a_while(claimant: Claiman
     claimant.rig.hear(claimant.first, claimant.window(5))
     claimant.answer(claimant.first, yours=True)
     (effect,) = of(claimant.rig.effects, StartRender)
-    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="", log=None))
     claimant.rig.clear()
     claimant.rig.hear(claimant.first, claimant.window(5, attempt=1))
     assert claimant.claimed() == []
@@ -324,7 +324,7 @@ def test_a_host_that_is_unfit_leaves_the_whole_job(claimant: Claimant) -> None:
     claimant.rig.hear(claimant.first, claimant.window(5))
     claimant.answer(claimant.first, yours=True)
     (effect,) = of(claimant.rig.effects, StartRender)
-    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.DISK_FULL, reason="", unfit=True, log=None))
+    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.DISK_FULL, reason="", log=None))
     claimant.rig.clear()
     claimant.rig.hear(claimant.first, claimant.window(6, 7))
     assert claimant.claimed() == []

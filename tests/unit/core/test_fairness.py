@@ -181,7 +181,7 @@ def test_what_failed_has_cost_time_too(host: Host) -> None:
     (render,) = of(host.rig.effects, StartRender)
     host.rig.wait(20 * SECOND_MS, host.ann)
     before_us = host.fairness._given[host.jobs[0]].time_us
-    host.rig.tell(RenderFailed(op=render.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    host.rig.tell(RenderFailed(op=render.op, kind=FailureKind.CRASHED, reason="", log=None))
     assert host.fairness._given[host.jobs[0]].time_us - before_us == 20 * SECOND_MS * 1_000
 
 
@@ -193,7 +193,7 @@ def test_a_picture_that_fails_its_check_is_counted_once(host: Host) -> None:
     host.rig.tell(FrameWritten(op=render.op, render_ms=1))
     given = host.fairness._given[host.jobs[0]].taken_ms
     assert given == 5 * SECOND_MS
-    host.rig.tell(RenderFailed(op=render.op, kind=FailureKind.WRONG_PICTURE, reason="", unfit=False, log=None))
+    host.rig.tell(RenderFailed(op=render.op, kind=FailureKind.WRONG_PICTURE, reason="", log=None))
     assert host.fairness._given[host.jobs[0]].taken_ms == given
 
 

@@ -82,7 +82,7 @@ def test_a_result_embeds_the_claim_it_answers_and_the_time_it_took(bench: Bench)
 def test_a_failure_says_what_and_which_attempt(bench: Bench) -> None:
     bench.win(3)
     (effect,) = bench.started()
-    failed = RenderFailed(op=effect.op, kind=FailureKind.HUNG, reason="é" * 2_000, unfit=False, log=None)
+    failed = RenderFailed(op=effect.op, kind=FailureKind.HUNG, reason="é" * 2_000, log=None)
     bench.rig.tell(failed)
     (entry,) = bench.records()
     assert isinstance(entry.body.what, Failed)
@@ -199,7 +199,7 @@ def test_answers_to_ops_that_nobody_waits_for_change_nothing(bench: Bench) -> No
     for event in (
         FrameWritten(op=99, render_ms=1),
         Rendered(op=99, outputs=(), log=None),
-        RenderFailed(op=99, kind=FailureKind.HUNG, reason="", unfit=False, log=None),
+        RenderFailed(op=99, kind=FailureKind.HUNG, reason="", log=None),
         RenderProgressed(op=99, progress=1),
     ):
         bench.rig.tell(event)
@@ -227,7 +227,7 @@ def test_a_buckets_result_and_failure_say_which_it_was(tiler: Bench) -> None:
     left, right = tiler.started()
     tiler.written(left)
     tiler.rendered(left)
-    tiler.rig.tell(RenderFailed(op=right.op, kind=FailureKind.CRASHED, reason="", unfit=False, log=None))
+    tiler.rig.tell(RenderFailed(op=right.op, kind=FailureKind.CRASHED, reason="", log=None))
     result, failed = (entry.body.what for entry in tiler.records())
     assert isinstance(result, Result)
     assert isinstance(failed, Failed)

@@ -178,18 +178,18 @@ async def test_the_next_frame_starts_in_the_same_stage_while_the_last_is_checked
 @virtual
 async def test_what_goes_wrong_has_a_name(tmp_path: Path) -> None:
     cases = {
-        "crash 2": (FailureKind.CRASHED, False),
-        "truncated 2": (FailureKind.TRUNCATED, False),
-        "unreadable": (FailureKind.SCENE_UNREADABLE, False),
+        "crash 2": FailureKind.CRASHED,
+        "truncated 2": FailureKind.TRUNCATED,
+        "unreadable": FailureKind.SCENE_UNREADABLE,
     }
-    for number, (scene, (kind, unfit)) in enumerate(cases.items()):
+    for number, (scene, kind) in enumerate(cases.items()):
         place = tmp_path / str(number)
         place.mkdir()
         async with room(place, scene) as here:
             here.start(1, 1)
             answer = await here.answer(1)
             assert isinstance(answer, RenderFailed)
-            assert (answer.kind, answer.unfit) == (kind, unfit), scene
+            assert answer.kind is kind, scene
 
 
 @virtual
@@ -199,13 +199,13 @@ async def test_a_full_disk_and_an_absent_engine_are_this_hosts_failure(tmp_path:
         here.start(1, 1)
         answer = await here.answer(1)
         assert isinstance(answer, RenderFailed)
-        assert (answer.kind, answer.unfit, answer.log) == (FailureKind.DISK_FULL, True, None)
+        assert (answer.kind, answer.log) == (FailureKind.DISK_FULL, None)
         here.store.full = False
         other = replace(here.job.body, engine=replace(here.job.body.engine, build="another"))
         here.renders.start(StartRender(op=2, slot=0, job=sign(other, Ed25519Signer(seed())), task=1))
         answer = await here.answer(2)
         assert isinstance(answer, RenderFailed)
-        assert (answer.kind, answer.unfit) == (FailureKind.ENGINE_BROKEN, True)
+        assert answer.kind is FailureKind.ENGINE_BROKEN
 
 
 @virtual
@@ -215,7 +215,7 @@ async def test_a_scene_that_is_no_tree_is_unreadable(tmp_path: Path) -> None:
         here.start(1, 1)
         answer = await here.answer(1)
         assert isinstance(answer, RenderFailed)
-        assert (answer.kind, answer.unfit) == (FailureKind.SCENE_UNREADABLE, False)
+        assert answer.kind is FailureKind.SCENE_UNREADABLE
 
 
 async def fails_for_want_of_room(here: Room, ops: Iterable[int]) -> None:
@@ -223,7 +223,7 @@ async def fails_for_want_of_room(here: Room, ops: Iterable[int]) -> None:
         here.start(op, 2)
         answer = await here.answer(op)
         assert isinstance(answer, RenderFailed)
-        assert (answer.kind, answer.unfit) == (FailureKind.DISK_FULL, True)
+        assert answer.kind is FailureKind.DISK_FULL
 
 
 @virtual
