@@ -52,11 +52,12 @@ class Digests:
                 break
             mine = read.digests(theirs.part)
             for at, part in enumerate(children(theirs.part)):
-                here = slice(at * SHORT_BYTES, (at + 1) * SHORT_BYTES)
-                if mine[here] == theirs.digests[here]:
+                start, end = at * SHORT_BYTES, (at + 1) * SHORT_BYTES
+                told = theirs.digests[start:end]
+                if mine[start:end] == told:
                     continue
                 keys = read.under(part)
-                if theirs.digests[here] == EMPTY:
+                if told == EMPTY:
                     offered += keys[: _TOLD_MOST - len(offered)]
                 elif part > _DEEPEST:
                     continue  # keys so alike were made to be

@@ -196,7 +196,7 @@ class Keepers:
             self._keeperless_since.pop(job, None)
         else:
             self._miss(turn, ledger)
-        if self._directory.me in (ledger.submitter, *answering):
+        if self._directory.me == ledger.submitter or self._directory.me in answering:
             turn.tell(PeersNeeded(peers=self.company(ledger, now)))
             self._recruit(turn, ledger)
 

@@ -374,8 +374,9 @@ class Peer:
         self.sync.restore(entry for kept in by_kind.get(kp.KeptEntries, []) for entry in kept.entries)
         self.holding.restore(entry.hold for entry in by_kind.get(kp.KeptHold, []))
         self.rulings.restore(entry.complaint for entry in by_kind.get(kp.KeptComplaint, []))
-        orders = kp.KeptOrder | kp.KeptDelivery | kp.KeptDone
-        self.delivery.restore(entry for entry in event.kept if isinstance(entry, orders))
+        self.delivery.restore(
+            entry for entry in event.kept if isinstance(entry, kp.KeptOrder | kp.KeptDelivery | kp.KeptDone)
+        )
         self.views.addresses = event.addresses
         self.contacting.hello = ms.Hello(
             name=self._me.name,
