@@ -13,12 +13,10 @@ from typing import Final
 
 from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS
-from mesh.wire.lookups import Lookup
-from mesh.wire.messages import Message
 from sim.coordinator import leading
 from sim.hours import churn
 from sim.named import named
-from sim.parcels import AsBytes
+from sim.parcels import CountedBytes
 from sim.randomiser import draw
 from sim.run import run
 from sim.scenario import Scenario
@@ -79,28 +77,6 @@ class Figures:
     """Of these, pictures that no honest renderer would make."""
 
 
-class _Counted(AsBytes):
-    """Packets whose bytes are counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def pack(self, message: Message) -> object:
-        """Return the packet of `message`."""
-        packet = super().pack(message)
-        assert isinstance(packet, bytes)
-        self.bytes += len(packet)
-        return packet
-
-    def wrap(self, lookup: Lookup) -> object:
-        """Return the datagram of `lookup`."""
-        datagram = super().wrap(lookup)
-        assert isinstance(datagram, bytes)
-        self.bytes += len(datagram)
-        return datagram
-
-
 class _Takeovers:
     """Who leads which job, looked at ten times a second, and how long nobody did."""
 
@@ -132,7 +108,7 @@ class _Takeovers:
 def measure(scenario: Scenario, seed: int, about: str) -> Figures:
     """Run a scenario with real bytes, and return its figures."""
     worlds: list[World] = []
-    counted, takeovers = _Counted(), list[_Takeovers]()
+    counted, takeovers = CountedBytes(), list[_Takeovers]()
 
     def prepare(world: World) -> None:
         worlds.append(world)

@@ -126,6 +126,28 @@ class AsBytes:
         return kept_codec.decode(stored)
 
 
+class CountedBytes(AsBytes):
+    """Packets whose bytes are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def pack(self, message: Message) -> object:
+        """Return the packet of `message`."""
+        packet = super().pack(message)
+        assert isinstance(packet, bytes)
+        self.bytes += len(packet)
+        return packet
+
+    def wrap(self, lookup: Lookup) -> object:
+        """Return the datagram of `lookup`."""
+        datagram = super().wrap(lookup)
+        assert isinstance(datagram, bytes)
+        self.bytes += len(datagram)
+        return datagram
+
+
 def parcels_for(wire: Wire) -> Parcels:
     """Return the way of travelling that `wire` names."""
     return AsBytes() if wire == "bytes" else ByReference()

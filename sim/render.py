@@ -110,7 +110,7 @@ class Farm:
             return False
         if cut is None or block is None:
             return True
-        return crashing_cell(name, effect.task, len(cut.grid)) in cut.grid.cells(block)
+        return crashing_cell(name, effect.task, len(cut.grid)) in tuple(cut.grid.cells(block))
 
     def _duration_ms(self, render: Render) -> int:
         """Return how long a render occupies its slot; opening the stage is no part of what it says that it took."""

@@ -15,14 +15,13 @@ from typing import Final
 
 from mesh.core.effects import Effect
 from mesh.core.events import DatagramHeard, Event, MessageHeard, TimerFired
-from mesh.core.me import Me
-from mesh.core.peer import Peer
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS, Now
 from sim.host import Core, Host
+from sim.infront import InFront
 from sim.parcels import Wire
 from sim.run import uncollected
 from sim.scenario import Act, Scenario
-from sim.world import World, me_of, real_core
+from sim.world import World, real_core
 
 JOB_MINUTES: Final = 10
 """What a job of the hundred takes, so that the next one is there before it ends."""
@@ -97,11 +96,11 @@ def hundred(minutes: int = 60) -> Scenario:
     )
 
 
-class _Timed(Peer):
+class _Timed(InFront):
     """The peer that the project ships, with a clock at each turn."""
 
-    def __init__(self, me: Me, seed: bytes, spent_s: defaultdict[str, float], turns: Counter[str]) -> None:
-        super().__init__(me, seed)
+    def __init__(self, host: Host, inner: Core, spent_s: defaultdict[str, float], turns: Counter[str]) -> None:
+        super().__init__(host, inner)
         self._spent_s, self._turns = spent_s, turns
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
@@ -122,7 +121,7 @@ def measure(scenario: Scenario, wire: Wire, seed: int, *, timed: bool = False) -
     spent_s, turns = defaultdict[str, float](float), Counter[str]()
 
     def make_timed(host: Host, core_seed: bytes) -> Core:
-        return _Timed(me_of(host), core_seed, spent_s, turns)
+        return _Timed(host, real_core(host, core_seed), spent_s, turns)
 
     make_core: Callable[[Host, bytes], Core] = make_timed if timed else real_core
     began_s = time.process_time()

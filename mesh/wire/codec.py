@@ -223,7 +223,7 @@ def _int(bound: Between) -> Codec:
         return +value  # of a bool or an enum's member the plain integer, at no cost
 
     def read(value: Value) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise WireError(f"expected an integer from {low} to {high}")
         return value
 
@@ -261,7 +261,9 @@ def _union(options: tuple[Any, ...]) -> Codec:
 
     def read(value: Value) -> Any:
         match value:
-            case [int(number), body] if not isinstance(number, bool) and number in by_number:
+            case [bool(), _]:
+                pass  # to Python a truth is a number, too
+            case [int(number), body] if number in by_number:
                 return by_number[number].read(body)
             case [int(number), _] if number > newest:
                 raise NewerError(f"one of a union has the number {number}, which this program does not know")

@@ -54,6 +54,8 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
+    """Who waits there, since when and for whom."""
+
     answerer: Answerer
     address: Address
     source: str

@@ -108,8 +108,12 @@ def encode(manifest: Manifest) -> bytes:
 def decode(data: bytes) -> Manifest:
     """Return the manifest that `data` encodes, or raise `WireError`."""
     match cbor.decode(data, MANIFEST_MAX_BYTES):
-        case [int(size), list(pieces)] if not isinstance(size, bool):
+        case [bool(), _]:
+            pass  # to Python a truth is a number, too
+        case [int(size), list(pieces)]:
             return Manifest(size=size, pieces=tuple(_hashes(pieces)))
+        case _:
+            pass
     raise WireError("a manifest is a list of a size and of pieces")
 
 

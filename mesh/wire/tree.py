@@ -133,8 +133,12 @@ def decode(data: bytes) -> Tree:
 
 def _entry(item: cbor.Value) -> TreeEntry:
     match item:
-        case [str(name), bytes(blob), int(offset), int(size)] if bool not in (type(offset), type(size)):
+        case [_, _, bool(), _] | [_, _, _, bool()]:
+            pass  # to Python a truth is a number, too
+        case [str(name), bytes(blob), int(offset), int(size)]:
             return TreeEntry(name=name, blob=BlobId(blob), offset=offset, size=size)
+        case _:
+            pass
     raise WireError("an entry of a tree is a list of name, blob, offset and size")
 
 
