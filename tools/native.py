@@ -128,10 +128,9 @@ def copy_of(root: Path) -> Path:
     return folder
 
 
-def run_native(arguments: Sequence[str], root: Path = setup.ROOT) -> tuple[list[str], dict[str, str]]:
-    """Return the command that runs Python on the compiled copy of a checkout, and what it adds to the environment."""
-    # -P: the folder that one stands in, which mostly is the checkout, does not come before the copy.
-    return [sys.executable, "-P", *arguments], {"PYTHONPATH": str(copy_of(root))}
+def environment(root: Path = setup.ROOT) -> dict[str, str]:
+    """Return what makes `python -P` run the compiled copy of a checkout. Raises `SetupError`."""
+    return {"PYTHONPATH": str(copy_of(root))}
 
 
 def _sources(root: Path) -> Iterator[Path]:
@@ -184,14 +183,16 @@ def _make(root: Path, folder: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run Python on the compiled copy; return its exit code, 2 where there can be no copy."""
     try:
-        command, environment = run_native(arguments)
+        added = environment()
     except setup.SetupError as error:
         print(error, file=sys.stderr)
         return 2
     if not arguments:
-        print(environment["PYTHONPATH"])
+        print(added["PYTHONPATH"])
         return 0
-    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+    # -P: the folder that one stands in, which mostly is the checkout, does not come before the copy.
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.run(command, env={**os.environ, **added}, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -195,23 +195,42 @@ def properties(run: Run) -> Outcome:
 
 
 def sim(run: Run) -> Outcome:
-    """Run the simulator over many seeds, some again under another hash seed, and its regressions."""
+    """Run the simulator over many seeds, some again interpreted and under another hash seed, and its regressions."""
     first = drawn_seed()
+    compiled = compiled_copy(run)
     outcome = run.pytest(["tests/sim"], "-n", "2", "--dist", "worksteal")
     # The drawn seeds first: what differs from commit to commit should speak early.
-    notes = [drawn(run, SIM_SMALL, first + SIM_LARGE.seeds), drawn(run, SIM_LARGE, first)]
-    if simulate(run, SIM_FIXED, range(SIM_FIXED.seeds), hash_seed="random"):
+    notes = [drawn(run, SIM_SMALL, first + SIM_LARGE.seeds, compiled), drawn(run, SIM_LARGE, first, compiled)]
+    if simulate(run, SIM_FIXED, range(SIM_FIXED.seeds), compiled, hash_seed="random"):
         notes.append("a seed failed")
     found = "; ".join(note for note in notes if note)
     return outcome._replace(good=False, note=found) if found else outcome
 
 
-def drawn(run: Run, part: Slice, first: int) -> str:
-    """Run drawn seeds, and some of them under another hash seed; return what went wrong, nothing where all is well."""
+def compiled_copy(run: Run) -> dict[str, str]:
+    """Compile the core, and return the environment in which Python runs it; an empty one without a compiler.
+
+    Raises SetupError where there is a compiler that refuses our sources.
+    """
+    # The environment's own modules: this file is read by a bare Python, too.
+    from tools import native
+
+    if lack := native.lacking():
+        print(f"{lack}\nall seeds run interpreted, which takes twice as long", flush=True)
+        return {}
+    run.python("tools/native.py")  # as a command of its own: it is held to the stage's limit
+    return native.environment()
+
+
+def drawn(run: Run, part: Slice, first: int, compiled: Mapping[str, str]) -> str:
+    """Run drawn seeds, and some of them again; return what went wrong, nothing where all is well.
+
+    Those that run again are interpreted and have another hash seed: neither may show in a trace.
+    """
     once, again = run.scratch / f"once-{part.peers}", run.scratch / f"again-{part.peers}"
     codes = (
-        simulate(run, part, range(first, first + part.seeds), "--hashes", str(once), hash_seed="1"),
-        simulate(run, part, range(first, first + part.again), "--hashes", str(again), hash_seed="2"),
+        simulate(run, part, range(first, first + part.seeds), compiled, "--hashes", str(once), hash_seed="1"),
+        simulate(run, part, range(first, first + part.again), {}, "--hashes", str(again), hash_seed="2"),
     )
     if any(codes):
         return "a seed failed"
@@ -219,14 +238,16 @@ def drawn(run: Run, part: Slice, first: int) -> str:
     if (len(ones), len(others)) != (part.seeds, part.again):
         return "a seed left no trace"
     differing = sorted(set(others) - set(ones))
-    return f"hash seeds 1 and 2 give different traces: {differing[:4]}" if differing else ""
+    return f"again, interpreted under hash seed 2, these have another trace: {differing[:4]}" if differing else ""
 
 
-def simulate(run: Run, part: Slice, which: range, *options: str, hash_seed: str) -> int:
+def simulate(run: Run, part: Slice, which: range, compiled: Mapping[str, str], *options: str, hash_seed: str) -> int:
     """Run the simulator over some seeds on both cores under one hash seed; return its exit code."""
     size = ("--peers", str(part.peers), "--minutes", str(part.minutes), "--jobs", "2")
-    command = (sys.executable, "-m", "sim", "many", "--seeds", f"{which.start}:{which.stop}", *size, *options)
-    return run.wait(run.start(*command, environment={"PYTHONHASHSEED": hash_seed}))
+    # -P: the checkout, where this runs, does not come before the copy.
+    python = (sys.executable, "-P") if compiled else (sys.executable,)
+    command = (*python, "-m", "sim", "many", "--seeds", f"{which.start}:{which.stop}", *size, *options)
+    return run.wait(run.start(*command, environment={**compiled, "PYTHONHASHSEED": hash_seed}))
 
 
 def drawn_seed() -> int:

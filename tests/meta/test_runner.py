@@ -138,12 +138,15 @@ def lay_out(pytester: pytest.Pytester, folder: str) -> None:
     ("second", "good"),
     [("7 ab\n8 cd\n", True), ("7 ab\n", False), ("7 ab\n8 ce\n", False), ("7 ab\n9 ab\n", False)],
 )
-def test_a_trace_that_hangs_on_the_hash_seed_is_found(
+def test_a_trace_that_hangs_on_the_hash_seed_or_on_the_compiler_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: str, good: bool
 ) -> None:
     asked: list[tuple[int, range]] = []
 
-    def simulate(run: runner.Run, part: runner.Slice, which: range, *options: str, hash_seed: str) -> int:
+    def simulate(
+        run: runner.Run, part: runner.Slice, which: range, compiled: dict[str, str], *options: str, hash_seed: str
+    ) -> int:
+        assert bool(compiled) is (hash_seed != "2")  # what runs again runs interpreted
         asked.append((part.peers, which))
         if options:
             Path(options[1]).write_text("7 ab\n8 cd\n9 ef\n" if hash_seed == "1" else second)
@@ -153,6 +156,7 @@ def test_a_trace_that_hangs_on_the_hash_seed_is_found(
     for name, seeds in drawn.items():
         monkeypatch.setattr(runner, name, seeds)
     monkeypatch.setattr(runner, "simulate", simulate)
+    monkeypatch.setattr(runner, "compiled_copy", lambda _: {"PYTHONPATH": "copy"})
     monkeypatch.setattr(runner.Run, "pytest", lambda *_: runner.Outcome(True))
     assert runner.sim(runner.Run(60, [], tmp_path)).good is good
     once = [seed for _, which in asked for seed in which]
