@@ -155,7 +155,12 @@ class Docket:
     """Until when peers are granted nothing that took up no grant."""
 
     def begin(self, lease: Lease) -> None:
-        """Take a lease; one of tasks that all have another is a tail copy."""
+        """Take a lease; one of tasks that all have another is a tail copy. What another keeper told of the same claim, of
+        other tasks, ends.
+        """
+        before = self.by_claim.get(lease.claim)
+        if before is not None:
+            self.end(before)
         self.by_claim[lease.claim] = lease
         self.buckets[lease.task] += lease.block is not None
         for task in lease.tasks:
