@@ -60,7 +60,7 @@ class AddressBook:
 
 
 def _is_due(known: Known, wall: WallTime) -> bool:
-    moved = any(address not in known.kept for address in known.addresses)
+    moved = known.addresses != known.kept and any(address not in known.kept for address in known.addresses)
     return wall - known.kept_wall > (_MOVED_AGAIN_MS if moved else _KEPT_AGAIN_MS)
 
 

@@ -146,6 +146,8 @@ class Bucketing:
     def _claim_assembly(self, turn: Turn, job: JobId, following: Following) -> None:
         """Claim a frame to be assembled, where this peer assembles few of the job's yet."""
         assert following.keeper is not None
+        if not following.unassembled:
+            return
         mine = [claim.task for claim in self._hand.of(job) if claim.assembles]
         excluded = (*mine, *following.failed)
         able = [task for task in following.unassembled.values() if task.task not in excluded]

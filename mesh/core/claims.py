@@ -171,7 +171,7 @@ class Claims:
             return
         following.keeper = peer
         following.heard_at = turn.now.instant
-        following.learn(message, ledger)
+        following.learn(message)
         for claim in self._hand.of(message.job):
             if claim.block is not None:
                 following.buckets.take(claim.task, claim.block)
@@ -334,7 +334,7 @@ class Claims:
     def _claim_frames(self, turn: Turn, job: JobId, following: Following, *, alone: bool) -> Took:
         """Claim frames to be rendered whole: all that are wanted, or one run where other jobs could have the rest."""
         assert following.told is not None and following.keeper is not None
-        if not following.window:
+        if not following.has_frames:
             return Took.NOTHING
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         if in_hand >= slots * (1 + run_length(told.median_ms)):

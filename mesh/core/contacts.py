@@ -67,6 +67,7 @@ class Contacting:
         view: View | None = None,
     ) -> None:
         self._directory = directory
+        self._known = directory.known
         self._view = view or View(directory)
         self._barred = barred
         """Whether no channel may be had with a peer: it, or this one, was thrown out."""
@@ -263,13 +264,15 @@ class Contacting:
         """Try whomever we did not know; where others say that one is that was met is tried beside its own."""
         here, taken_up = self._known(peer).here, False
         for contact in contacts.contacts:
+            before = self._directory.peers.get(contact.peer)
+            if before is not None and before.connected and contact.peer not in self._hearsay:
+                continue  # as most in a small mesh: where it is it says itself
             addresses = told(contact.addresses, here=here)
             if contact.peer == self._directory.me:
                 self._look_for_twin(turn, addresses)
             if contact.peer == self._directory.me or not addresses or self._barred(contact.peer):
                 continue
-            new = contact.peer not in self._directory.peers
-            if new and not self._takes_up(turn, peer, contact.peer):
+            if before is None and not self._takes_up(turn, peer, contact.peer):
                 turn.tell(NodeTold(peer=contact.peer, addresses=addresses))
                 continue
             known, addresses = self._known(contact.peer), self._but_own(addresses)
@@ -277,10 +280,10 @@ class Contacting:
                 known.learn((*known.addresses[: MAX_ADDRESSES // 2], *addresses))
             elif not known.connected:
                 self._hear_say(known, tuple(one for one in addresses if one not in known.addresses))
-            taken_up |= new
+            taken_up |= before is None
             idle = known.tried_at is None or turn.now.instant - known.tried_at >= REDIAL_MS
             lost = known.redial_at is None and not known.addresses  # it never said where it is
-            if not new and idle and (known.left or lost):
+            if before is not None and idle and (known.left or lost):
                 self._dial(turn, contact.peer, by_others=True)
         if taken_up:
             self._dial_rumours(turn)
@@ -485,9 +488,6 @@ class Contacting:
         merged = tuple(dict.fromkeys((*known.told[: kept // 2], *addresses, *known.told)))[:kept]
         if merged != known.told:
             known.told, known.told_tries = merged, 0
-
-    def _known(self, peer: PeerId) -> Known:
-        return self._directory.known(peer)
 
     def _heard(self, turn: Turn, known: Known) -> None:
         if known.asked_at is not None and turn.now.instant - known.asked_at >= MUTE_MS:

@@ -32,6 +32,8 @@ class Known:
     told: tuple[Address, ...] = ()
     """Where others say that it is: tried a few times, beside its own."""
     told_tries: int = 0
+    tellable: tuple[tuple[Address, ...], tuple[Address, ...]] = ((), ())
+    """Its addresses when that was last looked at, and those of them that another machine may be told."""
     name: str = ""
     """What it called itself last, in this life of ours or before."""
     boot: Boot | None = None
@@ -74,6 +76,14 @@ class Known:
     def learn(self, addresses: tuple[Address, ...]) -> None:
         """Take first-hand addresses, the newest first."""
         self.addresses = tuple(dict.fromkeys((*addresses, *self.addresses)))[:MAX_ADDRESSES]
+
+    def shown(self, *, here: bool) -> tuple[Address, ...]:
+        """Return which of its addresses may be told; `here`: to somebody on this machine."""
+        if here:
+            return self.addresses
+        if self.tellable[0] is not self.addresses:
+            self.tellable = (self.addresses, told(self.addresses, here=False))
+        return self.tellable[1]
 
     @property
     def round_trip_ms(self) -> int | None:
@@ -212,7 +222,7 @@ class Directory:
 
     def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
         """Return where connected peers can be reached; `here`: for somebody on this machine."""
-        known = [(peer, told(self.peers[peer].addresses, here=here)) for peer in self.all_connected()]
+        known = [(peer, self.peers[peer].shown(here=here)) for peer in self._connected]
         return tuple(Contact(peer=peer, addresses=addresses) for peer, addresses in known if addresses)
 
     def probe_ms(self) -> int:

@@ -136,6 +136,8 @@ class Docket:
     pending: dict[int, Pending] = field(default_factory=dict)
     by_claim: dict[RecordId, Lease] = field(default_factory=dict)
     """All of them, tail copies among them."""
+    rendering: int = 0
+    """How many of these take a slot: all but assemblies."""
     attempts: dict[int, int] = field(default_factory=dict)
     """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
     stalled: dict[RecordId, None] = field(default_factory=dict)
@@ -155,8 +157,15 @@ class Docket:
     """Until when peers are granted nothing that took up no grant."""
 
     def begin(self, lease: Lease) -> None:
-        """Take a lease; one of tasks that all have another is a tail copy."""
+        """Take a lease; one of tasks that all have another is a tail copy.
+
+        What another keeper told of the same claim, of other tasks, ends.
+        """
+        before = self.by_claim.get(lease.claim)
+        if before is not None:
+            self.end(before)
         self.by_claim[lease.claim] = lease
+        self.rendering += not lease.assembles
         self.buckets[lease.task] += lease.block is not None
         for task in lease.tasks:
             self.leases.setdefault(task, lease)
@@ -166,6 +175,7 @@ class Docket:
         """Forget a lease; a tail copy takes its place."""
         if self.by_claim.pop(lease.claim, None) is None:
             return
+        self.rendering -= not lease.assembles
         self.buckets[lease.task] -= lease.block is not None
         left = [task for task in lease.tasks if self.leases.get(task) is lease]
         for task in left:
@@ -235,7 +245,12 @@ class Docket:
         if task in self.leases or task in self.granted:
             return True
         waiting = self.pending.get(task)
-        return waiting is not None and not all(claim.author in self.idlers for claim in waiting.claims)
+        return waiting is not None and self._keeps_off(waiting)
+
+    def all_taken(self) -> dict[int, None]:
+        """Return all such tasks, for whoever would ask of hundreds."""
+        taken = dict.fromkeys(self.leases) | dict.fromkeys(self.granted)
+        return taken | {task: None for task, waiting in self.pending.items() if self._keeps_off(waiting)}
 
     def taken_bits(self, frame: int, parts: Parts) -> int:
         """Return the same for all cells of a frame, one bit each."""
@@ -249,6 +264,9 @@ class Docket:
             if task in own:
                 found |= 1 << task - own.start
         return found
+
+    def _keeps_off(self, waiting: Pending) -> bool:
+        return not all(claim.author in self.idlers for claim in waiting.claims)
 
     def _forget(self, grant: RecordId) -> None:
         granted = self.grants.pop(grant)

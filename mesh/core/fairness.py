@@ -13,7 +13,7 @@ of equal weight are equal, whosever they are.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mesh.core.following import Following
@@ -94,9 +94,10 @@ class Fairness:
             least_us = min(self._with(job, promised_ms) for job in old)
             for job in new:
                 self._of(job).time_us = max(self._level_us, least_us)
-        so_far_ms = Counter[JobId]()
+        so_far_ms: dict[JobId, int] = {}
         for each in self._running():
-            so_far_ms[each.claim.body.job] += now - each.started_at
+            job = each.claim.body.job
+            so_far_ms[job] = so_far_ms.get(job, 0) + now - each.started_at
         times_us: list[int] = []
         for job in self._able:
             behind_us = self._level_us - FAIR_LAG_MS * _US - self._with(job, so_far_ms)
@@ -126,8 +127,8 @@ class Fairness:
             found = self._given[job] = Given(time_us=self._level_us, order=rank(job, 0, self._me))
         return found
 
-    def _with(self, job: JobId, more_ms: Counter[JobId]) -> int:
-        return self._of(job).time_us + self._time_us(job, more_ms[job])
+    def _with(self, job: JobId, more_ms: Mapping[JobId, int]) -> int:
+        return self._of(job).time_us + self._time_us(job, more_ms.get(job, 0))
 
     def _time_us(self, job: JobId, taken_ms: int) -> int:
         return taken_ms * _US * WEIGHT_DEFAULT // self.weight(job)

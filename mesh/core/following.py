@@ -7,7 +7,6 @@ claimed, nor why.
 from dataclasses import dataclass, field
 
 from mesh.core.buckets import Buckets
-from mesh.core.ledger import JobLedger
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant
 from mesh.ground.limits import FOLLOW_PERIOD_MS, UNANSWERED_MS
@@ -20,8 +19,8 @@ class Following:
 
     buckets: Buckets
     """What is open of frames that are cut."""
-    window: dict[int, OpenTask] = field(default_factory=dict)
-    """Frames to be rendered whole."""
+    _window: dict[int, OpenTask] | None = field(default_factory=dict)
+    """Frames to be rendered whole; None: all that `told` says, of a job that is not cut."""
     unassembled: dict[int, OpenTask] = field(default_factory=dict)
     told: Window | None = None
     taken: int = 0
@@ -47,25 +46,41 @@ class Following:
     @property
     def has_something(self) -> bool:
         """Whether anything is open, as far as was told."""
-        return bool(self.window or self.buckets.cells or self.unassembled)
+        return bool(self.has_frames or self.buckets.cells or self.unassembled)
 
-    def learn(self, told: Window, ledger: JobLedger) -> None:
+    @property
+    def has_frames(self) -> bool:
+        """Whether any frame is to be rendered whole, as far as was told."""
+        return any(map(self._is_whole, self._told_open())) if self._window is None else bool(self._window)
+
+    @property
+    def window(self) -> dict[int, OpenTask]:
+        """Frames to be rendered whole."""
+        if self._window is None:  # of windows of hundreds, which come twice a second, most replace one never read
+            self._window = {task.task: task for task in self._told_open() if self._is_whole(task)}
+        return self._window
+
+    def learn(self, told: Window) -> None:
         """Take a keeper's word for what is open."""
-        self.told, self.taken = told, 0
-        parts, frames = ledger.parts, ledger.frames
-        if parts.cut is None:  # as in most jobs, whose windows of hundreds come twice a second
-            self.window = {task.task: task for task in told.open if task.task < frames and not task.in_buckets}
-            self.unassembled = {}
+        self.told, self.taken, parts = told, 0, self.buckets.parts
+        if parts.cut is None:  # as in most jobs
+            self._window, self.unassembled = None, {}
         else:
-            tasks = {task.task: task for task in told.open if task.task < frames}
-            self.window = {n: task for n, task in tasks.items() if not task.in_buckets and parts.may_be_whole(n)}
+            tasks = {task.task: task for task in told.open if task.task < parts.frames}
+            self._window = {n: task for n, task in tasks.items() if not task.in_buckets and parts.may_be_whole(n)}
             self.unassembled = {n: task for n, task in tasks.items() if task.in_buckets and parts.is_cut(n)}
         self.buckets.tell(told.cells)
 
     def forget(self) -> None:
         """Forget what is open."""
-        self.window, self.unassembled = {}, {}
+        self._window, self.unassembled = {}, {}
         self.buckets.tell(())
+
+    def _told_open(self) -> tuple[OpenTask, ...]:
+        return self.told.open if self.told is not None else ()
+
+    def _is_whole(self, task: OpenTask) -> bool:
+        return task.task < self.buckets.parts.frames and not task.in_buckets
 
 
 def overdue(following: Following, keeper: PeerId, now: Instant) -> bool:

@@ -12,7 +12,7 @@ Invariant: a hold, and what this peer knows of others' holds of the same blob, i
 it, so that holders know each other after any restart, and no power loss takes back a promise that was heard.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from mesh.core.copies import Copies, Wanted
@@ -205,7 +205,8 @@ class Holding:
         if ledger is not None:
             self._judge(turn, ledger, [note.task])
             self._want_no_more(ledger, note.task)
-            self._consider(turn, ledger, note.task)
+            if not ledger.ended and self.keeps_watch(ledger, turn):
+                self._consider(turn, ledger, note.task, self._keepers.of(ledger.id, turn.now))
 
     def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
         """Hold the scene of a job that this peer keeps."""
@@ -322,10 +323,10 @@ class Holding:
             if ledger.ended or not self.keeps_watch(ledger, turn):
                 continue
             gone: list[Signed[Entry]] = []
-            unsafe = self._unsafe.get(job, {})
+            keepers, unsafe = self._keepers.of(job, turn.now), self._unsafe.get(job, {})
             for task in list(islice(unsafe, each)):
                 unsafe[task] = unsafe.pop(task)  # to the end: the next tick looks at others
-                self._consider(turn, ledger, task)
+                self._consider(turn, ledger, task, keepers)
                 gone += self._losses.gone(turn, ledger, task)
             seen_at = self._safe_seen_at.setdefault(job, turn.now.instant)
             if turn.now.instant - seen_at >= _SAFE_EACH_MS:
@@ -341,9 +342,10 @@ class Holding:
     def _is_scene(self, job: JobId, blob: BlobId) -> bool:
         return self._ledger.jobs[job].job.scene == blob
 
-    def _consider(self, turn: Turn, ledger: JobLedger, task: int) -> None:
+    def _consider(self, turn: Turn, ledger: JobLedger, task: int, keepers: Sequence[PeerId]) -> None:
+        """Take a copy of what counts of a task, where it falls to this peer, which sees to the job's outputs."""
         counting = ledger.task(task).counting
-        if counting is None or ledger.ended or not self.keeps_watch(ledger, turn):
+        if counting is None:
             return
         for output in result_of(counting).outputs:
             holders = self.holders(ledger.id, output.blob)
@@ -353,7 +355,7 @@ class Holding:
                 continue
             since = self._lacking_since.setdefault(ledger.id, {}).setdefault(output.blob, turn.now.instant)
             spare = (turn.now.instant - since) // _TAKEN_OVER_MS
-            if self._directory.me in self._chosen(turn, ledger, task, holders, spare=spare):
+            if self._is_chosen(ledger, task, holders, keepers, spare=spare):
                 wanted = Wanted(job=ledger.id, because_of=counting.author, task=task)
                 self.copies.take(turn, output.blob, wanted, counting.author, *holders)
 
@@ -387,11 +389,11 @@ class Holding:
             else:
                 self._missing[job, blob] = None  # to the end
 
-    def _chosen(
-        self, turn: Turn, ledger: JobLedger, task: int, holders: dict[PeerId, Signed[Hold]], *, spare: int
-    ) -> list[PeerId]:
-        """Return who takes the copies that are missing, and `spare` more: the submitter first, it fetches the file
-        anyway.
+    def _is_chosen(
+        self, ledger: JobLedger, task: int, holders: Iterable[PeerId], keepers: Sequence[PeerId], *, spare: int
+    ) -> bool:
+        """Whether this peer is of those who take the copies that are missing, and `spare` more: the submitter is the
+        first, it fetches the file anyway.
         """
         counting = ledger.task(task).counting
         assert counting is not None
@@ -399,12 +401,14 @@ class Holding:
         if self._directory.connected(counting.author):
             known[counting.author] = None  # its hold is on its way
         missing = ledger.job.copies - len(known)
-        able = [peer for peer in self._keepers.of(ledger.id, turn.now) if peer not in known]
+        able = [peer for peer in keepers if peer not in known]
         if ledger.submitter not in known and self._directory.connected(ledger.submitter):
             able = [ledger.submitter, *(peer for peer in able if peer != ledger.submitter)]
+        if missing <= 0 or self._directory.me not in able:
+            return False  # as nearly always of what one looks at that keeps a job beside five who are closer
+        places = missing + spare + sum(not self._directory.connected(peer) for peer in known)
         able.sort(key=lambda peer: (peer != ledger.submitter, rank(ledger.id, task, peer)))
-        gone = sum(not self._directory.connected(peer) for peer in known)
-        return able[: missing + gone + spare] if missing > 0 else []
+        return self._directory.me in able[:places]
 
     def _hold(self, turn: Turn, job: JobId, blob: BlobId, replaced: Signed[Hold] | None = None) -> None:
         me, ledger = self._directory.me, self._ledger.jobs[job]

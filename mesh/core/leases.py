@@ -199,7 +199,7 @@ class Leases:
         docket = self.dockets.get(message.job)
         if ledger is None or docket is None or peer not in self._keepers.of(message.job, turn.now):
             return
-        changed, held = False, Counter(self._whose(lease.holder) for lease in docket.by_claim.values())
+        changed, held = False, Counter[PeerId | None]()
         for heard in message.leases:
             tasks = ledger.parts.of(heard.task, heard.block)
             if not tasks or heard.claim in docket.stalled or (heard.assembles and heard.block is not None):
@@ -209,7 +209,11 @@ class Leases:
                 lease.hear(turn.now.instant, heard.progress, direct=False)
                 continue
             free = docket.leases.keys().isdisjoint(tasks) and not _clashes(ledger, docket, heard)
-            if free and any(map(ledger.is_open, tasks)) and self._may_be(held, heard.holder):
+            if not free or not any(map(ledger.is_open, tasks)):
+                continue
+            if not held:  # counted where a lease is new: mostly all are known
+                held.update(self._whose(lease.holder) for lease in docket.by_claim.values())
+            if self._may_be(held, heard.holder):
                 docket.begin(lease_told(heard, tasks, turn.now.instant))
                 held[self._whose(heard.holder)] += 1
                 changed = True

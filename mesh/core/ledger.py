@@ -9,9 +9,10 @@ for just the tasks that a record touches; a property test holds it against the f
 not know who is connected, what is claimed or what is on disk.
 """
 
-from bisect import insort
+from array import array
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -75,10 +76,9 @@ class JobLedger:
         self._frames_ms: list[int] = []
         self._buckets_ms: list[int] = []
         self.median_ms = 0
-        """The median render time of the latest frames, of buckets where none was rendered whole; 0: none yet. Each
-        keeper asks for it at each tick.
-        """
-        self._first_open = 0
+        """The median render time of the latest frames, of buckets where none was rendered whole; 0: none yet."""
+        self._open: array[int] | None = None
+        """The open frames in the job's order, once anybody has asked for them."""
         self.counting = 0
         """Frames that do."""
         self.cells_counting = 0
@@ -245,15 +245,11 @@ class JobLedger:
             return False
         return task < self.frames or self.task(self.parts.frame_of(task)).state is TaskFold.OPEN
 
-    def open_frames(self) -> Iterator[int]:
-        """Yield the open frames in the job's order."""
-        while self._first_open < self.frames and self.task(self._first_open).state is TaskFold.COUNTS:
-            self._first_open += 1
-        if not self.ended:
-            state_of = self._folded.get
-            for task in range(self._first_open, self.frames):
-                if state_of(task, NOTHING).state is TaskFold.OPEN:
-                    yield task
+    def open_frames(self) -> Sequence[int]:
+        """Return the open frames in the job's order, which a keeper reads for each window."""
+        if self._open is None:
+            self._open = array("I", [task for task in range(self.frames) if self.task(task).state is TaskFold.OPEN])
+        return self._open if not self.ended else ()
 
     def needs(self, frame: int, block: Block | None) -> bool:
         """Whether a frame, or any cell of a block of it, still needs a result."""
@@ -432,8 +428,11 @@ class JobLedger:
         self.counting += counts
         self.stopped += stopped
         self.waiting += bool(after.waiting) - bool(before.waiting)
-        if after.state is not TaskFold.COUNTS:
-            self._first_open = min(self._first_open, task)
+        if self._open is not None and (before.state is TaskFold.OPEN) != (after.state is TaskFold.OPEN):
+            if after.state is TaskFold.OPEN:
+                insort(self._open, task)
+            else:
+                del self._open[bisect_left(self._open, task)]
         return True
 
     def _note_open(self, task: int, folded: Folded) -> None:

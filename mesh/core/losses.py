@@ -38,9 +38,8 @@ class Losses:
         assert counting is not None
         output = result_of(counting).outputs[0].blob
         holders = self._book.of(ledger.id, output)
-        able = dict.fromkeys((*holders, counting.author))
-        in_vain = self._swarm.in_vain(output, LOST_AFTER_MS, turn.now)
-        answered = any(self._directory.connected(peer) for peer in able) and not in_vain
+        there = self._directory.connected(counting.author) or any(map(self._directory.connected, holders))
+        answered = there and not self._swarm.in_vain(output, LOST_AFTER_MS, turn.now)
         if answered or self._swarm.complete(output):
             self._gone_since.pop(counting.id, None)
             return []

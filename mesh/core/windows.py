@@ -181,10 +181,14 @@ class Windows:
         docket = self._leases.dockets.get(ledger.id)
         attempts = docket.attempts if docket is not None else {}
         splits, is_cut = self._splits(ledger), ledger.parts.cut is not None
-        listed: list[OpenTask] = []
-        for task in self._next(ledger, most):
-            in_buckets = is_cut and self._in_buckets(ledger, task, splits=splits)
-            listed.append(_open_task(task, max(ledger.task(task).attempt, attempts.get(task, 0)), in_buckets))
+        listed = [
+            _open_task(
+                task,
+                max(ledger.task(task).attempt, attempts.get(task, 0)),
+                is_cut and self._in_buckets(ledger, task, splits=splits),
+            )
+            for task in self._next(ledger, most)
+        ]
         running = _running(docket) if docket is not None else 0
         left = ledger.frames - ledger.counting - ledger.stopped
         return Window(
@@ -238,12 +242,12 @@ class Windows:
         return begun or (splits and not self._leases.taken(ledger.id, frame))
 
     def _next(self, ledger: JobLedger, most: int) -> Iterator[int]:
-        """Yield the frames to be told of: the next so many, and where others' pictures are to be checked as many that
+        """Return the frames to be told of: the next so many, and where others' pictures are to be checked as many that
         nobody has rendered, so that the authors of all that wait have something to do.
         """
-        if not ledger.twice:
-            yield from islice(self._unclaimed(ledger), most)
-            return
+        return self._next_twice(ledger, most) if ledger.twice else islice(self._unclaimed(ledger), most)
+
+    def _next_twice(self, ledger: JobLedger, most: int) -> Iterator[int]:
         left = {True: most, False: most}
         for frame in self._unclaimed(ledger):
             waits = bool(ledger.task(frame).waiting)
@@ -255,9 +259,8 @@ class Windows:
 
     def _unclaimed(self, ledger: JobLedger) -> Iterator[int]:
         docket = self._leases.dockets.get(ledger.id)
-        if docket is None:
-            return ledger.open_frames()
-        return (frame for frame in ledger.open_frames() if not docket.taken(frame))
+        taken = docket.all_taken() if docket is not None else {}
+        return (frame for frame in ledger.open_frames() if frame not in taken)
 
     def _cells(self, ledger: JobLedger) -> Iterator[OpenCells]:
         """Yield what is open of each frame that is rendered in buckets."""
@@ -301,4 +304,4 @@ def _claimed(docket: Docket) -> Counter[PeerId]:
 def _running(docket: Docket) -> int:
     """Return how many slots claims want that have a lease or wait for the verdict; assembling takes none."""
     waiting = [all(claim.body.assembles for claim in pending.claims) for pending in docket.pending.values()]
-    return sum(not lease.assembles for lease in docket.by_claim.values()) + waiting.count(False)
+    return docket.rendering + waiting.count(False)

@@ -266,8 +266,7 @@ class Dht:
         """Note that a peer was heard at an address; `ask` for its chain where that is not known."""
         neighbour = self.table.get(peer)
         if neighbour is not None:
-            neighbour.heard_at = turn.now.instant
-            neighbour.fails = 0
+            self.table.heard(neighbour, turn.now.instant)
             if endpoint is not None and endpoint != neighbour.endpoints[0]:
                 others = [one for one in neighbour.endpoints if one != endpoint]
                 self.table.move(neighbour, (endpoint, *others)[:MAX_NODE_ENDPOINTS])
@@ -331,7 +330,7 @@ class Dht:
         """Count a question that nobody answered; its peer is told to nobody any more, and soon asked again."""
         neighbour = self.table.get(asked.peer)
         if neighbour is not None:
-            neighbour.fails += 1
+            self.table.failed(neighbour)
             if neighbour.fails < DHT_FAILS:
                 self._ping(turn, neighbour.peer, neighbour.endpoints)
             else:

@@ -162,9 +162,14 @@ class Table:
         self._tree = Tree(self._own)
         self._common: Kin | None = None
         """What more than half of the table shares; None: to be counted anew."""
+        self._places: list[Neighbour] | None = None
+        """Everybody who has a place, bucket by bucket; None: to be gathered anew."""
+        self._sound: list[Neighbour] | None = None
+        """Those of them that answered when last asked; likewise. Each question and each second asks for them."""
+        self._answering: list[PeerId] | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._tree.buckets))
+        return len(self.neighbours())
 
     def get(self, peer: PeerId) -> Neighbour | None:
         """Return a peer that has a place; None for any other."""
@@ -179,10 +184,23 @@ class Table:
         if there is not None and there.peer != neighbour.peer:
             return False
         buckets = len(self._tree.buckets)
+        self._gather_anew()
         placed = self._tree.add_contact(neighbour)
         if placed or len(self._tree.buckets) > buckets:  # a split may have given a place to some that waited
             self._common = None
         return placed
+
+    def heard(self, neighbour: Neighbour, now: Instant) -> None:
+        """Note that a peer was heard."""
+        neighbour.heard_at = now
+        if neighbour.fails:
+            neighbour.fails = 0
+            self._gather_anew()
+
+    def failed(self, neighbour: Neighbour) -> None:
+        """Note that a peer did not answer: it is told to nobody until it is heard."""
+        neighbour.fails += 1
+        self._gather_anew()
 
     def move(self, neighbour: Neighbour, endpoints: tuple[Endpoint, ...]) -> None:
         """Take a peer's new addresses; where they crowd its bucket it gives up its place."""
@@ -190,6 +208,7 @@ class Table:
         neighbour.settle(endpoints)
         if neighbour.range != before:
             self._common = None
+            self._gather_anew()
             self._tree.remove_contact(neighbour)
             self._tree.add_contact(neighbour)
 
@@ -198,6 +217,7 @@ class Table:
         neighbour = self.get(peer)
         if neighbour is not None:
             self._common = None
+            self._gather_anew()
             self._tree.remove_contact(neighbour)
 
     def oldest_beside(self, peer: PeerId) -> Neighbour | None:
@@ -207,14 +227,9 @@ class Table:
     def closest(self, target: bytes, but: PeerId | None = None, count: int = DHT_COPIES) -> list[Neighbour]:
         """Return the `count` peers that are nearest to `target` and answered when last asked, nearest first."""
         at = int.from_bytes(target, "big")
-        sound = [
-            (node.long_id ^ at, node)
-            for bucket in self._tree.buckets
-            for node in bucket.nodes.values()
-            if not node.fails and node.peer != but
-        ]
-        sound.sort(key=_by_distance)
-        return [node for _, node in sound[:count]]
+        ordered = [(node.long_id ^ at, node) for node in self.sound() if node.peer != but]
+        ordered.sort(key=_by_distance)
+        return [node for _, node in ordered[:count]]
 
     def unlike(self, target: bytes, but: PeerId | None = None, count: int = DHT_COPIES) -> list[Neighbour]:
         """Return `count` peers as `closest` does, but few of them kin, as long as there are others."""
@@ -238,11 +253,21 @@ class Table:
 
     def neighbours(self) -> list[Neighbour]:
         """Return everybody who has a place."""
-        return [node for bucket in self._tree.buckets for node in bucket.nodes.values()]
+        if self._places is None:
+            self._places = [node for bucket in self._tree.buckets for node in bucket.nodes.values()]
+        return self._places
+
+    def sound(self) -> list[Neighbour]:
+        """Return who has a place and answered when last asked."""
+        if self._sound is None:
+            self._sound = [node for node in self.neighbours() if not node.fails]
+        return self._sound
 
     def answering(self) -> list[PeerId]:
-        """Return who has a place and answered when last asked."""
-        return [node.peer for bucket in self._tree.buckets for node in bucket.nodes.values() if not node.fails]
+        """Return who these are."""
+        if self._answering is None:
+            self._answering = [node.peer for node in self.sound()]
+        return self._answering
 
     def buckets(self) -> list[list[Neighbour]]:
         """Return who has a place, bucket by bucket."""
@@ -255,6 +280,10 @@ class Table:
             for bucket in self._tree.buckets
             if not bucket.has_in_range(self._own)
         ]
+
+    def _gather_anew(self) -> None:
+        """Know that somebody got a place, lost it, or failed or answered."""
+        self._places = self._sound = self._answering = None
 
     def _bucket(self, peer: PeerId) -> KBucket:
         place = int.from_bytes(dht_id(peer), "big")

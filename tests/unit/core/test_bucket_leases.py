@@ -87,6 +87,9 @@ class Court:
 
     def leased(self) -> set[int]:
         assert {id(lease) for lease in self.docket.leases.values()} == set(map(id, self.docket.by_claim.values()))
+        assert self.docket.rendering == sum(not lease.assembles for lease in self.docket.by_claim.values())
+        tasks = range(self.rig.peer.ledger.jobs[self.job].parts.tasks)
+        assert set(self.docket.all_taken()) == set(filter(self.docket.taken, tasks))
         return set(self.docket.leases)
 
     def takes(self, actor: Actor, found: Block, attempt: int = 1) -> None:

@@ -173,6 +173,17 @@ def test_another_keepers_word_keeps_a_lease_but_no_strangers(court: Court) -> No
     assert court.docket.leases == {}
 
 
+def test_a_claim_has_one_lease_though_another_keeper_tells_of_it_at_another_task(court: Court) -> None:
+    """Nothing ended the first one, and its task was open to nobody here until the job's end."""
+    claim = court.claim(court.bob, 2)
+    heard = LeaseHeard(claim=claim.id, holder=court.bob.id, task=3, attempt=1, progress=0)
+    court.rig.hear(court.other, LeasesHeard(job=court.job, leases=(heard,)))
+    assert list(court.docket.leases) == [3]
+    court.rig.wait(SETTLE_LEAST_MS)
+    assert court.verdicts()[claim.id] is True
+    assert list(court.docket.leases) == [2]
+
+
 def test_who_keeps_no_job_cannot_occupy_its_tasks(court: Court) -> None:
     heard = LeaseHeard(claim=court.job, holder=court.stranger.id, task=3, attempt=1, progress=0)  # type: ignore[arg-type]
     court.rig.hear(court.stranger, LeasesHeard(job=court.job, leases=(heard,)))

@@ -68,6 +68,29 @@ def test_what_most_share_is_always_that_of_those_who_have_a_place_now() -> None:
 
 
 @settings(max_examples=30)
+@given(acts=st.lists(st.tuples(st.sampled_from("aahfmr"), st.integers(0, 150)), max_size=300))
+def test_who_is_there_and_answers_is_what_the_buckets_say_whatever_came(acts: list[tuple[str, int]]) -> None:
+    """Both are remembered, and gathered anew where something changed."""
+    table = Table(ME)
+    for act, number in acts:
+        there = table.get(peer(number))
+        if act == "a":
+            table.add(neighbour(peer(number)))
+        elif act == "r":
+            table.remove(peer(number))
+        elif act == "h" and there is not None:
+            table.heard(there, Instant(1))
+        elif act == "f" and there is not None:
+            table.failed(there)
+        elif act == "m" and there is not None:
+            table.move(there, neighbour(peer(number), place=bytes([number % 3, 0, 0])).endpoints)
+        everybody = [one for bucket in table.buckets() for one in bucket]
+        assert table.neighbours() == everybody
+        assert len(table) == len(everybody)
+        assert table.answering() == [one.peer for one in everybody if not one.fails]
+
+
+@settings(max_examples=30)
 @given(numbers=st.lists(st.integers(0, 2_000), max_size=300))
 def test_whatever_comes_no_bucket_has_more_than_its_places(numbers: list[int]) -> None:
     table = Table(ME)
@@ -175,7 +198,7 @@ def test_one_that_did_not_answer_is_not_told_on_and_one_that_waits_takes_its_pla
     assert oldest is not None
     assert oldest.peer == bucket_mates[0]
     assert table.get(bucket_mates[-1]) is None
-    oldest.fails = 1
+    table.failed(oldest)
     assert oldest not in table.closest(oldest.id, count=3)
     table.remove(oldest.peer)
     assert table.get(bucket_mates[-1]) is not None
