@@ -20,6 +20,7 @@ GROUPS = {
     "render": "to render with the embedded Blender",
     "povray": "to render with POV-Ray",
     "test": "for the tests only",
+    "compile": "for the simulator at full speed only",
     "netns": "for the network tests only",
 }
 
