@@ -32,7 +32,7 @@ from mesh.render import engines, install
 from mesh.render.blender.adapter import BlenderAdapter
 from mesh.render.installed import reads_blend
 from mesh.render.renderers import Renderers
-from tools import scenes
+from tools import scenes, still_scenes
 
 Result = TypeVar("Result")
 
@@ -73,8 +73,17 @@ def directory() -> Path:
 @functools.cache
 def scene(name: str) -> Path:
     """Give one of the project's scenes, for reading only."""
-    scenes.make(python(), directory(), [name])
+    if name in still_scenes.SCENES:
+        scenes.make(python(), directory(), [name])
+    else:
+        _make_small()
     return directory() / name / f"{name}.blend"
+
+
+@functools.cache
+def _make_small() -> None:
+    """Make all scenes but the real stills at once: Blender takes longer to start than to make one."""
+    scenes.make(python(), directory(), [name for name in scenes.SCENES if name not in still_scenes.SCENES])
 
 
 def own_scene(name: str, directory: Path) -> Path:
