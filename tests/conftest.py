@@ -38,6 +38,10 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         del os.environ[name]
     _home = tempfile.TemporaryDirectory(prefix="meshnode-home-", ignore_cleanup_errors=True)
+    # Hundreds of peers and commands are started, and none shall compile all its modules anew, as nobody's does: where
+    # bytecode is not wanted in the checkout it goes where it vanishes with this run.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(_home.name) / "bytecode")
     # pyenv's shims look for their Pythons below the home unless they are told.
     os.environ.setdefault("PYENV_ROOT", str(Path.home() / ".pyenv"))
     os.environ["HOME"] = _home.name

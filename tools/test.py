@@ -2,12 +2,13 @@
 """Run the project's checks and tests, stage by stage, from a bare Python: `python3 tools/test.py [STAGE ...]`.
 
 Each stage answers one question, costs more than the one before it, and can be run by itself; CI runs all of them by
-this same file. The stages share nothing but the checkout: any one may be repeated alone.
+this same file. The stages share nothing but the checkout: any one may be repeated alone. Those that only compute run
+aside, at the lowest priority, while others wait for peers, leases and engines: what they print comes once they ended.
 
 Invariants: a stage that finds nothing to run has failed, so that no folder can go missing unseen; a stage that runs
-longer than its limit is killed with all that it started; in CI a skipped test of real Blender or of the network is a
-failure (tests/conftest.py sees to that). The last line counts the tests of all stages; the exit code is 1 on any
-failure and 2 when the machine lacks something, with the remedy.
+longer than its limit, aside twice that, is killed with all that it started; in CI a skipped test of real Blender or of
+the network is a failure (tests/conftest.py sees to that). The last line counts the tests of all stages; the exit code
+is 1 on any failure and 2 when the machine lacks something, with the remedy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -42,6 +44,14 @@ ENGINE_CONTRACT = "tests/contract/test_renderer.py"
 FORTY = "tests/netns/test_forty.py"
 # Real peers wait for each other and for engines half of the time; what ends first takes from what is left.
 TWO_THAT_WAIT = ("-n", "2", "--dist", "worksteal")
+
+
+# Whoever has anything else to do comes first.
+_LAST = ("nice", "-n", "19")
+
+
+class Interrupted(Exception):
+    """Nothing more is started."""
 
 
 class Slice(NamedTuple):
@@ -83,11 +93,26 @@ class Outcome(NamedTuple):
 class Run:
     """One run of one stage: starts its commands, and holds it to its limit."""
 
-    def __init__(self, limit_s: float, arguments: Sequence[str], scratch: Path) -> None:
+    def __init__(
+        self, limit_s: float, arguments: Sequence[str], scratch: Path, *, aside: IO[bytes] | None = None
+    ) -> None:
+        """Begin; `aside` is where all goes that is printed by one that runs at the lowest priority."""
         self._deadline_s = time.monotonic() + limit_s
         self._limit_s = limit_s
         self._arguments = list(arguments)
+        self._aside = aside
+        self._running: subprocess.Popen[bytes] | None = None
+        self._ended = False
+        self._starting = threading.Lock()
         self.scratch = scratch
+
+    def say(self, text: str) -> None:
+        """Print a line, where what its commands print goes too."""
+        if self._aside is None:
+            print(text, flush=True)
+        else:
+            self._aside.write(f"{text}\n".encode())
+            self._aside.flush()
 
     def command(self, *command: str) -> int:
         """Run one command in the checkout and return its exit code; 124 if it was killed at the stage's limit."""
@@ -104,22 +129,34 @@ class Run:
 
         It runs in a process group of its own, so that the limit and an interrupt end whatever it started.
         """
-        print(f"$ {shlex.join(short(command))}", flush=True)
-        return subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            start_new_session=True,
-        )
+        with self._starting:
+            if self._ended:
+                raise Interrupted
+            self.say(f"$ {shlex.join(short(command))}")
+            self._running = subprocess.Popen(
+                command if self._aside is None else (*_LAST, *command),
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output or self._aside,
+                stderr=self._aside,
+                start_new_session=True,
+            )
+            return self._running
+
+    def end(self) -> None:
+        """Kill what runs, from another thread, and start nothing more."""
+        with self._starting:
+            self._ended = True
+        if self._running is not None and self._running.poll() is None:
+            kill_group(self._running)
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for a command, no longer than to the stage's limit; return its exit code, 124 if it was killed."""
         try:
             return process.wait(timeout=max(1.0, self._deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
-            print(f"killed: the stage has {self._limit_s / 60:.0f} minutes", flush=True)
+            self.say(f"killed: the stage has {self._limit_s / 60:.0f} minutes")
             return 124
         finally:
             kill_group(process)
@@ -307,47 +344,107 @@ class Stage(NamedTuple):
     limit_minutes: float
     named_only: bool = False
     """Whether it runs only where it is named: a soak, too long for every commit."""
+    aside: bool = False
+    """Whether it only computes, heeds no clock but its processor's, and so may run beside those that wait."""
 
 
 STAGES = (
     Stage("lint", lint, 3),
-    Stage("types", types, 5),
-    Stage("floors", floors, 1),
+    Stage("types", types, 5, aside=True),
+    Stage("floors", floors, 1, aside=True),
     Stage("unit", unit, 4),
     Stage("property", properties, 6),
-    Stage("sim", sim, 18),
+    Stage("sim", sim, 18, aside=True),
     Stage("integration", integration, 8),
     Stage("netns", netns, 8),
     Stage("forty", forty, 25, named_only=True),
     Stage("e2e", e2e, 20),
-    Stage("meta", meta, 3),
-    Stage("package", package, 5),
+    Stage("meta", meta, 3, aside=True),
+    Stage("package", package, 5, aside=True),
 )
+
+
+class Row(NamedTuple):
+    """A stage that has ended: its name, what it came to, the seconds it took, and whether it ran aside."""
+
+    name: str
+    outcome: Outcome
+    seconds: float
+    aside: bool = False
 
 
 def run_stage(stage: Stage, arguments: Sequence[str]) -> tuple[Outcome, float]:
     """Run one stage; return its outcome and the seconds it took."""
-    print(f"\n{stage.name}: {(stage.answer.__doc__ or '').splitlines()[0]}", flush=True)
-    started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="meshnode-test-") as scratch:
-        try:
-            outcome = stage.answer(Run(stage.limit_minutes * 60, arguments, Path(scratch)))
-        except setup.SetupError as error:
-            print(error, flush=True)
-            outcome = Outcome(False, note="the machine lacks something, see above")
+        return answer(stage, Run(stage.limit_minutes * 60, arguments, Path(scratch)))
+
+
+def answer(stage: Stage, run: Run) -> tuple[Outcome, float]:
+    """Have one stage answer its question in a run; return its outcome and the seconds it took."""
+    run.say(f"\n{stage.name}: {(stage.answer.__doc__ or '').splitlines()[0]}")
+    started_s = time.monotonic()
+    try:
+        outcome = stage.answer(run)
+    except setup.SetupError as error:
+        run.say(str(error))
+        outcome = Outcome(False, note="the machine lacks something, see above")
     return outcome, time.monotonic() - started_s
 
 
-def print_table(rows: Sequence[tuple[str, Outcome, float]]) -> None:
+class Aside:
+    """Stages that run one after the other beside those of the main thread."""
+
+    def __init__(self, stages: Sequence[Stage], arguments: Sequence[str]) -> None:
+        self._stages = stages
+        self._arguments = arguments
+        self._rows: list[Row] = []
+        self._run: Run | None = None
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="aside", daemon=True)
+        self._thread.start()
+
+    def rows(self) -> list[Row]:
+        """Wait until all have ended and return what they came to; a stage that broke is missing, and so has failed."""
+        while self._thread.is_alive():  # an interrupt is heard between two waits
+            self._thread.join(0.2)
+        came = {row.name: row for row in self._rows}
+        broke = Outcome(False, note="the runner broke, see above")
+        return [came.get(stage.name, Row(stage.name, broke, 0.0, True)) for stage in self._stages]
+
+    def end(self) -> None:
+        """Leave nothing of them behind."""
+        self._ended = True
+        if self._run is not None:
+            self._run.end()
+        self._thread.join()
+
+    def _work(self) -> None:
+        for stage in self._stages:
+            with contextlib.suppress(Interrupted), tempfile.TemporaryDirectory(prefix="meshnode-test-") as scratch:
+                said = Path(scratch) / "said"
+                try:
+                    with said.open("wb") as output:
+                        # The others have most of the machine meanwhile.
+                        limit_s = 2 * stage.limit_minutes * 60
+                        self._run = Run(limit_s, self._arguments, Path(scratch), aside=output)
+                        if self._ended:
+                            return
+                        self._rows.append(Row(stage.name, *answer(stage, self._run), True))
+                finally:
+                    print(said.read_text("utf-8", "replace"), flush=True)
+
+
+def print_table(rows: Sequence[Row], took_s: float) -> None:
     """Print what each stage came to."""
     print(f"\n{'stage':<12} {'result':<7} {'seconds':>8} {'passed':>7} {'failed':>7} {'skipped':>8}")
-    for name, outcome, seconds in rows:
+    for name, outcome, seconds, aside in rows:
         result = "ok" if outcome.good else "FAILED"
+        note = "; ".join(each for each in ("aside" if aside else "", outcome.note) if each)
         print(
             f"{name:<12} {result:<7} {seconds:8.1f} {outcome.counts.passed:7} {outcome.counts.failed:7} "
-            f"{outcome.counts.skipped:8}  {outcome.note}".rstrip()
+            f"{outcome.counts.skipped:8}  {note}".rstrip()
         )
-    print(f"{'all':<12} {'':<7} {sum(seconds for _, _, seconds in rows):8.1f}\n")
+    print(f"{'all':<12} {'':<7} {took_s:8.1f}\n")
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -375,20 +472,37 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the stages that were asked for, in their own order; return the exit code."""
     options = parse_arguments(argv)
-    rows: list[tuple[str, Outcome, float]] = []
-    for stage in STAGES:
-        if stage.name not in options.stages and (options.stages or stage.named_only):
-            continue
-        outcome, seconds = run_stage(stage, options.pytest)
-        rows.append((stage.name, outcome, seconds))
-        if options.stop and not outcome.good:
-            break
-    print_table(rows)
+    asked = [stage for stage in STAGES if stage.name in options.stages or not (options.stages or stage.named_only)]
+    started_s = time.monotonic()
+    # Who wants to stop at the first failure wants to know which was the first; a soak wants the machine for itself.
+    alone = options.stop or any(stage.named_only for stage in asked)
+    rows = run_stages(asked, options.pytest, stop=options.stop, side_by_side=not alone)
+    print_table(rows, time.monotonic() - started_s)
     total = Counts()
-    for _, outcome, _ in rows:
-        total = total.plus(outcome.counts)
+    for row in rows:
+        total = total.plus(row.outcome.counts)
     print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
-    return 0 if all(outcome.good for _, outcome, _ in rows) else 1
+    return 0 if all(row.outcome.good for row in rows) else 1
+
+
+def run_stages(stages: Sequence[Stage], arguments: Sequence[str], *, stop: bool, side_by_side: bool) -> list[Row]:
+    """Run stages, `stop`: up to the first that fails; return what they came to, in their order."""
+    front = [stage for stage in stages if not stage.aside]
+    if not side_by_side or not front:
+        rows: list[Row] = []
+        for stage in stages:
+            rows.append(Row(stage.name, *run_stage(stage, arguments)))
+            if stop and not rows[-1].outcome.good:
+                break
+        return rows
+    aside = Aside([stage for stage in stages if stage.aside], arguments)
+    try:
+        rows = [Row(stage.name, *run_stage(stage, arguments)) for stage in front]
+        rows += aside.rows()
+    finally:
+        aside.end()
+    names = [stage.name for stage in stages]
+    return sorted(rows, key=lambda row: names.index(row.name))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from mesh.core.hearsay import Hearsay
 from mesh.core.notes import Barred, NodeTold, PeerDead, PeerGone, PeerLost, PeerReached, PeersNeeded, PeerUnreachable
 from mesh.core.timers import KnockAgain, Redial
 from mesh.core.turn import Turn
-from mesh.core.view import OPENING_MS, TOLD_EACH_MS, View, distance, introductions
+from mesh.core.view import TOLD_EACH_MS, View, distance, introductions
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import Instant, later
 from mesh.ground.limits import (
@@ -92,12 +92,13 @@ class Contacting:
         self._own = event.addresses
         self._book.restore(kept)
         at_once = self._view.remember(turn.now.instant, len(self._directory.peers))
+        each_ms = self._view.calls_up_each_ms(len(self._directory.peers) - at_once)
         nearest = sorted(self._directory.peers, key=lambda peer: distance(self._directory.me, peer))
         for place, peer in enumerate(nearest):
             if place < at_once:
                 self._dial(turn, peer)
             else:
-                self._dial_later(turn, peer, self._directory.peers[peer], (1 + place - at_once) * OPENING_MS)
+                self._dial_later(turn, peer, self._directory.peers[peer], (1 + place - at_once) * each_ms)
         for address in event.contacts:
             self._knock(turn, address)
 
@@ -298,9 +299,7 @@ class Contacting:
 
     def on_pong(self, turn: Turn, peer: PeerId, pong: Pong) -> None:
         """Measure."""
-        known = self._known(peer)
-        sent = known.pings.pop(pong.number, None)
-        if sent is not None:
+        if (sent := self._known(peer).pings.pop(pong.number, None)) is not None:
             self.measured(peer, turn.now.instant - sent)
 
     def measured(self, peer: PeerId, sample_ms: int) -> None:

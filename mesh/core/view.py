@@ -60,6 +60,10 @@ OPENING_MS = 2 * SECOND_MS
 OPENING_LARGE_MS = 10 * SECOND_MS
 """In a large mesh one each so long: there each newcomer of a crowd meets strangers alone, and all of them at once."""
 
+CALLED_UP_MS = 30 * SECOND_MS
+"""All whom the journal of a small mesh names are dialled within so long: where all start again together, two who dial
+each other last have a minute to meet (L5), in which one of them may not be there yet at first."""
+
 NEEDED_MS = MINUTE_MS
 """A peer that a job needed counts as needed for so long; while it is, that is said again every few seconds."""
 
@@ -173,6 +177,11 @@ class View:
         if 0 < peers <= self._everybody:
             self._purse, self._sized = self._purse_most, True
         return self.openings(now)
+
+    def calls_up_each_ms(self, peers: int) -> int:
+        """Return the pause after each of so many peers of the journal that are not dialled at once."""
+        known_small = self._sized and not self.large
+        return min(OPENING_MS, CALLED_UP_MS // max(1, peers)) if known_small else OPENING_MS
 
     def choose(self, now: Instant) -> bool:
         """Look at who is known, and choose again; tell whether it was time: in a large mesh there is no hurry."""

@@ -77,7 +77,7 @@ def test_a_demo_that_cannot_go_on_says_why(tmp_path: Path) -> None:
 
 def test_an_engine_that_may_scatter_is_measured_against_itself(tmp_path: Path) -> None:
     """A Blender that was installed: here it happens to repeat itself."""
-    program = Path(peers.engine_with(tmp_path, "none")["PATH"].split(os.pathsep)[0]) / "blender"
+    program = Path(peers.engine_with("none")["PATH"].split(os.pathsep)[0]) / "blender"
     engine = Engine(program=program, version="4.2.23", embedded=False)
     references = render_references(engine, scenes.scene("tiny"), tmp_path / "alone", 2, 3)
     assert len(references) == 5

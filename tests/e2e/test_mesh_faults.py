@@ -44,11 +44,11 @@ def failures(answer: dict[str, Any]) -> list[tuple[str, str]]:
 def test_a_failing_renderer_is_named_and_its_frames_go_elsewhere(fault: str, tmp_path: Path) -> None:
     settings = {"memory_limit_mb": MEMORY_MB, "engine_silence_s": SILENCE_S}
     with peers.mesh_in(tmp_path) as mesh:
-        mesh.add("ada", environment=peers.engine_with(tmp_path, "none"))
-        mesh.add("bela", environment=peers.engine_with(tmp_path, "none"))
-        bad = mesh.add("cleo", environment=peers.engine_with(tmp_path, fault), settings=settings)
+        mesh.add("ada", environment=peers.engine_with("none"))
+        mesh.add("bela", environment=peers.engine_with("none"))
+        bad = mesh.add("cleo", environment=peers.engine_with(fault), settings=settings)
         mesh.start()
-        scene = peers.heavier("tiny", mesh.source, frames=6, samples=16)
+        scene = peers.heavier("tiny", mesh.source, frames=6)
         job = mesh.submit(scene)
         answer = mesh.sealed(job)
         assert set(failures(answer)) == {("cleo", FAULTS[fault])}, peers.story(answer)
@@ -58,7 +58,7 @@ def test_a_failing_renderer_is_named_and_its_frames_go_elsewhere(fault: str, tmp
             (failed,) = [row["frame"] for row in answer["frames"] if row["failures"]][:1]
             (log,) = mesh.submitter.typed("logs", job, str(failed))
             assert any(part["outcome"] == FAULTS[fault] and LAST_WORDS in part["text"] for part in log["parts"]), log
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 6), 6)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 1, 6), 6)
         # The mesh goes on, and so does the peer whose renderer failed.
         mesh.sealed(mesh.submit(scenes.own_scene("tiny_exr", mesh.source), out=mesh.out / "next"))
 
@@ -73,7 +73,7 @@ def test_a_full_disk_is_named_and_its_frames_go_elsewhere(tmp_path: Path) -> Non
             answer = mesh.sealed(mesh.submit_soon(scene))
             assert set(failures(answer)) == {("cleo", "disk full")}, peers.story(answer)
             assert full.is_alive(), full.tail()
-            peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 9), 9)
+            peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 1, 9), 9)
             full.end()
 
 

@@ -87,21 +87,21 @@ def test_the_coordinator_is_killed_twice_and_nothing_that_counts_is_rendered_aga
         after = holders(mesh, job)
         changed = {region: name for region, name in before.items() if after.get(region) != name}
         assert set(changed.values()) <= {first, second}, "only what died with its author may be somebody else's"
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 2, 2), 1)
 
 
 def test_peers_of_different_processors_leave_no_seams(tmp_path: Path) -> None:
     """The picture is none that any one of them renders, since their rounding differs, and yet nobody sees why."""
     with peers.mesh_in(tmp_path) as mesh:
         for name, kind in (("ada", "none"), ("bela", "older"), ("cleo", "none")):
-            mesh.add(name, environment=peers.engine_with(tmp_path, kind))
+            mesh.add(name, environment=peers.engine_with(kind))
         mesh.start()
         scene = peers.heavier("passes", mesh.source, frames=2)
         job = mesh.submit(scene, *STILL, "--buckets", "40x30", "--order", "rows")
         mesh.sealed(job)
         (made,) = mesh.out.iterdir()
         rows = mesh.submitter.ask(f"/jobs/{job}/buckets?frame=2")["buckets"]
-        own = peers.references_of(scene, tmp_path / "alone", 2) / made.name
+        own = peers.references_of(scene, 2, 2) / made.name
         picture, alone = (compare.read(path)[0] for path in (made, own))
         differs = np.any([picture.channels[name] != alone.channels[name] for name in alone.channels], axis=0)
         older = np.zeros_like(differs)
@@ -134,4 +134,4 @@ def test_nobody_renders_the_whole_as_the_engines_logs_tell(tmp_path: Path) -> No
                 assert said in part["text"], "with fixed sampling there are no margins"
         areas = [sum((each[2] - each[0]) * (each[3] - each[1]) for each in found) for found in buckets_of.values()]
         assert sum(areas) == 320 * 180 > max(areas)
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 2), 1)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 2, 2), 1)

@@ -34,7 +34,7 @@ def test_a_submitter_that_said_it_may_go_may_go(names: tuple[str, ...], tmp_path
         fetched = tmp_path / "fetched"
         (answer,) = other.typed("fetch", job, "--output", str(fetched))
         assert (answer["written"], answer["unfinished"]) == (4, 0)
-        peers.assert_like_blender_alone(fetched, peers.references_of(scene, tmp_path / "alone", 4), 4)
+        peers.assert_like_blender_alone(fetched, peers.references_of(scene, 1, 4), 4)
 
 
 def test_every_peer_killed_at_once_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_every_peer_killed_at_once_goes_on_where_it_was(tmp_path: Path) -> None:
         assert {frame: after[frame] for frame in safe} == safe
         kept = peers.stamps(mesh.out)
         assert {name: kept[name] for name in files} == files
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 8), 8)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 1, 8), 8)
 
 
 def test_a_frozen_peer_that_wakes_up_changes_nothing(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_frozen_peer_that_wakes_up_changes_nothing(tmp_path: Path) -> None:
         assert late["job"]["counting"] == late["job"]["tasks"] == 6
         assert {row["frame"]: row["attempt"] for row in late["frames"]} == before
         assert chosen(late) == chosen(sealed)
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", 6), 6)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 1, 6), 6)
 
 
 def _sees_sealed(peer: Any, job: str) -> bool:

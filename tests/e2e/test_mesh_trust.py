@@ -9,25 +9,25 @@ FRAMES = 4
 
 def test_what_is_checked_twice_is_what_blender_alone_renders_though_a_peer_paints_wrongly(tmp_path: Path) -> None:
     with peers.mesh_in(tmp_path) as mesh:
-        mesh.add("ada", environment=peers.engine_with(tmp_path, "none"))
-        mesh.add("bela", environment=peers.engine_with(tmp_path, "none"))
-        mesh.add("cleo", environment=peers.engine_with(tmp_path, "wrong"))
+        mesh.add("ada", environment=peers.engine_with("none"))
+        mesh.add("bela", environment=peers.engine_with("none"))
+        mesh.add("cleo", environment=peers.engine_with("wrong"))
         mesh.start()
-        scene = peers.heavier("tiny", mesh.source, frames=FRAMES, samples=16)
+        scene = peers.heavier("tiny", mesh.source, frames=FRAMES)
         job = mesh.submit(scene, "--check", "twice")
         mesh.rendering(mesh.named("cleo"), job)
         answer = mesh.sealed(job)
         for row in answer["frames"]:
             assert {row["holder_name"], row["voucher_name"]} == {"ada", "bela"}, peers.story(answer)
-        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, tmp_path / "alone", FRAMES), FRAMES)
+        peers.assert_like_blender_alone(mesh.out, peers.references_of(scene, 1, FRAMES), FRAMES)
 
 
 def test_a_frame_that_a_peer_painted_wrongly_is_replaced_once_its_picture_is_rejected(tmp_path: Path) -> None:
     with peers.mesh_in(tmp_path) as mesh:
-        mesh.add("ada", environment=peers.engine_with(tmp_path, "none"))
-        bad = mesh.add("cleo", environment=peers.engine_with(tmp_path, "wrong"))
+        mesh.add("ada", environment=peers.engine_with("none"))
+        bad = mesh.add("cleo", environment=peers.engine_with("wrong"))
         mesh.start()
-        scene = peers.heavier("tiny", mesh.source, frames=40, samples=16)  # so many that it is not sealed before
+        scene = peers.heavier("tiny", mesh.source, frames=40)  # so many that it is not sealed before
         job = mesh.submit(scene)
 
         def painted(answer: peers.Answer) -> list[int]:

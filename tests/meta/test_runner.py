@@ -6,11 +6,16 @@ import os
 import re
 import sys
 import textwrap
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tools import test as runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytest_plugins = ["pytester"]
 TESTS = runner.ROOT / "tests"
@@ -98,6 +103,100 @@ def test_the_last_line_counts_all_stages(monkeypatch: pytest.MonkeyPatch, capsys
     assert printed.splitlines()[-1] == "4 passed, 2 failed, 1 skipped"
     assert "said why" in printed
     assert runner.main(["one"]) == 0
+
+
+def stage_of(name: str, answer: Callable[[runner.Run], object], *, aside: bool = False) -> runner.Stage:
+    def answered(run: runner.Run) -> runner.Outcome:
+        """Do what the test says."""
+        return runner.Outcome(answer(run) is not False)
+
+    return runner.Stage(name, answered, 1, aside=aside)
+
+
+def test_what_only_computes_runs_beside_what_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meeting = threading.Barrier(2, timeout=60)
+    ask = "import os, sys; print('priority', os.nice(0)); print('in a word', file=sys.stderr)"
+
+    def compute(run: runner.Run) -> bool:
+        meeting.wait()
+        return run.python("-c", ask) == 0
+
+    def wait(_: runner.Run) -> None:
+        meeting.wait()
+
+    stages = (stage_of("one", compute, aside=True), stage_of("two", wait), stage_of("bad", lambda _: False, aside=True))
+    monkeypatch.setattr(runner, "STAGES", stages)
+    assert runner.main([]) == 1
+    printed = capsys.readouterr().out
+    assert "priority 19\nin a word\n" in printed
+    table = [line.split() for line in printed.split("stage ", 1)[1].splitlines()[1:4]]
+    assert [(row[0], row[1], row[-1]) for row in table] == [
+        ("one", "ok", "aside"),
+        ("two", "ok", "0"),
+        ("bad", "FAILED", "aside"),
+    ]
+
+
+@pytest.mark.parametrize(("words", "ran"), [(["--stop"], ["one", "two"]), (["one", "three"], ["one", "three"])])
+def test_whoever_stops_at_a_failure_or_names_what_computes_alone_has_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], ran: list[str]
+) -> None:
+    begun: list[str] = []
+
+    def note(name: str, good: bool, aside: bool) -> runner.Stage:
+        def answer(run: runner.Run) -> bool:
+            assert threading.current_thread() is threading.main_thread()
+            begun.append(name)
+            return good
+
+        return stage_of(name, answer, aside=aside)
+
+    stages = (note("one", True, True), note("two", False, False), note("three", True, True))
+    monkeypatch.setattr(runner, "STAGES", stages)
+    runner.main(words)
+    assert begun == ran
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_stage_that_breaks_aside_has_failed_and_so_have_those_after_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: runner.Run) -> None:
+        raise OSError("no disk")
+
+    stages = (
+        stage_of("one", broken, aside=True),
+        stage_of("two", lambda _: True, aside=True),
+        stage_of("three", lambda _: True),
+    )
+    monkeypatch.setattr(runner, "STAGES", stages)
+    assert runner.main([]) == 1
+    assert capsys.readouterr().out.count("the runner broke") == 2
+
+
+def test_an_interrupt_ends_what_runs_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+
+    def compute(run: runner.Run) -> None:
+        with open(writer, "wb") as output:
+            process = run.start(
+                sys.executable, "-c", "import signal; print('runs', flush=True); signal.pause()", output=output
+            )
+        run.wait(process)
+        run.python("-c", "raise SystemExit('and starts nothing more')")
+
+    def interrupted(_: runner.Run) -> None:
+        assert os.read(reader, 4) == b"runs"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "STAGES", (stage_of("one", compute, aside=True), stage_of("two", interrupted)))
+    with pytest.raises(KeyboardInterrupt):
+        runner.main([])
+    while os.read(reader, 4):
+        pass
+    os.close(reader)
 
 
 SKIPPING = """

@@ -4,7 +4,9 @@ Only the submitter's peer sees the scene's folder and the folder that frames are
 file system lies over both. So a peer that renders from anything but what travelled to it cannot hide.
 """
 
+import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from mesh.ground.errors import MeshError
 from tests.support import scenes
@@ -180,10 +183,17 @@ def running(directory: Path, *names: str) -> Iterator[TestMesh]:
 
 
 def heavier(
-    name: str, directory: Path, *, samples: int = 24, size: tuple[int, int] = (320, 180), frames: int = 4
+    name: str, directory: Path, *, samples: int = 16, size: tuple[int, int] = (320, 180), frames: int = 4
 ) -> Path:
-    """Copy one of the project's scenes and make its frames take longer: by default about a second each."""
-    path = scenes.own_scene(name, directory)
+    """Copy one of the project's scenes whose frames take longer: by default about a second each."""
+    shutil.copytree(_heavier(name, samples, size, frames).parent, directory / name)
+    return directory / name / f"{name}.blend"
+
+
+@functools.cache
+def _heavier(name: str, samples: int, size: tuple[int, int], frames: int) -> Path:
+    """Make such a scene, for reading only."""
+    path = scenes.own_scene(name, scenes.directory() / f"heavier-{samples}-{size[0]}x{size[1]}-{frames}")
     code = (
         "import bpy\n"
         f"bpy.ops.wm.open_mainfile(filepath={str(path)!r})\n"
@@ -197,15 +207,18 @@ def heavier(
     return path
 
 
-def engine_with(directory: Path, fault: str) -> dict[str, str]:
-    """Give the environment of a peer whose only engine is a real Blender with a fault; `none` is one without."""
-    programs = directory / f"engine-{fault}"
-    programs.mkdir(exist_ok=True)
+@functools.cache
+def engine_with(fault: str) -> Mapping[str, str]:
+    """Give the environment of a peer whose only engine is a real Blender with a fault; `none` is one without.
+
+    It has not the embedded engine, and one memory of proofs for all of a process, as peers of one user have.
+    """
+    programs = scenes.directory() / f"engine-{fault}"
+    programs.mkdir()
     program = programs / "blender"
     program.write_text(f'#!/bin/sh\nexec "{scenes.python()}" -I "{FAULTY}" {fault} "$@"\n', "utf-8")
     program.chmod(0o755)
-    # Without the embedded engine, and with one memory of proofs for all, as peers of one user have.
-    return {"PATH": f"{programs}:{os.environ['PATH']}", "MESHNODE_CACHE": str(directory / "cache")}
+    return {"PATH": f"{programs}:{os.environ['PATH']}", "MESHNODE_CACHE": str(scenes.directory() / "cache")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,11 +239,21 @@ def stamps(directory: Path) -> dict[str, Stamp]:
     return found
 
 
-def references_of(scene: Path, directory: Path, frames: int) -> Path:
-    """Have Blender alone render a scene's first frames, and return where they are."""
-    engine = scenes.engine()
-    program = Engine(program=engine.program, version=engine.version, embedded=engine.embedded)
-    (references,) = render_references(program, scene, directory, 1, frames)
+def references_of(scene: Path, first: int, last: int) -> Path:
+    """Have Blender alone render frames of a scene, and return where they are.
+
+    Once for all scenes whose folders hold the same bytes, whichever tests of this process they belong to.
+    """
+    content = blake3()
+    for path in sorted(path for path in scene.parent.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        content.update(f"{path.relative_to(scene.parent)} {len(data)} ".encode() + data)
+    directory = scenes.directory() / f"alone-{content.hexdigest()}-{scene.stem}-{first}-{last}"
+    if not directory.exists():
+        engine = scenes.engine()
+        program = Engine(program=engine.program, version=engine.version, embedded=engine.embedded)
+        render_references(program, scene, directory, first, last)
+    (references,) = directory.iterdir()
     return references
 
 

@@ -32,7 +32,7 @@ from mesh.render import engines, install
 from mesh.render.blender.adapter import BlenderAdapter
 from mesh.render.installed import reads_blend
 from mesh.render.renderers import Renderers
-from tools import scenes
+from tools import scenes, still_scenes
 
 Result = TypeVar("Result")
 
@@ -63,7 +63,8 @@ def run(main: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
 
 
 @functools.cache
-def _directory() -> Path:
+def directory() -> Path:
+    """Give the directory of what all tests of a process share."""
     made = Path(tempfile.mkdtemp(prefix="meshnode-scenes-"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
@@ -72,8 +73,17 @@ def _directory() -> Path:
 @functools.cache
 def scene(name: str) -> Path:
     """Give one of the project's scenes, for reading only."""
-    scenes.make(python(), _directory(), [name])
-    return _directory() / name / f"{name}.blend"
+    if name in still_scenes.SCENES:
+        scenes.make(python(), directory(), [name])
+    else:
+        _make_small()
+    return directory() / name / f"{name}.blend"
+
+
+@functools.cache
+def _make_small() -> None:
+    """Make all scenes but the real stills at once: Blender takes longer to start than to make one."""
+    scenes.make(python(), directory(), [name for name in scenes.SCENES if name not in still_scenes.SCENES])
 
 
 def own_scene(name: str, directory: Path) -> Path:
@@ -85,7 +95,7 @@ def own_scene(name: str, directory: Path) -> Path:
 @functools.cache
 def reference(name: str, first: int, last: int) -> Path:
     """Give the directory of reference frames, under their own names."""
-    prefix = _directory() / f"{name}-{first}-{last}" / "frame_"
+    prefix = directory() / f"{name}-{first}-{last}" / "frame_"
     script = Path(__file__).with_name("reference.py")
     command = [python(), "-I", script, scene(name), prefix, str(first), str(last)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -6,10 +6,10 @@ import pytest
 
 from mesh.core.effects import Dial, Knock
 from mesh.core.events import ChannelClosed, ChannelOpened, DialFailed
-from mesh.core.view import OPENING_MS, OPENINGS, OPENINGS_FIRST, distance
+from mesh.core.view import CALLED_UP_MS, OPENING_MS, OPENINGS, OPENINGS_FIRST, distance
 from mesh.ground.ids import PeerId
 from mesh.ground.instants import MINUTE_MS, SECOND_MS, WallTime
-from mesh.ground.limits import REDIAL_MOST_MS, RUMOUR_PURSE, RUMOUR_TRIES, RUMOURS_PER_SECOND
+from mesh.ground.limits import EVERYBODY, REDIAL_MOST_MS, RUMOUR_PURSE, RUMOUR_TRIES, RUMOURS_PER_SECOND
 from mesh.wire.kept import KeptContact
 from mesh.wire.messages import Address, Contact, Contacts, Hello
 from tests.support.cast import NOW, Actor, Cast, blob, boot
@@ -198,13 +198,37 @@ def test_dials_that_lead_nowhere_keep_nobody_waiting(cast: Cast) -> None:
 
 
 def test_peers_of_the_journal_are_dialled_nearest_first_and_a_crowd_of_them_in_time(cast: Cast) -> None:
-    me = cast.actor("me").id
-    ids = sorted((PeerId(blob(f"kept {number}")) for number in range(40)), key=lambda peer: distance(me, peer))
-    kept = tuple(KeptContact(contact=contact(peer), heard=WallTime(NOW.wall - SECOND_MS)) for peer in sorted(ids))
-    rig = Rig(cast, kept=kept)
+    rig, ids = remembering(cast, 40)
     assert [dial.peer for dial in of(rig.effects, Dial)] == ids[:OPENINGS]
     later = of(rig.wait((40 - OPENINGS) * OPENING_MS), Dial)
     assert {dial.peer for dial in later} >= set(ids[OPENINGS:])
+
+
+def test_of_two_that_start_again_together_neither_waits_a_minute_for_the_other(cast: Cast) -> None:
+    """As after a failure of a whole studio's power: each is among those whom the other dials last."""
+    rig, ids = remembering(cast, EVERYBODY)
+    dialled = [dial.peer for dial in of(rig.effects, Dial)]
+    for _ in range(CALLED_UP_MS // SECOND_MS):
+        rig.clear()
+        fresh = [dial.peer for dial in of(rig.wait(SECOND_MS), Dial) if dial.peer not in dialled]
+        assert len(fresh) <= 4, "and it is no storm"
+        dialled += fresh
+    assert dialled == ids
+
+
+def test_whose_journal_names_a_crowd_goes_on_with_one_dial_each_two_seconds(cast: Cast) -> None:
+    rig, ids = remembering(cast, EVERYBODY + 1)
+    assert [dial.peer for dial in of(rig.effects, Dial)] == ids[:OPENINGS_FIRST]
+    rig.clear()
+    assert {dial.peer for dial in of(rig.wait(OPENING_MS), Dial)} == {ids[OPENINGS_FIRST]}
+
+
+def remembering(cast: Cast, count: int) -> tuple[Rig, list[PeerId]]:
+    """Return a peer that starts again and knows some others, and them, the nearest first."""
+    me = cast.actor("me").id
+    ids = sorted((PeerId(blob(f"kept {number}")) for number in range(count)), key=lambda peer: distance(me, peer))
+    kept = tuple(KeptContact(contact=contact(peer), heard=WallTime(NOW.wall - SECOND_MS)) for peer in sorted(ids))
+    return Rig(cast, kept=kept), ids
 
 
 def open_all(rig: Rig, crowd: list[Actor], dials: list[Dial]) -> int:
