@@ -90,8 +90,8 @@ class JobLedger:
         """How many of each frame."""
         self._closed_bits: Counter[int] = Counter()
         """One bit for each cell of a frame that needs no result."""
-        self.tried_cells: dict[int, None] = {}
-        """The tasks of open cells that somebody has tried before."""
+        self.tried: dict[int, None] = {}
+        """The open tasks that somebody has tried before."""
         self._digest: bytes | None = None
         self.in_buckets = False
         """Whether any record that was taken is of a bucket."""
@@ -416,6 +416,10 @@ class JobLedger:
         if after == before:
             return False
         self._folded[task] = after
+        if after.state is TaskFold.OPEN and after.attempt:
+            self.tried[task] = None
+        else:
+            self.tried.pop(task, None)
         counts = (after.state is TaskFold.COUNTS) - (before.state is TaskFold.COUNTS)
         stopped = (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
         if task >= self.frames:
@@ -440,10 +444,6 @@ class JobLedger:
         frame, is_open = self.parts.frame_of(task), folded.state is TaskFold.OPEN
         bit = 1 << task - self.parts.cells_of(frame).start
         self._closed_bits[frame] = self._closed_bits[frame] & ~bit if is_open else self._closed_bits[frame] | bit
-        if is_open and folded.attempt:
-            self.tried_cells[task] = None
-        else:
-            self.tried_cells.pop(task, None)
 
     def _fold(self, task: int) -> Folded:
         records = self._records.get(task, [])
