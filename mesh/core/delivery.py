@@ -243,7 +243,8 @@ class Delivery:
             self._advance(turn, order)
 
     def _void(self, ledger: JobLedger, order: Order) -> None:
-        for task, result in {**order.done, **order.delivered}.items():
+        files = {**order.done, **order.delivered} if not ledger.all_act else {}
+        for task, result in files.items():
             if _is_void(ledger, task, result):
                 order.done.pop(task, None)
                 order.delivered.pop(task, None)

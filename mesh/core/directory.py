@@ -32,8 +32,8 @@ class Known:
     told: tuple[Address, ...] = ()
     """Where others say that it is: tried a few times, beside its own."""
     told_tries: int = 0
-    tellable: tuple[tuple[Address, ...], tuple[Address, ...]] = ((), ())
-    """Its addresses when that was last looked at, and those of them that another machine may be told."""
+    shown: tuple[tuple[Address, ...], Contact] | None = None
+    """What another machine is told of it, and the addresses that this was made of."""
     name: str = ""
     """What it called itself last, in this life of ours or before."""
     boot: Boot | None = None
@@ -77,13 +77,13 @@ class Known:
         """Take first-hand addresses, the newest first."""
         self.addresses = tuple(dict.fromkeys((*addresses, *self.addresses)))[:MAX_ADDRESSES]
 
-    def shown(self, *, here: bool) -> tuple[Address, ...]:
-        """Return which of its addresses may be told; `here`: to somebody on this machine."""
+    def contact(self, peer: PeerId, *, here: bool) -> Contact:
+        """Return where it can be reached, without an address where nowhere; `here`: for somebody on this machine."""
         if here:
-            return self.addresses
-        if self.tellable[0] is not self.addresses:
-            self.tellable = (self.addresses, told(self.addresses, here=False))
-        return self.tellable[1]
+            return Contact(peer=peer, addresses=self.addresses)
+        if self.shown is None or self.shown[0] is not self.addresses:
+            self.shown = (self.addresses, Contact(peer=peer, addresses=told(self.addresses, here=False)))
+        return self.shown[1]
 
     @property
     def round_trip_ms(self) -> int | None:
@@ -222,8 +222,8 @@ class Directory:
 
     def contacts(self, *, here: bool = False) -> tuple[Contact, ...]:
         """Return where connected peers can be reached; `here`: for somebody on this machine."""
-        known = [(peer, self.peers[peer].shown(here=here)) for peer in self._connected]
-        return tuple(Contact(peer=peer, addresses=addresses) for peer, addresses in known if addresses)
+        found = [self.peers[peer].contact(peer, here=here) for peer in self._connected]
+        return tuple([contact for contact in found if contact.addresses])
 
     def probe_ms(self) -> int:
         """Return the pause between tries of what may lead to another part of the mesh, once all goes well."""

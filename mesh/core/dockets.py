@@ -138,6 +138,8 @@ class Docket:
     """All of them, tail copies among them."""
     rendering: int = 0
     """How many of these take a slot: all but assemblies."""
+    held: Counter[PeerId] = field(default_factory=Counter)
+    """How many of these each peer has."""
     attempts: dict[int, int] = field(default_factory=dict)
     """The highest attempt that a lease of each open task has named, so that a task claimed again is another attempt."""
     stalled: dict[RecordId, None] = field(default_factory=dict)
@@ -166,6 +168,7 @@ class Docket:
             self.end(before)
         self.by_claim[lease.claim] = lease
         self.rendering += not lease.assembles
+        self.held[lease.holder] += 1
         self.buckets[lease.task] += lease.block is not None
         for task in lease.tasks:
             self.leases.setdefault(task, lease)
@@ -176,6 +179,9 @@ class Docket:
         if self.by_claim.pop(lease.claim, None) is None:
             return
         self.rendering -= not lease.assembles
+        self.held[lease.holder] -= 1
+        if not self.held[lease.holder]:
+            del self.held[lease.holder]
         self.buckets[lease.task] -= lease.block is not None
         left = [task for task in lease.tasks if self.leases.get(task) is lease]
         for task in left:

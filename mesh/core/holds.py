@@ -395,8 +395,10 @@ class Holding:
         """Whether this peer is of those who take the copies that are missing, and `spare` more: the submitter is the
         first, it fetches the file anyway.
         """
-        counting = ledger.task(task).counting
+        counting, me = ledger.task(task).counting, self._directory.me
         assert counting is not None
+        if me != ledger.submitter and me not in keepers:
+            return False  # it keeps the job beside five who are closer, as after it was away
         known = dict.fromkeys(holders)
         if self._directory.connected(counting.author):
             known[counting.author] = None  # its hold is on its way
@@ -404,11 +406,11 @@ class Holding:
         able = [peer for peer in keepers if peer not in known]
         if ledger.submitter not in known and self._directory.connected(ledger.submitter):
             able = [ledger.submitter, *(peer for peer in able if peer != ledger.submitter)]
-        if missing <= 0 or self._directory.me not in able:
-            return False  # as nearly always of what one looks at that keeps a job beside five who are closer
+        if missing <= 0 or me not in able:
+            return False
         places = missing + spare + sum(not self._directory.connected(peer) for peer in known)
         able.sort(key=lambda peer: (peer != ledger.submitter, rank(ledger.id, task, peer)))
-        return self._directory.me in able[:places]
+        return me in able[:places]
 
     def _hold(self, turn: Turn, job: JobId, blob: BlobId, replaced: Signed[Hold] | None = None) -> None:
         me, ledger = self._directory.me, self._ledger.jobs[job]

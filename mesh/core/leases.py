@@ -9,7 +9,6 @@ A bucket's claim is answered at once: it takes no longer than settling would, an
 else has. It is a lease of all its cells, whole or not at all.
 """
 
-from collections import Counter
 from collections.abc import Container, Iterable
 
 from mesh.core.directory import Directory
@@ -199,7 +198,7 @@ class Leases:
         docket = self.dockets.get(message.job)
         if ledger is None or docket is None or peer not in self._keepers.of(message.job, turn.now):
             return
-        changed, held = False, Counter[PeerId | None]()
+        changed = False
         for heard in message.leases:
             tasks = ledger.parts.of(heard.task, heard.block)
             if not tasks or heard.claim in docket.stalled or (heard.assembles and heard.block is not None):
@@ -209,13 +208,8 @@ class Leases:
                 lease.hear(turn.now.instant, heard.progress, direct=False)
                 continue
             free = docket.leases.keys().isdisjoint(tasks) and not _clashes(ledger, docket, heard)
-            if not free or not any(map(ledger.is_open, tasks)):
-                continue
-            if not held:  # counted where a lease is new: mostly all are known
-                held.update(self._whose(lease.holder) for lease in docket.by_claim.values())
-            if self._may_be(held, heard.holder):
+            if free and any(map(ledger.is_open, tasks)) and self._may_be(docket, heard.holder):
                 docket.begin(lease_told(heard, tasks, turn.now.instant))
-                held[self._whose(heard.holder)] += 1
                 changed = True
         if changed:
             turn.tell(WindowChanged(job=message.job))
@@ -376,17 +370,15 @@ class Leases:
             return False
         return claim.body.assembles or assembling.count(False) < slots * (_LEASES_AT_FIRST + 2 * docket.proven[peer])
 
-    def _whose(self, holder: PeerId) -> PeerId | None:
-        """Return whose slots explain a lease that others tell of; None: the share of all strangers."""
-        return holder if self._directory.slots_of(holder) else None
-
-    def _may_be(self, held: Counter[PeerId | None], holder: PeerId) -> bool:
-        """Whether another keeper's word for one lease more is taken, where so many are held by each."""
-        whose = self._whose(holder)
-        if whose is None:
-            return held[None] < _STRANGERS_SLOTS * _LEASES_PER_SLOT
-        most = self._directory.slots_of(whose) * _LEASES_PER_SLOT
-        return held[whose] < most and self._members.may(whose, Role.RENDER)
+    def _may_be(self, docket: Docket, holder: PeerId) -> bool:
+        """Whether another keeper's word for one lease more is taken: a peer's slots explain so many, and all strangers,
+        of whom nobody knows how many they have, share some.
+        """
+        slots = self._directory.slots_of(holder)
+        if not slots:
+            strangers = sum(count for other, count in docket.held.items() if not self._directory.slots_of(other))
+            return strangers < _STRANGERS_SLOTS * _LEASES_PER_SLOT
+        return docket.held[holder] < slots * _LEASES_PER_SLOT and self._members.may(holder, Role.RENDER)
 
     def _settle_ms(self, docket: Docket, author: PeerId) -> int:
         """Return how long a claim waits for a better one; an idler's as long as any, or the nearest peer, if it idles,

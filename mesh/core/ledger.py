@@ -81,9 +81,8 @@ class JobLedger:
         """The open frames in the job's order, once anybody has asked for them."""
         self.counting = 0
         """Frames that do."""
-        self.cells_counting = 0
+        self.cells_counting = self.stopped = 0
         self.growth = Growth(self.parts)
-        self.stopped = 0
         self.waiting = 0
         """Frames that nobody has vouched for yet."""
         self._stopped_cells: Counter[int] = Counter()
@@ -91,7 +90,8 @@ class JobLedger:
         """How many of each frame."""
         self._closed_bits: Counter[int] = Counter()
         """One bit for each cell of a frame that needs no result."""
-        self._tried_cells: dict[int, None] = {}
+        self.tried: dict[int, None] = {}
+        """The open tasks that somebody has tried before."""
         self._digest: bytes | None = None
         self.in_buckets = False
         """Whether any record that was taken is of a bucket."""
@@ -191,6 +191,11 @@ class JobLedger:
         """Whether the whole job is void: its submitter was struck, and nobody else has sealed it."""
         return self.voids(self.submitter)
 
+    @property
+    def all_act(self) -> bool:
+        """Whether nobody was struck and nothing rejected, as nearly always: then no record is void."""
+        return not self._struck and not self.opinions.any_rejected
+
     def voids(self, author: PeerId) -> bool:
         """Whether an author's records do not act here."""
         return author in self._struck and not self.seals
@@ -275,10 +280,6 @@ class JobLedger:
         if not self.is_open(frame):
             return 0
         return ((1 << len(self.parts.cells_of(frame))) - 1) & ~self._closed_bits[frame]
-
-    def tried_cells(self) -> Iterable[int]:
-        """Return the tasks of open cells that somebody has tried before."""
-        return self._tried_cells
 
     @property
     def all_count(self) -> bool:
@@ -415,6 +416,10 @@ class JobLedger:
         if after == before:
             return False
         self._folded[task] = after
+        if after.state is TaskFold.OPEN and after.attempt:
+            self.tried[task] = None
+        else:
+            self.tried.pop(task, None)
         counts = (after.state is TaskFold.COUNTS) - (before.state is TaskFold.COUNTS)
         stopped = (after.state is TaskFold.STOPPED) - (before.state is TaskFold.STOPPED)
         if task >= self.frames:
@@ -439,10 +444,6 @@ class JobLedger:
         frame, is_open = self.parts.frame_of(task), folded.state is TaskFold.OPEN
         bit = 1 << task - self.parts.cells_of(frame).start
         self._closed_bits[frame] = self._closed_bits[frame] & ~bit if is_open else self._closed_bits[frame] | bit
-        if is_open and folded.attempt:
-            self._tried_cells[task] = None
-        else:
-            self._tried_cells.pop(task, None)
 
     def _fold(self, task: int) -> Folded:
         records = self._records.get(task, [])

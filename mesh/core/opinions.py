@@ -55,6 +55,8 @@ class Opinions:
 
     def vouch(self, result: Signed[Entry]) -> Signed[Entry] | None:
         """Return a vouch for a result by anybody but its author, always the same of several."""
+        if not self._vouches:
+            return None
         others = (entry for entry in self._acting(self._vouches, result) if entry.author != result.author)
         return min(others, key=lambda entry: entry.id, default=None)
 

@@ -222,7 +222,7 @@ def _pays(again_ms: int, left_ms: int, loading_ms: int) -> bool:
 def _failed(ledger: JobLedger) -> dict[PeerId, dict[int, None]]:
     """Return which open cells each peer has failed: it would give them back, and be granted nothing for a while."""
     found: dict[PeerId, dict[int, None]] = {}
-    for task in ledger.tried_cells():
+    for task in [task for task in ledger.tried if task >= ledger.frames]:
         for entry in ledger.task(task).failures:
             found.setdefault(entry.author, {})[task] = None
     return found

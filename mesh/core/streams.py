@@ -56,14 +56,15 @@ class Stream:
 
     def is_told(self, theirs: StreamDigest) -> bool:
         """Whether another has the same of this stream, or of what concerns all and nothing else."""
-        return any(
-            (mine.count, mine.digest) == (theirs.count, theirs.digest)
-            for mine in ((self.told(), self.told_common()) if self.common else (self.told(),))
-        )
+        return _are_same(self.told(), theirs) or (bool(self.common) and _are_same(self.told_common(), theirs))
 
     def _digest(self, ids: Iterable[RecordId]) -> StreamDigest:
         listed = sorted(ids)
         return StreamDigest(author=self.author, boot=self.boot, count=len(listed), digest=digest_of(listed))
+
+
+def _are_same(mine: StreamDigest, theirs: StreamDigest) -> bool:
+    return mine.count == theirs.count and mine.digest == theirs.digest
 
 
 def digest_of(parts: Iterable[bytes]) -> bytes:

@@ -300,10 +300,13 @@ class Sync:
 
     def _send_common(self, turn: Turn, peer: PeerId, ledger: JobLedger, streams: Iterable[StreamDigest]) -> None:
         """Send what concerns all who wrote records, as far as none of the streams told shows that the other has it."""
+        found = [(key, stream) for key, stream in ledger.streams.items() if stream.common and stream.author != peer]
+        if not found:
+            return  # as nearly always
         told = {(theirs.author, theirs.boot): theirs for theirs in streams}
         lacking: list[Signed[Entry]] = []
-        for key, stream in ledger.streams.items():
-            if stream.common and stream.author != peer and not (key in told and stream.is_told(told[key])):
+        for key, stream in found:
+            if not (key in told and stream.is_told(told[key])):
                 lacking += [ledger.entries[identifier] for identifier in stream.common]
         self._send(turn, peer, ledger.id, lacking)
 

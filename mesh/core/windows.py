@@ -184,7 +184,7 @@ class Windows:
         listed = [
             _open_task(
                 task,
-                max(ledger.task(task).attempt, attempts.get(task, 0)),
+                self._attempt(ledger, task) if task in attempts or task in ledger.tried else 0,
                 is_cut and self._in_buckets(ledger, task, splits=splits),
             )
             for task in self._next(ledger, most)
@@ -272,7 +272,7 @@ class Windows:
             bits = ledger.open_bits(frame) & ~(docket.taken_bits(frame, ledger.parts) if docket is not None else 0)
             if bits:
                 own = ledger.parts.cells_of(frame)
-                tried = (*ledger.tried_cells(), *(docket.attempts if docket is not None else ()))
+                tried = (*ledger.tried, *(docket.attempts if docket is not None else ()))
                 again = (task for task in tried if task in own and bits >> task - own.start & 1)
                 attempt = max((self._attempt(ledger, task) for task in again), default=0)
                 yield OpenCells(task=frame, attempt=attempt, bits=told_bits(bits))

@@ -241,6 +241,8 @@ def _counters_agree(ledger: JobLedger) -> None:
     ]
     assert [ledger.is_open(task) for task in range(parts.tasks)] == is_open
     assert list(ledger.open_frames()) == [task for task in range(parts.frames) if is_open[task]]
+    still_open = (task for task, one in enumerate(states) if one is TaskFold.OPEN)
+    assert sorted(ledger.tried) == [task for task in still_open if ledger.task(task).attempt]
     for frame in range(parts.frames):
         cells = parts.cells_of(frame)
         assert ledger.open_cells(frame) == [task for task in cells if is_open[task]]

@@ -1,5 +1,6 @@
 """A keeper's leases of buckets: each of all its cells, and of a frame's assembly, which leaves its cells open."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,7 @@ class Court:
     def leased(self) -> set[int]:
         assert {id(lease) for lease in self.docket.leases.values()} == set(map(id, self.docket.by_claim.values()))
         assert self.docket.rendering == sum(not lease.assembles for lease in self.docket.by_claim.values())
+        assert self.docket.held == Counter(self.holders())
         tasks = range(self.rig.peer.ledger.jobs[self.job].parts.tasks)
         assert set(self.docket.all_taken()) == set(filter(self.docket.taken, tasks))
         return set(self.docket.leases)
