@@ -34,6 +34,8 @@ from tools import setup
 if __name__ == "__main__":
     setup.enter(__file__)
 
+from tools import seeds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -52,22 +54,6 @@ _LAST = ("nice", "-n", "19")
 
 class Interrupted(Exception):
     """Nothing more is started."""
-
-
-class Slice(NamedTuple):
-    """A slice of seeds of the simulator, the size of their worlds, and how many run again under another hash seed."""
-
-    seeds: int
-    peers: int
-    minutes: int
-    again: int = 0
-
-
-# The fixed ones are the first that there are. The others are drawn from the commit: small worlds cost a sixth of large
-# ones and go wrong in as many ways.
-SIM_FIXED = Slice(60, 20, 2)
-SIM_LARGE = Slice(20, 20, 2, again=6)
-SIM_SMALL = Slice(280, 6, 1, again=40)
 
 
 class Counts(NamedTuple):
@@ -233,71 +219,11 @@ def properties(run: Run) -> Outcome:
 
 def sim(run: Run) -> Outcome:
     """Run the simulator over many seeds, some again interpreted and under another hash seed, and its regressions."""
-    first = drawn_seed()
-    compiled = compiled_copy(run)
+    first = seeds.drawn_seed()
+    compiled = seeds.compiled_copy(run)
     outcome = run.pytest(["tests/sim"], "-n", "2", "--dist", "worksteal")
-    # The drawn seeds first: what differs from commit to commit should speak early.
-    notes = [drawn(run, SIM_SMALL, first + SIM_LARGE.seeds, compiled), drawn(run, SIM_LARGE, first, compiled)]
-    if simulate(run, SIM_FIXED, range(SIM_FIXED.seeds), compiled, hash_seed="random"):
-        notes.append("a seed failed")
-    found = "; ".join(note for note in notes if note)
+    found = seeds.run_all(run, first, compiled)
     return outcome._replace(good=False, note=found) if found else outcome
-
-
-def compiled_copy(run: Run) -> dict[str, str]:
-    """Compile the core, and return the environment in which Python runs it; an empty one without a compiler.
-
-    Raises SetupError where there is a compiler that refuses our sources.
-    """
-    # The environment's own modules: this file is read by a bare Python, too.
-    from tools import native
-
-    if lack := native.lacking():
-        print(f"{lack}\nall seeds run interpreted, which takes twice as long", flush=True)
-        return {}
-    run.python("tools/native.py")  # as a command of its own: it is held to the stage's limit
-    return native.environment()
-
-
-def drawn(run: Run, part: Slice, first: int, compiled: Mapping[str, str]) -> str:
-    """Run drawn seeds, and some of them again; return what went wrong, nothing where all is well.
-
-    Those that run again are interpreted and have another hash seed: neither may show in a trace.
-    """
-    once, again = run.scratch / f"once-{part.peers}", run.scratch / f"again-{part.peers}"
-    codes = (
-        simulate(run, part, range(first, first + part.seeds), compiled, "--hashes", str(once), hash_seed="1"),
-        simulate(run, part, range(first, first + part.again), {}, "--hashes", str(again), hash_seed="2"),
-    )
-    if any(codes):
-        return "a seed failed"
-    ones, others = read_lines(once), read_lines(again)
-    if (len(ones), len(others)) != (part.seeds, part.again):
-        return "a seed left no trace"
-    differing = sorted(set(others) - set(ones))
-    return f"again, interpreted under hash seed 2, these have another trace: {differing[:4]}" if differing else ""
-
-
-def simulate(run: Run, part: Slice, which: range, compiled: Mapping[str, str], *options: str, hash_seed: str) -> int:
-    """Run the simulator over some seeds on both cores under one hash seed; return its exit code."""
-    size = ("--peers", str(part.peers), "--minutes", str(part.minutes), "--jobs", "2")
-    # -P: the checkout, where this runs, does not come before the copy.
-    python = (sys.executable, "-P") if compiled else (sys.executable,)
-    command = (*python, "-m", "sim", "many", "--seeds", f"{which.start}:{which.stop}", *size, *options)
-    return run.wait(run.start(*command, environment={**compiled, "PYTHONHASHSEED": hash_seed}))
-
-
-def drawn_seed() -> int:
-    """Draw the first of the seeds that this commit tries beside the fixed ones: a red run can be repeated from it.
-
-    Raises SetupError where there is no commit: seeds that are not drawn from it would only look so.
-    """
-    return SIM_FIXED.seeds + int(setup.ask_git("rev-parse", "HEAD")[:6], 16)
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read a file's lines; none if there is no file."""
-    return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
 def integration(run: Run) -> Outcome:

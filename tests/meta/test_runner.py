@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tools import seeds
 from tools import test as runner
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def test_a_trace_that_hangs_on_the_hash_seed_or_on_the_compiler_is_found(
     asked: list[tuple[int, range]] = []
 
     def simulate(
-        run: runner.Run, part: runner.Slice, which: range, compiled: dict[str, str], *options: str, hash_seed: str
+        run: runner.Run, part: seeds.Slice, which: range, compiled: dict[str, str], *options: str, hash_seed: str
     ) -> int:
         assert bool(compiled) is (hash_seed != "2")  # what runs again runs interpreted
         asked.append((part.peers, which))
@@ -251,17 +252,17 @@ def test_a_trace_that_hangs_on_the_hash_seed_or_on_the_compiler_is_found(
             Path(options[1]).write_text("7 ab\n8 cd\n9 ef\n" if hash_seed == "1" else second)
         return 0
 
-    drawn = {name: runner.Slice(3, peers, 1, again=2) for name, peers in (("SIM_SMALL", 4), ("SIM_LARGE", 5))}
-    for name, seeds in drawn.items():
-        monkeypatch.setattr(runner, name, seeds)
-    monkeypatch.setattr(runner, "simulate", simulate)
-    monkeypatch.setattr(runner, "compiled_copy", lambda _: {"PYTHONPATH": "copy"})
+    drawn = {name: seeds.Slice(3, peers, 1, again=2) for name, peers in (("SIM_SMALL", 4), ("SIM_LARGE", 5))}
+    for name, part in drawn.items():
+        monkeypatch.setattr(seeds, name, part)
+    monkeypatch.setattr(seeds, "simulate", simulate)
+    monkeypatch.setattr(seeds, "compiled_copy", lambda _: {"PYTHONPATH": "copy"})
     monkeypatch.setattr(runner.Run, "pytest", lambda *_: runner.Outcome(True))
     assert runner.sim(runner.Run(60, [], tmp_path)).good is good
     once = [seed for _, which in asked for seed in which]
     assert len(asked) == 5
-    assert len(set(once)) == 3 + 3 + runner.SIM_FIXED.seeds
-    monkeypatch.setattr(runner, "simulate", lambda *_, **__: 1)
+    assert len(set(once)) == 3 + 3 + seeds.SIM_FIXED.seeds
+    monkeypatch.setattr(seeds, "simulate", lambda *_, **__: 1)
     assert not runner.sim(runner.Run(60, [], tmp_path)).good
 
 
@@ -282,15 +283,15 @@ def test_a_stage_that_needs_a_commit_fails_by_name_without_one(
 
 def test_a_checkout_of_another_owner_has_a_commit_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    assert runner.drawn_seed() >= runner.SIM_FIXED.seeds
+    assert seeds.drawn_seed() >= seeds.SIM_FIXED.seeds
 
 
 def test_the_seeds_of_a_commit_are_drawn_from_it_and_never_the_fixed_ones() -> None:
-    assert runner.drawn_seed() == runner.drawn_seed() >= runner.SIM_FIXED.seeds
+    assert seeds.drawn_seed() == seeds.drawn_seed() >= seeds.SIM_FIXED.seeds
 
 
 def test_every_commit_draws_three_hundred_seeds_and_some_of_them_are_large() -> None:
-    large, small, fixed = runner.SIM_LARGE, runner.SIM_SMALL, runner.SIM_FIXED
+    large, small, fixed = seeds.SIM_LARGE, seeds.SIM_SMALL, seeds.SIM_FIXED
     assert large.seeds + small.seeds >= 300
     assert (large.peers, large.minutes) == (fixed.peers, fixed.minutes) == (20, 2)
     assert large.seeds >= 20
