@@ -20,6 +20,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -60,26 +61,17 @@ SHELLS_WIRE: Final = (
 
 NATIVE_SIM: Final = (
     *("assemblies", "books", "bucketrows", "cancels", "clock", "delays", "dht", "disk", "draws", "eclipse", "economy"),
-    *("epochs", "fair", "faults", "host", "liveness", "looks", "memberrows", "model", "net", "parcels"),
-    *(
-        "people",
-        "percentile",
-        "probes",
-        "reach",
-        "render",
-        "returns",
-        "safety",
-        "secrets",
-        "sharing",
-        "shelf",
-        "stalls",
-    ),
+    *("epochs", "fair", "faults", "host", "liveness", "looks", "memberrows", "model", "net", "parcels", "people"),
+    *("percentile", "probes", "reach", "render", "returns", "safety", "secrets", "sharing", "shelf", "stalls"),
     *("stills", "storerows", "trace", "trust", "versions", "views", "violation", "world"),
 )
 """Modules of the simulator that run at each event and that nothing inherits from at run time."""
 
 KEPT: Final = 3
 """Copies in the cache: this checkout's, the one before it, and one of another checkout."""
+
+GIVEN_UP_S: Final = 24 * 3600
+"""What is still being made after so long was given up."""
 
 
 def native_modules(root: Path) -> list[Path]:
@@ -125,6 +117,9 @@ def copy_of(root: Path) -> Path:
         shutil.rmtree(making, ignore_errors=True)
     for old in sorted(cache.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
+    for left in cache.glob("making-*"):
+        if time.time() - left.stat().st_mtime > GIVEN_UP_S:
+            shutil.rmtree(left, ignore_errors=True)
     return folder
 
 
@@ -174,7 +169,8 @@ def _make(root: Path, folder: Path) -> None:
         raise setup.SetupError(
             "The core could not be compiled.", f"read {log}; without it all runs interpreted, slower"
         )
-    shutil.rmtree(folder / "build")
+    for passing in ("build", "mypy", ".mypy_cache"):
+        shutil.rmtree(folder / passing, ignore_errors=True)
     for module in modules:
         # What runs is the compiled one; tracebacks show the lines of this.
         shutil.copy2(root / module, folder / module)
