@@ -1,6 +1,7 @@
 """Which task an idle slot takes: pure ranks, so that peers who cannot ask each other seldom choose alike."""
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from blake3 import blake3
 
@@ -10,7 +11,12 @@ from mesh.wire.messages import OpenTask
 
 _RANK_BYTES = 8
 
+_RANKS_KEPT = 65_536
+"""Ranks that are remembered, some 16 MB: of the few hundred tasks of a window from which a peer claims again and again,
+for each of the peers that a simulator has in one process."""
 
+
+@lru_cache(maxsize=_RANKS_KEPT)
 def rank(job: JobId, task: int, peer: PeerId) -> bytes:
     """Return how well `task` suits `peer`, lowest first: a hash, even and the same for everybody who asks."""
     return blake3(job + task.to_bytes(4, "big") + peer).digest(length=_RANK_BYTES)
