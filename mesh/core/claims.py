@@ -339,11 +339,13 @@ class Claims:
         told, slots, in_hand = following.told, self._host.slots, self._hand.wanting_slots
         if in_hand >= slots * (1 + run_length(told.median_ms)):
             return Took.ENOUGH  # as nearly always: how many slots all others have need not be counted
+        excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
+        unclaimed = told.unclaimed - following.taken - sum(task in following.window for task in excluded)
+        if wanted_claims(slots, told.median_ms, unclaimed, told.slots, in_hand) <= in_hand:
+            return Took.ENOUGH  # nor are more wanted where there are more slots than the keeper tells of
         everybody = max(told.slots, slots + self._directory.slots_for(self._ledger.jobs[job].job))
         if following.buckets.parts.cut is not None and not 0 < told.median_ms < SPLIT_LEAST_MS:
             everybody *= 2  # the last ones are better split than claimed ahead
-        excluded = dict.fromkeys(claim.task for claim in self._hand.of(job))
-        unclaimed = told.unclaimed - following.taken - sum(task in following.window for task in excluded)
         lacking = wanted_claims(slots, told.median_ms, unclaimed, everybody, in_hand) - in_hand
         run = run_length(told.median_ms)
         if lacking <= 0 or (in_hand > slots and lacking <= run // 2):

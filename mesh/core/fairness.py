@@ -88,10 +88,9 @@ class Fairness:
         """Note which jobs could be rendered now; put new ones beside the others, and let none of them be far behind."""
         self._able = tuple(able)
         new = [job for job in self._able if job not in self._given]
-        old = [job for job in self._able if job in self._given]
-        if new and old:  # what they have in hand is theirs: a new one does not have to make up for it
+        if new and len(new) < len(self._able):  # what these have in hand is theirs: a new one need not make up for it
             promised_ms = self._promised_ms(now)
-            least_us = min(self._with(job, promised_ms) for job in old)
+            least_us = min(self._with(job, promised_ms) for job in self._able if job in self._given)
             for job in new:
                 self._of(job).time_us = max(self._level_us, least_us)
         so_far_ms: dict[JobId, int] = {}
@@ -100,9 +99,10 @@ class Fairness:
             so_far_ms[job] = so_far_ms.get(job, 0) + now - each.started_at
         times_us: list[int] = []
         for job in self._able:
-            behind_us = self._level_us - FAIR_LAG_MS * _US - self._with(job, so_far_ms)
-            self._given[job].time_us += max(0, behind_us)
-            times_us.append(self._with(job, so_far_ms))
+            time_us = self._with(job, so_far_ms)
+            behind_us = max(0, self._level_us - FAIR_LAG_MS * _US - time_us)
+            self._given[job].time_us += behind_us
+            times_us.append(time_us + behind_us)
         self._level_us = max(self._level_us, min(times_us, default=0))
 
     def fairest(self, jobs: Sequence[JobId], now: Instant) -> JobId | None:

@@ -6,7 +6,7 @@ routed until none is left, and the effects are returned in order. A turn is boun
 away.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh.core import events as ev
@@ -87,6 +87,7 @@ class Peer:
         self._dice = Dice(seed)
         self._last: Instant | None = None
         self._build()
+        self._ticks = self._of_ticks()
         self.event_routes: dict[type, routes.Route] = routes.of_events(self)
         self.message_routes: dict[type, routes.Hearing] = routes.of_messages(self)
         self.note_routes: dict[type, tuple[routes.Route, ...]] = routes.of_notes(self)
@@ -314,6 +315,13 @@ class Peer:
         self.availability = Availability(self.host, lambda: self.slots.busy, self.contacting.announce)
         self.backdials = Backdials(self.directory, self.ops)
 
+    def _of_ticks(self) -> tuple[Callable[[Turn], None], ...]:
+        """Return what each machine does every second, in this order."""
+        peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
+        jobs = (self.keepers, self.sync, self.leases, self.election, self.windows, self.stills, self.claims)
+        blobs = (self.swarm, self.scenes, self.assembling, self.vouching, self.holding, self.repair)
+        return tuple([machine.on_tick for machine in (*peers, *jobs, *blobs, self.delivery, self.seals)])
+
     def _settle(self, turn: Turn) -> None:
         most = NOTES_PER_TURN + NOTES_PER_JOB * len(self.ledger.jobs)
         for _ in range(most):
@@ -484,9 +492,6 @@ class Peer:
 
     def on_tick(self, turn: Turn, _timer: tm.Tick) -> None:
         turn.wake(tm.Tick(), HEARTBEAT_MS)
-        peers = (self.pausing, self.contacting, self.whereabouts, self.beacons, self.door, self.revoking, self.meshset)
-        jobs = (self.keepers, self.sync, self.leases, self.election, self.windows, self.stills, self.claims)
-        blobs = (self.swarm, self.scenes, self.assembling, self.vouching, self.holding, self.repair)
-        for machine in (*peers, *jobs, *blobs, self.delivery, self.seals):
-            machine.on_tick(turn)
+        for on_tick in self._ticks:
+            on_tick(turn)
         self.availability.tell(turn)

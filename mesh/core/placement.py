@@ -1,6 +1,8 @@
 """Which task an idle slot takes: pure ranks, so that peers who cannot ask each other seldom choose alike."""
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
+from heapq import nsmallest
 
 from blake3 import blake3
 
@@ -10,7 +12,12 @@ from mesh.wire.messages import OpenTask
 
 _RANK_BYTES = 8
 
+_RANKS_KEPT = 65_536
+"""Ranks that are remembered, some 16 MB: of the few hundred tasks of a window from which a peer claims again and again,
+for each of the peers that a simulator has in one process."""
 
+
+@lru_cache(maxsize=_RANKS_KEPT)
 def rank(job: JobId, task: int, peer: PeerId) -> bytes:
     """Return how well `task` suits `peer`, lowest first: a hash, even and the same for everybody who asks."""
     return blake3(job + task.to_bytes(4, "big") + peer).digest(length=_RANK_BYTES)
@@ -29,7 +36,12 @@ def next_tasks(
     Tasks that somebody has tried before come first: a person waits for the gap that a lost peer left.
     """
     free = [task for task in window if task.task not in excluded]
-    return sorted(free, key=lambda task: (task.attempt == 0, rank(job, task.task, peer)))[:count]
+    tried = [task for task in free if task.attempt]
+    chosen = nsmallest(count, tried, key=lambda task: rank(job, task.task, peer))
+    if len(chosen) < count:
+        fresh = [task for task in free if not task.attempt] if tried else free
+        chosen += nsmallest(count - len(chosen), fresh, key=lambda task: rank(job, task.task, peer))
+    return chosen
 
 
 def run_length(median_ms: int) -> int:
@@ -44,7 +56,7 @@ def wanted_claims(slots: int, median_ms: int, unclaimed: int, mesh_slots: int, i
     """Return how many claims a peer wants in hand: one for each slot, and a run ahead of it so that no slot waits.
 
     Nothing is claimed ahead when fewer open tasks would remain than the mesh has slots: somebody idle could take them
-    at once, and whoever claims ahead of a long render would keep them waiting.
+    at once, and whoever claims ahead of a long render would keep them waiting. The more slots the mesh has, the fewer.
     """
     everybody = max(mesh_slots, slots)
     remaining = unclaimed - max(0, slots - in_hand)

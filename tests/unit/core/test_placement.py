@@ -3,6 +3,8 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mesh.core.placement import next_tasks, rank, run_length, wanted_claims
 from mesh.ground.ids import JobId, PeerId
@@ -65,3 +67,18 @@ def test_short_tasks_go_in_runs_so_that_a_slot_claims_twice_a_second(median_ms: 
 )
 def test_claims_wanted_in_hand(case: tuple[int, int, int, int, int], wanted: int) -> None:
     assert wanted_claims(*case) == wanted
+
+
+@given(st.integers(1, 8), st.integers(0, 2_000), st.integers(0, 500), st.integers(0, 60), st.integers(0, 20))
+def test_the_more_slots_the_mesh_has_the_fewer_claims_are_wanted(
+    slots: int, median_ms: int, unclaimed: int, mesh_slots: int, in_hand: int
+) -> None:
+    wanted = [wanted_claims(slots, median_ms, unclaimed, mesh_slots + more, in_hand) for more in range(40)]
+    assert wanted == sorted(wanted, reverse=True)
+
+
+@given(st.lists(st.integers(0, 2), max_size=40), st.integers(1, 50))
+def test_of_tasks_that_were_tried_and_others_the_best_by_rank_come_first(attempts: list[int], count: int) -> None:
+    tasks = [OpenTask(task=task, attempt=attempt) for task, attempt in enumerate(attempts)]
+    ordered = sorted(tasks, key=lambda task: (task.attempt == 0, rank(JOB, task.task, peer(1))))
+    assert next_tasks(tasks, JOB, peer(1), (), count) == ordered[:count]
