@@ -102,15 +102,21 @@ async def in_buckets(subject: Subject, cell: tuple[int, int]) -> Pieces:
 
 async def whole(subject: Subject) -> Files:
     """Render a frame at once, and all passes of its region at once, each in a fresh process."""
-    made = []
-    for name, region in (("whole", None), ("whole-passes", subject.cutting.region)):
-        stage = await subject.open(f"tree-of-{name}", threads=0)
-        try:
-            task = RenderTask(frame=subject.frame, directory=subject.directory / name, region=region)
-            made.append((await stage.render(task, _unheard)).files[0])
-        finally:
-            await stage.aclose()
-    return Files(picture=made[0], passes=made[1])
+    return Files(picture=await _at_once(subject, "whole", None), passes=await whole_passes(subject))
+
+
+async def whole_passes(subject: Subject) -> Path:
+    """Render all passes of a frame's region at once, in a fresh process."""
+    return await _at_once(subject, "whole-passes", subject.cutting.region)
+
+
+async def _at_once(subject: Subject, name: str, region: Region | None) -> Path:
+    stage = await subject.open(f"tree-of-{name}", threads=0)
+    try:
+        task = RenderTask(frame=subject.frame, directory=subject.directory / name, region=region)
+        return (await stage.render(task, _unheard)).files[0]
+    finally:
+        await stage.aclose()
 
 
 class _Work:

@@ -19,6 +19,7 @@ from tools.peers import processes, wait_for
 from tools.watching import Frame, Span, Watched
 
 ROOT = Path(__file__).resolve().parents[2]
+FRAMES = 6
 DEMO_S = 280.0
 START_S = 60.0
 PART_DIFFERS = 0.01 * 432 * 243
@@ -30,21 +31,21 @@ def frame(number: int, peer: str) -> Frame:
 
 
 def test_the_demo_proves_its_frames_and_ends_well(tmp_path: Path) -> None:
-    """Slow: eight frames and three with floats, by three peers, and again by Blender alone."""
+    """Slow: six frames and three with floats, by three peers, and again by Blender alone."""
     scenes.engine()
     kept = tmp_path / "kept"
-    command = [sys.executable, "tools/demo.py", "--frames", "8", "--keep", str(kept)]
+    command = [sys.executable, "tools/demo.py", "--frames", str(FRAMES), "--keep", str(kept)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEMO_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed" in done.stdout
-    assert done.stdout.count("equal in every bit") == 8 + demo.FRAMES_EXR
+    assert done.stdout.count("equal in every bit") == FRAMES + demo.FRAMES_EXR
     assert str(kept / "contact-sheet.png") in done.stdout
     sheet = OpenImageIO.ImageBuf(str(kept / "contact-sheet.png"))
     assert (sheet.spec().width, sheet.spec().nchannels) == (1364, 3)
     assert np.asarray(sheet.get_pixels("uint8")).std() > 10
     assert processes(f"TMPDIR={kept}".encode()) == []
     alone = sorted((kept / "references" / "demo").rglob("frame_*.png"))
-    assert {path.name for path in alone} == {f"frame_{number:04d}.png" for number in range(1, 9)}
+    assert {path.name for path in alone} == {f"frame_{number:04d}.png" for number in range(1, FRAMES + 1)}
     for one, other in itertools.combinations(alone, 2):
         assert judge(one, [other]).difference.pixels > PART_DIFFERS, "no frame passes for another"
 
