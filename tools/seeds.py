@@ -67,7 +67,9 @@ def compiled_copy(run: Runner) -> dict[str, str]:
     if lack:
         run.say(f"{lack}\nall seeds run interpreted, which takes twice as long")
         return {}
-    run.python("tools/native.py")  # as a command of its own: it is held to the stage's limit
+    # As a command of its own: it is held to the stage's limit.
+    if run.python("tools/native.py") != 0:
+        raise setup.SetupError("The core could not be compiled, see above.", "python3 tools/native.py")
     return native.environment()
 
 
