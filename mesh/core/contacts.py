@@ -123,7 +123,7 @@ class Contacting:
         known.boot, known.channel = event.boot, event.channel
         known.redial_ms = REDIAL_MS
         known.pings.clear()
-        known.available = None
+        self._directory.offer(event.peer, None)
         if event.peer in self._hearsay:
             self._hear_say(known, known.addresses)
             known.addresses = ()
@@ -170,7 +170,8 @@ class Contacting:
         for peer in note.peers:
             known = self._known(peer)
             self._directory.disconnect(peer)
-            known.asked_at = known.boot = known.available = None
+            known.asked_at = known.boot = None
+            self._directory.offer(peer, None)
             known.left = True
             turn.do(CloseChannel(peer=peer, channel=known.channel))
             turn.tell(PeerLost(peer=peer))
@@ -192,7 +193,7 @@ class Contacting:
             return
         if event.peer in self._hearsay:
             if self._hearsay.failed(turn.now.instant, turn.dice, event.peer):
-                del self._directory.peers[event.peer]
+                self._directory.forget(event.peer)
             return
         if event.refused and known.boot is not None:
             known.boot = None
@@ -200,7 +201,7 @@ class Contacting:
         if self._view.wants(event.peer):  # in a large mesh others take the place of most
             turn.tell(PeerUnreachable(peer=event.peer))
         if known.boot is None and not known.heard_wall and not self._view.wants(event.peer):
-            del self._directory.peers[event.peer]  # it was only looked for, by somebody who looks no more
+            self._directory.forget(event.peer)  # it was only looked for, by somebody who looks no more
             return
         if not self._view.wants(event.peer):
             known.redial_ms = max(known.redial_ms, UNWANTED_MS)
@@ -249,8 +250,7 @@ class Contacting:
         Not before its hello: of two peers that come at once, the one whose hello is heard later hears of the other.
         """
         known = self._known(peer)
-        known.name = hello.name
-        known.speaks = hello.speaks
+        known.name, known.speaks = hello.name, hello.speaks
         known.learn(self._but_own(told(hello.addresses, here=known.here)))
         self._book.keep(turn, peer, known)
         if known.connected and not known.greeted:
@@ -291,7 +291,7 @@ class Contacting:
 
     def on_available(self, peer: PeerId, available: Available) -> None:
         """Learn what a peer can render with."""
-        self._known(peer).available = available
+        self._directory.offer(peer, available)
 
     def on_ping(self, turn: Turn, peer: PeerId, ping: Ping) -> None:
         """Answer."""
@@ -397,7 +397,7 @@ class Contacting:
             dropped = self._hearsay.crowded_out(teller)
             if dropped is None:
                 return False
-            del self._directory.peers[dropped]
+            self._directory.forget(dropped)
         self._hearsay.add(turn.now.instant, teller, peer)
         return True
 
@@ -411,7 +411,7 @@ class Contacting:
         ):
             if self._barred(peer):  # thrown out since it was told of
                 self._hearsay.met(peer)
-                del peers[peer]
+                self._directory.forget(peer)
             else:
                 self._dial(turn, peer)
 

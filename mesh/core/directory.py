@@ -72,6 +72,7 @@ class Known:
     renamed_wall: WallTime = WallTime(0)
     """When it was last written down for nothing but a new name."""
     available: Available | None = None
+    """What it says that it can render with; the directory sets it."""
 
     def learn(self, addresses: tuple[Address, ...]) -> None:
         """Take first-hand addresses, the newest first."""
@@ -106,6 +107,8 @@ class Directory:
         """Those of them with a channel, lowest id first: asked for many times a second, among thousands of others."""
         self._older: dict[PeerId, None] = {}
         """Those whose channel speaks an older version than this peer could."""
+        self.offers = 0
+        """How often it has changed how many slots some peer renders with."""
         self.crowd = 0
         """How many peers there may be, in a mesh too large to be connected to all; 0: who is connected is everybody."""
 
@@ -115,6 +118,17 @@ class Directory:
         if known is None:
             known = self.peers[peer] = Known()
         return known
+
+    def forget(self, peer: PeerId) -> None:
+        """Know nothing of a peer any more."""
+        self.offer(peer, None)
+        del self.peers[peer]
+
+    def offer(self, peer: PeerId, available: Available | None) -> None:
+        """Note what a peer says that it can render with; None: it has not said so since it came."""
+        known, before = self.known(peer), self.spare_slots_of(peer)
+        known.available = available
+        self.offers += self.spare_slots_of(peer) != before
 
     def connect(self, peer: PeerId, version: int = VERSION_HIGHEST) -> None:
         """Note that there is a channel to a peer, which speaks so and so."""

@@ -83,6 +83,11 @@ class Leases:
         docket = self.dockets.get(job)
         return docket.attempts.get(task, 0) if docket else 0
 
+    @property
+    def renders_as_of(self) -> tuple[int, int]:
+        """What changes whenever `renders` may say another thing than before."""
+        return (self._directory.offers, self._members.changes)
+
     def renders(self, peer: PeerId, slots: int) -> int:
         """Return how many of the slots that a follower names it renders with, by its offer and its role."""
         if not slots or peer == self._directory.me:

@@ -58,6 +58,8 @@ class Members:
         self._shuts_out = False
         """Whether these shut anybody out; asked of whoever says anything."""
         self._known: dict[PeerId, tuple[Chain, Membership]] = {self.mine.peer: (chain, self.mine)}
+        self.changes = 0
+        """How often something was learned of who may do what."""
         self._kept: dict[PeerId, Chain] = {self.mine.peer: chain}
         """Of each peer the chain that the journal has last, or the home."""
         self._shown: dict[PeerId, tuple[Chain, WallTime]] = {}
@@ -82,6 +84,7 @@ class Members:
             return None
         if before is None or _better(membership, before[1]):
             self._known[membership.peer] = (chain, membership)
+            self.changes += 1
         self._see_way_in(chain, membership)
         return membership
 

@@ -49,6 +49,22 @@ class Audience:
     told: dict[int, None] = field(default_factory=dict)
     """The open tasks that all were told then."""
     due: bool = False
+    slots: int = 0
+    """Those of all followers together, when they were last counted."""
+    counted: tuple[int, int] | None = None
+    """As of when that was; None: before somebody came, went, or named another number."""
+
+    def follow(self, peer: PeerId, slots: int, until: Instant) -> None:
+        """Take a follower, or what it says anew."""
+        before = self.followers.get(peer)
+        if before is None or before[0] != slots:
+            self.counted = None
+        self.followers[peer] = (slots, until)
+
+    def leave(self, peer: PeerId) -> None:
+        """Forget a follower."""
+        if self.followers.pop(peer, None) is not None:
+            self.counted = None
 
 
 class Windows:
@@ -79,7 +95,7 @@ class Windows:
         before = audience.followers.get(peer)
         if before is None and len(audience.followers) >= _FOLLOWERS:
             return
-        audience.followers[peer] = (message.slots, later(turn.now.instant, FOLLOWED_MS))
+        audience.follow(peer, message.slots, later(turn.now.instant, FOLLOWED_MS))
         if ledger.parts.cut is not None and (before is None or before[0] != message.slots):
             turn.tell(FollowerCame(job=message.job))
         if self._leases.ready(ledger.id, turn.now):
@@ -135,7 +151,7 @@ class Windows:
     def on_peer_lost(self, note: PeerLost) -> None:
         """Forget a follower; it comes back by itself."""
         for audience in self._audiences.values():
-            audience.followers.pop(note.peer, None)
+            audience.leave(note.peer)
 
     def on_job_ended(self, turn: Turn, note: JobEnded) -> None:
         """Tell the followers that it is over, then forget them."""
@@ -152,7 +168,7 @@ class Windows:
         for job, audience in self._audiences.items():
             for peer, (_, until) in list(audience.followers.items()):
                 if until < turn.now.instant:
-                    audience.followers.pop(peer)
+                    audience.leave(peer)
             if audience.told_at is None and audience.followers and self._leases.ready(job, turn.now):
                 turn.tell(WindowChanged(job=job))
 
@@ -171,8 +187,13 @@ class Windows:
     def slots(self, job: JobId) -> int:
         """Return the slots of all that follow the job here."""
         audience = self._audiences.get(job)
-        said = audience.followers.items() if audience is not None else ()
-        return sum([self._leases.renders(peer, slots) for peer, (slots, _) in said])
+        if audience is None:
+            return 0
+        if audience.counted != self._leases.renders_as_of:
+            audience.counted = self._leases.renders_as_of
+            said = audience.followers.items()
+            audience.slots = sum([self._leases.renders(peer, slots) for peer, (slots, _) in said])
+        return audience.slots
 
     def window(self, ledger: JobLedger) -> Window:
         """Return what a follower is told now."""

@@ -3,8 +3,16 @@
 import pytest
 
 from mesh.core.events import ChannelClosed
+from mesh.ground.dice import Dice
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import FOLLOW_PERIOD_MS, SETTLE_LEAST_MS, WINDOW_CALM_MS, WINDOW_FACTOR, WINDOW_PERIOD_MS
+from mesh.ground.limits import (
+    FOLLOW_PERIOD_MS,
+    FOLLOWED_MS,
+    SETTLE_LEAST_MS,
+    WINDOW_CALM_MS,
+    WINDOW_FACTOR,
+    WINDOW_PERIOD_MS,
+)
 from mesh.wire.grids import Block, Cut
 from mesh.wire.messages import Available, ClaimSent, Follow, Window
 from mesh.wire.records import Cancel
@@ -51,6 +59,31 @@ def test_the_first_window_leaves_at_once(told: Told) -> None:
     (window,) = told.windows(told.bob)
     assert [task.task for task in window.open] == list(range(WINDOW_FACTOR))
     assert (window.slots, window.unclaimed, window.ended) == (1, 50, False)
+
+
+def test_the_slots_of_all_followers_are_what_each_renders_with_whatever_came(told: Told) -> None:
+    """They are counted anew only where a follower, an offer or a role changed."""
+    windows, dice = told.rig.peer.windows, Dice(b"slots")
+    counted: dict[int, None] = {}
+    for _ in range(300):
+        actor = (told.ann, told.bob)[dice.below(2)]
+        match dice.below(5):
+            case 0 | 1:
+                slots, paused = dice.below(4), not dice.below(4)
+                offer = Available(
+                    engines=(ENGINE,), slots=slots, busy=0, cores=4, memory_mb=8_000, draining=False, paused=paused
+                )
+                told.rig.hear(actor, offer)
+            case 2 | 3:
+                told.follow(actor, slots=dice.below(4))
+            case _ if not dice.below(3):
+                told.rig.tell(ChannelClosed(peer=actor.id, clean=True))
+                told.rig.meet(actor)
+            case _:
+                told.rig.wait(FOLLOWED_MS // 3, told.ann, told.bob)
+        counted[windows.slots(told.job)] = None
+        assert windows.slots(told.job) == sum(windows.followers(told.job).values())
+    assert len(counted) > 4
 
 
 def test_a_window_grows_with_the_slots_of_all_followers(told: Told) -> None:
