@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mypyc.build import mypycify
 from setuptools import setup
-from setuptools._distutils.ccompiler import CCompiler
+
+# Once setuptools is imported this is its own, by the name that its compilers import it by.
+from distutils.ccompiler import CCompiler  # isort: skip
 
 SIDE_BY_SIDE = 2
 
@@ -35,7 +37,7 @@ def compile_side_by_side(self: Any, sources: list[str], **asked: Any) -> list[st
 
 
 if __name__ == "__main__":
-    CCompiler.compile = compile_side_by_side
+    CCompiler.compile = cast(Any, compile_side_by_side)  # type: ignore[method-assign]
     modules = Path("modules.txt").read_text("utf-8").split()
     # O1: beyond it the compiler takes twice as long, and the dictionaries are what costs.
     setup(
