@@ -324,6 +324,8 @@ class Holding:
                 continue
             gone: list[Signed[Entry]] = []
             keepers, unsafe = self._keepers.of(job, turn.now), self._unsafe.get(job, {})
+            if self._directory.me != ledger.submitter and self._directory.me not in keepers:
+                continue  # nobody tells a sixth keeper what is held: to it all seems to lack copies
             for task in list(islice(unsafe, each)):
                 unsafe[task] = unsafe.pop(task)  # to the end: the next tick looks at others
                 self._consider(turn, ledger, task, keepers)

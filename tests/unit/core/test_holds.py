@@ -25,6 +25,7 @@ from mesh.core.events import (
     Rendered,
 )
 from mesh.core.holds import _UNSAFE_PER_TICK
+from mesh.core.keepers import distance
 from mesh.core.notes import ClaimWon
 from mesh.core.turn import Turn
 from mesh.ground.ids import BlobId, JobId
@@ -344,6 +345,23 @@ def test_a_copy_that_its_taker_does_not_get_is_taken_by_another(cast: Cast) -> N
     keeper.brings(picture, keeper.bob)
     (check,) = of(keeper.rig.effects, CheckOutput)
     assert check.blob == picture
+
+
+@pytest.mark.parametrize("nearer", [4, 5])
+def test_a_sixth_keeper_whom_nobody_tells_what_is_held_says_of_nothing_that_it_is_lost(
+    cast: Cast, nearer: int
+) -> None:
+    keeper = Keeper(cast)
+    rig, job = keeper.rig, keeper.job
+    others = [cast.actor(f"other {number}") for number in range(40)]
+    nearest = sorted(others, key=lambda actor: distance(actor.id, job))[:nearer]
+    assert distance(nearest[-1].id, job) < distance(rig.me.id, job)
+    rig.meet(*nearest)
+    rig.learn(keeper.head, *nearest, by=keeper.ann)
+    keeper.result()
+    rig.tell(ChannelClosed(peer=keeper.bob.id, clean=False))
+    rig.wait(MINUTE_MS, keeper.ann, keeper.cid, *nearest)
+    assert bool(losses(keeper)) is (nearer == 4)
 
 
 def sought(rig: Rig) -> list[BlobId]:
