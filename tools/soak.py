@@ -180,6 +180,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--shrink", type=int, default=120, metavar="SECONDS", help="how long to shrink each (120)")
     parser.add_argument("--each", action="store_true", help="print a line for each run, not only for failures")
     options = parser.parse_args(arguments)
+    # Whoever starts it in the background of a script has it ignore Ctrl-C, and it would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     first = int(time.time()) if options.first is None else options.first
     ends_s = None if options.minutes is None else time.monotonic() + 60 * options.minutes
 

@@ -9,7 +9,6 @@ for just the tasks that a record touches; a property test holds it against the f
 not know who is connected, what is claimed or what is on disk.
 """
 
-from array import array
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +76,7 @@ class JobLedger:
         self._buckets_ms: list[int] = []
         self.median_ms = 0
         """The median render time of the latest frames, of buckets where none was rendered whole; 0: none yet."""
-        self._open: array[int] | None = None
+        self._open: list[int] | None = None
         """The open frames in the job's order, once anybody has asked for them."""
         self.counting = 0
         """Frames that do."""
@@ -253,7 +252,7 @@ class JobLedger:
     def open_frames(self) -> Sequence[int]:
         """Return the open frames in the job's order, which a keeper reads for each window."""
         if self._open is None:
-            self._open = array("I", [task for task in range(self.frames) if self.task(task).state is TaskFold.OPEN])
+            self._open = [task for task in range(self.frames) if self.task(task).state is TaskFold.OPEN]
         return self._open if not self.ended else ()
 
     def needs(self, frame: int, block: Block | None) -> bool:

@@ -348,9 +348,7 @@ def test_a_copy_that_its_taker_does_not_get_is_taken_by_another(cast: Cast) -> N
 
 
 @pytest.mark.parametrize("nearer", [4, 5])
-def test_a_sixth_keeper_whom_nobody_tells_what_is_held_says_of_nothing_that_it_is_lost(
-    cast: Cast, nearer: int
-) -> None:
+def test_a_sixth_keeper_whom_nobody_tells_what_is_held_says_of_nothing_that_it_is_lost(cast: Cast, nearer: int) -> None:
     keeper = Keeper(cast)
     rig, job = keeper.rig, keeper.job
     others = [cast.actor(f"other {number}") for number in range(40)]
