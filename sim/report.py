@@ -99,6 +99,10 @@ _MODEL: Final = (
         "**Not simulated**: the shell, real disks and networks, renderers that slow each other down, retransmissions.",
         "Bytes are those of messages and datagrams as encoded, without what encryption, headers and handshakes add,",
         "and without blobs.",
+    ),
+    *_paragraph(
+        "**Elsewhere**: how many look-ups of the DHT find whom they ask for, in peace and after 30 % of a mesh have",
+        "vanished at once, and what churn costs a still: [scale](scale.md).",
     )[:-1],
 )
 
