@@ -88,8 +88,8 @@ class Bonds:
             yield from self._own_buckets(ledger)
 
     def _needs_scene(self, ledger: JobLedger, now: Now) -> bool:
-        if self._scenes.needs(ledger, now) or ledger.id in self._slots.jobs:
-            return True  # a keeper may have said that the job is over, and this peer not yet let go of its claim
+        if self._scenes.needs(ledger, now):
+            return True
         if ledger.ended or ledger.submitter != self._directory.me or ledger.job.last_day < now.wall:
             return False
         others = [peer for peer in self._holding.holders(ledger.id, ledger.job.scene) if peer != self._directory.me]

@@ -90,11 +90,6 @@ class Slots:
         """Whether nothing is in hand, not even a picture that is being checked."""
         return not self._by_op and not self._waiting and not self._held_back
 
-    @property
-    def jobs(self) -> set[JobId]:
-        """Return the jobs of which something is rendered, or waits for a slot."""
-        return {claim.body.job for claim in (*self._waiting, *(task.claim for task in self._by_op.values()))}
-
     def in_use(self) -> Iterable[BlobId]:
         """Return the files of pictures that are not published yet."""
         held = (event for event in self._held_back if isinstance(event, Rendered))

@@ -1,16 +1,19 @@
 """What is in use stays, whichever machine uses it: nobody else protects it."""
 
+import dataclasses
+
 import pytest
 
 from mesh.core.bonds import Bonds
-from mesh.core.effects import ReadPage
-from mesh.core.events import PageRead
+from mesh.core.effects import ReadPage, StartRender
+from mesh.core.events import PageRead, RenderFailed
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import HOUR_MS
-from mesh.wire.records import Seal, SealedTask, SealPage
+from mesh.wire.records import FailureKind, Seal, SealedTask, SealPage
 from tests.support.cast import Cast, blob, block
 from tests.support.rig import Rig, of
 from tests.unit.core.test_assembling import WHOLE, Easel, output
+from tests.unit.core.test_claims import Claimant
 from tests.unit.core.test_larder import MB, NEW, OLD, Pantry
 from tests.unit.core.test_repair import Taker
 from tests.unit.core.test_slots import Bench
@@ -40,6 +43,21 @@ def test_a_picture_that_waits_for_the_news_stays(cast: Cast) -> None:
     bench.rendered(effect)
     assert not bench.records(), "published only when the news was heard"
     assert blob(f"picture {effect.op}") in bound(bench.rig)
+
+
+def test_the_scene_of_a_claim_in_hand_stays_though_a_keeper_says_that_the_job_is_over(cast: Cast) -> None:
+    """The claim may wait for a slot that renders something else, and starts before its end was heard."""
+    claimant = Claimant(cast)
+    scene, peer = claimant.head.job.body.scene, claimant.rig.peer
+    claimant.rig.hear(claimant.first, claimant.window(0))
+    claimant.answer(claimant.first, yours=True)
+    over = dataclasses.replace(claimant.window(), ended=True)
+    claimant.rig.hear(claimant.first, over)
+    assert claimant.rendered() == [0]
+    assert scene in peer.larder._bonds.scenes(claimant.rig.now)
+    (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="it crashed", log=None))
+    assert scene not in peer.larder._bonds.scenes(claimant.rig.now)
 
 
 def test_a_copy_stays_while_it_is_checked(cast: Cast) -> None:
