@@ -205,8 +205,9 @@ class Holding:
         if ledger is not None:
             self._judge(turn, ledger, [note.task])
             self._want_no_more(ledger, note.task)
-            if not ledger.ended and self.keeps_watch(ledger, turn):
-                self._consider(turn, ledger, note.task, self._keepers.of(ledger.id, turn.now))
+            keepers = self._keepers.of(ledger.id, turn.now)
+            if self._is_in_charge(ledger, keepers, turn):
+                self._consider(turn, ledger, note.task, keepers)
 
     def on_scene_complete(self, turn: Turn, note: SceneComplete) -> None:
         """Hold the scene of a job that this peer keeps."""
@@ -320,12 +321,11 @@ class Holding:
         self._fetch_missing(turn)
         each = max(_UNSAFE_LEAST, _UNSAFE_PER_TICK // max(1, sum(map(bool, self._unsafe.values()))))
         for job, ledger in self._ledger.jobs.items():
-            if ledger.ended or not self.keeps_watch(ledger, turn):
+            keepers = self._keepers.of(job, turn.now)
+            if not self._is_in_charge(ledger, keepers, turn):
                 continue
             gone: list[Signed[Entry]] = []
-            keepers, unsafe = self._keepers.of(job, turn.now), self._unsafe.get(job, {})
-            if self._directory.me != ledger.submitter and self._directory.me not in keepers:
-                continue  # nobody tells a sixth keeper what is held: to it all seems to lack copies
+            unsafe = self._unsafe.get(job, {})
             for task in list(islice(unsafe, each)):
                 unsafe[task] = unsafe.pop(task)  # to the end: the next tick looks at others
                 self._consider(turn, ledger, task, keepers)
@@ -341,11 +341,20 @@ class Holding:
         """Whether this peer sees to a job's outputs: it keeps the job, or submitted it."""
         return ledger.submitter == self._directory.me or self._keepers.marked(ledger.id, turn.now)
 
+    def _is_in_charge(self, ledger: JobLedger, keepers: Sequence[PeerId], turn: Turn) -> bool:
+        """Whether this peer is of those who see that a job's outputs are not lost.
+
+        Who keeps it beside five that are closer, as after it was away, is not: it is told of no holds, and to it
+        everything seems to lack copies.
+        """
+        me = self._directory.me
+        return not ledger.ended and self.keeps_watch(ledger, turn) and (me == ledger.submitter or me in keepers)
+
     def _is_scene(self, job: JobId, blob: BlobId) -> bool:
         return self._ledger.jobs[job].job.scene == blob
 
     def _consider(self, turn: Turn, ledger: JobLedger, task: int, keepers: Sequence[PeerId]) -> None:
-        """Take a copy of what counts of a task, where it falls to this peer, which sees to the job's outputs."""
+        """Take a copy of what counts of a task, where it falls to this peer, which is in charge of the outputs."""
         counting = ledger.task(task).counting
         if counting is None:
             return
@@ -399,8 +408,6 @@ class Holding:
         """
         counting, me = ledger.task(task).counting, self._directory.me
         assert counting is not None
-        if me != ledger.submitter and me not in keepers:
-            return False  # it keeps the job beside five who are closer, as after it was away
         known = dict.fromkeys(holders)
         if self._directory.connected(counting.author):
             known[counting.author] = None  # its hold is on its way
