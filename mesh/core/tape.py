@@ -153,10 +153,8 @@ def read_tape(read: Callable[[int], bytes]) -> Iterator[TapeEntry]:
 
 def _entry(body: bytes) -> TapeEntry:
     try:
-        match cbor.decode(body, TAPE_MAX_BYTES, TAPE_MAX_BYTES):
-            case [bool(), _]:
-                pass  # to Python a truth is a number, too
-            case [int(number), fields] if 0 <= number < len(_KINDS):
+        match cbor.numbered(cbor.decode(body, TAPE_MAX_BYTES, TAPE_MAX_BYTES)):
+            case (number, fields) if 0 <= number < len(_KINDS):
                 entry: TapeEntry = _way(cast(Any, _KINDS[number])).read(fields)
                 return entry
     except (WireError, ValueError, KeyError, TypeError) as error:

@@ -66,6 +66,20 @@ def decode(data: bytes, limit: int, items: int = MAX_ITEMS) -> Value:
     return value
 
 
+def numbered(value: Value) -> tuple[int, Value] | None:
+    """Return the number and the rest of what is told as a list of these two; None for anything else.
+
+    To Python true and false are numbers, too: a peer that says them for one is not understood.
+    """
+    match value:
+        case [bool(), _]:
+            return None
+        case [int(number), rest]:
+            return number, rest
+        case _:
+            return None
+
+
 def head_size(number: int) -> int:
     """Return how many bytes the head of `number`, a length or an integer from 0, takes."""
     return 1 + next((size for size, least in reversed(_LONG_HEADS.values()) if number >= least), 0)

@@ -34,7 +34,7 @@ from typing import (
 from mesh.ground.errors import NewerError, WireError
 from mesh.ground.ids import BOOT_SIZE, ID_SIZE, BlobId, Boot, JobId, MeshId, PeerId, PublicKey, RecordId
 from mesh.ground.instants import WallTime
-from mesh.wire.cbor import INT_MAX, INT_MIN, Value, head_size
+from mesh.wire.cbor import INT_MAX, INT_MIN, Value, head_size, numbered
 
 T = TypeVar("T")
 
@@ -260,12 +260,10 @@ def _union(options: tuple[Any, ...]) -> Codec:
         return [number, write_body(thing)]
 
     def read(value: Value) -> Any:
-        match value:
-            case [bool(), _]:
-                pass  # to Python a truth is a number, too
-            case [int(number), body] if number in by_number:
+        match numbered(value):
+            case (number, body) if number in by_number:
                 return by_number[number].read(body)
-            case [int(number), _] if number > newest:
+            case (number, _) if number > newest:
                 raise NewerError(f"one of a union has the number {number}, which this program does not know")
         raise WireError("expected one of a union")
 

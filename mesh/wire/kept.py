@@ -192,11 +192,9 @@ def encode(kept: Kept) -> bytes:
 
 def decode(data: bytes) -> Kept:
     """Return what a journal entry says; raises `WireError`."""
-    match cbor.decode(data, MAX_KEPT_BYTES):
-        case [bool(), _]:
-            pass  # to Python a truth is a number, too
-        case [int(number), body] if number in _BY_NUMBER:
+    match cbor.numbered(cbor.decode(data, MAX_KEPT_BYTES)):
+        case (number, body) if number in _BY_NUMBER:
             return from_value(_BY_NUMBER[number], body)
-        case [int(number), _] if number > _NEWEST:
+        case (number, _) if number > _NEWEST:
             raise NewerError(f"a journal entry of the unknown kind {number}")
     raise WireError("a journal entry of an unknown kind")

@@ -205,9 +205,7 @@ def encode(lookup: Lookup) -> bytes:
 
 def decode(data: bytes) -> Lookup:
     """Return what a datagram says, its signatures not yet checked; raises `WireError`."""
-    match cbor.decode(data, MAX_LOOKUP_BYTES, _MAX_ITEMS):
-        case [bool(), _]:
-            pass  # to Python a truth is a number, too
-        case [int(number), body] if number in BY_NUMBER:
+    match cbor.numbered(cbor.decode(data, MAX_LOOKUP_BYTES, _MAX_ITEMS)):
+        case (number, body) if number in BY_NUMBER:
             return from_value(BY_NUMBER[number], body)
     raise WireError("a look-up of an unknown number")

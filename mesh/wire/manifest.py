@@ -107,10 +107,8 @@ def encode(manifest: Manifest) -> bytes:
 
 def decode(data: bytes) -> Manifest:
     """Return the manifest that `data` encodes, or raise `WireError`."""
-    match cbor.decode(data, MANIFEST_MAX_BYTES):
-        case [bool(), _]:
-            pass  # to Python a truth is a number, too
-        case [int(size), list(pieces)]:
+    match cbor.numbered(cbor.decode(data, MANIFEST_MAX_BYTES)):
+        case (size, list(pieces)):
             return Manifest(size=size, pieces=tuple(_hashes(pieces)))
         case _:
             pass

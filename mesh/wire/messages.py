@@ -484,11 +484,9 @@ def portions(kind: type[Message], field: str, items: Sequence[T]) -> Iterator[tu
 
 def decode(data: bytes) -> Message:
     """Return the message in a packet, its signatures not yet checked; raises `WireError`, of which `UnknownKind`."""
-    match cbor.decode(data, MAX_MESSAGE_BYTES):
-        case [bool(), _]:
-            pass  # to Python a truth is a number, too
-        case [int(number), body] if number in BY_NUMBER:
+    match cbor.numbered(cbor.decode(data, MAX_MESSAGE_BYTES)):
+        case (number, body) if number in BY_NUMBER:
             return from_value(BY_NUMBER[number], body)
-        case [int(number), _] if NEWEST < number <= MAX_NUMBER:
+        case (number, _) if NEWEST < number <= MAX_NUMBER:
             raise UnknownKind(f"a message of the unknown kind {number}")
     raise WireError("a message of a number that there is not")
