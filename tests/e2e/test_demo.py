@@ -19,7 +19,7 @@ from tools.peers import processes, wait_for
 from tools.watching import Frame, Span, Watched
 
 ROOT = Path(__file__).resolve().parents[2]
-FRAMES = 6
+FRAMES = 8
 DEMO_S = 280.0
 START_S = 60.0
 PART_DIFFERS = 0.01 * 432 * 243
@@ -31,7 +31,7 @@ def frame(number: int, peer: str) -> Frame:
 
 
 def test_the_demo_proves_its_frames_and_ends_well(tmp_path: Path) -> None:
-    """Slow: six frames and three with floats, by three peers, and again by Blender alone."""
+    """Slow: eight frames and three with floats, by three peers, and again by Blender alone."""
     scenes.engine()
     kept = tmp_path / "kept"
     command = [sys.executable, "tools/demo.py", "--frames", str(FRAMES), "--keep", str(kept)]

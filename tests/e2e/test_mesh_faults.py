@@ -48,7 +48,7 @@ def test_a_failing_renderer_is_named_and_its_frames_go_elsewhere(fault: str, tmp
         mesh.add("bela", environment=peers.engine_with("none"))
         bad = mesh.add("cleo", environment=peers.engine_with(fault), settings=settings)
         mesh.start()
-        scene = peers.heavier("tiny", mesh.source, frames=6)
+        scene = peers.heavier("tiny", mesh.source, frames=6, samples=16)
         job = mesh.submit(scene)
         answer = mesh.sealed(job)
         assert set(failures(answer)) == {("cleo", FAULTS[fault])}, peers.story(answer)

@@ -13,7 +13,7 @@ def test_what_is_checked_twice_is_what_blender_alone_renders_though_a_peer_paint
         mesh.add("bela", environment=peers.engine_with("none"))
         mesh.add("cleo", environment=peers.engine_with("wrong"))
         mesh.start()
-        scene = peers.heavier("tiny", mesh.source, frames=FRAMES)
+        scene = peers.heavier("tiny", mesh.source, frames=FRAMES, samples=16)
         job = mesh.submit(scene, "--check", "twice")
         mesh.rendering(mesh.named("cleo"), job)
         answer = mesh.sealed(job)
@@ -27,7 +27,7 @@ def test_a_frame_that_a_peer_painted_wrongly_is_replaced_once_its_picture_is_rej
         mesh.add("ada", environment=peers.engine_with("none"))
         bad = mesh.add("cleo", environment=peers.engine_with("wrong"))
         mesh.start()
-        scene = peers.heavier("tiny", mesh.source, frames=40)  # so many that it is not sealed before
+        scene = peers.heavier("tiny", mesh.source, frames=40, samples=16)  # so many that it is not sealed before
         job = mesh.submit(scene)
 
         def painted(answer: peers.Answer) -> list[int]:

@@ -183,7 +183,7 @@ def running(directory: Path, *names: str) -> Iterator[TestMesh]:
 
 
 def heavier(
-    name: str, directory: Path, *, samples: int = 16, size: tuple[int, int] = (320, 180), frames: int = 4
+    name: str, directory: Path, *, samples: int = 24, size: tuple[int, int] = (320, 180), frames: int = 4
 ) -> Path:
     """Copy one of the project's scenes whose frames take longer: by default about a second each."""
     shutil.copytree(_heavier(name, samples, size, frames).parent, directory / name)
