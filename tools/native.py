@@ -42,20 +42,8 @@ if TYPE_CHECKING:
 COPIED: Final = ("mesh", "sim", "tools")
 NATIVE_FOLDERS: Final = ("mesh/core", "mesh/wire", "mesh/ground")
 SHELLS_WIRE: Final = (
-    *(
-        "beacon",
-        "bulk",
-        "calls",
-        "cipher",
-        "datagram",
-        "greeting",
-        "halfopen",
-        "handshake",
-        "invites",
-        "noise",
-        "pairs",
-    ),
-    "signing",
+    *("beacon", "bulk", "calls", "cipher", "datagram", "greeting", "halfopen", "handshake", "invites", "noise"),
+    *("pairs", "signing"),
 )
 """Modules of the wire that only shells speak; they copy themselves in ways that compiled objects do not know."""
 
@@ -74,6 +62,9 @@ GIVEN_UP_S: Final = 24 * 3600
 """What is still being made after so long was given up."""
 
 
+_LIBRARY: Final = sysconfig.get_config_var("EXT_SUFFIX")
+
+
 def native_modules(root: Path) -> list[Path]:
     """List the sources that are compiled, relative to a checkout."""
     found = [path.relative_to(root) for folder in NATIVE_FOLDERS for path in (root / folder).rglob("*.py")]
@@ -81,17 +72,15 @@ def native_modules(root: Path) -> list[Path]:
     return sorted([*found, *(Path("sim", f"{name}.py") for name in NATIVE_SIM)])
 
 
-def lacking() -> str:
-    """Say what this machine lacks to compile, and how to get it; nothing where it lacks nothing."""
+def lacking() -> setup.SetupError | None:
+    """Return what this machine lacks to compile, with the remedy; nothing where it lacks nothing."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
-        return (
-            f"There is no C compiler, {compiler}.\n  To mend it: apt-get install -y gcc (or what your system calls it)"
-        )
+        return setup.SetupError(f"There is no C compiler, {compiler}.", "apt-get install -y gcc, or your system's own")
     headers = Path(sysconfig.get_paths()["include"])
     if not (headers / "Python.h").exists():
-        return f"There are no headers of Python in {headers}.\n  To mend it: apt-get install -y python3-dev"
-    return ""
+        return setup.SetupError(f"There are no headers of Python in {headers}.", "apt-get install -y python3-dev")
+    return None
 
 
 def copy_of(root: Path) -> Path:
@@ -105,14 +94,17 @@ def copy_of(root: Path) -> Path:
         os.utime(folder)  # the oldest go first
         return folder
     if lack := lacking():
-        raise setup.SetupError(*lack.split("\n  To mend it: "))
+        raise lack
     cache.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=cache))
     try:
         _make(root, making)
         making.chmod(0o755)
-        if not folder.exists():  # whoever was faster has made the same
+        try:
             making.rename(folder)
+        except OSError:
+            if not folder.exists():  # whoever was faster has made the same
+                raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
     for old in sorted(cache.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
@@ -140,7 +132,7 @@ def _key(root: Path) -> str:
         sys.version,
         sysconfig.get_platform(),
         version("mypy"),
-        (root / "pyproject.toml").read_text(),
+        (root / "pyproject.toml").read_text("utf-8"),
     ]
     hashed = hashlib.sha256("\0".join(parts).encode())
     for path in _sources(root):
@@ -169,6 +161,9 @@ def _make(root: Path, folder: Path) -> None:
         raise setup.SetupError(
             "The core could not be compiled.", f"read {log}; without it all runs interpreted, slower"
         )
+    # Without its library a module would run interpreted, and nobody would notice.
+    bare = [str(module) for module in modules if not (folder / module.with_suffix(_LIBRARY)).exists()]
+    assert not bare, f"not compiled: {bare}"
     for passing in ("build", "mypy", ".mypy_cache"):
         shutil.rmtree(folder / passing, ignore_errors=True)
     for module in modules:
@@ -178,6 +173,10 @@ def _make(root: Path, folder: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run Python on the compiled copy; return its exit code, 2 where there can be no copy."""
+    if arguments and arguments[0] not in {"-m", "-c"}:
+        # A script by its path would import what lies beside it, and run interpreted.
+        print(f"say a module, not {arguments[0]}: python tools/native.py -m sim speed", file=sys.stderr)
+        return 2
     try:
         added = environment()
     except setup.SetupError as error:

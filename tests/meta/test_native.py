@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from tools.native import lacking, native_modules
+from tools import native, seeds, setup
+from tools.native import native_modules
 from tools.native_source import native_source
 
 ROOT = Path(__file__).parents[2]
@@ -173,4 +174,40 @@ def test_nothing_inherits_at_run_time_from_what_is_compiled() -> None:
 def test_what_the_machine_lacks_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to read a compiler's error to know what to install."""
     monkeypatch.setattr("tools.native.shutil.which", lambda _: None)
-    assert "apt-get install -y gcc" in lacking()
+    assert "apt-get install -y gcc" in str(native.lacking())
+
+
+def test_a_script_is_refused_by_its_path(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would run interpreted, and nobody would notice."""
+    assert native.main(["tools/soak.py"]) == 2
+    assert "say a module, not tools/soak.py" in capsys.readouterr().err
+
+
+@dataclasses.dataclass
+class Commands:
+    """Whoever starts the compiler, which ends as the test says."""
+
+    code: int
+    scratch: Path = Path()
+    said: list[str] = dataclasses.field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def python(self, *_: str) -> int:
+        return self.code
+
+
+def test_seeds_run_interpreted_where_nothing_can_be_compiled_and_not_where_it_went_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine without a compiler tests what it can; a core that a compiler refuses is a failure."""
+    commands: Any = Commands(code=0)
+    monkeypatch.setattr(native, "environment", lambda: {"PYTHONPATH": "copy"})
+    monkeypatch.setattr(native, "lacking", lambda: setup.SetupError("There is no compiler.", "get one"))
+    assert seeds.compiled_copy(commands) == {}
+    assert "There is no compiler." in commands.said[0]
+    monkeypatch.setattr(native, "lacking", lambda: None)
+    assert seeds.compiled_copy(commands) == {"PYTHONPATH": "copy"}
+    with pytest.raises(setup.SetupError, match="could not be compiled"):
+        seeds.compiled_copy(Commands(code=2))  # type: ignore[arg-type]
