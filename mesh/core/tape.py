@@ -206,7 +206,7 @@ def _way(annotation: Any) -> _Way:
 
 def _plain(value: Any) -> Value:
     """Return what CBOR knows: of an enum's member the plain integer."""
-    return +value if isinstance(value, int) and not isinstance(value, bool) else value
+    return value if isinstance(value, bool) or not isinstance(value, int) else +value
 
 
 def _tuple(items: tuple[Any, ...]) -> _Way:
