@@ -49,7 +49,8 @@ TWO_THAT_WAIT = ("-n", "2", "--dist", "worksteal")
 
 
 # Whoever has anything else to do comes first.
-_LAST = ("nice", "-n", "19")
+_LAST_NICE = 19
+_LAST = ("nice", "-n", str(_LAST_NICE))
 
 
 class Interrupted(Exception):
@@ -128,6 +129,8 @@ class Run:
                 stderr=self._aside,
                 start_new_session=True,
             )
+            if self._aside is not None:
+                come_last(self._running.pid)
             return self._running
 
     def end(self) -> None:
@@ -158,6 +161,17 @@ class Run:
         if code == 5:
             return Outcome(False, counts, "found no tests")
         return Outcome(code == 0, counts, "" if code in (0, 1) else f"pytest ended with {code}")
+
+
+def come_last(process: int) -> None:
+    """Give the session that a process leads the lowest priority where Linux shares processors out among sessions.
+
+    There (`CONFIG_SCHED_AUTOGROUP`, sched(7)) a process's own priority only counts within its session: one that was
+    started in a session of its own had half of a processor beside another, whatever its nice value.
+    """
+    # No such file: a kernel without such groups, or a process that has ended.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/autogroup").write_text(str(_LAST_NICE))
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
