@@ -10,7 +10,11 @@ from pathlib import Path
 from mesh.ground.errors import MeshError, UsageError
 from sim.crowd_measures import QUICK, course_for, measure
 from sim.crowd_report import as_json, kinds, missed, table
-from sim.measures import Figures
+from sim.large import measure_full, measure_lean
+from sim.large_report import ASKED as LARGE
+from sim.large_report import as_json as large_json
+from sim.large_report import missed as missed_large
+from sim.large_report import table as large_table
 from sim.minimise import shrink
 from sim.named import NAMED
 from sim.parcels import Wire
@@ -29,7 +33,7 @@ from sim.scenario import from_toml
 from sim.shell.run import run_shell
 from sim.small_named import SMALL
 from sim.small_report import QUICK_STATES, STATES, explore_all
-from sim.speed import hundred
+from sim.speed import busy
 from sim.speed import measure as measure_speed
 from sim.speed_report import as_json as speed_json
 from sim.speed_report import kinds as speed_kinds
@@ -86,7 +90,35 @@ def _parser() -> argparse.ArgumentParser:
     _add_stills(commands.add_parser("stills", help="measure how a still scales, all costs counted: 4 to 256 peers"))
     _add_deaths(commands.add_parser("deaths", help="measure failure detection alone: false deaths, and true ones"))
     _add_speed(commands.add_parser("speed", help="measure what a turn of the core costs: a hundred peers, an hour"))
+    _add_large(commands.add_parser("large", help="measure what thousands of peers cost: time, memory, bytes, records"))
     return parser
+
+
+def _add_large(large: argparse.ArgumentParser) -> None:
+    large.add_argument("--peers", type=int, default=1_000, help="hundreds of them (default 1,000)")
+    large.add_argument("--lean", action="store_true", help="members, gossip, DHT and claims alone: no frame ever ends")
+    large.add_argument("--minutes", type=int, help="virtual ones (default 60; lean: 10)")
+    large.add_argument("--seed", type=int, default=1)
+    large.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+
+
+def _large(options: argparse.Namespace) -> int:
+    """Measure a mesh of thousands; return 1 where a figure is missed."""
+    began_s = time.process_time()
+
+    def say(what: str) -> None:
+        print(f"{time.process_time() - began_s:8.0f} s  {what}", file=sys.stderr, flush=True)
+
+    measure_it = measure_lean if options.lean else measure_full
+    minutes = options.minutes or LARGE[options.lean].minutes
+    measured = measure_it(options.peers, minutes, options.seed, say)
+    print(*large_table(measured), sep="\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(large_json(measured), indent=1) + "\n", encoding="utf-8")
+    misses = list(missed_large(measured))
+    for miss in misses:
+        print(f"MISSED  {miss}")
+    return 1 if misses else 0
 
 
 def _add_speed(speed: argparse.ArgumentParser) -> None:
@@ -100,7 +132,7 @@ def _add_speed(speed: argparse.ArgumentParser) -> None:
 def _speed(options: argparse.Namespace) -> int:
     """Measure the core's speed; return 1 where a figure is missed."""
     wires: tuple[Wire, ...] = ("reference", "bytes") if options.wire is None else (options.wire,)
-    measured = [measure_speed(hundred(options.minutes), wire, options.seed, timed=options.by_kind) for wire in wires]
+    measured = [measure_speed(busy(100, options.minutes), wire, options.seed, timed=options.by_kind) for wire in wires]
     print(*speed_table(measured), sep="\n")
     if options.by_kind:
         for speed in measured:
@@ -172,9 +204,8 @@ def _stills(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     """Write the report; return 1 where a run broke a rule."""
 
-    def say(figures: Figures) -> None:
-        how = "good" if figures.good else "BROKE A RULE"
-        print(f"{figures.about}, seed {figures.seed}: {figures.events} events, {how}", flush=True)
+    def say(line: str) -> None:
+        print(line, flush=True)
 
     found = report(options.seeds, options.out, minutes=options.minutes, jobs=options.jobs, say=say)
     return 0 if all(figures.good for figures in found) else 1
@@ -233,6 +264,8 @@ def main(arguments: list[str]) -> int:
         return _stills(options)
     if options.command == "speed":
         return _speed(options)
+    if options.command == "large":
+        return _large(options)
     if options.command == "deaths":
         weather = Weather(loss_ppm=int(options.loss * 10_000), jitter_ms=options.jitter)
         found = measure_deaths(options.peers, options.seed, hours=options.hours, deaths=options.trials, weather=weather)

@@ -2,8 +2,8 @@
 
 Theory: what is asked of a crowd is whether peers find each other, how soon, and at what cost. So each node is a whole
 `mesh.core.peer.Peer`, while its host is next to nothing: the journal takes everything at once, clocks are right, scenes
-are one small blob, and nobody renders. Time is one heap, as in `world`; what travels is by reference, and its length is
-that of its real encoding.
+are one small blob. Nobody renders; where there are slots, what is claimed is rendered and never ends. Time is one heap,
+as in `world`; what travels is by reference, and its length is that of its real encoding.
 
 Invariants: one seed gives one run, in any process. Nothing iterates a set. The module must not know what is measured.
 """
@@ -50,6 +50,8 @@ _FETCH_MS = 50
 _ADMISSION_MS = 30 * DAY_MS
 
 Kind = type | str
+
+_OF_RENDERERS = (ef.WarmEngine, ef.OpenStage, ef.CloseStage, ef.StartRender, ef.KillRender)
 
 
 class Node:
@@ -110,7 +112,7 @@ class Node:
         self._peer = Peer(me, self._crowd.dice.fork(b"core" + self.index.to_bytes(4, "big")).draw(32))
         self.up = True
         self.hear(Started(kept=(), complete=(), addresses=(self.address,), contacts=contacts))
-        probed = EnginesProbed(engines=self._crowd.engines, slots=0, cores=8, memory_mb=16_384)
+        probed = EnginesProbed(engines=self._crowd.engines, slots=self._crowd.slots, cores=8, memory_mb=16_384)
         self._crowd.after(_PROBE_MS, self.hear, probed)
 
     def vanish(self) -> None:
@@ -131,8 +133,10 @@ class Node:
 class Crowd:
     """All nodes, the time, and what was counted."""
 
-    def __init__(self, peers: int, seed: int) -> None:
+    def __init__(self, peers: int, seed: int, *, slots: int = 0) -> None:
         self.now_ms = 0
+        self.slots = slots
+        """Of each node."""
         self.now = _now(0)
         self.dice = Dice(b"crowd" + seed.to_bytes(8, "big"))
         self.draws = Draws(self.dice.fork(b"draws"))
@@ -194,6 +198,7 @@ class Crowd:
             ef.FetchManifest: self._fetch_manifest,
             ef.FetchPieces: self._fetch_pieces,
             ef.ReadTree: self._read_tree,
+            **dict.fromkeys(_OF_RENDERERS, _nothing),
         }
 
     # Time.
@@ -299,6 +304,10 @@ class Crowd:
 
     def _read_tree(self, node: Node, effect: ef.ReadTree) -> None:
         self.after(1, node.hear, TreeRead(op=effect.op, root=effect.root, blobs=()))
+
+
+def _nothing(_node: Node, _effect: Any) -> None:
+    """Do what a renderer does of whom nothing is ever heard."""
 
 
 def _now(now_ms: int) -> Now:

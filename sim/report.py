@@ -7,6 +7,8 @@ from math import comb
 from pathlib import Path
 from typing import Final
 
+from sim.crowd_measures import GONE_PERCENT, Course, Measured
+from sim.crowd_measures import measure as measure_crowd
 from sim.hours import TASKS_EACH
 from sim.measures import (
     CHURN_FRAME_MS,
@@ -26,21 +28,30 @@ from sim.percentile import percentile
 from sim.report_plot import draw_all
 from sim.scenario import Scenario
 
+CROWD_PEERS: Final = 100
 _PARTS: Final = (50, 95, 99)
 _WIDTH: Final = 120
 
 
-def report(seeds: range, out: Path, *, minutes: int, jobs: int, say: Callable[[Figures], None]) -> list[Figures]:
-    """Run all that the report asks for in `jobs` processes, write `churn.md` and its plots into `out`; return all."""
+def report(seeds: range, out: Path, *, minutes: int, jobs: int, say: Callable[[str], None]) -> list[Figures]:
+    """Run all that the report asks for in `jobs` processes, write `churn.md` and its plots into `out`.
+
+    Returns what each run of the whole protocol showed; `say` hears a line of each run.
+    """
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         found: list[Figures] = []
         for figures in pool.imap(_measured, orders(seeds, minutes)):
             found.append(figures)
-            say(figures)
+            how = "good" if figures.good else "BROKE A RULE"
+            say(f"{figures.about}, seed {figures.seed}: {figures.events} events, {how}")
+        crowds: list[Measured] = []
+        for crowd in pool.imap(_crowded, seeds):
+            crowds.append(crowd)
+            say(f"look-ups of a crowd, seed {crowd.seed}: {crowd.after.success:.2f} % found after the loss")
     out.mkdir(parents=True, exist_ok=True)
     images = draw_all(found, out)
     command = f"python -m sim report --seeds {seeds.start}:{seeds.stop} --minutes {minutes} --out DIR"
-    (out / "churn.md").write_text("\n".join(page(found, seeds, command, images)) + "\n", encoding="utf-8")
+    (out / "churn.md").write_text("\n".join(page(found, crowds, seeds, command, images)) + "\n", encoding="utf-8")
     return found
 
 
@@ -48,7 +59,13 @@ def _measured(order: tuple[Scenario, int, str]) -> Figures:
     return measure(*order)
 
 
-def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[Path]) -> list[str]:
+def _crowded(seed: int) -> Measured:
+    return measure_crowd(CROWD_PEERS, seed, Course())
+
+
+def page(
+    found: Sequence[Figures], crowds: Sequence[Measured], seeds: range, command: str, images: Sequence[Path]
+) -> list[str]:
     """Return the lines of the page."""
     return [
         *("# Churn", ""),
@@ -59,14 +76,15 @@ def page(found: Sequence[Figures], seeds: range, command: str, images: Sequence[
         ),
         *("```", command, "```", ""),
         *_paragraph(
-            f"All figures are of the seeds {seeds.start} to {seeds.stop - 1}, {len(found)} runs. Of what takes",
-            f"little to measure each stands for {RECLAIM_SEEDS}, the first of them {RECLAIM_SEEDS} times as high.",
-            "Times are virtual.",
+            f"All figures are of the seeds {seeds.start} to {seeds.stop - 1}, {len(found) + len(crowds)} runs.",
+            f"Of what takes little to measure each stands for {RECLAIM_SEEDS}, the first of them {RECLAIM_SEEDS}",
+            "times as high. Times are virtual.",
         ),
         *_churn(found),
         *_reclaims(found),
         *_takeovers(found),
         *_views(found),
+        *_lookups(crowds),
         *_leagues(found),
         *_drawn(found),
         *(line for image in images for line in (f"![{image.stem.replace('-', ' ')}](../images/{image.name})", "")),
@@ -101,8 +119,7 @@ _MODEL: Final = (
         "and without blobs.",
     ),
     *_paragraph(
-        "**Elsewhere**: how many look-ups of the DHT find whom they ask for, in peace and after 30 % of a mesh have",
-        "vanished at once, and what churn costs a still: [scale](scale.md).",
+        "**Elsewhere**: look-ups among 1,000 and 10,000 peers, and what churn costs a still: [scale](scale.md).",
     )[:-1],
 )
 
@@ -183,6 +200,29 @@ def _views(found: Sequence[Figures]) -> list[str]:
         _times("drawn", took_ms),
         "",
     ]
+
+
+def _lookups(crowds: Sequence[Measured]) -> list[str]:
+    lines = [
+        *("## Look-ups in the DHT", ""),
+        *_paragraph(
+            f"{CROWD_PEERS} peers of the whole core, of whom {GONE_PERCENT} % lose power in one millisecond",
+            "([how it is taken](scale.md#how-it-is-taken)): random peers ask where others are that are there,",
+            "a thousand times within a minute, in peace and again one minute after the loss.",
+            "Asked are 99.9 % and 99 %.",
+        ),
+        "| | asked | found | p50 | p95 | p99 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, reads in (
+        ("in peace", [crowd.quiet for crowd in crowds]),
+        (f"after {GONE_PERCENT} % vanished", [crowd.after for crowd in crowds]),
+    ):
+        asked, there = sum(each.asked for each in reads), sum(each.found for each in reads)
+        took_ms = [ms for each in reads for ms in each.took_ms]
+        times = " | ".join(f"{percentile(took_ms, part):,} ms" for part in _PARTS)
+        lines.append(f"| {name} | {asked:,} | {_percent(there, asked)} | {times} |")
+    return [*lines, ""]
 
 
 def _leagues(found: Sequence[Figures]) -> list[str]:

@@ -30,6 +30,7 @@ _FRAMES_PER_MINUTE = 195
 """What 99 slots of a mean speed of 80 % render of frames of 25 s, and a little more."""
 
 _KILL_EACH_MS = 2 * MINUTE_MS
+"""Of each hundred peers one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +67,21 @@ class Speed:
         return self.processor_s * HOUR_MS / self.virtual_ms
 
 
-def hundred(minutes: int = 60) -> Scenario:
-    """Return a hundred peers of which 99 render one job after the other: 30 % of them are killed an hour, for a minute.
+def busy(peers: int = 100, minutes: int = 60) -> Scenario:
+    """Return so many peers, of which one submits and all others render one job after the other.
 
-    Each of six submits a job every ten minutes, which takes a little longer.
+    A new job comes every ten minutes, and takes a little longer. 30 % of all are killed an hour, each for a minute.
     """
-    killed = range(1, minutes * MINUTE_MS // _KILL_EACH_MS)
-    acts = [(7 * number % 99, number * _KILL_EACH_MS) for number in killed]
+    last, each_ms = peers - 1, 100 * _KILL_EACH_MS // peers
+    killed = range(1, minutes * MINUTE_MS // each_ms)
+    acts = [(7 * number % last, number * each_ms) for number in killed]
     return Scenario(
-        name="hundred",
-        peers=100,
-        renderers=99,
-        submitters=(99,),
+        name="busy",
+        peers=peers,
+        renderers=last,
+        submitters=(last,),
         jobs=max(1, minutes // JOB_MINUTES),
-        frames=_FRAMES_PER_MINUTE * min(minutes, JOB_MINUTES),
+        frames=_FRAMES_PER_MINUTE * peers * min(minutes, JOB_MINUTES) // 100,
         frame_ms=25 * SECOND_MS,
         submit_at_ms=15 * SECOND_MS,
         submit_every_ms=JOB_MINUTES * MINUTE_MS,

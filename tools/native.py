@@ -48,7 +48,8 @@ SHELLS_WIRE: Final = (
 """Modules of the wire that only shells speak; they copy themselves in ways that compiled objects do not know."""
 
 NATIVE_SIM: Final = (
-    *("assemblies", "books", "bucketrows", "cancels", "clock", "delays", "dht", "disk", "draws", "eclipse", "economy"),
+    *("assemblies", "books", "bucketrows", "cancels", "clock", "crowd", "crowd_costs", "crowd_net", "delays", "dht"),
+    *("disk", "draws", "eclipse", "economy"),
     *("epochs", "fair", "faults", "host", "liveness", "looks", "memberrows", "model", "net", "parcels", "people"),
     *("percentile", "probes", "reach", "render", "returns", "safety", "secrets", "sharing", "shelf", "stalls"),
     *("stills", "storerows", "trace", "trust", "versions", "views", "violation", "world"),

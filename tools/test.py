@@ -105,9 +105,9 @@ class Run:
         """Run one command in the checkout and return its exit code; 124 if it was killed at the stage's limit."""
         return self.wait(self.start(*command))
 
-    def python(self, *arguments: str) -> int:
+    def python(self, *arguments: str, environment: Mapping[str, str] | None = None) -> int:
         """Run the environment's Python and return its exit code."""
-        return self.command(sys.executable, *arguments)
+        return self.wait(self.start(sys.executable, *arguments, environment=environment))
 
     def start(
         self, *command: str, environment: Mapping[str, str] | None = None, output: IO[bytes] | None = None
@@ -150,13 +150,19 @@ class Run:
         finally:
             kill_group(process)
 
-    def pytest(self, paths: Sequence[str], *options: str) -> Outcome:
+    @property
+    def chooses(self) -> bool:
+        """Whether somebody said more to pytest than which stage."""
+        return bool(self._arguments)
+
+    def pytest(self, paths: Sequence[str], *options: str, environment: Mapping[str, str] | None = None) -> Outcome:
         """Run pytest over these paths and count its tests; a path that does not exist is a failure."""
         missing = [path for path in paths if not (ROOT / path).exists()]
         if missing:
             return Outcome(False, note=f"missing: {' '.join(missing)}")
         report = self.scratch / "report.xml"
-        code = self.python("-m", "pytest", "-q", f"--junitxml={report}", *options, *self._arguments, *paths)
+        words = ("-m", "pytest", "-q", f"--junitxml={report}", *options, *self._arguments, *paths)
+        code = self.python(*words, environment=environment)
         counts = read_counts(report)
         if code == 5:
             return Outcome(False, counts, "found no tests")
@@ -235,9 +241,22 @@ def sim(run: Run) -> Outcome:
     """Run the simulator over many seeds, some again interpreted and under another hash seed, and its regressions."""
     first = seeds.drawn_seed()
     compiled = seeds.compiled_copy(run)
-    outcome = run.pytest(["tests/sim"], "-n", "2", "--dist", "worksteal")
+    outcome = tests_of_sim(run, compiled)
     found = seeds.run_all(run, first, compiled)
     return outcome._replace(good=False, note=found) if found else outcome
+
+
+def tests_of_sim(run: Run, compiled: Mapping[str, str]) -> Outcome:
+    """Run the simulator's own tests, on the compiled copy what puts no code of its own into the core."""
+    folder, workers = ["tests/sim"], ("-n", "2", "--dist", "worksteal")
+    if not compiled or run.chooses:
+        return run.pytest(folder, *workers)
+    # The copy comes first; tests, and whatever else it lacks, come from the checkout.
+    paths = os.pathsep.join((*compiled.values(), str(ROOT)))
+    environment = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
+    one = run.pytest(folder, *workers, "-o", "pythonpath=", "-m", "not interpreted", environment=environment)
+    other = run.pytest(folder, *workers, "-m", "interpreted")
+    return Outcome(one.good and other.good, one.counts.plus(other.counts), one.note or other.note)
 
 
 def integration(run: Run) -> Outcome:

@@ -262,13 +262,45 @@ def test_a_trace_that_hangs_on_the_hash_seed_or_on_the_compiler_is_found(
         monkeypatch.setattr(seeds, name, part)
     monkeypatch.setattr(seeds, "simulate", simulate)
     monkeypatch.setattr(seeds, "compiled_copy", lambda _: {"PYTHONPATH": "copy"})
-    monkeypatch.setattr(runner.Run, "pytest", lambda *_: runner.Outcome(True))
+    monkeypatch.setattr(runner.Run, "pytest", lambda *_, **__: runner.Outcome(True))
     assert runner.sim(runner.Run(60, [], tmp_path)).good is good
     once = [seed for _, which in asked for seed in which]
     assert len(asked) == 5
     assert len(set(once)) == 3 + 3 + seeds.SIM_FIXED.seeds
     monkeypatch.setattr(seeds, "simulate", lambda *_, **__: 1)
     assert not runner.sim(runner.Run(60, [], tmp_path)).good
+
+
+@pytest.mark.parametrize(("arguments", "compiled"), [([], {}), (["-k", "fold"], {"PYTHONPATH": "copy"})])
+def test_the_simulators_tests_run_once_and_interpreted_without_a_copy_or_where_somebody_chooses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], compiled: dict[str, str]
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(runner.Run, "pytest", lambda *words, **more: asked.append((*words[2:], *more)))
+    runner.tests_of_sim(runner.Run(60, arguments, tmp_path), compiled)
+    ((*options,),) = asked
+    assert "-m" not in options
+
+
+def test_each_of_the_simulators_tests_runs_compiled_or_interpreted_and_either_may_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, dict[str, str] | None] = {}
+    failing, counts = [""], runner.Counts(passed=2)
+
+    def pytest_(
+        _run: runner.Run, _paths: list[str], *options: str, environment: dict[str, str] | None = None
+    ) -> runner.Outcome:
+        which = options[options.index("-m") + 1]
+        asked[which] = environment
+        return runner.Outcome(which not in failing, counts)
+
+    monkeypatch.setattr(runner.Run, "pytest", pytest_)
+    for failing[0], good in (("", True), ("interpreted", False), ("not interpreted", False)):
+        outcome = runner.tests_of_sim(runner.Run(60, [], tmp_path), {"PYTHONPATH": "copy"})
+        assert (outcome.good, outcome.counts.passed) == (good, 4)
+    assert asked["interpreted"] is None
+    assert asked["not interpreted"] == {"PYTHONPATH": f"copy{os.pathsep}{runner.ROOT}", "PYTHONSAFEPATH": "1"}
 
 
 def test_a_stage_that_needs_a_commit_fails_by_name_without_one(

@@ -10,6 +10,8 @@ from sim.violation import Violation
 from sim.world import World
 from tools.sources import ROOT
 
+pytestmark = pytest.mark.interpreted
+
 RULES = (*(f"S{number}" for number in range(1, 15)), *(f"L{number}" for number in range(1, 12)))
 """What must hold, and what must happen at last."""
 

@@ -25,6 +25,8 @@ from sim.crowd_net import DIAL_GIVEN_UP_MS, LOSS_PPM
 from sim.crowd_reach import NEAREST, Reach, nearest
 from sim.crowd_report import bounds_for, kinds, missed, rows, table
 
+pytestmark = pytest.mark.interpreted
+
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = 16
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sim.crowd_measures import Healing, Measured, Reads, Traffic
 from sim.measures import (
     CHURNS,
     COORDINATORS,
@@ -23,6 +24,19 @@ from sim.report_plot import draw_all
 from sim.run import run
 from sim.scenario import Act
 
+PEACE = Traffic(sent=1.0, received=1.0, sent_by_old=1.0)
+CROWD = Measured(
+    peers=100,
+    seed=1,
+    idle=PEACE,
+    quiet=Reads(asked=4, found=4, took_ms=[30, 40, 50, 60]),
+    vanished=PEACE,
+    after=Reads(asked=2, found=1, took_ms=[70, 80]),
+    joined=PEACE,
+    healing=Healing(whole_before=100, most_ms=1, all_ms=1, strangers=0, unknown_heads=0),
+    channels=1.0,
+    neighbours=1.0,
+)
 SMALL = dataclasses.replace(
     named("calm"), frames=12, steady=False, script=(Act(at_ms=15_000, what="kill", peers=(1,)),)
 )
@@ -81,7 +95,7 @@ def test_the_page_has_a_row_for_each_figure_and_names_what_failed(figures: Figur
     found.append(dataclasses.replace(figures, about="drawn", seed=32, good=False))
     images = draw_all(found, tmp_path)
     assert all(image.read_bytes().startswith(b"\x89PNG") for image in images)
-    text = page(found, range(31, 33), "the command", images)
+    text = page(found, [CROWD, CROWD], range(31, 33), "the command", images)
     for row in (
         "| 3 | 1 | 12 | 0 (0.00 %) | 18.3 %",
         "| 30 %/h | 1 | 1 |",
@@ -89,6 +103,8 @@ def test_the_page_has_a_row_for_each_figure_and_names_what_failed(figures: Figur
         "| `reclaim-killed` | ",
         f"| `{COORDINATORS}` | ",
         "| 31 | 6 | ",
+        "| in peace | 8 | 100.00 % | 40 ms | 60 ms | 60 ms |",
+        "| after 30 % vanished | 4 | 50.00 % | 70 ms | 80 ms | 80 ms |",
     ):
         assert [line for line in text if line.startswith(row)], row
     assert "Runs that broke a rule: 32." in text
@@ -112,7 +128,7 @@ def test_liars_in_league_get_some_pictures_sealed_and_are_counted() -> None:
 
 
 def test_no_line_of_the_page_is_broken_early(figures: Figures) -> None:
-    text = page([figures], range(1, 2), "the command", [])
+    text = page([figures], [CROWD], range(1, 2), "the command", [])
     for line, after in pairwise(text):
         if line and after and not line.startswith(("|", "`", "#", "!", "the command")):
             assert len(line) + 1 + len(after.split()[0]) > 120

@@ -24,6 +24,8 @@ from sim.scaling_report import (
 )
 from sim.stills import cut_of, work_ms
 
+pytestmark = pytest.mark.interpreted
+
 SMALL = Still(peers=4, work_ms=60_000, width=640, height=360)
 
 

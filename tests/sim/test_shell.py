@@ -15,6 +15,8 @@ from sim.shell.run import run_course
 from sim.violation import Violation
 from tests.support.staged import ROOT
 
+pytestmark = pytest.mark.interpreted
+
 PEERS = 6
 MUTANTS = 4
 """All of them are broken, and nothing else goes wrong: fewer show it as well."""

@@ -18,6 +18,8 @@ from sim.small_rules import Kept
 from sim.violation import Violation
 from sim.world import World, real_core
 
+pytestmark = pytest.mark.interpreted
+
 SLICE = 1_500
 """States of each world that CI looks at; `python -m sim small` looks at a hundred times more."""
 

@@ -16,7 +16,7 @@ from sim.books import Book
 from sim.model import fold, fold_frames
 from sim.named import named
 from sim.run import uncollected
-from sim.speed import JOB_MINUTES, Speed, hundred, measure
+from sim.speed import JOB_MINUTES, Speed, busy, measure
 from sim.speed_report import ASKED, as_json, kinds, missed, table
 from tests.support.cast import Cast
 
@@ -52,7 +52,7 @@ def test_a_figure_that_is_missed_is_named(small: Speed) -> None:
 
 
 def test_the_hundred_always_have_a_job_and_lose_thirty_an_hour() -> None:
-    hour = hundred()
+    hour = busy()
     assert (hour.peers, hour.safety_ms) == (100, HOUR_MS)
     assert hour.jobs * hour.submit_every_ms == HOUR_MS
     fastest = hour.renderers * JOB_MINUTES * MINUTE_MS * (100 + hour.slowest_percent) // 200 // hour.frame_ms

@@ -32,6 +32,8 @@ from sim.trustcheats import AgreesWithAll, KeepsTheRejected, YieldsToSeals
 from sim.violation import Violation
 from sim.world import World, real_core
 
+pytestmark = pytest.mark.interpreted
+
 CANCELLED_MS = 2_000
 """A cancel reaches everybody within so long."""
 
