@@ -131,13 +131,11 @@ class Claims:
         self.following = followings
 
     def rendered(self, job: JobId) -> bool:
-        """Whether nothing of a job is left to be rendered, as far as this peer was told or knows: nor by itself, which
-        may hear that a job is over before it has let go of its claims.
-        """
+        """Whether nothing of a job is left to be rendered, as far as this peer was told or knows."""
         ledger, following = self._ledger.get(job), self.following.get(job)
         told = following.told if following is not None else None
         if ledger is None or (told is not None and (told.ended or told.counting == ledger.frames)):
-            return not self._hand.of(job)
+            return True
         return ledger.all_count
 
     def follow_all(self, turn: Turn) -> None:

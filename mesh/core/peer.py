@@ -175,10 +175,11 @@ class Peer:
         )
         self.windows = Windows(self.ledger, self.keepers, self.leases, self.election.epoch)
         self.swarm = Swarm(self.directory, self.ops)
-        self.scenes = Scenes(
-            self.ledger, self.keepers, self.host, self.swarm, ops=self.ops, me=me, rendered=self._is_rendered
-        )
         self.slots = Slots(self.ledger, self.host, self.ops)
+        self.hand = Hand(signer, self._me.boot, self.slots.wanting_slots)
+        self.scenes = Scenes(
+            self.ledger, self.keepers, self.host, self.swarm, self.hand, ops=self.ops, me=me, rendered=self._is_rendered
+        )
         self.assembling = Assembling(self.ledger, self.swarm, self.host, self.ops, me)
         self.vouching = Vouching(self.ledger, self.swarm, self.ops, me, self.host)
         self._build_for_the_owner()
@@ -222,7 +223,7 @@ class Peer:
         )
 
     def _build_for_claims(self) -> None:
-        hand, costs = Hand(self._me.signer, self._me.boot, self.slots.wanting_slots), Costs()
+        hand, costs = self.hand, Costs()
         followings: dict[JobId, Following] = {}
         fairness = Fairness(self.ledger, self.id, hand, followings=followings, running=self.slots.in_hand)
         self.stills = Stills(
@@ -353,14 +354,13 @@ class Peer:
 
     def _in_use(self, job: JobId) -> bool:
         """Whether somebody here ordered a job's files, or this host claimed a task of it, or promised to keep some."""
-        claimed = any(mine.claim.body.job == job for mine in self.claims.mine.values())
-        return bool(self.delivery.of(job)) or claimed or bool(self.holding.book.in_job(self.id, job))
-
-    def _assembles(self, job: JobId) -> bool:
-        return any(growing.claim.body.job == job for growing in self.assembling.growing())
+        return bool(self.delivery.of(job)) or bool(self.hand.of(job)) or bool(self.holding.book.in_job(self.id, job))
 
     def _is_rendered(self, job: JobId) -> bool:
         return self.claims.rendered(job)
+
+    def _assembles(self, job: JobId) -> bool:
+        return any(growing.claim.body.job == job for growing in self.assembling.growing())
 
     def _has_buckets(self, ledger: JobLedger) -> bool:
         return self.windows.has_buckets(ledger)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mesh.core.effects import OpenStage, ReadTree, WarmEngine
 from mesh.core.events import BlobDamaged, TreeRead
+from mesh.core.hand import Hand
 from mesh.core.host import HostFacts
 from mesh.core.keepers import Keepers
 from mesh.core.ledger import JobLedger, Ledger
@@ -49,6 +50,7 @@ class Scenes:
         keepers: Keepers,
         host: HostFacts,
         swarm: Swarm,
+        hand: Hand,
         *,
         ops: Ops,
         me: PeerId,
@@ -58,6 +60,7 @@ class Scenes:
         self._keepers = keepers
         self._host = host
         self._swarm = swarm
+        self._hand = hand
         self._ops = ops
         self._me = me
         self._rendered = rendered
@@ -78,7 +81,9 @@ class Scenes:
         if ledger.ended or ledger.job.last_day < now.wall:
             return False
         able = self._host.can_render(ledger.job) and not self._host.draining
-        return (able and not self._rendered(ledger.id)) or self._keepers.marked(ledger.id, now)
+        # Who has a claim may have heard that the job is over, or have to stop, before it has let go of it.
+        renders = (able and not self._rendered(ledger.id)) or bool(self._hand.of(ledger.id))
+        return renders or self._keepers.marked(ledger.id, now)
 
     def in_use(self) -> Iterable[BlobId]:
         """Return which roots are being read, or wait for room."""

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.core.bonds import Bonds
 from mesh.core.effects import ReadPage, StartRender
-from mesh.core.events import PageRead, RenderFailed
+from mesh.core.events import PageRead, RenderFailed, StopAsked
 from mesh.ground.ids import BlobId
 from mesh.ground.instants import HOUR_MS
 from mesh.wire.records import FailureKind, Seal, SealedTask, SealPage
@@ -56,6 +56,18 @@ def test_the_scene_of_a_claim_in_hand_stays_though_a_keeper_says_that_the_job_is
     assert claimant.rendered() == [0]
     assert scene in peer.larder._bonds.scenes(claimant.rig.now)
     (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="it crashed", log=None))
+    assert scene not in peer.larder._bonds.scenes(claimant.rig.now)
+
+
+def test_the_scene_of_a_frame_that_a_host_finishes_before_it_stops_stays(cast: Cast) -> None:
+    claimant = Claimant(cast)
+    scene, peer = claimant.head.job.body.scene, claimant.rig.peer
+    claimant.rig.hear(claimant.first, claimant.window(0))
+    claimant.answer(claimant.first, yours=True)
+    (effect,) = of(claimant.rig.effects, StartRender)
+    claimant.rig.tell(StopAsked(now=False))
+    assert scene in peer.larder._bonds.scenes(claimant.rig.now)
     claimant.rig.tell(RenderFailed(op=effect.op, kind=FailureKind.CRASHED, reason="it crashed", log=None))
     assert scene not in peer.larder._bonds.scenes(claimant.rig.now)
 
