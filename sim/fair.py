@@ -3,7 +3,8 @@
 What a job got is the time that it kept slots, whatever became of its frames, from the world's own renderers. Jobs are
 compared while each has tasks that nobody has begun, more than slots and what is claimed ahead could take, and while
 every host that renders has its engine and its whole scene; of others nobody could ask more. Jobs with frames that are
-cut are left out: coordinators, and not slots, choose their buckets.
+cut are left out: coordinators, and not slots, choose their buckets. Nor is a share judged that is so small that one
+frame, which no slot can divide, is more than it may be off by: all slots may have had a long frame of another job.
 """
 
 from bisect import bisect_right
@@ -86,13 +87,19 @@ class Fair:
             if until_ms - since_ms < WINDOW_MS:
                 continue
             given = {job: _Given(self._times, job) for job, _ in rivals}
+            longest_ms = max(
+                (until_ms - since_ms for since_ms, until_ms, job in self._times if job in given), default=0
+            )
             for from_ms in range(since_ms, until_ms - WINDOW_MS + 1, MINUTE_MS // 6):
-                self._judge(from_ms, rivals, {job: each.between(from_ms, WINDOW_MS) for job, each in given.items()})
+                given_ms = {job: each.between(from_ms, WINDOW_MS) for job, each in given.items()}
+                self._judge(from_ms, rivals, given_ms, longest_ms)
 
-    def _judge(self, from_ms: int, rivals: _Rivals, given_ms: dict[JobId, int]) -> None:
+    def _judge(self, from_ms: int, rivals: _Rivals, given_ms: dict[JobId, int], longest_ms: int) -> None:
         all_ms, weights = sum(given_ms.values()), sum(weight for _, weight in rivals)
         for job, weight in rivals:
             fair_ms = all_ms * weight // weights
+            if fair_ms * OFF_PERCENT < longest_ms * 100:
+                continue
             if abs(given_ms[job] - fair_ms) * 100 > OFF_PERCENT * fair_ms:
                 text = f"from {from_ms} ms a job of weight {weight} got {given_ms[job]} ms in ten minutes"
                 raise Violation("L10", f"{text}, where {fair_ms} ms of {all_ms} ms are fair", job)

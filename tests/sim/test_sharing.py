@@ -1,6 +1,7 @@
 """Several jobs at once: there are ten minutes to judge, and within them each job gets its share (L10)."""
 
 import dataclasses
+from contextlib import nullcontext
 
 import pytest
 
@@ -9,6 +10,7 @@ from sim.fair import WINDOW_MS, Fair
 from sim.named import named
 from sim.scenario import Act, Scenario
 from sim.sharing import SHARING
+from sim.violation import Violation
 from sim.world import World
 
 
@@ -38,6 +40,18 @@ def test_ten_minutes_are_judged(scenario: Scenario, seed: int) -> None:
     (weights,) = judged(fair)
     fair.judge()
     assert weights == tuple(shape.weight for shape in scenario.shapes)
+
+
+@pytest.mark.parametrize(("frame_ms", "is_judged"), [(100, True), (1_000, False)])
+def test_a_share_of_which_one_frame_is_too_much_is_not_judged(frame_ms: int, is_judged: bool) -> None:
+    """After a long frame of a third job a slot gave two others six seconds and four: found by seed 200 of 4 peers."""
+    fair = Fair(World(named("fair"), 1))
+    one, other = JobId(b"1" * 32), JobId(b"2" * 32)
+    fair._seen = [(time_ms, ((one, 10), (other, 10))) for time_ms in range(0, WINDOW_MS + 60_000, 3_000)]
+    turns = [one] * (6_000 // frame_ms) + [other] * (4_000 // frame_ms)
+    fair._times = [(frame_ms * place, frame_ms * (place + 1), job) for place, job in enumerate(turns)]
+    with pytest.raises(Violation, match="L10") if is_judged else nullcontext():
+        fair.judge()
 
 
 def test_a_change_of_weight_is_followed_by_every_host() -> None:
