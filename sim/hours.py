@@ -1,13 +1,14 @@
-"""One job in a mesh in which peers die all the time and come back: what L1 and L4 are judged by.
+"""Jobs in a mesh in which peers die all the time and come back: what L1 and L4 are judged by, and L10 of several.
 
 So many per cent of all peers die in an hour, half of them by SIGKILL and half with their machines, and are back about a
 minute later. The hours take minutes of a processor each; `churn` makes them of any size.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from mesh.ground.instants import HOUR_MS, MINUTE_MS, SECOND_MS
-from sim.scenario import Scenario
+from sim.scenario import Scenario, Shape
 
 TASKS_EACH: Final = 25
 """For each slot: with fewer the last frames are all that is measured."""
@@ -46,7 +47,26 @@ def churn(percent: int, *, peers: int, frame_ms: int, name: str = "") -> Scenari
 
 _FRAME_MS = HOUR_MS * 5 // 6 * _MEAN_PERCENT // 100 // TASKS_EACH // SECOND_MS * SECOND_MS
 
+
+def shared(alone: Scenario, *frames_ms: int, name: str) -> Scenario:
+    """Return the same work as equal jobs, each with frames as long as said: all are rivals for as long as it lasts."""
+    each_ms = alone.frames * alone.frame_ms // len(frames_ms)
+    return replace(
+        alone,
+        name=name,
+        jobs=len(frames_ms),
+        shapes=tuple(Shape(frames=each_ms // frame_ms, frame_ms=frame_ms) for frame_ms in frames_ms),
+        submit_every_ms=SECOND_MS,
+        makespan_percent=0,
+    )
+
+
+_HOUR = churn(30, peers=100, frame_ms=_FRAME_MS, name="churn-hour")
+
 HOURS: Final = (
-    churn(30, peers=100, frame_ms=_FRAME_MS, name="churn-hour"),
+    _HOUR,
     churn(100, peers=100, frame_ms=_FRAME_MS, name="churn-hour-heavy"),
 )
+
+FAIR_HOUR: Final = shared(_HOUR, 25 * SECOND_MS, 15 * SECOND_MS, name="fair-hour")
+"""Judged by L10, which asks for its bound of equal jobs and of tasks of up to 30 s."""

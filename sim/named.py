@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mesh.ground.errors import UsageError
 from sim.bases import S_MS, long_still, small, still
-from sim.hours import HOURS
+from sim.hours import FAIR_HOUR, HOURS
 from sim.scenario import Act, Scenario
 from sim.sharing import SHARING
 from sim.studio import STUDIO
@@ -41,6 +41,7 @@ def _one_way(name: str, cut: Callable[[int, tuple[int, ...]], Act]) -> Scenario:
 _SCENARIOS = (
     *STUDIO,
     *HOURS,
+    FAIR_HOUR,
     *SHARING,
     small("calm", steady=True),
     small("calm-many", peers=20, renderers=20, frames=200, steady=True),

@@ -6,7 +6,8 @@ import pytest
 
 from mesh.ground.instants import HOUR_MS, MINUTE_MS
 from sim.crowd_report import bounds_for
-from sim.hours import BOUNDS, HOURS, TASKS_EACH, WASTE_PERCENT, churn
+from sim.fair import WINDOW_MS
+from sim.hours import BOUNDS, FAIR_HOUR, HOURS, TASKS_EACH, WASTE_PERCENT, churn, shared
 from sim.named import named
 from sim.randomiser import draw
 from sim.scenario import Act, Scenario
@@ -24,6 +25,22 @@ def test_an_hour_is_one_of_a_hundred_peers_with_tasks_enough(hour: Scenario) -> 
     assert scenario.safety_ms == HOUR_MS
     assert scenario.frames >= 20 * scenario.renderers * scenario.slots
     assert scenario.makespan_percent == BOUNDS[scenario.churn_percent]
+
+
+def test_a_shared_hour_is_as_much_work_and_its_jobs_end_together() -> None:
+    alone, shapes = named("churn-hour"), named("fair-hour").shapes
+    works_ms = [shape.frames * shape.frame_ms for shape in shapes]
+    assert works_ms == pytest.approx([alone.frames * alone.frame_ms / 2] * 2, rel=0.01)
+    assert (FAIR_HOUR.peers, FAIR_HOUR.safety_ms, len({shape.weight for shape in shapes})) == (100, HOUR_MS, 1)
+
+
+def test_while_peers_die_each_of_two_jobs_gets_its_share() -> None:
+    """Slow: twenty minutes of ten slots, of which two at least are lost for a minute."""
+    small = dataclasses.replace(churn(100, peers=10, frame_ms=40_000), down_ms=MINUTE_MS)
+    world = World(shared(small, 25_000, 15_000, name="small"), 1)
+    world.run()
+    assert world.faults.failures >= 2
+    assert any(until_ms - since_ms >= WINDOW_MS for since_ms, until_ms, _ in world.fair.stretches())
 
 
 def test_both_rates_that_are_promised_are_asked_for() -> None:

@@ -10,7 +10,7 @@ from mesh.core.fold import result_of
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
 from mesh.ground.limits import RECLAIM_MS
-from sim.hours import HOURS
+from sim.hours import FAIR_HOUR, HOURS
 from sim.named import NAMED, named
 from sim.scenario import Act, Scenario
 from sim.sharing import SHARING
@@ -423,7 +423,7 @@ def test_buckets_that_died_with_their_authors_are_rendered_again(world: World) -
 
 HUGE = ("large", "large-split", "calm-many", "crowd", "told-on")
 """They take seconds, and one seed: many peers choose from one window, and nearly none may choose the same task."""
-LONG = tuple(scenario.name for scenario in HOURS)
+LONG = tuple(scenario.name for scenario in (*HOURS, FAIR_HOUR))
 """An hour of a hundred peers takes minutes: tests/sim/test_churn.py has smaller ones."""
 SHARED = tuple(scenario.name for scenario in SHARING)
 """Ten minutes of twenty slots: tests/sim/test_sharing.py runs them, and sees to it that shares are judged."""
