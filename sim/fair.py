@@ -4,7 +4,7 @@ What a job got is the time that it kept slots, whatever became of its frames, fr
 compared while each has tasks that nobody has begun, more than slots and what is claimed ahead could take, and while
 every host that renders has its engine and its whole scene; of others nobody could ask more. Jobs with frames that are
 cut are left out: coordinators, and not slots, choose their buckets. Nor is a share judged that is so small that one
-frame, which no slot can divide, is more than it may be off by: all slots may have had a long frame of another job.
+frame on a slow host is more than it may be off by: all slots may have had a long frame of another job.
 """
 
 from bisect import bisect_right
@@ -81,21 +81,27 @@ class Fair:
                 found.append((times[0], times[-1], rivals))
         return found
 
-    def judge(self) -> None:
-        """Judge any ten minutes until now in which the same jobs were rivals. Raises Violation."""
+    def judge(self) -> int:
+        """Judge any ten minutes until now in which the same jobs were rivals; return how many shares were judged.
+
+        Raises Violation.
+        """
+        judged = 0
+        scenario = self._world.scenario
+        frame_ms = {plan.job: plan.scenario.frame_ms for plan in self._world.people.plans}
         for since_ms, until_ms, rivals in self.stretches():
             if until_ms - since_ms < WINDOW_MS:
                 continue
             given = {job: _Given(self._times, job) for job, _ in rivals}
-            longest_ms = max(
-                (until_ms - since_ms for since_ms, until_ms, job in self._times if job in given), default=0
-            )
+            # Of the shapes: a renderer that slept or hung had its last frame for as long as that took.
+            longest_ms = (scenario.stage_ms + max(frame_ms[job] for job in given)) * 100 // scenario.slowest_percent
             for from_ms in range(since_ms, until_ms - WINDOW_MS + 1, MINUTE_MS // 6):
                 given_ms = {job: each.between(from_ms, WINDOW_MS) for job, each in given.items()}
-                self._judge(from_ms, rivals, given_ms, longest_ms)
+                judged += self._judge(from_ms, rivals, given_ms, longest_ms)
+        return judged
 
-    def _judge(self, from_ms: int, rivals: _Rivals, given_ms: dict[JobId, int], longest_ms: int) -> None:
-        all_ms, weights = sum(given_ms.values()), sum(weight for _, weight in rivals)
+    def _judge(self, from_ms: int, rivals: _Rivals, given_ms: dict[JobId, int], longest_ms: int) -> int:
+        judged, all_ms, weights = 0, sum(given_ms.values()), sum(weight for _, weight in rivals)
         for job, weight in rivals:
             fair_ms = all_ms * weight // weights
             if fair_ms * OFF_PERCENT < longest_ms * 100:
@@ -103,6 +109,8 @@ class Fair:
             if abs(given_ms[job] - fair_ms) * 100 > OFF_PERCENT * fair_ms:
                 text = f"from {from_ms} ms a job of weight {weight} got {given_ms[job]} ms in ten minutes"
                 raise Violation("L10", f"{text}, where {fair_ms} ms of {all_ms} ms are fair", job)
+            judged += 1
+        return judged
 
 
 class _Given:

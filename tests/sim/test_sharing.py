@@ -1,7 +1,6 @@
 """Several jobs at once: there are ten minutes to judge, and within them each job gets its share (L10)."""
 
 import dataclasses
-from contextlib import nullcontext
 
 import pytest
 
@@ -38,20 +37,25 @@ def judged(fair: Fair) -> list[tuple[int, ...]]:
 def test_ten_minutes_are_judged(scenario: Scenario, seed: int) -> None:
     fair = ran(scenario, seed).fair
     (weights,) = judged(fair)
-    fair.judge()
+    assert fair.judge() >= len(weights)
     assert weights == tuple(shape.weight for shape in scenario.shapes)
 
 
-@pytest.mark.parametrize(("frame_ms", "is_judged"), [(100, True), (1_000, False)])
-def test_a_share_of_which_one_frame_is_too_much_is_not_judged(frame_ms: int, is_judged: bool) -> None:
-    """After a long frame of a third job a slot gave two others six seconds and four: found by seed 200 of 4 peers."""
-    fair = Fair(World(named("fair"), 1))
-    one, other = JobId(b"1" * 32), JobId(b"2" * 32)
-    fair._seen = [(time_ms, ((one, 10), (other, 10))) for time_ms in range(0, WINDOW_MS + 60_000, 3_000)]
-    turns = [one] * (6_000 // frame_ms) + [other] * (4_000 // frame_ms)
-    fair._times = [(frame_ms * place, frame_ms * (place + 1), job) for place, job in enumerate(turns)]
-    with pytest.raises(Violation, match="L10") if is_judged else nullcontext():
-        fair.judge()
+@pytest.mark.parametrize(("part_ms", "is_judged"), [(100_000, True), (1_000, False)])
+def test_a_share_of_which_one_frame_is_too_much_is_not_judged(part_ms: int, is_judged: bool) -> None:
+    """After a long frame of a third job a slot gave two others six parts and four: found by seed 200 of 4 peers."""
+    world = World(named("fair"), 1)
+    world.people.plan_all()
+    fair, jobs = world.fair, (JobId(b"1" * 32), JobId(b"2" * 32))
+    for plan, job in zip(world.people.plans, jobs, strict=False):
+        plan.job = job
+    fair._seen = [(time_ms, tuple((job, 10) for job in jobs)) for time_ms in range(0, WINDOW_MS + 60_000, 3_000)]
+    fair._times = [(0, parts * part_ms, job) for job, parts in zip(jobs, (6, 4), strict=True)]
+    if is_judged:
+        with pytest.raises(Violation, match="L10"):
+            fair.judge()
+    else:
+        assert fair.judge() == 0
 
 
 def test_a_change_of_weight_is_followed_by_every_host() -> None:
