@@ -33,7 +33,7 @@ _UNHASHED_MOST = 4_096
 """Things told are hashed so many at a time: that costs a third of doing so at each turn."""
 
 SEARCHED_EACH = 16
-"""Searching all of it would cost a fifth of a run of a hundred peers; what shows once shows again."""
+"""Searching all of it would cost a fifth of a run; what shows once shows again."""
 
 _FORMAT = 2
 """Of what `marshal` writes: the last in which equal values are equal bytes, whoever else holds the same objects."""
@@ -178,10 +178,9 @@ def _brief(kind: type[Any]) -> Shape | None:
 class Trace:
     """Hash every turn, and remember the last ones."""
 
-    def __init__(self, searched: Callable[[bytes], None] | None = None, *, each: int = SEARCHED_EACH) -> None:
+    def __init__(self, searched: Callable[[bytes], None] | None = None) -> None:
         self._searched = searched
-        """Looks through some of what is hashed: one batch in `each`, the first among them."""
-        self._each = each
+        """Looks through some of what is hashed: one batch in `SEARCHED_EACH`, the first among them."""
         self._batches = 0
         self._unsearched: list[bytes] = []
         """What messages say of this batch, where it is searched: of them only digests are hashed with the turns."""
@@ -238,7 +237,7 @@ class Trace:
 
     @property
     def _searching(self) -> bool:
-        return self._searched is not None and not self._batches % self._each
+        return self._searched is not None and not self._batches % SEARCHED_EACH
 
     def _message(self, message: Message) -> object:
         kind: Any = type(message)

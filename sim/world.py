@@ -42,7 +42,7 @@ from sim.safety import PARTS, Safety
 from sim.scenario import Scenario
 from sim.secrets import Secrets
 from sim.stalls import Stalls
-from sim.trace import SEARCHED_EACH, Trace
+from sim.trace import Trace
 from sim.trust import Trust
 from sim.versions import Versions
 from sim.views import Views
@@ -101,11 +101,7 @@ class World:
         self.parcels = parcels_for(wire)
         self.checked = Checked(self.keyring.verifier)
         self.secrets = Secrets()
-        # Each peer's key is looked for, and of more peers there are more batches to find it in.
-        self.trace = Trace(
-            searched=lambda text: self.secrets.look("what hosts heard and asked for", text),
-            each=SEARCHED_EACH * max(1, scenario.peers // 100),
-        )
+        self.trace = Trace(searched=lambda text: self.secrets.look("what hosts heard and asked for", text))
         self.engines = tuple(
             EngineId(name=_ENGINES[kind % 2], version=f"4.2.{23 + kind}", build="sim")
             for kind in range(scenario.engines)

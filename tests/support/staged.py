@@ -20,9 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 45.0
 """Until whatever must come has come: the end of a lease, the longest pause between dials, and a few frames."""
 
-_NEWS_MS = 1000
-"""Until what one peer begins is known to the others, on a machine that is busy with something else."""
-
 Answer = dict[str, Any]
 
 
@@ -212,15 +209,6 @@ def until_one(peers: Sequence[StagedPeer], within_s: float = PATIENCE_S) -> None
             if unheard := sorted(names - {row["name"] for row in rows}):
                 error.add_note(f"{peer.name} never met {', '.join(unheard)}")
         raise
-
-
-def refuse_needless(peers: Sequence[StagedPeer], frames: Sequence[int]) -> None:
-    """Fail unless each frame was rendered, and again only where news of the first could not have arrived."""
-    begun = sorted(one for peer in peers for one in peer.renders())
-    assert sorted({frame for _, frame in begun}) == sorted(frames)
-    for frame in frames:
-        times = [at for at, number in begun if number == frame]
-        assert times[-1] - times[0] <= _NEWS_MS, f"frame {frame} was begun at {times}"
 
 
 def clock_ms() -> int:
