@@ -263,6 +263,7 @@ def test_a_trace_that_hangs_on_the_hash_seed_or_on_the_compiler_is_found(
     monkeypatch.setattr(seeds, "simulate", simulate)
     monkeypatch.setattr(seeds, "compiled_copy", lambda _: {"PYTHONPATH": "copy"})
     monkeypatch.setattr(runner.Run, "pytest", lambda *_, **__: runner.Outcome(True))
+    monkeypatch.setattr(runner.Run, "python", lambda *_, **__: 0)
     assert runner.sim(runner.Run(60, [], tmp_path)).good is good
     once = [seed for _, which in asked for seed in which]
     assert len(asked) == 5
@@ -296,6 +297,9 @@ def test_each_of_the_simulators_tests_runs_compiled_or_interpreted_and_either_ma
         return runner.Outcome(which not in failing, counts)
 
     monkeypatch.setattr(runner.Run, "pytest", pytest_)
+    refused = runner.tests_of_sim(runner.Run(60, [], tmp_path), {"PYTHONPATH": "copy"})
+    assert (refused.good, refused.note, asked) == (False, "the compiled copy did not come first", {})
+    monkeypatch.setattr(runner.Run, "python", lambda *_, **__: 0)
     for failing[0], good in (("", True), ("interpreted", False), ("not interpreted", False)):
         outcome = runner.tests_of_sim(runner.Run(60, [], tmp_path), {"PYTHONPATH": "copy"})
         assert (outcome.good, outcome.counts.passed) == (good, 4)
