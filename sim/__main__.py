@@ -5,6 +5,7 @@ import gc
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from mesh.ground.errors import MeshError, UsageError
@@ -29,7 +30,7 @@ from sim.scaling_report import as_json as stills_json
 from sim.scaling_report import from_json as stills_told
 from sim.scaling_report import is_weak, measure_all, strong, strong_table, weak, weak_table
 from sim.scaling_report import missed as missed_stills
-from sim.scenario import from_toml
+from sim.scenario import PEERS_MOST, from_toml
 from sim.shell.run import run_shell
 from sim.small_named import SMALL
 from sim.small_report import QUICK_STATES, STATES, explore_all
@@ -94,8 +95,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _ended(path: Path | None, figures: object, misses: Iterable[str]) -> int:
+    """Write the figures of a measurement, say what was missed, and return the exit code."""
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    missed_any = False
+    for miss in misses:
+        print(f"MISSED  {miss}")
+        missed_any = True
+    return 1 if missed_any else 0
+
+
 def _add_large(large: argparse.ArgumentParser) -> None:
-    large.add_argument("--peers", type=int, default=1_000, help="hundreds of them (default 1,000)")
+    large.add_argument("--peers", type=int, default=1_000, help="(default 1,000)")
     large.add_argument("--lean", action="store_true", help="members, gossip, DHT and claims alone: no frame ever ends")
     large.add_argument("--minutes", type=int, help="virtual ones (default 60; lean: 10)")
     large.add_argument("--seed", type=int, default=1)
@@ -110,15 +122,14 @@ def _large(options: argparse.Namespace) -> int:
         print(f"{time.process_time() - began_s:8.0f} s  {what}", file=sys.stderr, flush=True)
 
     measure_it = measure_lean if options.lean else measure_full
-    minutes = options.minutes or LARGE[options.lean].minutes
+    minutes = LARGE[options.lean].minutes if options.minutes is None else options.minutes
+    if options.peers < 2 or minutes < 1:
+        raise UsageError(f"{options.peers} peers for {minutes} minutes are no mesh: --peers from 2, --minutes from 1")
+    if options.peers > PEERS_MOST and not options.lean:
+        raise UsageError(f"with the whole protocol --peers is at most {PEERS_MOST}; --lean takes more")
     measured = measure_it(options.peers, minutes, options.seed, say)
     print(*large_table(measured), sep="\n")
-    if options.json is not None:
-        options.json.write_text(json.dumps(large_json(measured), indent=1) + "\n", encoding="utf-8")
-    misses = list(missed_large(measured))
-    for miss in misses:
-        print(f"MISSED  {miss}")
-    return 1 if misses else 0
+    return _ended(options.json, large_json(measured), missed_large(measured))
 
 
 def _add_speed(speed: argparse.ArgumentParser) -> None:
@@ -137,12 +148,7 @@ def _speed(options: argparse.Namespace) -> int:
     if options.by_kind:
         for speed in measured:
             print("", *speed_kinds(speed), sep="\n")
-    if options.json is not None:
-        options.json.write_text(json.dumps(speed_json(measured), indent=1) + "\n", encoding="utf-8")
-    misses = list(missed_speed(measured))
-    for miss in misses:
-        print(f"MISSED  {miss}")
-    return 1 if misses else 0
+    return _ended(options.json, speed_json(measured), missed_speed(measured))
 
 
 def _add_deaths(deaths: argparse.ArgumentParser) -> None:
@@ -224,11 +230,7 @@ def _crowd(options: argparse.Namespace) -> int:
     print(*table(measured), sep="\n")
     if options.by_kind:
         print("", *kinds(measured), sep="\n")
-    if options.json is not None:
-        options.json.write_text(json.dumps(as_json(measured), indent=1) + "\n", encoding="utf-8")
-    for miss in missed(measured):
-        print(f"MISSED  {miss}")
-    return 1 if missed(measured) else 0
+    return _ended(options.json, as_json(measured), missed(measured))
 
 
 def _seeds(text: str) -> range:

@@ -104,6 +104,17 @@ class Healing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What one run shows until a while after peers have vanished."""
+
+    seed: int
+    idle: Traffic
+    quiet: Reads
+    vanished: Traffic
+    after: Reads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What one run shows."""
 
@@ -131,8 +142,8 @@ class Walk:
         self._say = say
         self.crowd = Crowd(peers + peers * GONE_PERCENT // 100, seed)
 
-    def measure(self) -> Measured:
-        """Go through all parts."""
+    def lose(self) -> Loss:
+        """Go through the first parts: gather, rest, be asked, lose a third, be asked again."""
         crowd, course = self.crowd, self.course
         self.gather()
         idle = self.traffic("rests", course.idle_ms)
@@ -141,7 +152,12 @@ class Walk:
         for node in self._drawn(crowd.up(), self.peers * GONE_PERCENT // 100):
             node.vanish()
         vanished = self.traffic("a minute after the loss", MINUTE_MS)
-        after = self.read("after the loss")
+        return Loss(seed=self.seed, idle=idle, quiet=quiet, vanished=vanished, after=self.read("after the loss"))
+
+    def measure(self) -> Measured:
+        """Go through all parts."""
+        crowd, course = self.crowd, self.course
+        loss = self.lose()
         crowd.run_for(course.rest_ms)
         for node in crowd.nodes[self.peers :]:
             crowd.after(crowd.draws.below(SECOND_MS), crowd.start, node)
@@ -152,10 +168,10 @@ class Walk:
         return Measured(
             peers=self.peers,
             seed=self.seed,
-            idle=idle,
-            quiet=quiet,
-            vanished=vanished,
-            after=after,
+            idle=loss.idle,
+            quiet=loss.quiet,
+            vanished=loss.vanished,
+            after=loss.after,
             joined=joined,
             healing=healing,
             channels=sum(len(node.channels) for node in up) / len(up),

@@ -7,8 +7,7 @@ from math import comb
 from pathlib import Path
 from typing import Final
 
-from sim.crowd_measures import GONE_PERCENT, Course, Measured
-from sim.crowd_measures import measure as measure_crowd
+from sim.crowd_measures import GONE_PERCENT, Course, Loss, Walk
 from sim.hours import TASKS_EACH
 from sim.measures import (
     CHURN_FRAME_MS,
@@ -44,8 +43,8 @@ def report(seeds: range, out: Path, *, minutes: int, jobs: int, say: Callable[[s
             found.append(figures)
             how = "good" if figures.good else "BROKE A RULE"
             say(f"{figures.about}, seed {figures.seed}: {figures.events} events, {how}")
-        crowds: list[Measured] = []
-        for crowd in pool.imap(_crowded, seeds):
+        crowds: list[Loss] = []
+        for crowd in pool.imap(_lost, seeds):
             crowds.append(crowd)
             say(f"look-ups of a crowd, seed {crowd.seed}: {crowd.after.success:.2f} % found after the loss")
     out.mkdir(parents=True, exist_ok=True)
@@ -59,12 +58,12 @@ def _measured(order: tuple[Scenario, int, str]) -> Figures:
     return measure(*order)
 
 
-def _crowded(seed: int) -> Measured:
-    return measure_crowd(CROWD_PEERS, seed, Course())
+def _lost(seed: int) -> Loss:
+    return Walk(CROWD_PEERS, seed, Course(), lambda _what: None).lose()
 
 
 def page(
-    found: Sequence[Figures], crowds: Sequence[Measured], seeds: range, command: str, images: Sequence[Path]
+    found: Sequence[Figures], crowds: Sequence[Loss], seeds: range, command: str, images: Sequence[Path]
 ) -> list[str]:
     """Return the lines of the page."""
     return [
@@ -151,8 +150,12 @@ def _churn(found: Sequence[Figures]) -> list[str]:
     return [*lines, ""]
 
 
-def _times(name: str, times_ms: Sequence[int]) -> str:
-    return f"| {name} | {len(times_ms)} | " + " | ".join(f"{percentile(times_ms, part):,} ms" for part in _PARTS) + " |"
+def _times(*cells: str, times_ms: Sequence[int]) -> str:
+    return f"| {' | '.join((*cells, *(f'{percentile(times_ms, part):,} ms' for part in _PARTS)))} |"
+
+
+def _counted_times(name: str, times_ms: Sequence[int]) -> str:
+    return _times(name, str(len(times_ms)), times_ms=times_ms)
 
 
 def _reclaims(found: Sequence[Figures]) -> list[str]:
@@ -164,7 +167,10 @@ def _reclaims(found: Sequence[Figures]) -> list[str]:
         ),
         "| scenario | frames | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
-        *(_times(f"`{name}`", [ms for each in _of(found, name) for ms in each.reclaims_ms]) for name in RECLAIMS),
+        *(
+            _counted_times(f"`{name}`", [ms for each in _of(found, name) for ms in each.reclaims_ms])
+            for name in RECLAIMS
+        ),
         "",
     ]
 
@@ -181,7 +187,7 @@ def _takeovers(found: Sequence[Figures]) -> list[str]:
         ),
         "| scenario | takeovers | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
-        _times(f"`{COORDINATORS}`", [ms for each in runs for ms in each.takeovers_ms]),
+        _counted_times(f"`{COORDINATORS}`", [ms for each in runs for ms in each.takeovers_ms]),
         "",
     ]
 
@@ -197,12 +203,12 @@ def _views(found: Sequence[Figures]) -> list[str]:
         ),
         "| scenario | runs | p50 | p95 | p99 |",
         "|---|---|---|---|---|",
-        _times("drawn", took_ms),
+        _counted_times("drawn", took_ms),
         "",
     ]
 
 
-def _lookups(crowds: Sequence[Measured]) -> list[str]:
+def _lookups(crowds: Sequence[Loss]) -> list[str]:
     lines = [
         *("## Look-ups in the DHT", ""),
         *_paragraph(
@@ -220,8 +226,7 @@ def _lookups(crowds: Sequence[Measured]) -> list[str]:
     ):
         asked, there = sum(each.asked for each in reads), sum(each.found for each in reads)
         took_ms = [ms for each in reads for ms in each.took_ms]
-        times = " | ".join(f"{percentile(took_ms, part):,} ms" for part in _PARTS)
-        lines.append(f"| {name} | {asked:,} | {_percent(there, asked)} | {times} |")
+        lines.append(_times(name, f"{asked:,}", _percent(there, asked), times_ms=took_ms))
     return [*lines, ""]
 
 

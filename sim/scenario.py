@@ -22,6 +22,9 @@ ACTS = (
     "upgrade",
 )
 
+PEERS_MOST = 4_096
+"""Of a scenario."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
@@ -239,7 +242,7 @@ class Scenario(Shape):
 
     def __post_init__(self) -> None:
         Shape.__post_init__(self)  # a class with slots is made twice, and `super` would know the first one
-        if not 1 <= self.peers <= 4_096 or not 0 <= self.renderers <= self.peers:
+        if not 1 <= self.peers <= PEERS_MOST or not 0 <= self.renderers <= self.peers:
             raise UsageError(f"{self.peers} peers of which {self.renderers} render")
         if self.sites < 1 or self.engines < 1 or not 0 <= self.late < self.peers:
             raise UsageError(f"{self.sites} sites, {self.engines} engines, {self.late} of {self.peers} peers come late")

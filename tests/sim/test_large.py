@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from mesh.ground.errors import UsageError
 from mesh.ground.instants import MINUTE_MS
 from mesh.wire.messages import ClaimSent, Heartbeat
+from sim.__main__ import main
 from sim.crowd import Crowd
 from sim.large import JOBS, Large, measure_full, measure_lean, plan
 from sim.large_report import ASKED, as_json, missed, table
@@ -91,6 +94,28 @@ def test_one_in_some_is_encoded_for_its_length() -> None:
     for _ in packets:
         assert sampled.pack(sent) is sent
     assert sampled.bytes == sum(len(packet) for packet in packets if isinstance(packet, bytes))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--peers", "1"], "--peers from 2"),
+        (["--minutes", "0"], "--minutes from 1"),
+        (["--peers", "5000"], "--lean takes more"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_by_name(words: list[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        main(["large", *words])
+
+
+def test_a_command_writes_its_figures_and_says_what_was_missed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "figures.json"
+    assert main(["large", "--lean", "--peers", "4", "--minutes", "1", "--json", str(file)]) == 1
+    assert "MISSED  10,000 peers for 10 minutes are asked" in capsys.readouterr().out
+    assert json.loads(file.read_text("utf-8"))["peers"] == 4
 
 
 def test_a_figure_that_is_missed_is_named(lean: Large) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.crowd_measures import Healing, Measured, Reads, Traffic
+from sim.crowd_measures import Loss, Reads, Traffic
 from sim.measures import (
     CHURNS,
     COORDINATORS,
@@ -25,17 +25,12 @@ from sim.run import run
 from sim.scenario import Act
 
 PEACE = Traffic(sent=1.0, received=1.0, sent_by_old=1.0)
-CROWD = Measured(
-    peers=100,
+CROWD = Loss(
     seed=1,
     idle=PEACE,
     quiet=Reads(asked=4, found=4, took_ms=[30, 40, 50, 60]),
     vanished=PEACE,
     after=Reads(asked=2, found=1, took_ms=[70, 80]),
-    joined=PEACE,
-    healing=Healing(whole_before=100, most_ms=1, all_ms=1, strangers=0, unknown_heads=0),
-    channels=1.0,
-    neighbours=1.0,
 )
 SMALL = dataclasses.replace(
     named("calm"), frames=12, steady=False, script=(Act(at_ms=15_000, what="kill", peers=(1,)),)
