@@ -19,7 +19,10 @@ from mesh.wire.records import Claim
 
 STALLED_KEPT = 256
 DEAF_MS = 3_000
-"""A peer that took up no grant is granted nothing for so long."""
+"""A peer that took up no grant, or was refused what it was granted, is granted nothing for so long."""
+
+_RENDERS_AT_FIRST = 2
+"""What a slot has in hand before any result of its peer counts."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,7 +159,7 @@ class Docket:
     buckets: Counter[int] = field(default_factory=Counter)
     """Leases and grants of buckets, by their frame."""
     deaf: dict[PeerId, Instant] = field(default_factory=dict)
-    """Until when peers are granted nothing that took up no grant."""
+    """Until when peers are granted nothing that took up no grant, or were refused one."""
 
     def begin(self, lease: Lease) -> None:
         """Take a lease; one of tasks that all have another is a tail copy.
@@ -225,19 +228,29 @@ class Docket:
         self.deaf.pop(claim.author, None)
         return granted
 
+    def renders_most(self, peer: PeerId, slots: int) -> int:
+        """Return how many renders a peer of so many slots may have in hand; to whom one stalled none is given ahead, or
+        it would have them all again each time.
+        """
+        return slots * (1 if peer in self.idlers else _RENDERS_AT_FIRST + 2 * self.proven[peer])
+
+    def ignore(self, peer: PeerId, now: Instant) -> None:
+        """Grant a peer nothing for a while."""
+        self.deaf[peer] = later(now, DEAF_MS)
+
     def give_back(self, peer: PeerId, grants: Collection[RecordId], now: Instant) -> bool:
         """Take back what a peer cannot render; return whether there was any."""
         mine = [grant for grant in grants if grant in self.grants and self.grants[grant].peer == peer]
         for grant in mine:
             self._forget(grant)
-            self.deaf[peer] = later(now, DEAF_MS)
+            self.ignore(peer, now)
         return bool(mine)
 
     def expire(self, now: Instant) -> bool:
         """Take back what nobody has claimed in time; return whether there was any."""
         late = [grant for grant, granted in self.grants.items() if granted.until <= now]
         for grant in late:
-            self.deaf[self.grants[grant].peer] = later(now, DEAF_MS)
+            self.ignore(self.grants[grant].peer, now)
             self._forget(grant)
         self.deaf = {peer: until for peer, until in self.deaf.items() if until > now}
         return bool(late)

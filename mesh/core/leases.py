@@ -51,9 +51,6 @@ _LEASES_PER_MESSAGE = 512
 _LEASES_PER_SLOT = 2 * (1 + RUN_MOST)
 """What a slot has in hand and claims ahead, and as much again whose results are on their way."""
 
-_LEASES_AT_FIRST = 2
-"""The same before any result of a peer counts."""
-
 _STRANGERS_SLOTS = 4
 """Slots of peers that this keeper never met, all together, that other keepers may hear of."""
 
@@ -343,12 +340,14 @@ class Leases:
         tasks = _tasks(ledger, claim)
         granted = docket.take_up(claim, tasks)
         if granted is not None and granted.copy:
-            yours = any(map(ledger.is_open, tasks))
+            wanted = any(map(ledger.is_open, tasks))
         else:
-            yours = docket.free(tasks) and all(map(ledger.is_open, tasks))
-        yours = yours and not _clashes(ledger, docket, claim.body) and self._may_hold_more(docket, claim)
+            wanted = docket.free(tasks) and all(map(ledger.is_open, tasks))
+        yours = wanted and not _clashes(ledger, docket, claim.body) and self._may_hold_more(docket, claim)
         if yours:
             self._begin(turn, ledger, docket, claim)
+        elif wanted and granted is not None:  # it would be granted the same again, and refused it, at once and for ever
+            docket.ignore(claim.author, turn.now.instant)
         turn.send(claim.author, Verdict(claim=claim.id, yours=yours))
         if yours or granted is not None:
             turn.tell(WindowChanged(job=ledger.id))
@@ -357,8 +356,8 @@ class Leases:
         """Whether a claimant is there, and has no more leases, and claims that wait, than its slots can explain.
 
         A slot begins with what it renders and one ahead, and has two more for each result of its peer that counts, as a
-        run of short frames needs: who claims all that it hears of, and renders nothing, has few. To whom one stalled
-        none is given ahead: it would have them all again each time. An assembly takes no slot while it waits.
+        run of short frames needs: who claims all that it hears of, and renders nothing, has few. An assembly takes no
+        slot while it waits, and may wait for what its own holder is to render.
         """
         peer = claim.author
         if peer == self._directory.me:
@@ -369,11 +368,11 @@ class Leases:
         claims = (claim for pending in docket.pending.values() for claim in pending.claims)
         assembling += [waiting.body.assembles for waiting in claims if waiting.author == peer]
         slots = max(1, self._directory.slots_of(peer))
-        if peer in docket.idlers:
-            return len(assembling) < slots
         if len(assembling) >= slots * _LEASES_PER_SLOT:
             return False
-        return claim.body.assembles or assembling.count(False) < slots * (_LEASES_AT_FIRST + 2 * docket.proven[peer])
+        if claim.body.assembles:
+            return peer not in docket.idlers or assembling.count(True) < slots
+        return assembling.count(False) < docket.renders_most(peer, slots)
 
     def _may_be(self, docket: Docket, holder: PeerId) -> bool:
         """Whether another keeper's word for one lease more is taken: a peer's slots explain so many, and all strangers,

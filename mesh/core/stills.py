@@ -116,6 +116,9 @@ class Stills:
             ahead = 1 if remaining > buckets.size(pixels) * everybody else 0
             if in_hand[peer] >= (1 + ahead) * slots[peer]:
                 break
+            if in_hand[peer] >= docket.renders_most(peer, slots[peer]):
+                able.pop(peer)  # it would be refused what it is granted
+                continue
             bucket = buckets.next(pixels, failed.get(peer, ()), self._costs.within_pixels(job, remaining, everybody))
             if bucket is None:
                 able.pop(peer)

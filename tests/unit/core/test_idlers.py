@@ -13,8 +13,9 @@ from mesh.ground.limits import (
     UNANSWERED_MS,
 )
 from mesh.wire.envelope import Signed
+from mesh.wire.messages import ClaimSent
 from mesh.wire.records import Claim, Output, Result
-from tests.support.cast import Cast, blob
+from tests.support.cast import Cast, blob, cut_into
 from tests.support.court import Court
 
 
@@ -105,6 +106,17 @@ def test_where_nobody_else_claims_who_let_a_lease_stall_has_it_before_it_begins_
     stall(court, court.granted(court.bob))
     court.granted(court.bob, 0, settle_ms=SETTLE_MOST_MS)
     assert SETTLE_MOST_MS < UNANSWERED_MS
+
+
+def test_who_let_a_lease_stall_has_one_assembly_a_slot_until_a_result_of_its_counts(cast: Cast) -> None:
+    court = Court(cast, frames=8, cut=cut_into(2, 2))
+    claims = [cast.claim(court.bob, court.head, frame, assembles=True) for frame in range(2)]
+    court.rig.hear(court.bob, ClaimSent(claims=(claims[0],)))
+    court.rig.wait(SETTLE_MOST_MS)
+    court.docket.idlers[court.bob.id] = None
+    court.rig.hear(court.bob, ClaimSent(claims=(claims[1],)))
+    court.rig.wait(SETTLE_MOST_MS)
+    assert [court.verdicts()[claim.id] for claim in claims] == [True, False]
 
 
 def test_who_let_a_lease_stall_has_one_task_a_slot_until_a_result_of_its_counts(court: Court) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.core.dockets import Docket
+from mesh.core.dockets import DEAF_MS, Docket
 from mesh.core.stills import _pays
 from mesh.ground.ids import JobId, PeerId, RecordId
 from mesh.ground.instants import SECOND_MS
@@ -182,6 +182,36 @@ def test_nobody_is_granted_more_than_the_slots_explain_that_it_offers(desk: Desk
     desk.follows(desk.bob, 2)
     assert len(desk.granted(desk.bob)) == 2, "as many more as the second slot asks for"
     assert desk.rig.peer.windows.slots(desk.job) == 2
+
+
+def test_to_whom_a_lease_stalled_is_granted_one_bucket_a_slot_beside_the_assembly_that_waits_for_it(desk: Desk) -> None:
+    """It was granted a bucket ahead, and refused it, a thousand times a second, and an assembler for ever."""
+    assembly = desk.cast.claim(desk.bob, desk.head, CUT, assembles=True)
+    desk.rig.hear(desk.bob, ClaimSent(claims=(assembly,)))
+    desk.wait(SECOND_MS)
+    assert desk.in_hand() == [desk.bob.id]
+    desk.docket.idlers[desk.bob.id] = None
+    desk.follows(desk.bob)
+    assert len(desk.granted(desk.bob)) == 1
+    desk.takes_up(desk.bob)
+    assert desk.in_hand() == [desk.bob.id, desk.bob.id]
+    assert desk.granted(desk.bob) == []
+    desk.follows(desk.cid)
+    assert len(desk.granted(desk.cid)) == 2
+
+
+def test_who_is_refused_what_it_was_granted_is_granted_nothing_for_a_while(desk: Desk) -> None:
+    """Or the same is granted it, and refused it, as fast as messages travel."""
+    desk.offers(desk.bob, 2)
+    desk.follows(desk.bob, 2)
+    assert len(desk.granted(desk.bob)) == 4
+    desk.offers(desk.bob, 1)
+    desk.takes_up(desk.bob)
+    assert desk.in_hand() == [desk.bob.id, desk.bob.id]
+    desk.follows(desk.bob, 2)
+    assert (desk.granted(desk.bob), list(desk.docket.deaf)) == ([], [desk.bob.id])
+    desk.wait(DEAF_MS + SECOND_MS)
+    assert desk.docket.deaf == {}
 
 
 def test_nobody_is_granted_anything_that_stops_or_may_not_render(desk: Desk) -> None:
