@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from mesh.core.effects import Export, StartAssembly, StartRender
 from mesh.core.status import JobState
-from mesh.ground.ids import JobId
+from mesh.ground.ids import JobId, PeerId
+from mesh.ground.instants import SECOND_MS
 from mesh.ground.limits import KEEPERLESS_MS, LEASE_MS, LOST_AFTER_MS, RESTARTED_KEEPER_MS, TAIL_COPIES_MOST
 from mesh.wire.grids import Block
 from mesh.wire.records import Check
-from mesh.wire.stills import Grants
+from mesh.wire.stills import Grant, Grants
 from sim.people import Plan
 from sim.render import Render, frame_ms
 from sim.stills import cell_pixels, cut_of, work_ms
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 WASTE_PERCENT = 1
 """Of the render time, in a steady run."""
+
+GRANTED_MOST = 5
+GRANTED_WITHIN_MS = 10 * SECOND_MS
+"""So often at most is a peer granted the same bucket in such a time: one that took it up not is left alone a while."""
 
 _FINDS_OUT_MS = KEEPERLESS_MS + LEASE_MS + RESTARTED_KEEPER_MS
 """Until a side that lost every keeper has its own, and they heard every lease."""
@@ -99,6 +104,8 @@ class Economy:
         self.cells_pasted = 0
         self.pasted_again = 0
         """Of these, cells into which another bucket had been pasted before."""
+        self._granted: dict[tuple[int, PeerId, JobId, int, Block], tuple[int, int]] = {}
+        """How often a host has granted somebody a bucket, and since when this is counted."""
         self.copied: dict[tuple[JobId, int, Block | None], None] = {}
         """Buckets that another peer was granted, too, while they rendered."""
         self._started: list[tuple[int, int, JobId, int, Block | None]] = []
@@ -112,10 +119,11 @@ class Economy:
         """Book the start of a frame or bucket."""
         self._started.append((self._world.now_ms, host.index, JobId(effect.job.id), effect.task, effect.block))
 
-    def grants(self, message: Grants) -> None:
+    def grants(self, host: "Host", message: Grants) -> None:
         """Note the buckets that somebody else is granted, too, while they render: of tail copies one is for nothing."""
         for grant in message.grants:
             body = grant.body
+            self._count(host, body)
             about = (body.job, body.task, body.block)
             if any(
                 (render.job, render.effect.task, render.effect.block) == about and other.peer_id != body.peer
@@ -123,6 +131,17 @@ class Economy:
                 for render in other.farm.renders.values()
             ):
                 self.copied[about] = None
+
+    def _count(self, host: "Host", grant: Grant) -> None:
+        """See that nobody is granted the same again and again. Raises Violation."""
+        key = (host.index, grant.peer, grant.job, grant.task, grant.block)
+        since_ms, times = self._granted.get(key, (self._world.now_ms, 0))
+        if self._world.now_ms - since_ms > GRANTED_WITHIN_MS:
+            since_ms, times = self._world.now_ms, 0
+        self._granted[key] = (since_ms, times + 1)
+        if times >= GRANTED_MOST:
+            text = f"{host.name} grants the same bucket for the {times + 1}th time since {since_ms / SECOND_MS:.3f} s"
+            raise Violation("grant", text, grant.job)
 
     def assembly_started(self, host: "Host", effect: StartAssembly) -> None:
         """Book the start of an assembly."""

@@ -407,7 +407,7 @@ class Host:
         if type(effect.message) is Grants:
             if self.mute:
                 return
-            world.economy.grants(effect.message)
+            world.economy.grants(self, effect.message)
         world.safety.sends(self, effect)
         world.net.send(self, effect.peer, effect.message)
 

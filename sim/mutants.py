@@ -53,7 +53,7 @@ from sim.stillcheats import (
     PastesNothing,
     StopsCells,
 )
-from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, WaitsForEver
+from sim.studiocheats import Evicts, ForgivesIdlers, IgnoresItsTwin, NoticesNoGap, RefusesWhatItGranted, WaitsForEver
 from sim.trapcheats import CancelsQuietly
 from sim.trustcheats import AgreesWithAll, CountsAlone, ObeysAnybody, TakesItsOwnVouch, VouchesUnseen
 from sim.versioncheats import HangsUp, SpeaksTheNewest
@@ -131,6 +131,7 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="assembly", mutant=FinishesAtOnce, scenario=_STILL),
     Caught(rule="assembly", mutant=AssemblesTwice, scenario=_STILL),
     Caught(rule="waste", mutant=RendersTwice, scenario=_STILL),
+    Caught(rule="grant", mutant=RefusesWhatItGranted, scenario=_STILL),
     Caught(rule="L1", mutant=StartsLate, scenario=_CHURN),
     Caught(rule="L2", mutant=NeverRenders, scenario=_CALM),
     Caught(rule="L2", mutant=WritesAllButOne, scenario=_CALM),

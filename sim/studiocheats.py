@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from mesh.core.dockets import Docket
 from mesh.core.effects import Effect, Send, SetTimer
 from mesh.core.events import Event, TwinMet
 from mesh.core.peer import Peer
@@ -9,6 +10,8 @@ from mesh.ground.ids import BlobId
 from mesh.ground.instants import Instant, Now
 from mesh.ground.limits import GAP_MS
 from mesh.wire.copies import Holds
+from mesh.wire.envelope import Signed
+from mesh.wire.records import Claim
 from sim.cheats import Cheat
 from sim.host import Host
 
@@ -71,6 +74,26 @@ class WaitsForEver(Cheat):
             for docket in self.inner.leases.dockets.values():
                 for lease in docket.by_claim.values():
                     lease.progressed_at = now.instant
+        return self.inner.handle(now, event)
+
+
+def _nobody(_docket: Docket, _claim: Signed[Claim]) -> bool:
+    return False
+
+
+class RefusesWhatItGranted(Cheat):
+    """As a coordinator, gives nobody the bucket that it granted, and grants it again."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+        self.inner.leases._may_hold_more = _nobody  # type: ignore[method-assign]  # noqa: SLF001
+
+    def handle(self, now: Now, event: Event) -> list[Effect]:
+        """Forget who was refused."""
+        if isinstance(self.inner, Peer):
+            for docket in self.inner.leases.dockets.values():
+                docket.deaf.clear()
         return self.inner.handle(now, event)
 
 
