@@ -77,7 +77,8 @@ class WaitsForEver(Cheat):
         return self.inner.handle(now, event)
 
 
-def _nobody(_docket: Docket, _claim: Signed[Claim]) -> bool:
+def _nobody(docket: Docket, claim: Signed[Claim]) -> bool:
+    del docket, claim
     return False
 
 
