@@ -2,9 +2,10 @@
 
 What a job got is the time that it kept slots, whatever became of its frames, from the world's own renderers. Jobs are
 compared while each has tasks that nobody has begun, more than slots and what is claimed ahead could take, and while
-every host that renders has its engine and its whole scene; of others nobody could ask more. Jobs with frames that are
-cut are left out: coordinators, and not slots, choose their buckets. Nor is a share judged that is so small that one
-frame on a slow host is more than it may be off by: all slots may have had a long frame of another job.
+every host that renders has its engine and its whole scene; of others nobody could ask more. A still is compared while
+more of it is left than two buckets for each slot: towards its end they grow shorter, and then there is none ahead. Jobs
+whose last frames alone are cut are left out. Nor is a share judged that is so small that one frame on a slow host is
+more than it may be off by: all slots may have had a long frame of another job.
 """
 
 from bisect import bisect_right
@@ -15,9 +16,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from mesh.core.placement import run_length
 from mesh.ground.ids import JobId
 from mesh.ground.instants import MINUTE_MS
+from mesh.ground.limits import BUCKET_MOST_MS
+from mesh.wire.records import Job
+from sim.scenario import Scenario
 from sim.violation import Violation
 
 if TYPE_CHECKING:
+    from sim.people import Plan
     from sim.render import Render
     from sim.world import World
 
@@ -27,6 +32,9 @@ OFF_PERCENT = 10
 
 _QUICKEST = 2
 """Frames of a job may take half of what its shape says."""
+
+_BUCKETS_AHEAD = 3
+"""What a slot renders, what it has ahead, and as much again: places in a picture are not all equally heavy."""
 
 _Rivals: TypeAlias = tuple[tuple[JobId, int], ...]
 """Jobs that could all be rendered everywhere, and the weight of each."""
@@ -38,6 +46,8 @@ class Fair:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._begun: dict[tuple[JobId, int], None] = {}
+        self._begun_pixels = Counter[JobId]()
+        """Of a still, in buckets that were begun; what is rendered twice is counted twice."""
         self._times: list[tuple[int, int, JobId]] = []
         """When a slot was taken, and when it was free again, for a task of which job."""
         self._seen: list[tuple[int, _Rivals]] = []
@@ -45,6 +55,9 @@ class Fair:
     def began(self, render: "Render") -> None:
         """Note that a task was begun."""
         self._begun[render.job, render.effect.task] = None
+        cut, block = render.effect.job.body.cut, render.effect.block
+        if cut is not None and block is not None:
+            self._begun_pixels[render.job] += cut.grid.pixels(block).area
 
     def freed(self, render: "Render") -> None:
         """Book what a render took of its slot."""
@@ -62,13 +75,11 @@ class Fair:
         found: list[tuple[JobId, int]] = []
         for plan in self._world.people.plans:
             record = self._world.books.jobs.get(plan.job) if plan.job is not None else None
-            if plan.job is None or record is None or record.body.cut is not None or plan.cancel_asked:
+            if plan.job is None or record is None or plan.cancel_asked:
                 continue
             body, scene = record.body, (record.body.scene, *self._world.trees[record.body.scene])
             there = all(body.engine in host.engines and all(map(host.disk.has, scene)) for host in hosts)
-            # A slot renders one task and has a run ahead: with fewer that nobody has begun, some slots may find none.
-            ahead = 1 + run_length(plan.scenario.frame_ms // _QUICKEST)
-            if there and len(body.frames) - begun[plan.job] >= ahead * slots:
+            if there and _plenty(plan.scenario, body, begun[plan.job], self._begun_pixels[plan.job], slots):
                 found.append((plan.job, plan.weight))
         return tuple(found)
 
@@ -88,13 +99,13 @@ class Fair:
         """
         judged = 0
         scenario = self._world.scenario
-        frame_ms = {plan.job: plan.scenario.frame_ms for plan in self._world.people.plans}
+        task_ms = {plan.job: _task_ms(plan) for plan in self._world.people.plans}
         for since_ms, until_ms, rivals in self.stretches():
             if until_ms - since_ms < WINDOW_MS:
                 continue
             given = {job: _Given(self._times, job) for job, _ in rivals}
             # Of the shapes: a renderer that slept or hung had its last frame for as long as that took.
-            longest_ms = (scenario.stage_ms + max(frame_ms[job] for job in given)) * 100 // scenario.slowest_percent
+            longest_ms = (scenario.stage_ms + max(task_ms[job] for job in given)) * 100 // scenario.slowest_percent
             for from_ms in range(since_ms, until_ms - WINDOW_MS + 1, MINUTE_MS // 6):
                 given_ms = {job: each.between(from_ms, WINDOW_MS) for job, each in given.items()}
                 judged += self._judge(from_ms, rivals, given_ms, longest_ms)
@@ -111,6 +122,24 @@ class Fair:
                 raise Violation("L10", f"{text}, where {fair_ms} ms of {all_ms} ms are fair", job)
             judged += 1
         return judged
+
+
+def _plenty(shape: Scenario, job: Job, begun: int, begun_pixels: int, slots: int) -> bool:
+    """Whether every slot finds something of a job to render, and has something ahead."""
+    if job.cut is None:
+        # A slot renders one task and has a run ahead: with fewer that nobody has begun, some slots may find none.
+        ahead = 1 + run_length(shape.frame_ms // _QUICKEST)
+        return len(job.frames) - begun >= ahead * slots
+    if job.cut.frames < len(job.frames):
+        return False
+    pixels = job.cut.grid.region.area * job.cut.frames
+    left_ms = shape.still_ms * job.cut.frames * (pixels - begun_pixels) // pixels
+    return left_ms >= _BUCKETS_AHEAD * BUCKET_MOST_MS * slots
+
+
+def _task_ms(plan: "Plan") -> int:
+    """Return how long one task of a job takes at most, or one bucket."""
+    return BUCKET_MOST_MS if plan.scenario.still_frames else plan.scenario.frame_ms
 
 
 class _Given:

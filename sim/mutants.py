@@ -41,7 +41,7 @@ from sim.hours import churn
 from sim.named import named
 from sim.scenario import Act, Scenario
 from sim.secretcheats import TellsItsKey
-from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights
+from sim.sharingcheats import CountsTasks, FirstJobFirst, IgnoresWeights, TakesAllGrants, TakesNoGrants
 from sim.silencecheats import FinishesTheCancelled, WaitsForAnAnswer
 from sim.stillcheats import (
     AssemblesTheCancelled,
@@ -150,6 +150,8 @@ MUTANTS: tuple[Caught, ...] = (
     Caught(rule="L10", mutant=FirstJobFirst, scenario=_FAIR),
     Caught(rule="L10", mutant=CountsTasks, scenario=_FAIR),
     Caught(rule="L10", mutant=IgnoresWeights, scenario=_WEIGHTS),
+    Caught(rule="L10", mutant=TakesAllGrants, scenario=named("fair-still")),
+    Caught(rule="L10", mutant=TakesNoGrants, scenario=named("fair-still")),
     Caught(rule="L11", mutant=CancelsQuietly, scenario=named("cancel-large")),
     Caught(rule="L11", mutant=FinishesTheCancelled, scenario=named("cancel")),
     Caught(rule="L7", mutant=NeedsAll, scenario=named("split")),

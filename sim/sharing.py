@@ -1,5 +1,7 @@
 """Scenarios of several jobs at once: twenty slots, for longer than ten minutes, and what each job must get (L10)."""
 
+from dataclasses import replace
+
 from sim.bases import S_MS, small
 from sim.scenario import Scenario, Shape
 
@@ -12,6 +14,9 @@ def _sharing(name: str, *shapes: Shape, **options: object) -> Scenario:
     }  # fmt: skip
     return small(name, **(shared | options))
 
+
+_ANIMATION = Shape(frames=720, frame_ms=20 * S_MS)
+_STILL = Shape(frames=1, still_frames=1, width=1_920, height=1_080, still_ms=20 * 660 * S_MS)
 
 SHARING = (
     # Three people's jobs, of long and of short frames: each gets a third of the time.
@@ -36,4 +41,7 @@ SHARING = (
         Shape(frames=520, frame_ms=20 * S_MS, weight=30),
         Shape(frames=720, frame_ms=5 * S_MS),
     ),
+    # A still beside an animation: a host takes up a bucket that it is granted when it is the still's turn.
+    _sharing("fair-still", _ANIMATION, _STILL),
+    _sharing("fair-still-weights", replace(_ANIMATION, weight=30), _STILL),
 )

@@ -3,6 +3,7 @@
 from mesh.core.notes import SlotFreed
 from mesh.core.peer import Peer
 from mesh.ground.ids import JobId
+from mesh.ground.instants import Instant
 from mesh.ground.share_limits import WEIGHT_DEFAULT
 from sim.cheats import Cheat
 from sim.host import Host
@@ -32,6 +33,35 @@ class CountsTasks(Cheat):
 
         fairness.expected_ms = one  # type: ignore[method-assign]
         fairness.on_slot_freed = lambda note: books(SlotFreed(job=note.job, taken_ms=1_000))  # type: ignore[method-assign]
+
+
+class TakesAllGrants(Cheat):
+    """L10: renders every bucket that it is granted, and gives animations what is left."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+
+        def always(job: JobId, now: Instant) -> bool:
+            del job, now
+            return True
+
+        self.inner.claims.fairness.is_turn = always  # type: ignore[method-assign]
+
+
+class TakesNoGrants(Cheat):
+    """L10: renders buckets while there is nothing else to do."""
+
+    def __init__(self, host: Host, seed: bytes) -> None:
+        super().__init__(host, seed)
+        assert isinstance(self.inner, Peer)
+        fairness = self.inner.claims.fairness
+
+        def alone(job: JobId, now: Instant) -> bool:
+            del now
+            return fairness._able == (job,)  # noqa: SLF001
+
+        fairness.is_turn = alone  # type: ignore[method-assign]
 
 
 class IgnoresWeights(Cheat):

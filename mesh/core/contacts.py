@@ -358,7 +358,7 @@ class Contacting:
         """After a gap of the clock nobody has been mute: it was us."""
         for peer in self._directory.all_connected():
             known = self._directory.peers[peer]
-            known.asked_at = None
+            known.asked_at, known.round_trips_ms = None, []  # only who answers is there: what it said before waits here
             known.pings.clear()
             self.ask(turn, peer)
 

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.core.contacts import Contacting
 from mesh.core.directory import Directory
-from mesh.core.effects import SendDatagram
+from mesh.core.effects import CloseChannel, SendDatagram
 from mesh.core.events import DatagramHeard, MessageHeard
 from mesh.core.probing import Probing
 from mesh.core.turn import Turn
@@ -28,6 +28,7 @@ from mesh.ground.limits import (
     PROBE_PATIENCE_MS,
     PROBES_ANSWERED_PER_SECOND,
     PROBES_HELPED_PER_SECOND,
+    SILENT_MS,
     TIDINGS_LARGE_MS,
     TIDINGS_MS,
 )
@@ -36,7 +37,7 @@ from mesh.wire.messages import Ping, Pong
 from mesh.wire.probes import Alive, Gossip, Probe, Probed, ProbeFor, State, Tiding
 from tests.support.cast import NOW, blob
 from tests.support.probed import TRIP_MS, View, address, endpoint, tiding
-from tests.support.rig import of, sent
+from tests.support.rig import Rig, of, sent
 
 if TYPE_CHECKING:
     from tests.support.cast import Cast
@@ -274,6 +275,19 @@ def test_after_a_sleep_nobody_is_taken_for_silent(cast: Cast, slept_ms: int) -> 
     view.wait(LONG_MS)
     assert not view.closed()
     assert view.probing.given_up == 0
+
+
+def test_what_a_peer_said_while_this_host_slept_is_no_answer(cast: Cast) -> None:
+    """It died meanwhile, others have told so, and it is probed in a minute: seed 72 of 50 peers."""
+    rig, ann, *others = Rig(cast), *(cast.actor(f"peer {number}") for number in range(60))
+    rig.meet(ann, *others)
+    rig.wait(5 * SECOND_MS, ann, *others)
+    rig.jump(HOUR_MS)
+    for actor in (ann, *others):
+        rig.hear(actor, Ping(number=1))
+    rig.clear()
+    rig.wait(2 * SILENT_MS + 4 * SECOND_MS, *others)
+    assert of(rig.effects, CloseChannel) == [CloseChannel(peer=ann.id, channel=0)]
 
 
 # For others.
