@@ -116,6 +116,12 @@ def _fault(error: Exception) -> str:
     return f"{type(error).__name__} in {Path(last.filename).stem}.{last.name}"
 
 
+def keep_imported() -> None:
+    """Take what was imported out of every later look for garbage: it stays anyway."""
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Look for no garbage in cycles until the end: there is hardly any, and looking took a sixth of each run."""
@@ -140,16 +146,19 @@ def run(
 ) -> Ran:
     """Run one world to its end and say how it ended; `prepare` may plan in it what looks on and changes nothing."""
     began = time.perf_counter()
-    world = World(scenario, seed, wire=wire, signatures=signatures, make_core=make_core)
-    prepare(world)
-    with uncollected(), _Watched(world) as watched:
-        world.run()
+    with uncollected():
+        world = World(scenario, seed, wire=wire, signatures=signatures, make_core=make_core)
+        prepare(world)
+        with _Watched(world) as watched:
+            world.run()
+        trace = world.trace.hexdigest()
+        world.trace.forget()
     return Ran(
         seed=seed,
         events=world.events,
         wall_ms=int((time.perf_counter() - began) * 1000),
         virtual_ms=world.now_ms,
-        trace=world.trace.hexdigest(),
+        trace=trace,
         story=watched.story,
         rule=watched.rule,
     )
@@ -180,7 +189,7 @@ def run_many(order: Order, seeds: range, *, jobs: int, hashes: str | None) -> in
     done: list[Ran] = []
     failed: list[int] = []
     orders = [(order, seed) for seed in seeds]
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, keep_imported) as pool:
         for ran in pool.imap(_run_ordered, orders):
             done.append(ran)
             if not ran.good:

@@ -256,6 +256,10 @@ class Trace:
         self._told[id(message)] = (message, digest)
         return digest
 
+    def forget(self) -> None:
+        """Let go of the story: it is most of what a world leaves behind, and none of it is in cycles."""
+        self._turns.clear()
+
     def hexdigest(self) -> str:
         """Return the hash of the whole run so far."""
         self._hash_up()

@@ -161,8 +161,9 @@ class Peer:
             self.ledger, self.meshset, self.directory, signer, self.dht.table.answering, full=lambda: self.host.full
         )
         self.sync = Sync(
-            self.ledger, self.members, self.keepers, signer=signer, boot=self._me.boot, assembles=self._assembles
-        )
+            self.ledger, self.members, self.keepers,
+            signer=signer, boot=self._me.boot, assembles=self._assembles, hears=self.host.hears,
+        )  # fmt: skip
         self.looks = Looks(self.ledger, self.keepers, self.directory, self.sync)
         self.leases = Leases(self.ledger, self.members, self.keepers, self.directory)
         self.election = Election(

@@ -73,6 +73,7 @@ class Sync:
         signer: Signer,
         boot: Boot,
         assembles: Callable[[JobId], bool],
+        hears: Callable[[Instant], bool],
     ) -> None:
         self._ledger = ledger
         self._members = members
@@ -81,6 +82,8 @@ class Sync:
         self._boot = boot
         self._assembles = assembles
         """Whether this peer has claimed to assemble a frame of a job, for which it needs others' buckets."""
+        self._hears = hears
+        """Whether this peer still listens for what it missed while it slept."""
         self._me = members.mine.peer
         self._number: dict[JobId, int] = {}
         self._next: dict[JobId, Instant] = {}
@@ -282,7 +285,9 @@ class Sync:
         elif share is Share.OWN:
             self._tell_own(turn, peer, ledger)
         else:
-            _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=False)
+            # Who slept may lack what is long known: it asks back, which is no answer to whoever looks for all there is.
+            behind = self._hears(turn.now.instant)
+            _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=behind)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
         """Send what the other lacks of one stream."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sim.run import uncollected
+from sim.run import keep_imported, uncollected
 from tests.support.ended import ran
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
 def pytest_collection_finish() -> None:
     """Take what was imported and collected out of every later look for garbage: it stays anyway."""
-    gc.collect()
-    gc.freeze()
+    keep_imported()
 
 
 @pytest.hookimpl(wrapper=True)

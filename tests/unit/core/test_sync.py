@@ -11,7 +11,7 @@ from mesh.core.notes import Publish
 from mesh.core.sync import STREAMS_PER_ANSWER
 from mesh.core.turn import Turn
 from mesh.ground.instants import SECOND_MS
-from mesh.ground.limits import SYNC_PERIOD_MS
+from mesh.ground.limits import NEWS_AFTER_GAP_MS, SYNC_PERIOD_MS
 from mesh.wire.envelope import Signed
 from mesh.wire.kept import KeptEntries
 from mesh.wire.members import ALL_ROLES, Role
@@ -184,6 +184,16 @@ def test_after_a_gap_all_is_compared_at_once(archive: Archive) -> None:
     archive.rig.clear()
     archive.rig.wait(0)
     assert {peer for peer, _ in sent(archive.rig.effects, LedgerDigest)} == {archive.ann.id, archive.bob.id}
+
+
+def test_who_just_woke_up_asks_back_where_it_is_asked_for_all_that_there_is(archive: Archive) -> None:
+    """Seed 80020 of 20 peers: somebody who looked took what a keeper had before it slept for all there is."""
+    asked = StreamDigests(job=archive.job, streams=(), asked=True)
+    archive.rig.jump(60 * SECOND_MS)
+    (woken,) = sent(archive.rig.hear(archive.bob, asked), StreamDigests)
+    archive.rig.wait(NEWS_AFTER_GAP_MS, archive.ann, archive.bob)
+    (awake,) = sent(archive.rig.hear(archive.bob, asked), StreamDigests)
+    assert (woken[1].asked, awake[1].asked) == (True, False)
 
 
 def claim_of(cast: Cast, actor: Actor, head: Head, task: int) -> Signed[Claim]:
