@@ -13,7 +13,7 @@ from mesh.core.effects import (
 )
 from mesh.core.events import Event, Rendered
 from mesh.core.fold import NOTHING, TaskFold
-from mesh.ground.ids import ID_SIZE, BlobId, JobId
+from mesh.ground.ids import ID_SIZE, BlobId, JobId, PeerId
 from mesh.ground.instants import Now
 from mesh.wire.envelope import sign
 from mesh.wire.grids import Block
@@ -92,18 +92,24 @@ class CopiesAll(Cheat):
     def __init__(self, host: Host, seed: bytes) -> None:
         super().__init__(host, seed)
         self._granted: list[Grant] = []
+        self._copied: dict[tuple[PeerId, int, Block], None] = {}
+        """What a peer was granted already: granting it the same again and again is another rule's to catch."""
 
     def handle(self, now: Now, event: Event) -> list[Effect]:
         """Add to each peer's grants those that others were granted before."""
         effects = self.inner.handle(now, event)
         for effect in [each for each in effects if isinstance(each, Send) and isinstance(each.message, Grants)]:
             assert isinstance(effect.message, Grants)
-            others = [grant for grant in self._granted if grant.peer != effect.peer][-16:]
+            others = [grant for grant in self._granted if self._is_new(effect.peer, grant)][-16:]
+            self._copied.update(((effect.peer, grant.task, grant.block), None) for grant in others)
             copies = tuple(sign(dataclasses.replace(grant, peer=effect.peer), self.host.signer) for grant in others)
             self._granted += [grant.body for grant in effect.message.grants]
             if copies:
                 effects.append(Send(peer=effect.peer, message=Grants(grants=copies)))
         return effects
+
+    def _is_new(self, peer: PeerId, grant: Grant) -> bool:
+        return grant.peer != peer and (peer, grant.task, grant.block) not in self._copied
 
 
 class AssemblesTwice(Cheat):

@@ -148,7 +148,7 @@ class Swarm:
                 again.append(blob)
             if blob in self._complete or want is not None:
                 self._seekers.setdefault(blob, {})[peer] = later(turn.now.instant, 3 * SEEK_PERIOD_MS)
-            if blob in self._complete or (blob in self._pieces and self._pieces[blob].have):
+            if blob in self._complete or (blob in self._pieces and self._pieces[blob].tellable):
                 turn.send(peer, self._have(blob))
         if again:
             turn.send(peer, Seek(blobs=tuple(again)))
@@ -195,7 +195,7 @@ class Swarm:
             want.refused = 0
         if event.complete:
             self._finish(turn, event.blob)
-        else:
+        elif pieces.tellable:  # what was forgotten while a piece was on its way has no manifest yet
             self._tell_seekers(turn, event.blob)
         self._ask(turn)
 

@@ -24,6 +24,11 @@ class Pieces:
         return (1 << self.total) - 1
 
     @property
+    def tellable(self) -> bool:
+        """Whether there is anything here, of as many as is known."""
+        return self.total > 0 and self.have > 0
+
+    @property
     def complete(self) -> bool:
         return self.total > 0 and self.have == self.all
 

@@ -134,6 +134,20 @@ def test_a_piece_is_offered_as_soon_as_it_is_here(fetcher: Fetcher) -> None:
     assert (said.pieces, said.bits) == (10, b"\x04\x00")
 
 
+def test_a_piece_that_comes_after_its_blob_was_forgotten_is_offered_once_its_manifest_is_here(fetcher: Fetcher) -> None:
+    """Of a blob that had rotted, or made way, a late piece brought the peer down: seed 80050 of 20 peers."""
+    fetcher.started()
+    fetcher.rig.peer.swarm.forget(WANTED)
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    fetcher.rig.tell(PiecesStored(op=10_000, blob=WANTED, numbers=(2,), complete=False))
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    assert sent(fetcher.rig.effects, Have) == []
+    fetcher.rig.tell(BlobStarted(op=10_001, blob=WANTED, pieces=10, have=()))
+    fetcher.rig.hear(fetcher.bob, Seek(blobs=(WANTED,)))
+    ((_, said),) = sent(fetcher.rig.effects, Have)
+    assert (said.pieces, said.bits) == (10, b"\x04\x00")
+
+
 def test_what_a_failed_request_asked_for_is_asked_of_another(fetcher: Fetcher) -> None:
     fetcher.started()
     (first, *_) = fetcher.asked()
