@@ -83,7 +83,7 @@ class FetchLate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HearingEnds:
-    """A peer that slept, or just started, has heard the news."""
+    """A peer that slept has had the time to hear the news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

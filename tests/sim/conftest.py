@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sim.run import keep_imported, uncollected
+from sim.run import uncollected
 from tests.support.ended import ran
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from sim.world import World
-
-
-def pytest_collection_finish() -> None:
-    """Take what was imported and collected out of every later look for garbage: it stays anyway."""
-    keep_imported()
 
 
 @pytest.hookimpl(wrapper=True)
