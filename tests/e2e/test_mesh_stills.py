@@ -55,11 +55,16 @@ def test_every_bit_of_every_pass_is_as_one_host_renders_it(name: str, tmp_path: 
 
 def test_shares_of_samples_add_up_to_what_one_host_renders(tmp_path: Path) -> None:
     with peers.running(tmp_path, "ada", "bela", "cleo") as mesh:
-        job = mesh.submit(scenes.own_scene("samples_apart", mesh.source), *STILL, "--samples-split", "6")
-        answer = mesh.sealed(job)
-        assert answer["job"]["cells"] == 6
-        assert len({share["peer"] for share in answer["shares"]}) > 1
-        (made,) = mesh.out.iterdir()
+        scene, who = scenes.own_scene("samples_apart", mesh.source), dict[str, None]()
+        for time in range(3):  # whose engine is there first may have rendered all shares before the others' are
+            out = mesh.out / str(time)
+            answer = mesh.sealed(mesh.submit(scene, *STILL, "--samples-split", "6", out=out))
+            assert answer["job"]["cells"] == 6
+            who = {share["peer"]: None for share in answer["shares"]}
+            if len(who) > 1:
+                break
+        assert len(who) > 1
+        (made,) = out.iterdir()
         added, own = (buckets.channels(path) for path in (made, scenes.reference("samples_apart", 2, 2) / made.name))
         assert added.keys() == own.keys()
         assert all(buckets.rmse(added[name], own[name]) < 1e-5 for name in own)

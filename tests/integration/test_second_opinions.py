@@ -75,7 +75,7 @@ def test_where_nobody_must_agree_its_pictures_are_found_and_rejected_by_hand(
     dee.stop()
     assert not ada.post(f"/jobs/{job}/reject", {"frames": str(frame)})["complained"]
     until("the file was replaced", lambda: path.read_bytes() != wrong)
-    assert any("replaced" in problem for problem in ada.job(job)["problems"])
+    until("she is told so", lambda: any("replaced" in problem for problem in ada.job(job)["problems"]))
     assert not ada.job(job)["complaints"]
 
 
