@@ -57,4 +57,5 @@ class Stalls:
         steady = host.works and host.frozen_at_ms < since_ms - 2 * IDLE_MOST_MS
         if not host.slots or not steady or paused or disk or host.index in self._world.net.lags:
             return False
-        return not peer_behind(host.core).host.full
+        core = peer_behind(host.core)
+        return not core.host.full and not core.stopping.asked  # who is to stop takes no frames, however long it waits
