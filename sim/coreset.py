@@ -60,16 +60,17 @@ def _enlarge_for_two(world: "World", core: dict[int, None], for_good: Collection
 
 def _out_of_reach(world: "World", job: JobId, hosts: "list[Host]") -> int:
     """Return how many results of whole frames are known to these hosts and on none of their disks: of a job that is
-    sealed none, since nobody says then that one is lost.
+    sealed none, since nobody says then that one is lost; a seal tells nothing to whom cannot read its page.
     """
+    here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
     known: dict[RecordId, Result] = {}
     for host in hosts:
         for entry in world.books.of(host).entries.get(job, {}).values():
-            if isinstance(entry.body.what, Seal):
+            what = entry.body.what
+            if isinstance(what, Seal) and what.blob in here:
                 return 0
-            if isinstance(entry.body.what, Result) and entry.body.what.block is None:
-                known[entry.id] = entry.body.what
-    here = {blob: None for host in hosts for blob in host.disk.whole() if host.disk.intact(blob)}
+            if isinstance(what, Result) and what.block is None:
+                known[entry.id] = what
     return sum(any(output.blob not in here for output in result.outputs) for result in known.values())
 
 
