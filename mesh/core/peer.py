@@ -487,6 +487,7 @@ class Peer:
 
     def on_hearing_ends(self, turn: Turn, _timer: tm.HearingEnds) -> None:
         if not self.host.hears(turn.now.instant):
+            self.sync.compare_all(turn)
             self.slots.on_hearing_ends(turn)
             self.assembling.on_hearing_ends(turn)
             self.claims.claim_more(turn)

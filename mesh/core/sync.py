@@ -284,10 +284,10 @@ class Sync:
             self._send_common(turn, peer, ledger, message.streams)
         elif share is Share.OWN:
             self._tell_own(turn, peer, ledger)
-        else:
-            # Who slept may lack what is long known: it asks back, which is no answer to whoever looks for all there is.
-            behind = self._hears(turn.now.instant)
-            _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=behind)
+        elif not self._hears(turn.now.instant):
+            # Who slept may lack what is long known, and whoever looks for all there is would take its word: it hears
+            # first, and compares again then.
+            _tell_streams(turn, peer, ledger, [stream.told() for stream in ledger.streams.values()], asked=False)
 
     def on_stream_ids(self, turn: Turn, peer: PeerId, message: StreamIds) -> None:
         """Send what the other lacks of one stream."""

@@ -185,7 +185,7 @@ def test_nobody_is_granted_more_than_the_slots_explain_that_it_offers(desk: Desk
 
 
 def test_to_whom_a_lease_stalled_is_granted_one_bucket_a_slot_beside_the_assembly_that_waits_for_it(desk: Desk) -> None:
-    """It was granted a bucket ahead, and refused it, a thousand times a second, and an assembler for ever."""
+    """It was granted a bucket ahead, and refused it, hundreds of times a second, and an assembler for ever."""
     assembly = desk.cast.claim(desk.bob, desk.head, CUT, assembles=True)
     desk.rig.hear(desk.bob, ClaimSent(claims=(assembly,)))
     desk.wait(SECOND_MS)
